@@ -1,0 +1,47 @@
+"""The Chalice app: registers the routes and the schedules, and nothing else."""
+
+from dataclasses import asdict
+from typing import Any
+
+from chalice.app import Chalice, Rate, Request, Response
+
+from chalicelib.core.refusal import Reason
+from chalicelib.jobs import close_windows as close_windows_job
+from chalicelib.jobs import send_refunds as send_refunds_job
+from chalicelib.web import contract, deposits, edge, offers, provider_events, public, refunds
+from chalicelib.wiring import services
+
+app = Chalice(app_name="earnest")
+for blueprint in (offers.routes, deposits.routes, refunds.routes, provider_events.routes, public.routes, contract.routes):
+    app.register_blueprint(blueprint)
+
+
+def preflight(**_params: str) -> Response:
+    request = app.current_request
+    return edge.preflight(dict(request.headers) if request is not None else {})
+
+
+for path in tuple(app.routes):
+    app.route(path, methods=["OPTIONS"], content_types=["*/*"], name=f"options_{path}")(preflight)
+
+
+@app.middleware("http")
+def problems_of_the_router(event: Request, get_response: Any) -> Response:
+    """Chalice answers a wrong method by itself, in words of its own."""
+    response: Response = get_response(event)
+    if response.status_code == 405:  # noqa: PLR2004 - method not allowed
+        context = event.context
+        return edge.unroutable(
+            Reason.METHOD_NOT_ALLOWED, dict(event.headers), str(context.get("path", "")), str(context.get("requestId", ""))
+        )
+    return response
+
+
+@app.schedule(Rate(1, unit=Rate.MINUTES))
+def send_refunds(event: Any) -> dict[str, Any]:
+    return asdict(send_refunds_job.run(services(), event.context.get_remaining_time_in_millis))
+
+
+@app.schedule(Rate(1, unit=Rate.MINUTES))
+def close_windows(event: Any) -> dict[str, Any]:
+    return asdict(close_windows_job.run(services(), event.context.get_remaining_time_in_millis))

@@ -1,0 +1,276 @@
+"""What can happen to a deposit. Every event is a fact with its instant; figures stand in it as they were decided.
+
+``TYPE`` is the public name. Fields that were added later have a default, so that old journals keep their meaning.
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from chalicelib.core.money import Money
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of a deposit. ``unit_price`` is the offer's price when the line was ordered."""
+
+    sku: str
+    quantity: int
+    unit_price: Money
+    made_to_spec: bool = False
+
+    @property
+    def value(self) -> Money:
+        return self.unit_price * self.quantity
+
+
+@dataclass(frozen=True, slots=True)
+class TakenStock:
+    """Units drawn from one stock shard; they go back to the same one."""
+
+    sku: str
+    shard: int
+    units: int
+
+
+@dataclass(frozen=True, slots=True)
+class RefundLine:
+    """One line of a refund's explanation. A negative amount cites the rule that allows it."""
+
+    code: str
+    amount: Money
+    rule: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Created:
+    """A buyer ordered. The units and the limit units were taken in the same write, from the offer's ``batch`` of shards."""
+
+    TYPE: ClassVar[str] = "deposit.created"
+    at: int
+    offer: str
+    merchant: str
+    buyer: str
+    terms_hash: str
+    lines: tuple[Line, ...]
+    shipping: Money
+    due_now: Money
+    due_at: int
+    method: str
+    batch: str = ""
+    stock: tuple[TakenStock, ...] = ()
+    limit_units: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class PaymentMethodChanged:
+    """The buyer chose again: a new payment is opened, the former one is replaced."""
+
+    TYPE: ClassVar[str] = "payment.method_changed"
+    at: int
+    method: str
+
+
+@dataclass(frozen=True, slots=True)
+class PaymentPending:
+    """The provider works on it."""
+
+    TYPE: ClassVar[str] = "payment.pending"
+    at: int
+    payment: int
+
+
+@dataclass(frozen=True, slots=True)
+class PaymentFailed:
+    """The provider declined. The buyer may try again until the deposit is due."""
+
+    TYPE: ClassVar[str] = "payment.failed"
+    at: int
+    payment: int
+
+
+@dataclass(frozen=True, slots=True)
+class PaymentSucceeded:
+    """What was due arrived. ``at`` is the provider's capture instant; the window starts there.
+
+    ``window_ends_at`` None means no window, or one without an end (``lock.at: never``); ``windowed`` tells them apart.
+    """
+
+    TYPE: ClassVar[str] = "payment.succeeded"
+    at: int
+    payment: int
+    capture: str
+    amount: Money
+    windowed: bool
+    window_ends_at: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PaymentNotCounted:
+    """Money arrived that is not what was due; it goes back by itself. ``cause`` is the refund's."""
+
+    TYPE: ClassVar[str] = "payment.not_counted"
+    at: int
+    payment: int
+    capture: str
+    amount: Money
+    cause: str
+
+
+@dataclass(frozen=True, slots=True)
+class LockedByPayment:
+    """The terms lock at payment. Undo, where the terms give it, is open until ``undo_until``."""
+
+    TYPE: ClassVar[str] = "lock.by_payment"
+    at: int
+    undo_until: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LockedByWindowEnd:
+    """Announcement: the window ended. The status follows from the clock, whether this was written or not."""
+
+    TYPE: ClassVar[str] = "lock.by_window_end"
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
+class LockUndone:
+    """The buyer took the lock back. ``window_ends_at`` is set when no window runs any more: then only cancel is left."""
+
+    TYPE: ClassVar[str] = "lock.undone"
+    at: int
+    window_ends_at: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Cancelled:
+    """The buyer ended it. What is kept under the terms is in ``forfeited``, by ``rule``."""
+
+    TYPE: ClassVar[str] = "deposit.cancelled"
+    at: int
+    cause: str
+    rule: str
+    forfeited: Money
+
+
+@dataclass(frozen=True, slots=True)
+class Expired:
+    """Nothing was paid in time. Irreversible: written only after a grace, and units go back with it."""
+
+    TYPE: ClassVar[str] = "deposit.expired"
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
+class RefundApproved:
+    """Money is owed back; the amount is reserved by this write. ``capture`` is the provider's capture it returns."""
+
+    TYPE: ClassVar[str] = "refund.approved"
+    at: int
+    refund: int
+    cause: str
+    amount: Money
+    lines: tuple[RefundLine, ...]
+    promised_by: int
+    payment: int
+    capture: str
+
+
+@dataclass(frozen=True, slots=True)
+class RefundSent:
+    """About to be asked of the provider for the first time: from here on it may have been executed."""
+
+    TYPE: ClassVar[str] = "refund.sent"
+    at: int
+    refund: int
+
+
+@dataclass(frozen=True, slots=True)
+class RefundUnknown:
+    """No answer, or one that cannot be read. The money may have moved: look, never send a new one."""
+
+    TYPE: ClassVar[str] = "refund.unknown"
+    at: int
+    refund: int
+
+
+@dataclass(frozen=True, slots=True)
+class RefundPending:
+    """The provider accepted it and has not finished."""
+
+    TYPE: ClassVar[str] = "refund.pending"
+    at: int
+    refund: int
+    provider_ref: str
+
+
+@dataclass(frozen=True, slots=True)
+class RefundSucceeded:
+    """The provider executed it."""
+
+    TYPE: ClassVar[str] = "refund.succeeded"
+    at: int
+    refund: int
+    provider_ref: str
+
+
+@dataclass(frozen=True, slots=True)
+class RefundSettled:
+    """Seen in the provider's settlement: final. A refund of nothing is settled when decided."""
+
+    TYPE: ClassVar[str] = "refund.settled"
+    at: int
+    refund: int
+
+
+@dataclass(frozen=True, slots=True)
+class RefundDeclined:
+    """The way back is closed; the buyer must name another destination."""
+
+    TYPE: ClassVar[str] = "refund.declined"
+    at: int
+    refund: int
+    code: str
+
+
+@dataclass(frozen=True, slots=True)
+class RefundReturned:
+    """It came back after success."""
+
+    TYPE: ClassVar[str] = "refund.returned"
+    at: int
+    refund: int
+
+
+@dataclass(frozen=True, slots=True)
+class RefundReviewNeeded:
+    """A person has to look. ``why``: ``promise_missed``, ``not_found``, ``amount_differs``."""
+
+    TYPE: ClassVar[str] = "refund.review_needed"
+    at: int
+    refund: int
+    why: str
+
+
+PaymentEvent = PaymentMethodChanged | PaymentPending | PaymentFailed | PaymentSucceeded | PaymentNotCounted
+RefundStep = (
+    RefundSent
+    | RefundUnknown
+    | RefundPending
+    | RefundSucceeded
+    | RefundSettled
+    | RefundDeclined
+    | RefundReturned
+    | RefundReviewNeeded
+)
+DepositEvent = (
+    Created
+    | PaymentEvent
+    | LockedByPayment
+    | LockedByWindowEnd
+    | LockUndone
+    | Cancelled
+    | Expired
+    | RefundApproved
+    | RefundStep
+)

@@ -1,0 +1,51 @@
+"""The form of ids: a prefix, 26 characters, and for what belongs to a deposit an ordinal. Nothing here is random."""
+
+import hashlib
+import re
+from typing import Final
+
+# Crockford's base32, lower case: no i, l, o, u, which people misread.
+ALPHABET: Final = "0123456789abcdefghjkmnpqrstvwxyz"
+LENGTH: Final = 26
+BITS: Final = 5
+
+_BODY: Final = re.compile(rf"[{ALPHABET}]{{{LENGTH}}}")
+_CHILD: Final = re.compile(rf"([{ALPHABET}]{{{LENGTH}}})_([1-9][0-9]{{0,5}})")
+
+
+def digest_id(prefix: str, *parts: str) -> str:
+    """An id that anybody can compute again from the parts: 130 bits of their SHA-256."""
+    digest = hashlib.sha256()
+    for part in parts:
+        encoded = part.encode()
+        # With its length in front no part can pass for the end of the one before.
+        digest.update(len(encoded).to_bytes(4, "big") + encoded)
+    return f"{prefix}_{_base32(digest.digest())}"
+
+
+def well_formed(prefix: str, text: str) -> bool:
+    """Whether the text could be an id of that kind; says nothing about its existence."""
+    head, _, body = text.partition("_")
+    return head == prefix and _BODY.fullmatch(body) is not None
+
+
+def child(prefix: str, parent_id: str, ordinal: int) -> str:
+    """The id of a deposit's n-th payment, refund, claim...: ``ref``, ``dep_<26>``, 1 gives ``ref_<26>_1``."""
+    text = f"{prefix}_{parent_id.partition('_')[2]}_{ordinal}"
+    assert parse_child(prefix, text) is not None
+    return text
+
+
+def parse_child(prefix: str, text: str) -> tuple[str, int] | None:
+    """The parent's 26 characters and the ordinal, or None when the text is no such id."""
+    head, _, rest = text.partition("_")
+    found = _CHILD.fullmatch(rest)
+    if head != prefix or found is None:
+        return None
+    return found[1], int(found[2])
+
+
+def _base32(digest: bytes) -> str:
+    bits = LENGTH * BITS
+    number = int.from_bytes(digest, "big") >> (len(digest) * 8 - bits)
+    return "".join(ALPHABET[number >> shift & 31] for shift in range(bits - BITS, -1, -BITS))

@@ -1,0 +1,93 @@
+"""Double entry for every event that moves money: the postings of one event sum to zero, per currency."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import NamedTuple
+
+from chalicelib.core.events import (
+    Cancelled,
+    DepositEvent,
+    PaymentNotCounted,
+    PaymentSucceeded,
+    RefundApproved,
+    RefundReturned,
+    RefundSucceeded,
+)
+from chalicelib.core.money import Money
+
+
+class Account(StrEnum):
+    """Where a deposit's money is. ``captured`` is the provider's side: what it took, as a negative balance."""
+
+    CAPTURED = "captured"
+    HELD = "held"
+    REFUNDING = "refunding"
+    REFUNDED = "refunded"
+    FORFEITED = "forfeited"
+    FEES = "fees"
+
+
+class Posting(NamedTuple):
+    """One side of an entry."""
+
+    account: Account
+    amount: Money
+
+
+def postings(event: DepositEvent, refunds: dict[int, Money]) -> Iterator[Posting]:
+    """The entry an event makes. ``refunds`` gives the amount of each refund approved before it."""
+    match event:
+        case PaymentSucceeded() | PaymentNotCounted():
+            yield from _moved(Account.CAPTURED, Account.HELD, event.amount)
+        case RefundApproved():
+            yield from _moved(Account.HELD, Account.REFUNDING, event.amount)
+        case RefundSucceeded():
+            yield from _moved(Account.REFUNDING, Account.REFUNDED, refunds[event.refund])
+        case RefundReturned():
+            yield from _moved(Account.REFUNDED, Account.REFUNDING, refunds[event.refund])
+        case Cancelled():
+            yield from _moved(Account.HELD, Account.FORFEITED, event.forfeited)
+        case _:
+            return
+
+
+def _moved(source: Account, target: Account, amount: Money) -> Iterator[Posting]:
+    if amount:
+        yield Posting(source, -amount)
+        yield Posting(target, amount)
+
+
+@dataclass(frozen=True, slots=True)
+class Balances:
+    """A deposit's money: captured == held + refunding + refunded + forfeited + fees, and nothing below zero."""
+
+    captured: Money
+    held: Money
+    refunding: Money
+    refunded: Money
+    forfeited: Money
+    fees: Money
+
+    def __post_init__(self) -> None:
+        parts = self.held + self.refunding + self.refunded + self.forfeited + self.fees
+        assert self.captured == parts, self
+        assert min(self.held.minor, self.refunding.minor, self.refunded.minor, self.forfeited.minor) >= 0, self
+
+    @classmethod
+    def none(cls, currency: str) -> "Balances":
+        zero = Money.zero(currency)
+        return cls(zero, zero, zero, zero, zero, zero)
+
+    def after(self, event: DepositEvent, refunds: dict[int, Money]) -> "Balances":
+        """The balances with the event's postings in the deposit's own currency.
+
+        Money in another currency is not the deposit's: it came by mistake and stands in its own refund.
+        """
+        sums = {account: getattr(self, account.value) for account in Account}
+        for account, amount in postings(event, refunds):
+            if amount.currency != self.captured.currency:
+                continue
+            signed = -amount if account is Account.CAPTURED else amount
+            sums[account] = sums[account] + signed
+        return Balances(*(sums[account] for account in Account))

@@ -1,0 +1,224 @@
+"""An offer: what a merchant pre-sells, its stock in shards, and its life by the clock."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from types import MappingProxyType
+from typing import ClassVar, Final
+
+from chalicelib.core.refusal import Fault, Reason, Refused
+from chalicelib.core.terms import Draft, Terms
+
+# One shard is safe for about ten transactional writes a second; more shards than an eighth of the stock run dry early.
+PEAK_OF_A_SHARD: Final = 10
+FEWEST_SHARDS: Final = 8
+UNITS_OF_A_SHARD: Final = 8
+# One partition of an index takes 1,000 writes a second; a quarter of that leaves room for a bad minute.
+PEAK_OF_AN_INDEX: Final = 250
+# Shards that one change of stock moves: with the offer itself it stays within ten actions.
+MOST_MOVED: Final = 8
+
+
+class OfferStatus(StrEnum):
+    """Where an offer stands."""
+
+    SCHEDULED = "scheduled"
+    OPEN = "open"
+    CLOSED = "closed"
+
+
+@dataclass(frozen=True, slots=True)
+class Constrained:
+    """A term that was changed in the buyer's favour when the offer was made."""
+
+    field: str
+    rule: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Stock:
+    """A counted SKU: how many units, in how many shards."""
+
+    sku: str
+    units: int
+    shards: int
+
+
+@dataclass(frozen=True, slots=True)
+class Available:
+    """What was left of a SKU when an event was decided; the event's answer shows it again on a replay."""
+
+    sku: str
+    units: int
+
+
+@dataclass(frozen=True, slots=True)
+class OfferMade:
+    """A merchant published an offer. ``batch`` names its stock shards: a retry with another body never shares them."""
+
+    TYPE: ClassVar[str] = "offer.made"
+    at: int
+    merchant: str
+    terms_hash: str
+    opens_at: int | None
+    closes_at: int | None
+    stock: tuple[Stock, ...]
+    batch: str
+    constrained_by: tuple[Constrained, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class OfferClosed:
+    """The merchant ended it; deposits already made live on."""
+
+    TYPE: ClassVar[str] = "offer.closed"
+    at: int
+    available: tuple[Available, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class StockChanged:
+    """The merchant added units or took unsold ones away."""
+
+    TYPE: ClassVar[str] = "offer.stock_changed"
+    at: int
+    sku: str
+    change: int
+    available: tuple[Available, ...] = ()
+
+
+OfferEvent = OfferMade | OfferClosed | StockChanged
+
+_S = OfferStatus
+TRANSITIONS: Final[Mapping[tuple[OfferStatus, type[OfferEvent]], OfferStatus]] = MappingProxyType(
+    {
+        (_S.SCHEDULED, StockChanged): _S.SCHEDULED,
+        (_S.SCHEDULED, OfferClosed): _S.CLOSED,
+        (_S.OPEN, StockChanged): _S.OPEN,
+        (_S.OPEN, OfferClosed): _S.CLOSED,
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """The fold of an offer's journal."""
+
+    id: str
+    made: OfferMade
+    version: int
+    created_at: int
+    updated_at: int
+    stock: tuple[Stock, ...]
+    available: tuple[Available, ...]
+    closed: bool = False
+
+    def counted(self, sku: str) -> Stock | None:
+        return next((stock for stock in self.stock if stock.sku == sku), None)
+
+
+def fold(offer_id: str, events: Iterable[OfferEvent]) -> Offer:
+    """The offer that a journal tells. ValueError when it does not begin with ``OfferMade``."""
+    offer: Offer | None = None
+    for event in events:
+        if offer is not None:
+            offer = evolve(offer, event)
+        elif isinstance(event, OfferMade):
+            available = tuple(Available(stock.sku, stock.units) for stock in event.stock)
+            offer = Offer(offer_id, event, 1, event.at, event.at, event.stock, available)
+        else:
+            raise ValueError("a journal begins with its creation")
+    if offer is None:
+        raise ValueError("an empty journal is no offer")
+    return offer
+
+
+def evolve(offer: Offer, event: OfferEvent) -> Offer:
+    after = replace(offer, version=offer.version + 1, updated_at=event.at)
+    match event:
+        case OfferClosed():
+            return replace(after, closed=True, available=event.available)
+        case StockChanged():
+            stock = (replace(s, units=s.units + event.change) if s.sku == event.sku else s for s in offer.stock)
+            return replace(after, stock=tuple(stock), available=event.available)
+        case OfferMade():
+            raise KeyError(event)
+
+
+def status_at(offer: Offer, at: int) -> OfferStatus:
+    """scheduled, open or closed, from the clock and ``close``."""
+    if offer.closed or (offer.made.closes_at is not None and at >= offer.made.closes_at):
+        return OfferStatus.CLOSED
+    if offer.made.opens_at is not None and at < offer.made.opens_at:
+        return OfferStatus.SCHEDULED
+    return OfferStatus.OPEN
+
+
+def close(offer: Offer, at: int, left: Mapping[str, Sequence[int]]) -> OfferClosed:
+    """End the sale. ``left`` is what the shards showed just now."""
+    status = status_at(offer, at)
+    if (status, OfferClosed) not in TRANSITIONS:
+        raise Refused(Reason.WRONG_STATE, state=status.value)
+    return OfferClosed(at, available(left))
+
+
+def restock(offer: Offer, sku: str, change: int, at: int, left: Mapping[str, Sequence[int]]) -> StockChanged:
+    """Add units, or take away what is left. Below what is sold, and no counted SKU: INVALID_REQUEST."""
+    if offer.counted(sku) is None:
+        raise Refused(Reason.INVALID_REQUEST, [Fault("/sku", "unknown_sku")])
+    if sum(left[sku]) + change < 0:
+        raise Refused(Reason.INVALID_REQUEST, [Fault("/change", "below_sold")])
+    status = status_at(offer, at)
+    if (status, StockChanged) not in TRANSITIONS:
+        raise Refused(Reason.WRONG_STATE, state=status.value)
+    after = {**left, sku: [*left[sku], change]}
+    return StockChanged(at, sku, change, available(after))
+
+
+def moves(change: int, left: Sequence[int]) -> tuple[tuple[int, int], ...]:
+    """Which shards take or give the units of a change: few, and never more than a shard has left."""
+    if change > 0:
+        shards = min(len(left), MOST_MOVED)
+        parts = [change // shards + (1 if shard < change % shards else 0) for shard in range(shards)]
+        return tuple((shard, units) for shard, units in enumerate(parts) if units)
+    taken: list[tuple[int, int]] = []
+    missing = -change
+    for shard in sorted(range(len(left)), key=lambda shard: -left[shard])[:MOST_MOVED]:
+        part = min(left[shard], missing)
+        if part:
+            taken.append((shard, -part))
+            missing -= part
+    if missing:
+        raise Refused(Reason.INVALID_REQUEST, [Fault("/change", "too_small")])
+    return tuple(taken)
+
+
+def available(left: Mapping[str, Sequence[int]]) -> tuple[Available, ...]:
+    """What the shards hold together, for each SKU."""
+    return tuple(Available(sku, sum(units)) for sku, units in left.items())
+
+
+def shards_of(units: int, peak: int) -> int:
+    """How many shards a stock lives in: a power of two for the peak, at least 8, at most an eighth of the stock."""
+    wanted = max(_power_of_two_from(-(-peak // PEAK_OF_A_SHARD)), FEWEST_SHARDS)
+    return min(wanted, _power_of_two_to(max(units // UNITS_OF_A_SHARD, 1)))
+
+
+def index_shards(terms: Terms) -> int:
+    """How many partitions the list of an offer's deposits is spread over."""
+    return _power_of_two_from(-(-terms.expected_peak_per_second // PEAK_OF_AN_INDEX))
+
+
+def stock_of(draft: Draft) -> tuple[Stock, ...]:
+    """The counted SKUs of a draft with their shards."""
+    peak = draft.expected_peak_per_second
+    return tuple(Stock(sku, units, shards_of(units, peak)) for sku, units in draft.stock.items() if units is not None)
+
+
+def _power_of_two_from(number: int) -> int:
+    return 1 << (max(number, 1) - 1).bit_length()
+
+
+def _power_of_two_to(number: int) -> int:
+    return 1 << (number.bit_length() - 1)

@@ -1,0 +1,200 @@
+"""Load, catch up, decide, append: the one way in which a deposit changes, and what happens when somebody was faster."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from chalicelib.core import deposit as deposits_
+from chalicelib.core.deposit import Deposit, overdue, status_at
+from chalicelib.core.events import Cancelled, DepositEvent, Expired
+from chalicelib.core.ids import well_formed
+from chalicelib.core.journal import Asked, Caller, Entry, version_of
+from chalicelib.core.refusal import Reason, Refused
+from chalicelib.core.terms import Terms
+from chalicelib.flows.ports import Also, Clock, Contended, Count, Deposits, Draw, Offers, Overtaken, Stored
+
+# The edge gives up on an answer after 29 seconds; what is older than this writes nothing more.
+OLDEST_REQUEST: Final = 30_000
+# How long a writer races before it says busy: most races are over after one image.
+PATIENCE: Final = 2_000
+CLOCKWORK: Final = Caller("earnest", "service")  # who writes what the clock alone made true
+
+Decision = Callable[[Deposit, Terms], Sequence[DepositEvent]]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The deposit an answer is rendered from: its state, the instant and the language of that answer."""
+
+    deposit: Deposit
+    journal: tuple[Entry[DepositEvent], ...]
+    at: int
+    locale: str
+    replayed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """What wiring gives for races: the machine's clock, a jittered sleep, and the grace of irreversible deadlines."""
+
+    now: Clock
+    pause: Callable[[int], None]
+    grace_ms: int
+
+
+class Race:
+    """One writer's luck: the image that a first loss hands back is used at once, later ones only after a sleep."""
+
+    def __init__(self, timing: Timing) -> None:
+        self._timing = timing
+        self._began = timing.now()
+        self._losses = 0
+
+    def lost(self) -> bool:
+        """Whether to decide at once on the image; False means: slept, read again. Refused(BUSY) when patience ends."""
+        self._losses += 1
+        if self._losses == 1:
+            return True
+        self.wait()
+        return False
+
+    def wait(self) -> None:
+        if self._timing.now() - self._began > PATIENCE:
+            raise Refused(Reason.BUSY, retry_after=1)
+        self._timing.pause(self._losses)
+
+
+def fold(stored: Stored[DepositEvent]) -> Deposit:
+    return deposits_.fold(stored.id, (entry.event for entry in stored.journal))
+
+
+def caught_up(deposit: Deposit, at: int) -> Deposit:
+    """The deposit as a reader sees it: what is overdue is folded in memory and not written."""
+    for event in overdue(deposit, at, at):
+        deposit = deposits_.evolve(deposit, event)
+    return deposit
+
+
+def etag(deposit: Deposit, at: int) -> str:
+    """Names the state, not the bytes."""
+    return f'"{deposit.version}-{status_at(deposit, at).value}"'
+
+
+def too_old(timing: Timing, asked: Asked) -> None:
+    if timing.now() - asked.received > OLDEST_REQUEST:
+        raise Refused(Reason.BUSY, retry_after=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Commits:
+    """Commands on deposits that exist."""
+
+    deposits: Deposits
+    offers: Offers
+    timing: Timing
+
+    def load(self, deposit_id: str) -> Stored[DepositEvent]:
+        """The journal, or Refused(NOT_FOUND), also for what cannot be an id."""
+        stored = self.deposits.get(deposit_id) if well_formed("dep", deposit_id) else None
+        if stored is None:
+            raise Refused(Reason.NOT_FOUND)
+        return stored
+
+    def run(self, deposit_id: str, asked: Asked, decision: Decision) -> Outcome:
+        """Decide and append, again and again until nobody was faster, or say busy."""
+        stored = self.load(deposit_id)
+        race = Race(self.timing)
+        while True:
+            try:
+                return self._once(stored, asked, decision)
+            except Overtaken as faster:
+                stored = faster.stored if race.lost() else self.load(deposit_id)
+            except Contended:
+                race.wait()
+                stored = self.load(deposit_id)
+
+    def _once(self, stored: Stored[DepositEvent], asked: Asked, decision: Decision) -> Outcome:
+        before = fold(stored)
+        refuse_strangers(before, asked.caller)
+        known = replayed(stored, asked)
+        if known is not None:
+            return known
+        refuse_stale(before, asked)
+        late = overdue(before, asked.at, asked.at - self.timing.grace_ms)
+        current = before
+        for event in late:
+            current = deposits_.evolve(current, event)
+        decided = tuple(decision(current, self.offers.terms(before.created.terms_hash)))
+        if not decided and not late:
+            return Outcome(before, stored.journal, asked.at, asked.locale)
+        return self._append(stored, before, late, decided, asked)
+
+    def _append(
+        self,
+        stored: Stored[DepositEvent],
+        before: Deposit,
+        late: Sequence[DepositEvent],
+        decided: Sequence[DepositEvent],
+        asked: Asked,
+    ) -> Outcome:
+        after = before
+        for event in (*late, *decided):
+            after = deposits_.evolve(after, event)
+        entries = (*stamped(late, asked, CLOCKWORK), *stamped(decided, asked, asked.caller))
+        too_old(self.timing, asked)
+        self.deposits.append(stored, entries, after, self._given_back(before, (*late, *decided)))
+        return Outcome(after, (*stored.journal, *entries), asked.at, asked.locale)
+
+    def _given_back(self, before: Deposit, events: Sequence[DepositEvent]) -> tuple[Also, ...]:
+        """Units and limits go back in the write that ends the deposit, to where they were taken."""
+        if not any(isinstance(event, Cancelled | Expired) for event in events):
+            return ()
+        created = before.created
+        units: list[Also] = [Draw(created.offer, created.batch, taken, back=True) for taken in before.stock]
+        if before.limit_units:
+            units.append(Count(created.offer, created.buyer, -before.limit_units))
+        return tuple(units)
+
+
+def stamped(events: Sequence[DepositEvent], asked: Asked, by: Caller) -> tuple[Entry[DepositEvent], ...]:
+    """Entries for the journal; the last event of a request carries its key, so that its prefix is its answer."""
+    last = len(events) - 1
+    return tuple(
+        Entry(event, asked.at, by, asked.key if i == last and by is asked.caller else None, asked.locale)
+        for i, event in enumerate(events)
+    )
+
+
+def refuse_strangers(deposit: Deposit, caller: Caller) -> None:
+    """A buyer sees their own, staff their merchant's, platform, our own jobs and the provider's proved events everything; the rest sees nothing."""
+    allowed = {
+        "buyer": deposit.created.buyer == caller.id,
+        "merchant": deposit.created.merchant == caller.merchant,
+        "platform": True,
+        "service": True,
+        "provider": True,
+    }
+    if not allowed.get(caller.role, False):
+        raise Refused(Reason.NOT_FOUND)
+
+
+def replayed(stored: Stored[DepositEvent], asked: Asked) -> Outcome | None:
+    """The answer to a key that is in the journal already; another body under the same key is refused."""
+    version = version_of(stored.journal, asked.key)
+    if version is None or asked.key is None:
+        return None
+    entry = stored.journal[version - 1]
+    if entry.key != asked.key:
+        raise Refused(Reason.IDEMPOTENCY_KEY_REUSED)
+    prefix = stored.journal[:version]
+    state = deposits_.fold(stored.id, (one.event for one in prefix))
+    return Outcome(state, prefix, entry.received_at, entry.locale, replayed=True)
+
+
+def refuse_stale(before: Deposit, asked: Asked) -> None:
+    """``If-Match`` names the state the caller saw: version and status, as a read at this instant would show it."""
+    if asked.if_match in {None, "*"}:
+        return
+    current = etag(caught_up(before, asked.at), asked.at)
+    if asked.if_match != current:
+        raise Refused(Reason.STALE_VERSION, etag=current)

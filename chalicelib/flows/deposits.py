@@ -1,0 +1,117 @@
+"""What callers do with deposits that exist: read, list, look ahead, and the buyer's commands."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from chalicelib.core import entitlement
+from chalicelib.core.decide import Command, decide
+from chalicelib.core.deposit import Deposit, status_at
+from chalicelib.core.entitlement import Entitlement, Step
+from chalicelib.core.events import DepositEvent
+from chalicelib.core.ids import parse_child
+from chalicelib.core.journal import Asked, Caller
+from chalicelib.core.offer import index_shards
+from chalicelib.core.refund import Refund
+from chalicelib.core.refusal import Fault, Reason, Refused
+from chalicelib.core.terms import Terms
+from chalicelib.flows.commit import Commits, Outcome, caught_up, fold, refuse_strangers
+from chalicelib.flows.ports import Page, Stored
+
+DAY: Final = 86_400_000
+FARTHEST_PREVIEW: Final = 2 * 365 * DAY
+
+Position = Mapping[str, object] | None
+
+
+@dataclass(frozen=True, slots=True)
+class DepositDesk:
+    """Reads and commands, each for a caller who may see the deposit."""
+
+    commits: Commits
+
+    def get(self, deposit_id: str, asked: Asked) -> Outcome:
+        return self._read(self.commits.load(deposit_id), asked)
+
+    def visible(self, deposit_id: str, caller: Caller) -> None:
+        """Refused(NOT_FOUND) unless the caller may see it: ownership is told before faults of the body."""
+        refuse_strangers(fold(self.commits.load(deposit_id)), caller)
+
+    def command(self, deposit_id: str, command: Command, asked: Asked) -> Outcome:
+        return self.commits.run(
+            deposit_id, asked, lambda deposit, terms: decide(deposit, command, asked.at, terms)
+        )
+
+    def preview(self, deposit_id: str, cause: str, at: int | None, asked: Asked) -> Entitlement:
+        """What the command would decide at an instant from now to two years ahead."""
+        outcome = self.get(deposit_id, asked)
+        instant = asked.at if at is None else at
+        if not asked.at <= instant <= asked.at + FARTHEST_PREVIEW:
+            raise Refused(Reason.INVALID_REQUEST, [Fault("/at", "not_before_now" if instant < asked.at else "too_far")])
+        return entitlement.of(outcome.deposit, self._terms(outcome.deposit), cause, instant)
+
+    def curve(self, deposit_id: str, asked: Asked) -> tuple[Step, ...]:
+        deposit = self.get(deposit_id, asked).deposit
+        return entitlement.curve(deposit, self._terms(deposit), asked.at)
+
+    def listed(
+        self, asked: Asked, *, offer: str | None, status: str | None, limit: int, position: Position
+    ) -> tuple[list[Outcome], Position]:
+        """A buyer's own deposits; for merchant and platform those of an offer. A filter may leave a page short."""
+        page = self._page(asked, offer, limit, position)
+        seen = [self._read(stored, asked) for stored in page.rows if self._mine(stored, asked.caller)]
+        return [
+            outcome
+            for outcome in seen
+            if (status is None or status_at(outcome.deposit, asked.at) == status)
+            and (offer is None or outcome.deposit.created.offer == offer)
+        ], page.position
+
+    def refund(self, refund_id: str, asked: Asked) -> tuple[Outcome, Refund]:
+        parsed = parse_child("ref", refund_id)
+        if parsed is None:
+            raise Refused(Reason.NOT_FOUND)
+        outcome = self.get(f"dep_{parsed[0]}", asked)
+        refunds = outcome.deposit.refunds
+        if parsed[1] > len(refunds):
+            raise Refused(Reason.NOT_FOUND)
+        return outcome, refunds[parsed[1] - 1]
+
+    def open_refunds(self, asked: Asked, limit: int, position: Position) -> tuple[list[tuple[Outcome, Refund]], Position]:
+        """What is still owed, the earliest promise first."""
+        deposits = self.commits.deposits
+        if asked.caller.role == "platform":
+            page = deposits.open_everywhere(limit, position)
+        else:
+            page = deposits.open_of(str(asked.caller.merchant), limit, position)
+        outcomes = [self._read(stored, asked) for stored in page.rows]
+        return [(outcome, refund) for outcome in outcomes for refund in outcome.deposit.open_refunds], page.position
+
+    def _page(self, asked: Asked, offer: str | None, limit: int, position: Position) -> Page[DepositEvent]:
+        if asked.caller.role == "buyer":
+            return self.commits.deposits.of_buyer(asked.caller.id, limit, position)
+        unknown = Refused(Reason.INVALID_REQUEST, [Fault("/offer", "missing" if offer is None else "unknown_offer")])
+        stored = self.commits.offers.get(offer) if offer is not None else None
+        if stored is None or offer is None:
+            raise unknown
+        made = stored.journal[0].event
+        if asked.caller.role == "merchant" and getattr(made, "merchant", None) != asked.caller.merchant:
+            raise unknown
+        terms = self.commits.offers.terms(getattr(made, "terms_hash", ""))
+        return self.commits.deposits.of_offer(offer, index_shards(terms), limit, position)
+
+    def _mine(self, stored: Stored[DepositEvent], caller: Caller) -> bool:
+        """Indexes only find candidates."""
+        try:
+            refuse_strangers(fold(stored), caller)
+        except Refused:
+            return False
+        return True
+
+    def _read(self, stored: Stored[DepositEvent], asked: Asked) -> Outcome:
+        deposit = fold(stored)
+        refuse_strangers(deposit, asked.caller)
+        return Outcome(caught_up(deposit, asked.at), stored.journal, asked.at, asked.locale)
+
+    def _terms(self, deposit: Deposit) -> Terms:
+        return self.commits.offers.terms(deposit.created.terms_hash)

@@ -1,0 +1,175 @@
+"""Offers: publish one, close it, change its stock, look at it."""
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from chalicelib.core import drafts
+from chalicelib.core import offer as offers_
+from chalicelib.core.ids import digest_id, well_formed
+from chalicelib.core.journal import Asked, Entry, version_of
+from chalicelib.core.offer import Available, Constrained, Offer, OfferEvent, OfferMade, StockChanged
+from chalicelib.core.refusal import Reason, Refused
+from chalicelib.core.terms import Draft, Terms, terms_hash
+from chalicelib.flows.commit import Race, Timing, too_old
+from chalicelib.flows.ports import Contended, Offers, Overtaken, Page, StockShort, Stored
+
+# An offer is read again after this long; until then a container may still sell what was closed a moment ago.
+REMEMBERED: Final = 1_000
+
+Decision = Callable[[Offer, Mapping[str, Sequence[int]]], OfferEvent]
+
+
+@dataclass(frozen=True, slots=True)
+class Offered:
+    """The offer an answer is rendered from, and what is available of each counted SKU."""
+
+    offer: Offer
+    terms: Terms
+    available: tuple[Available, ...]
+    at: int
+    locale: str
+    replayed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Catalogue:
+    """Offers as buyers and merchants use them."""
+
+    offers: Offers
+    timing: Timing
+    seen: dict[str, tuple[int, Offer]] = field(default_factory=dict)
+
+    def recent(self, offer_id: str) -> Offer:
+        """An offer as this container saw it within the last second: what a purchase is judged by."""
+        at, known = self.seen.get(offer_id, (0, None))
+        if known is not None and self.timing.now() - at < REMEMBERED:
+            return known
+        return self._remembered(fold(self.load(offer_id)))
+
+    def load(self, offer_id: str) -> Stored[OfferEvent]:
+        stored = self.offers.get(offer_id) if well_formed("off", offer_id) else None
+        if stored is None:
+            raise Refused(Reason.NOT_FOUND)
+        return stored
+
+    def get(self, offer_id: str, asked: Asked) -> Offered:
+        return self._shown(fold(self.load(offer_id)), asked)
+
+    def listed(
+        self, asked: Asked, limit: int, position: Mapping[str, object] | None
+    ) -> tuple[list[Offered], Mapping[str, object] | None]:
+        page: Page[OfferEvent] = self.offers.listed(limit, position)
+        return [self._shown(fold(stored), asked) for stored in page.rows], page.position
+
+    def publish(self, body: Mapping[str, Any], asked: Asked) -> Offered:
+        """A new offer under resolved terms, or the answer its key already had."""
+        draft, constraints = drafts.resolve(drafts.read(body))
+        assert asked.caller.merchant is not None, "only merchants reach this"
+        offer_id = digest_id("off", asked.caller.id, asked.key_text)
+        made = OfferMade(
+            at=asked.at,
+            merchant=asked.caller.merchant,
+            terms_hash=terms_hash(draft),
+            opens_at=draft.opens_at,
+            closes_at=draft.closes_at,
+            stock=offers_.stock_of(draft),
+            batch=_batch(draft),
+            constrained_by=tuple(Constrained(*constraint) for constraint in constraints),
+        )
+        offer = offers_.fold(offer_id, [made])
+        too_old(self.timing, asked)
+        try:
+            self.offers.create(offer, draft, [Entry(made, asked.at, asked.caller, asked.key, asked.locale)])
+        except Overtaken as ours:
+            return self._replayed(ours.stored, asked) or self._reused()
+        return self._answer(offer, asked)
+
+    def close(self, offer_id: str, asked: Asked) -> Offered:
+        return self._changed(offer_id, asked, lambda offer, left: offers_.close(offer, asked.at, left))
+
+    def change_stock(self, offer_id: str, sku: str, change: int, asked: Asked) -> Offered:
+        """Add units or take unsold ones away; below what is sold: INVALID_REQUEST with the pointer."""
+        return self._changed(offer_id, asked, lambda offer, left: offers_.restock(offer, sku, change, asked.at, left))
+
+    def _changed(self, offer_id: str, asked: Asked, decision: Decision) -> Offered:
+        race = Race(self.timing)
+        stored = self.load(offer_id)
+        while True:
+            try:
+                return self._once(stored, asked, decision)
+            except Overtaken as faster:
+                stored = faster.stored if race.lost() else self.load(offer_id)
+            except (Contended, StockShort):
+                race.wait()
+                stored = self.load(offer_id)
+
+    def _once(self, stored: Stored[OfferEvent], asked: Asked, decision: Decision) -> Offered:
+        offer = fold(stored)
+        if offer.made.merchant != asked.caller.merchant:
+            raise Refused(Reason.NOT_FOUND)
+        known = self._replayed(stored, asked)
+        if known is not None:
+            return known
+        _refuse_stale(offer, asked)
+        left = self.offers.left(offer, consistent=True)
+        event = decision(offer, left)
+        too_old(self.timing, asked)
+        entry = Entry(event, asked.at, asked.caller, asked.key, asked.locale)
+        if isinstance(event, StockChanged):
+            self.offers.append(stored, [entry], offer, event.sku, offers_.moves(event.change, left[event.sku]))
+        else:
+            self.offers.append(stored, [entry])
+        after = self._remembered(offers_.evolve(offer, event))
+        return self._answer(after, asked)
+
+    def _remembered(self, offer: Offer) -> Offer:
+        self.seen[offer.id] = (self.timing.now(), offer)
+        return offer
+
+    def _shown(self, offer: Offer, asked: Asked) -> Offered:
+        """As a reader sees it: what is available right now, approximately."""
+        now = offers_.available(self.offers.left(offer, consistent=False))
+        return Offered(offer, self.offers.terms(offer.made.terms_hash), now, asked.at, asked.locale)
+
+    def _answer(self, offer: Offer, asked: Asked) -> Offered:
+        """As a command answers: what its event noted, so that a replay shows the same."""
+        terms = self.offers.terms(offer.made.terms_hash)
+        return Offered(offer, terms, offer.available, asked.at, asked.locale)
+
+    def _replayed(self, stored: Stored[OfferEvent], asked: Asked) -> Offered | None:
+        version = version_of(stored.journal, asked.key)
+        if version is None or asked.key is None:
+            return None
+        entry = stored.journal[version - 1]
+        if entry.key != asked.key:
+            return self._reused()
+        offer = offers_.fold(stored.id, (one.event for one in stored.journal[:version]))
+        terms = self.offers.terms(offer.made.terms_hash)
+        return Offered(offer, terms, offer.available, entry.received_at, entry.locale, replayed=True)
+
+    def _reused(self) -> Offered:
+        raise Refused(Reason.IDEMPOTENCY_KEY_REUSED)
+
+
+def fold(stored: Stored[OfferEvent]) -> Offer:
+    return offers_.fold(stored.id, (entry.event for entry in stored.journal))
+
+
+def _batch(draft: Draft) -> str:
+    """Names the stock shards by what they hold, so that a retry with the same body finds its own and no other does."""
+    text = ",".join(f"{stock.sku}={stock.units}" for stock in offers_.stock_of(draft))
+    return hashlib.sha256(f"{terms_hash(draft)}|{text}".encode()).hexdigest()[:8]
+
+
+def _refuse_stale(offer: Offer, asked: Asked) -> None:
+    if asked.if_match in {None, "*"}:
+        return
+    current = etag(offer, asked.at)
+    if asked.if_match != current:
+        raise Refused(Reason.STALE_VERSION, etag=current)
+
+
+def etag(offer: Offer, at: int) -> str:
+    return f'"{offer.version}-{offers_.status_at(offer, at).value}"'

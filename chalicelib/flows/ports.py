@@ -1,0 +1,189 @@
+"""What the flows need from outside, as they see it: journals that are appended to, stock that moves with them, a provider."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, Protocol
+
+from chalicelib.core.deposit import Deposit
+from chalicelib.core.events import DepositEvent, TakenStock
+from chalicelib.core.journal import E_co, Entry
+from chalicelib.core.money import Money
+from chalicelib.core.offer import Offer, OfferEvent
+from chalicelib.core.payment import PaymentSeen
+from chalicelib.core.refund import RefundSeen
+from chalicelib.core.terms import Terms
+
+
+@dataclass(frozen=True, slots=True)
+class Stored(Generic[E_co]):
+    """A journal as it was read. ``due`` and ``failures`` are the schedule's, not the journal's."""
+
+    id: str
+    journal: tuple[Entry[E_co], ...]
+    due: int | None = None
+    failures: int = 0
+
+    @property
+    def version(self) -> int:
+        return len(self.journal)
+
+
+class Overtaken(Exception):
+    """Somebody wrote first. Carries the item as they left it, our own events among them when it was us."""
+
+    def __init__(self, stored: Stored[Any]) -> None:
+        super().__init__(stored.id)
+        self.stored = stored
+
+
+class Contended(Exception):
+    """Another transaction held an item; nothing was written. Try again after a short sleep."""
+
+
+class StockShort(Exception):
+    """A shard had fewer units than its hint said; nothing was written."""
+
+
+class LimitFull(Exception):
+    """The buyer's units would exceed the offer's limit; nothing was written."""
+
+
+class Leased(Exception):
+    """Another worker holds the lease; leave the item alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Draw:
+    """Units leave a shard for a deposit (positive) or come back to it (negative)."""
+
+    offer: str
+    batch: str
+    taken: TakenStock
+    back: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """Units counted against a buyer's limit, or given back. ``most`` is checked when counting up."""
+
+    offer: str
+    buyer: str
+    units: int
+    most: int | None = None
+
+
+Also = Draw | Count
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[E_co]):
+    """One page of a list and where the next one goes on, None at the end."""
+
+    rows: tuple[Stored[E_co], ...]
+    position: Mapping[str, object] | None
+
+
+class Deposits(Protocol):
+    """The journals of deposits."""
+
+    def get(self, deposit_id: str) -> Stored[DepositEvent] | None: ...
+
+    def create(self, deposit: Deposit, entries: Sequence[Entry[DepositEvent]], also: Sequence[Also], shard: int) -> None:
+        """Write the first events. Overtaken, Contended, StockShort, LimitFull; then nothing was written."""
+
+    def append(
+        self,
+        stored: Stored[DepositEvent],
+        entries: Sequence[Entry[DepositEvent]],
+        after: Deposit,
+        also: Sequence[Also],
+    ) -> None:
+        """Add events to the journal as it was read. Overtaken, Contended; then nothing was written."""
+
+    def touch(self, stored: Stored[DepositEvent], due: int, *, owner: str, until: int, now: int, failures: int = 0) -> None:
+        """Push ``due`` and take the lease; the journal stays. Overtaken or Leased when that was not ours to do."""
+
+    def of_buyer(self, buyer: str, limit: int, position: Mapping[str, object] | None) -> Page[DepositEvent]: ...
+
+    def of_offer(
+        self, offer: str, shards: int, limit: int, position: Mapping[str, object] | None
+    ) -> Page[DepositEvent]: ...
+
+    def open_of(self, merchant: str, limit: int, position: Mapping[str, object] | None) -> Page[DepositEvent]: ...
+
+    def open_everywhere(self, limit: int, position: Mapping[str, object] | None) -> Page[DepositEvent]: ...
+
+    def due(self, queue: str, shard: int, until: int, limit: int) -> Sequence[str]:
+        """The ids of what is due in one shard of a queue (``time`` or ``work``), earliest first."""
+
+
+class Offers(Protocol):
+    """The journals of offers, their frozen terms and their stock."""
+
+    def get(self, offer_id: str) -> Stored[OfferEvent] | None: ...
+
+    def create(self, offer: Offer, terms: Terms, entries: Sequence[Entry[OfferEvent]]) -> None: ...
+
+    def append(
+        self,
+        stored: Stored[OfferEvent],
+        entries: Sequence[Entry[OfferEvent]],
+        offer: Offer | None = None,
+        sku: str = "",
+        moved: Sequence[tuple[int, int]] = (),
+    ) -> None:
+        """Add events; ``moved`` gives the shards of ``sku`` and the units that a stock change adds or takes."""
+
+    def terms(self, terms_hash: str) -> Terms: ...
+
+    def left(self, offer: Offer, *, consistent: bool) -> Mapping[str, Sequence[int]]:
+        """Units left in every shard of every counted SKU."""
+
+    def listed(self, limit: int, position: Mapping[str, object] | None) -> Page[OfferEvent]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """The provider is ready to be paid at ``url``."""
+
+    url: str
+
+
+@dataclass(frozen=True, slots=True)
+class Declined:
+    """The provider said no."""
+
+    code: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """No answer, or one we cannot read. Something may have happened: look, never send anew."""
+
+
+@dataclass(frozen=True, slots=True)
+class NotFound:
+    """The provider answered that it knows nothing of it."""
+
+
+class Provider(Protocol):
+    """A payment provider has three answers, accepted, declined and unknown; a look may also find nothing."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def key_retention_ms(self) -> int:
+        """How long a key is remembered: the same key sent again within this time has no second effect."""
+
+    def open_session(self, payment_id: str, amount: Money, method: str) -> Session | Declined | Unknown: ...
+
+    def find_payment(self, payment_id: str) -> PaymentSeen | NotFound | Unknown: ...
+
+    def refund(self, refund_id: str, payment_id: str, capture: str, amount: Money) -> RefundSeen | Unknown:
+        """Ask for a refund under a key that is the refund's id, whatever the attempt. A decline is a RefundSeen."""
+
+    def find_refund(self, refund_id: str) -> RefundSeen | NotFound | Unknown: ...
+
+
+Clock = Callable[[], int]

@@ -1,0 +1,11 @@
+"""Schedule: send what was approved, look for what is unknown, hand over to a person what stays open too long."""
+
+from collections.abc import Callable
+
+from chalicelib.jobs.sweep import Report, Sweep
+from chalicelib.wiring import Services, run_id
+
+
+def run(found: Services, time_left: Callable[[], int]) -> Report:
+    sweep = Sweep("send_refunds", "work", found.deposits, found.attendant(), found.clock)
+    return sweep.run(run_id("send_refunds"), time_left)

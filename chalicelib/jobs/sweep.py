@@ -1,0 +1,80 @@
+"""One sweep over the shards of a queue: attend to what is due, and let no failing item stop the others."""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from chalicelib.core.refusal import Refused
+from chalicelib.flows.attend import Attendant
+from chalicelib.flows.ports import Clock, Contended, Deposits, Leased, Overtaken
+from chalicelib.store.deposits import DUE_SHARDS
+
+log = logging.getLogger("earnest.jobs")
+
+BATCH: Final = 50  # ids read from a shard at once
+ALARM: Final = 5  # failures in a row after which a person should look
+
+
+@dataclass(slots=True)
+class Report:
+    """What a run did. ``failed`` items were pushed back and will be tried again."""
+
+    job: str
+    attended: int = 0
+    busy: int = 0
+    failed: int = 0
+    finished: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Sweep:
+    """A job over one queue. ``time_left`` gives the milliseconds that this run may still take."""
+
+    job: str
+    queue: str
+    deposits: Deposits
+    attendant: Attendant
+    clock: Clock
+
+    def run(self, owner: str, time_left: Callable[[], int]) -> Report:
+        report = Report(self.job)
+        for shard in range(DUE_SHARDS):
+            self._shard(shard, owner, time_left, report)
+        return report
+
+    def _shard(self, shard: int, owner: str, time_left: Callable[[], int], report: Report) -> None:
+        """Head after head until nothing new is due; an item seen twice in a run waits for the next one."""
+        seen: set[str] = set()
+        while True:
+            due = [one for one in self.deposits.due(self.queue, shard, self.clock(), BATCH) if one not in seen]
+            if not due:
+                return
+            for deposit_id in due:
+                if time_left() < RESERVE:
+                    report.finished = False
+                    return
+                seen.add(deposit_id)
+                self._one(deposit_id, owner, report)
+
+    def _one(self, deposit_id: str, owner: str, report: Report) -> None:
+        try:
+            report.attended += self.attendant.attend(deposit_id, owner)
+        except (Leased, Overtaken, Contended, Refused):
+            report.busy += 1
+        except Exception as fault:  # noqa: BLE001 - one broken item must not stop the others
+            report.failed += 1
+            self._failed(deposit_id, owner, fault)
+
+    def _failed(self, deposit_id: str, owner: str, fault: Exception) -> None:
+        try:
+            failures = self.attendant.push_back(deposit_id, owner)
+        except Exception:
+            log.exception("push back failed", extra={"deposit": deposit_id})
+            return
+        level = logging.ERROR if failures >= ALARM else logging.WARNING
+        log.log(level, "%s failed %d times", self.job, failures, exc_info=fault, extra={"deposit": deposit_id})
+
+
+# An attended deposit may need a provider call of some seconds; what does not fit is left to the next run.
+RESERVE: Final = 15_000

@@ -1,0 +1,120 @@
+"""The journals of deposits: one item each, one conditional write, and the indexes that find candidates."""
+
+import zlib
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, get_args
+
+from chalicelib.core.deposit import Deposit, due_at
+from chalicelib.core.events import DepositEvent
+from chalicelib.core.journal import Entry
+from chalicelib.flows.ports import Also, Count, Draw, LimitFull, Overtaken, Page, StockShort, Stored
+from chalicelib.store.codec import Wire
+from chalicelib.store.journals import Journals
+from chalicelib.store.requests import ConditionFailed, transact
+from chalicelib.store.stock import action
+
+# A launch writes the due index three times a deposit; sixteen partitions carry sixteen thousand writes a second.
+DUE_SHARDS: Final = 16
+KINDS: Final = {kind.TYPE: kind for kind in get_args(DepositEvent)}
+MOST_ACTIONS: Final = 30
+
+
+class DepositStore:
+    """Deposits in the table. ``grace_ms`` delays the due time of what is irreversible."""
+
+    def __init__(self, client: Any, table: str, grace_ms: int) -> None:
+        self._client = client
+        self._table = table
+        self._grace_ms = grace_ms
+        self._journals: Journals[DepositEvent] = Journals(client, table, KINDS)
+
+    def get(self, deposit_id: str) -> Stored[DepositEvent] | None:
+        return self._journals.get(deposit_id)
+
+    def create(self, deposit: Deposit, entries: Sequence[Entry[DepositEvent]], also: Sequence[Also], shard: int) -> None:
+        """Write the first events, and take stock and limits with them or not at all."""
+        born: dict[str, Wire] = {
+            "by_buyer": {"S": deposit.created.buyer},
+            "by_offer": {"S": partition(deposit.created.offer, shard)},
+            "created": {"N": str(deposit.created_at)},
+        }
+        begun = self._journals.begun(deposit.id, entries, {**born, **self._indexed(deposit)})
+        if also:
+            self._together({"Put": begun}, also)
+        else:
+            self._journals.put(begun)
+
+    def append(
+        self,
+        stored: Stored[DepositEvent],
+        entries: Sequence[Entry[DepositEvent]],
+        after: Deposit,
+        also: Sequence[Also],
+    ) -> None:
+        """Add events to the journal as it was read, with their effects on other items."""
+        added = self._journals.added(stored, entries, self._indexed(after))
+        if also:
+            self._together({"Update": added}, also)
+        else:
+            self._journals.update(added)
+
+    def touch(self, stored: Stored[DepositEvent], due: int, *, owner: str, until: int, now: int, failures: int = 0) -> None:
+        self._journals.touch(stored, due, owner=owner, until=until, now=now, failures=failures)
+
+    def of_buyer(self, buyer: str, limit: int, position: Mapping[str, object] | None) -> Page[DepositEvent]:
+        return self._journals.page("by_buyer", [buyer], "created", limit, position)
+
+    def of_offer(
+        self, offer: str, shards: int, limit: int, position: Mapping[str, object] | None
+    ) -> Page[DepositEvent]:
+        partitions = [partition(offer, shard) for shard in range(shards)]
+        return self._journals.page("by_offer", partitions, "created", limit, position)
+
+    def open_of(self, merchant: str, limit: int, position: Mapping[str, object] | None) -> Page[DepositEvent]:
+        """Deposits with an open refund, the earliest promise first."""
+        return self._journals.page("open", [merchant], "promised", limit, position, newest_first=False)
+
+    def open_everywhere(self, limit: int, position: Mapping[str, object] | None) -> Page[DepositEvent]:
+        """The same for all merchants, what is due first."""
+        queues = [f"work#{shard:02d}" for shard in range(DUE_SHARDS)]
+        return self._journals.page("due", queues, "due", limit, position, newest_first=False)
+
+    def due(self, queue: str, shard: int, until: int, limit: int) -> Sequence[str]:
+        return self._journals.first("due", f"{queue}#{shard:02d}", "due", until, limit)
+
+    def _indexed(self, deposit: Deposit) -> dict[str, Wire]:
+        """The index attributes, from the state alone."""
+        indexed: dict[str, Wire] = {}
+        waiting = deposit.open_refunds
+        if waiting:
+            indexed["open"] = {"S": deposit.created.merchant}
+            indexed["promised"] = {"N": str(min(refund.promised_by for refund in waiting))}
+        due = due_at(deposit, self._grace_ms)
+        if due is not None:
+            shard = zlib.crc32(deposit.id.encode()) % DUE_SHARDS
+            indexed["due_shard"] = {"S": f"{'work' if waiting else 'time'}#{shard:02d}"}
+            indexed["due"] = {"N": str(due)}
+        return indexed
+
+    def _together(self, own: Mapping[str, Any], also: Sequence[Also]) -> None:
+        actions = [own, *(action(self._table, effect) for effect in also)]
+        assert len(actions) <= MOST_ACTIONS, len(actions)
+        try:
+            transact(self._client, actions)
+        except ConditionFailed as failed:
+            raise self._why(failed, also) from None
+
+    def _why(self, failed: ConditionFailed, also: Sequence[Also]) -> Exception:
+        """The deposit's own reason is read first: if it was overtaken, nothing else matters."""
+        if failed.failed[0]:
+            return Overtaken(self._journals.image(failed.items[0]))
+        for effect, held in zip(also, failed.failed[1:], strict=True):
+            if held and isinstance(effect, Count):
+                return LimitFull()
+            if held and isinstance(effect, Draw):
+                return StockShort()
+        return failed
+
+
+def partition(offer: str, shard: int) -> str:
+    return f"{offer}#{shard:02d}"

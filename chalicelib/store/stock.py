@@ -1,0 +1,122 @@
+"""Stock shards and purchase limits: the actions that travel in a transaction, and looks at what is left.
+
+Each shard keeps total = left + live + sold. Units leave and come back only in the transaction that records why.
+"""
+
+from typing import Any
+
+from chalicelib.core.offer import Offer
+from chalicelib.flows.ports import Also, Count, Draw
+from chalicelib.store.codec import Wire
+from chalicelib.store.journals import ALL_OLD, BATCH, key
+from chalicelib.store.requests import send
+
+
+def shard_key(offer: str, batch: str, sku: str, shard: int) -> str:
+    return f"stock#{offer}#{batch}#{sku}#{shard:03d}"
+
+
+def limit_key(offer: str, buyer: str) -> str:
+    return f"limit#{offer}#{buyer}"
+
+
+def action(table: str, also: Also) -> dict[str, Any]:
+    """One effect on another item, as an action of the deposit's transaction."""
+    match also:
+        case Draw():
+            pk = shard_key(also.offer, also.batch, also.taken.sku, also.taken.shard)
+            if also.back:
+                return _update(table, pk, "SET #left = #left + :u, #live = #live - :u", also.taken.units, "#live >= :u")
+            return _update(table, pk, "SET #left = #left - :u, #live = #live + :u", also.taken.units, "#left >= :u")
+        case Count():
+            return _count(table, also)
+
+
+def shards_made(table: str, offer: Offer) -> list[dict[str, Any]]:
+    """The actions that lay out an offer's stock; a shard that is there already stays as it is."""
+    return [
+        {
+            "Put": {
+                "TableName": table,
+                "Item": {
+                    **key(shard_key(offer.id, offer.made.batch, stock.sku, shard)),
+                    "left": {"N": str(units)},
+                    "live": {"N": "0"},
+                    "sold": {"N": "0"},
+                    "total": {"N": str(units)},
+                },
+                "ConditionExpression": "attribute_not_exists(pk)",
+            }
+        }
+        for stock in offer.made.stock
+        for shard, units in enumerate(spread(stock.units, stock.shards))
+    ]
+
+
+def shard_changed(table: str, offer: Offer, sku: str, shard: int, units: int) -> dict[str, Any]:
+    """Units a merchant adds to a shard, or takes out of what is left of it."""
+    pk = shard_key(offer.id, offer.made.batch, sku, shard)
+    return _update(table, pk, "SET #left = #left + :u, #total = #total + :u", units, "#left >= :least", least=-units)
+
+
+def spread(units: int, shards: int) -> list[int]:
+    """As even as whole units allow."""
+    each, rest = divmod(units, shards)
+    return [each + (1 if shard < rest else 0) for shard in range(shards)]
+
+
+def left(client: Any, table: str, offer: Offer, *, consistent: bool) -> dict[str, list[int]]:
+    """Units left in every shard of every counted SKU."""
+    places = [(stock.sku, shard) for stock in offer.stock for shard in range(stock.shards)]
+    counts = {stock.sku: [0] * stock.shards for stock in offer.stock}
+    by_key = {shard_key(offer.id, offer.made.batch, sku, shard): (sku, shard) for sku, shard in places}
+    for start in range(0, len(places), BATCH):
+        keys = [key(pk) for pk in list(by_key)[start : start + BATCH]]
+        wanted: Any = {table: {"Keys": keys, "ConsistentRead": consistent, "ProjectionExpression": "pk, #left"}}
+        wanted[table]["ExpressionAttributeNames"] = {"#left": "left"}
+        while wanted:
+            answer = send(client.batch_get_item, RequestItems=wanted)
+            for item in answer["Responses"].get(table, []):
+                sku, shard = by_key[item["pk"]["S"]]
+                counts[sku][shard] = int(item["left"]["N"])
+            wanted = answer.get("UnprocessedKeys")
+    return counts
+
+
+def _update(table: str, pk: str, expression: str, units: int, condition: str, least: int | None = None) -> dict[str, Any]:
+    values: dict[str, Wire] = {":u": {"N": str(units)}}
+    if least is not None:
+        values[":least"] = {"N": str(least)}
+    names = {f"#{name}": name for name in ("left", "live", "total") if f"#{name}" in expression + condition}
+    return {
+        "Update": {
+            "TableName": table,
+            "Key": key(pk),
+            "UpdateExpression": expression,
+            "ConditionExpression": condition,
+            "ExpressionAttributeNames": names,
+            "ExpressionAttributeValues": values,
+            "ReturnValuesOnConditionCheckFailure": ALL_OLD,
+        }
+    }
+
+
+def _count(table: str, count: Count) -> dict[str, Any]:
+    values: dict[str, Wire] = {":u": {"N": str(count.units)}}
+    condition = "units >= :least"
+    if count.most is None:
+        values[":least"] = {"N": str(-count.units)}
+    else:
+        # A first order has no counter yet; whether it fits by itself was decided before.
+        values[":room"] = {"N": str(count.most - count.units)}
+        condition = "attribute_not_exists(units) OR units <= :room"
+    return {
+        "Update": {
+            "TableName": table,
+            "Key": key(limit_key(count.offer, count.buyer)),
+            "UpdateExpression": "ADD units :u",
+            "ConditionExpression": condition,
+            "ExpressionAttributeValues": values,
+            "ReturnValuesOnConditionCheckFailure": ALL_OLD,
+        }
+    }

@@ -1,0 +1,268 @@
+"""Deposits over HTTP: order, look, pay another way, cancel, take a lock back, and see what would come back."""
+
+from typing import Annotated, Final
+
+from chalice.app import Blueprint
+from pydantic import Field
+
+from chalicelib.core.decide import Cancel, ChangePaymentMethod, Unlock
+from chalicelib.core.deposit import Status
+from chalicelib.core.ordering import Order, Ordered
+from chalicelib.core.refusal import Reason
+from chalicelib.core.wire import Category, Frozen, Sku, Text
+from chalicelib.flows.commit import Outcome, caught_up, etag
+from chalicelib.web import render
+from chalicelib.web.answers import (
+    CurveAnswer,
+    DepositAnswer,
+    DepositListAnswer,
+    EventListAnswer,
+    PreviewAnswer,
+)
+from chalicelib.web.edge import Answer, Call, endpoint
+from chalicelib.web.offers import WRITES, EmptyBody
+from chalicelib.web.parameters import CURSOR, LIMIT_DEFAULT, LIMIT_MOST, choice, instant, limit, next_cursor, position, text
+
+routes = Blueprint(__name__)
+READERS: Final = {"buyer", "merchant", "platform"}
+READ: Final = (Reason.FORBIDDEN, Reason.NOT_FOUND)
+
+
+class OrderedBody(Frozen):
+    """One line of an order."""
+
+    sku: Sku
+    quantity: Annotated[int, Field(ge=1, le=1_000)]
+
+
+class TradeInBody(Frozen):
+    """The old device a buyer hands in."""
+
+    category: Category
+    model: Sku
+
+
+class OrderBody(Frozen):
+    """An order. ``terms_hash`` is what the buyer was shown; ``payment_method`` is the buyer's own word."""
+
+    offer: Text
+    items: Annotated[tuple[OrderedBody, ...], Field(min_length=1, max_length=10)]
+    payment_method: Text
+    terms_hash: Text
+    priority_pass: Text | None = None
+    trade_in: TradeInBody | None = None
+
+    def order(self) -> Order:
+        return Order(
+            offer=self.offer,
+            items=tuple(Ordered(item.sku, item.quantity) for item in self.items),
+            payment_method=self.payment_method,
+            terms_hash=self.terms_hash,
+            priority_pass=self.priority_pass,
+            trade_in=self.trade_in is not None,
+        )
+
+
+class PaymentMethodBody(Frozen):
+    """Another method of those the offer lists."""
+
+    payment_method: Text
+
+
+class CancelBody(Frozen):
+    """``note`` must be null: people's free text is kept encrypted or not at all, and its store is not built yet."""
+
+    note: None = None
+
+
+def visible(call: Call) -> None:
+    """Ownership is told before faults of the body."""
+    call.services.desk.visible(call.params["deposit_id"], call.caller)
+
+
+@endpoint(
+    routes,
+    "POST",
+    "/v1/deposits",
+    summary="Order under an offer's terms; the unit is reserved, nothing is taken yet",
+    roles={"buyer"},
+    body=OrderBody,
+    answers={201: DepositAnswer},
+    reasons=(
+        Reason.INVALID_REQUEST,
+        Reason.PAYMENT_METHOD_NOT_OFFERED,
+        Reason.OFFER_NOT_OPEN,
+        Reason.TERMS_CHANGED,
+        Reason.IDENTITY_REQUIRED,
+        Reason.LIMIT_REACHED,
+        Reason.SOLD_OUT,
+        Reason.IDEMPOTENCY_KEY_REUSED,
+        Reason.BUSY,
+    ),
+)
+def create(call: Call) -> Answer:
+    body: OrderBody = call.fields
+    outcome = call.services.orders.create(body.order(), call.asked)
+    answer = _whole(call, outcome)
+    return Answer(answer.body, 201, {**answer.headers, "Location": f"/v1/deposits/{outcome.deposit.id}"})
+
+
+@endpoint(
+    routes,
+    "GET",
+    "/v1/deposits",
+    summary="List deposits, newest first: a buyer's own, or those of an offer",
+    roles=READERS,
+    answers={200: DepositListAnswer},
+    query=(
+        limit(),
+        CURSOR,
+        choice("status", tuple(Status), "Only deposits in this status; a page may then be short."),
+        text("offer", "Only deposits of this offer; required for merchant and platform."),
+    ),
+    reasons=(Reason.FORBIDDEN, Reason.INVALID_CURSOR),
+)
+def list_deposits(call: Call) -> Answer:
+    outcomes, after = call.services.desk.listed(
+        call.asked,
+        offer=call.query.get("offer"),
+        status=call.query.get("status"),
+        limit=call.query.get("limit", LIMIT_DEFAULT),
+        position=position(call, _filter),
+    )
+    rows = [render.deposit(outcome, call.caller) for outcome in outcomes]
+    return Answer({"data": rows, "next_cursor": next_cursor(call, _filter, after)})
+
+
+@endpoint(
+    routes,
+    "GET",
+    "/v1/deposits/{deposit_id}",
+    summary="Show a deposit as it stands at this instant",
+    roles=READERS,
+    answers={200: DepositAnswer},
+    reasons=READ,
+)
+def show(call: Call) -> Answer:
+    return _whole(call, call.services.desk.get(call.params["deposit_id"], call.asked))
+
+
+@endpoint(
+    routes,
+    "POST",
+    "/v1/deposits/{deposit_id}/cancel",
+    summary="End the deposit; what comes back is decided by the instant of asking",
+    roles={"buyer"},
+    body=CancelBody,
+    answers={200: DepositAnswer},
+    reasons=(*READ, Reason.ALREADY_CANCELLED, Reason.WRONG_STATE, *WRITES),
+    guard=visible,
+)
+def cancel(call: Call) -> Answer:
+    return _whole(call, call.services.desk.command(call.params["deposit_id"], Cancel(), call.asked))
+
+
+@endpoint(
+    routes,
+    "POST",
+    "/v1/deposits/{deposit_id}/payment-method",
+    summary="Pay another way; the payment opened before is replaced",
+    roles={"buyer"},
+    body=PaymentMethodBody,
+    answers={200: DepositAnswer},
+    reasons=(*READ, Reason.PAYMENT_METHOD_NOT_OFFERED, Reason.WRONG_STATE, *WRITES),
+    guard=visible,
+)
+def payment_method(call: Call) -> Answer:
+    body: PaymentMethodBody = call.fields
+    command = ChangePaymentMethod(body.payment_method)
+    return _whole(call, call.services.desk.command(call.params["deposit_id"], command, call.asked))
+
+
+@endpoint(
+    routes,
+    "POST",
+    "/v1/deposits/{deposit_id}/unlock",
+    summary="Take a lock back while its undo is open",
+    roles={"buyer"},
+    body=EmptyBody,
+    answers={200: DepositAnswer},
+    reasons=(*READ, Reason.WRONG_STATE, Reason.UNDO_CLOSED, *WRITES),
+    guard=visible,
+)
+def unlock(call: Call) -> Answer:
+    return _whole(call, call.services.desk.command(call.params["deposit_id"], Unlock(), call.asked))
+
+
+@endpoint(
+    routes,
+    "GET",
+    "/v1/deposits/{deposit_id}/refund-preview",
+    summary="Exactly what a command would decide at an instant",
+    roles=READERS,
+    answers={200: PreviewAnswer},
+    query=(
+        choice("cause", ("buyer_cancel", "withdrawal", "merchant_cancel"), "Why the deposit would end.", required=True),
+        instant("at", "From now to two years ahead; now when left out."),
+    ),
+    reasons=(*READ, Reason.ALREADY_CANCELLED, Reason.WRONG_STATE, Reason.WITHDRAWAL_NOT_AVAILABLE),
+    guard=visible,
+)
+def refund_preview(call: Call) -> Answer:
+    cause, at = call.query["cause"], call.query.get("at")
+    owed = call.services.desk.preview(call.params["deposit_id"], cause, at, call.asked)
+    return Answer(render.preview(owed, cause, call.asked.at if at is None else at, call.locale))
+
+
+@endpoint(
+    routes,
+    "GET",
+    "/v1/deposits/{deposit_id}/refund-curve",
+    summary="What a buyer's cancel gives back from now on: free until, then",
+    roles=READERS,
+    answers={200: CurveAnswer},
+    reasons=(*READ, Reason.ALREADY_CANCELLED, Reason.WRONG_STATE),
+    guard=visible,
+)
+def refund_curve(call: Call) -> Answer:
+    steps = call.services.desk.curve(call.params["deposit_id"], call.asked)
+    return Answer({"points": [render.curve_point(step, call.locale) for step in steps]})
+
+
+@endpoint(
+    routes,
+    "GET",
+    "/v1/deposits/{deposit_id}/events",
+    summary="The append-only history, oldest first",
+    roles=READERS,
+    answers={200: EventListAnswer},
+    query=(limit(LIMIT_MOST), CURSOR),
+    reasons=(*READ, Reason.INVALID_CURSOR),
+    guard=visible,
+)
+def events(call: Call) -> Answer:
+    deposit_id = call.params["deposit_id"]
+    begin = position(call, _one_deposit)
+    after = int(str(begin["v"])) if begin is not None else 0
+    size = call.query.get("limit", LIMIT_MOST)
+    journal = call.services.desk.get(deposit_id, call.asked).journal
+    page = journal[after : after + size]
+    rows = [render.event(deposit_id, after + n, entry) for n, entry in enumerate(page, start=1)]
+    more = {"v": after + size} if after + size < len(journal) else None
+    return Answer({"data": rows, "next_cursor": next_cursor(call, _one_deposit, more)})
+
+
+def _one_deposit(call: Call) -> str:
+    return call.params["deposit_id"]
+
+
+def _filter(call: Call) -> str:
+    return f"{call.query.get('offer')}|{call.query.get('status')}"
+
+
+def _whole(call: Call, outcome: Outcome) -> Answer:
+    seen = caught_up(outcome.deposit, outcome.at)
+    headers = {"ETag": etag(seen, outcome.at)}
+    if outcome.replayed:
+        headers["Idempotent-Replayed"] = "true"
+    return Answer(render.deposit(outcome, call.caller), 200, headers)

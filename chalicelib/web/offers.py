@@ -1,0 +1,217 @@
+"""Offers over HTTP: publish, check, look, close, change stock; presets and markets."""
+
+from typing import Any, Final
+
+from chalice.app import Blueprint
+from pydantic import Field
+
+from chalicelib import policies
+from chalicelib.core import drafts, market
+from chalicelib.core.refusal import Reason, Refused
+from chalicelib.core.wire import Frozen, Sku
+from chalicelib.flows import offers as flow
+from chalicelib.flows.offers import Offered
+from chalicelib.web import render
+from chalicelib.web.answers import (
+    CheckAnswer,
+    FindingAnswer,
+    MarketListAnswer,
+    OfferAnswer,
+    OfferListAnswer,
+    PresetListAnswer,
+)
+from chalicelib.web.edge import Answer, Call, endpoint
+from chalicelib.web.languages import text
+from chalicelib.web.parameters import CURSOR, LIMIT_DEFAULT, limit, next_cursor, position
+
+routes = Blueprint(__name__)
+FIELD_REASONS: Final = (Reason.INVALID_REQUEST, Reason.CURRENCY_MISMATCH)
+WRITES: Final = (Reason.IDEMPOTENCY_KEY_REUSED, Reason.STALE_VERSION, Reason.BUSY)
+
+
+class StockBody(Frozen):
+    """Units to add (positive) or to take away (negative)."""
+
+    sku: Sku
+    change: int = Field(ge=-1_000_000_000, le=1_000_000_000)
+
+
+class EmptyBody(Frozen):
+    """No fields."""
+
+
+@endpoint(
+    routes,
+    "POST",
+    "/v1/offers",
+    summary="Publish an offer under resolved terms",
+    roles={"merchant"},
+    raw_body="OfferBody",
+    answers={201: OfferAnswer},
+    reasons=(*FIELD_REASONS, *WRITES),
+    tag="offers",
+)
+def publish(call: Call) -> Answer:
+    return _whole(call.services.catalogue.publish(call.json, call.asked), created=True)
+
+
+@endpoint(
+    routes,
+    "POST",
+    "/v1/offers/check",
+    summary="Say what is wrong or unwise about an offer, and publish nothing",
+    roles={"merchant"},
+    raw_body="OfferBody",
+    answers={200: CheckAnswer},
+    keyed=False,
+    tag="offers",
+)
+def check(call: Call) -> Answer:
+    findings = _findings(call)
+    body: CheckAnswer = {"ok": not any(one["severity"] == "error" for one in findings), "findings": findings}
+    return Answer(body)
+
+
+@endpoint(
+    routes,
+    "GET",
+    "/v1/offers",
+    summary="List offers, newest first",
+    answers={200: OfferListAnswer},
+    query=(limit(), CURSOR),
+    reasons=(Reason.INVALID_CURSOR,),
+    tag="offers",
+)
+def list_offers(call: Call) -> Answer:
+    size = call.query.get("limit", LIMIT_DEFAULT)
+    shown, after = call.services.catalogue.listed(call.asked, size, position(call, _unfiltered))
+    rows = [render.offer(one) for one in shown]
+    return Answer({"data": rows, "next_cursor": next_cursor(call, _unfiltered, after)})
+
+
+@endpoint(
+    routes,
+    "GET",
+    "/v1/offers/{offer_id}",
+    summary="Show an offer",
+    answers={200: OfferAnswer},
+    reasons=(Reason.NOT_FOUND,),
+    tag="offers",
+)
+def show(call: Call) -> Answer:
+    return _whole(call.services.catalogue.get(call.params["offer_id"], call.asked))
+
+
+def _own(call: Call) -> None:
+    """Another merchant's offer is public to read, and none of theirs to write."""
+    if flow.fold(call.services.catalogue.load(call.params["offer_id"])).made.merchant != call.caller.merchant:
+        raise Refused(Reason.NOT_FOUND)
+
+
+@endpoint(
+    routes,
+    "POST",
+    "/v1/offers/{offer_id}/close",
+    summary="End the sale; deposits already made live on",
+    roles={"merchant"},
+    body=EmptyBody,
+    answers={200: OfferAnswer},
+    reasons=(Reason.NOT_FOUND, Reason.WRONG_STATE, *WRITES),
+    tag="offers",
+    guard=_own,
+)
+def close(call: Call) -> Answer:
+    return _whole(call.services.catalogue.close(call.params["offer_id"], call.asked))
+
+
+@endpoint(
+    routes,
+    "POST",
+    "/v1/offers/{offer_id}/stock",
+    summary="Add units, or take unsold ones away",
+    roles={"merchant"},
+    body=StockBody,
+    answers={200: OfferAnswer},
+    reasons=(Reason.NOT_FOUND, Reason.INVALID_REQUEST, Reason.WRONG_STATE, *WRITES),
+    tag="offers",
+    guard=_own,
+)
+def change_stock(call: Call) -> Answer:
+    body: StockBody = call.fields
+    return _whole(call.services.catalogue.change_stock(call.params["offer_id"], body.sku, body.change, call.asked))
+
+
+@endpoint(
+    routes,
+    "GET",
+    "/v1/presets",
+    summary="List the presets that fill what an offer leaves out",
+    answers={200: PresetListAnswer},
+    tag="offers",
+)
+def presets(_call: Call) -> Answer:
+    rows = [
+        {"id": name, "object": "preset", "source": policies.read(f"presets/{name}.toml")["source"], "offer": drafts.preset(name)}
+        for name in policies.names("presets")
+    ]
+    return Answer({"data": rows})
+
+
+@endpoint(
+    routes,
+    "GET",
+    "/v1/markets",
+    summary="List the markets and their policies",
+    answers={200: MarketListAnswer},
+    tag="offers",
+)
+def markets(call: Call) -> Answer:
+    return Answer({"data": [_market(law, call.locale) for _, law in sorted(market.current().items())]})
+
+
+@endpoint(
+    routes,
+    "GET",
+    "/v1/markets/{code}",
+    summary="Show a market's policy with its sources",
+    answers={200: dict[str, object]},
+    reasons=(Reason.NOT_FOUND,),
+    tag="offers",
+)
+def one_market(call: Call) -> Answer:
+    return Answer(_market(market.named(call.params["code"]), call.locale))
+
+
+def _unfiltered(_call: Call) -> str:
+    return ""
+
+
+def _market(law: market.Market, locale: str) -> dict[str, Any]:
+    plain = law.model_dump(mode="json")
+    plain["forfeit"]["text"] = law.forfeit.text[locale]
+    return {"object": "market", **plain}
+
+
+def _findings(call: Call) -> list[FindingAnswer]:
+    try:
+        draft, _ = drafts.resolve(drafts.read(call.json))
+    except Refused as refused:
+        return [_finding("error", one.pointer, one.why, call.locale) for one in refused.faults]
+    return [_finding("warning", one.pointer, one.why, call.locale) for one in drafts.warnings(draft)]
+
+
+def _finding(severity: str, pointer: str, why: str, locale: str) -> FindingAnswer:
+    return {
+        "severity": "error" if severity == "error" else "warning",
+        "pointer": pointer,
+        "message": text("faults", why, locale=locale),
+    }
+
+
+def _whole(shown: Offered, *, created: bool = False) -> Answer:
+    headers = {"ETag": flow.etag(shown.offer, shown.at)}
+    if created:
+        headers["Location"] = f"/v1/offers/{shown.offer.id}"
+    if shown.replayed:
+        headers["Idempotent-Replayed"] = "true"
+    return Answer(render.offer(shown), 201 if created else 200, headers)

@@ -1,0 +1,83 @@
+"""Query parameters that several routes share, and how a page's cursor travels."""
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from chalicelib.core import instants
+from chalicelib.web.cursors import seal, unseal
+from chalicelib.web.edge import Call, Parameter
+
+LIMIT_MOST: Final = 100
+LIMIT_DEFAULT: Final = 20
+_WHOLE: Final = re.compile(r"[0-9]{1,9}")
+
+
+def limit(default: int = LIMIT_DEFAULT) -> Parameter:
+    schema = {"type": "integer", "minimum": 1, "maximum": LIMIT_MOST, "default": default}
+    return Parameter("limit", _limit, schema, "How many rows a page holds at most.")
+
+
+def choice(name: str, values: tuple[str, ...], description: str, *, required: bool = False) -> Parameter:
+    def read(text: str) -> str:
+        if text not in values:
+            raise ValueError("choice")
+        return text
+
+    return Parameter(name, read, {"type": "string", "enum": list(values)}, description, required)
+
+
+def text(name: str, description: str, *, required: bool = False) -> Parameter:
+    return Parameter(name, str, {"type": "string"}, description, required)
+
+
+def instant(name: str, description: str) -> Parameter:
+    return Parameter(name, _instant, {"type": "string", "format": "date-time"}, description)
+
+
+CURSOR: Final = Parameter("cursor", str, {"type": "string"}, "``next_cursor`` of the page before.")
+
+
+def position(call: Call, scope: Callable[[Call], str]) -> Mapping[str, object] | None:
+    """Where the page begins; a cursor of another caller, list or filter is refused."""
+    cursor = call.query.get("cursor")
+    if cursor is None:
+        return None
+    found = unseal(_scoped(call, scope), cursor)
+    ids = found.get("ids")
+    return {**found, "ids": ids.split(",") if isinstance(ids, str) and ids else []}
+
+
+def next_cursor(call: Call, scope: Callable[[Call], str], after: Mapping[str, object] | None) -> str | None:
+    if after is None:
+        return None
+    plain: dict[str, str | int] = {}
+    for name, value in after.items():
+        plain[name] = ",".join(map(str, value)) if isinstance(value, list | tuple) else _scalar(value)
+    return seal(_scoped(call, scope), plain)
+
+
+def _scoped(call: Call, scope: Callable[[Call], str]) -> str:
+    return f"{call.endpoint.path}|{call.caller.id}|{scope(call)}"
+
+
+def _scalar(value: object) -> str | int:
+    return value if isinstance(value, int) else str(value)
+
+
+def _limit(given: str) -> int:
+    if not _WHOLE.fullmatch(given):
+        raise ValueError("not_integer")
+    number = int(given)
+    if number < 1:
+        raise ValueError("too_small")
+    if number > LIMIT_MOST:
+        raise ValueError("too_large")
+    return number
+
+
+def _instant(given: str) -> Any:
+    try:
+        return instants.parse_instant(given)
+    except ValueError:
+        raise ValueError("instant") from None

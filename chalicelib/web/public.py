@@ -1,0 +1,93 @@
+"""What anybody may see: health, the contract, what each problem means, and the way to the payment page."""
+
+import html
+from typing import Final
+
+from chalice.app import Blueprint
+
+from chalicelib.core.deposit import Status, status_at
+from chalicelib.core.ids import parse_child
+from chalicelib.core.payment import PaymentStatus
+from chalicelib.core.refusal import Reason, Refused
+from chalicelib.flows.commit import caught_up, fold
+from chalicelib.flows.ports import Session
+from chalicelib.web.answers import HealthAnswer
+from chalicelib.web.edge import Answer, Call, endpoint
+from chalicelib.web.languages import text
+from chalicelib.web.problems import STATUS
+
+routes = Blueprint(__name__)
+HTML: Final = "text/html; charset=utf-8"
+PAGE: Final = (
+    '<!doctype html><html lang="{lang}"><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
+    "<title>{title}</title><style>body{{font:1.05rem/1.6 system-ui,sans-serif;max-width:42rem;margin:4rem auto;"
+    "padding:0 1rem}}code{{background:#8882;padding:.1em .3em;border-radius:.2em}}</style>"
+    "<h1>{title}</h1>{content}</html>"
+)
+
+
+@endpoint(routes, "GET", "/healthz", summary="Whether the service answers", answers={200: HealthAnswer}, tag="service")
+def healthz(_call: Call) -> Answer:
+    return Answer({"status": "ok"})
+
+
+@endpoint(
+    routes,
+    "GET",
+    "/problems/{name}",
+    summary="What a problem type means and what a caller does about it",
+    answers={200: str},
+    reasons=(Reason.NOT_FOUND,),
+    tag="service",
+    media_type=HTML,
+)
+def explain(call: Call) -> Answer:
+    try:
+        reason = Reason(call.params["name"])
+    except ValueError:
+        raise Refused(Reason.NOT_FOUND) from None
+    words = {part: text("problems", reason.value, part, locale=call.locale) for part in ("title", "detail", "about")}
+    status = f"{text('pages', 'problem_page_status', locale=call.locale)} {STATUS[reason]}"
+    content = f"<p><code>{reason.value}</code> · {html.escape(status)}</p>" + "".join(
+        f"<p>{html.escape(words[part])}</p>" for part in ("detail", "about")
+    )
+    return Answer(page(words["title"], content, call.locale))
+
+
+@endpoint(
+    routes,
+    "GET",
+    "/pay/{payment_id}",
+    summary="Open the provider's payment session and go there",
+    answers={303: None},
+    reasons=(Reason.NOT_FOUND,),
+    tag="service",
+    media_type=HTML,
+)
+def pay(call: Call) -> Answer:
+    """The only place where a visit calls the provider; nothing is decided here."""
+    payment_id = call.params["payment_id"]
+    parsed = parse_child("pay", payment_id)
+    if parsed is None:
+        raise Refused(Reason.NOT_FOUND)
+    found = caught_up(fold(call.services.desk.commits.load(f"dep_{parsed[0]}")), call.asked.at)
+    if parsed[1] > len(found.payments):
+        raise Refused(Reason.NOT_FOUND)
+    payment = found.payments[parsed[1] - 1]
+    payable = payment.status in {PaymentStatus.REQUIRES_ACTION, PaymentStatus.PENDING, PaymentStatus.FAILED}
+    if not payable or status_at(found, call.asked.at) is not Status.AWAITING_PAYMENT:
+        return _told("pay_not_payable", 409, call.locale)
+    session = call.services.provider.open_session(payment_id, payment.amount, payment.method)
+    if not isinstance(session, Session):
+        return _told("pay_unavailable", 503, call.locale)
+    return Answer("", 303, {"Location": session.url})
+
+
+def page(title: str, content: str, locale: str) -> str:
+    """A small page of our own; ``content`` is HTML already."""
+    return PAGE.format(lang=locale, title=html.escape(title), content=content)
+
+
+def _told(key: str, status: int, locale: str) -> Answer:
+    words = text("pages", key, locale=locale)
+    return Answer(page("Earnest", f"<p>{html.escape(words)}</p>", locale), status)

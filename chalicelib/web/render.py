@@ -1,0 +1,269 @@
+"""From a state and an instant to the answer's JSON. Rendering reads nothing else, so a replay renders the same bytes."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, is_dataclass
+from typing import Any, Final
+
+from chalicelib import policies
+from chalicelib.core import market
+from chalicelib.core.decide import actions
+from chalicelib.core.deposit import Deposit, Status, Window, lock_at, status_at
+from chalicelib.core.entitlement import Entitlement, Step
+from chalicelib.core.events import DepositEvent, RefundLine
+from chalicelib.core.ids import child
+from chalicelib.core.instants import format_instant
+from chalicelib.core.journal import Caller, Entry
+from chalicelib.core.ledger import Balances
+from chalicelib.core.money import Money
+from chalicelib.core.offer import status_at as offer_status_at
+from chalicelib.core.payment import Payment, PaymentStatus
+from chalicelib.core.refund import WAITING_ON, Refund
+from chalicelib.flows.commit import Outcome, caught_up
+from chalicelib.flows.offers import Offered
+from chalicelib.web.answers import (
+    CurvePointAnswer,
+    DepositAnswer,
+    EventAnswer,
+    ItemAnswer,
+    LockAnswer,
+    MoneyAnswer,
+    MoneyStateAnswer,
+    PaymentAnswer,
+    PreviewAnswer,
+    RefundAnswer,
+    RefundLineAnswer,
+    RuleAnswer,
+    WindowAnswer,
+)
+from chalicelib.web.languages import text
+
+SECOND: Final = 1_000
+# An event's own instant stands beside its data; where stock was drawn is nobody's business but ours.
+UNSHOWN: Final = frozenset({"at", "batch", "stock", "limit_units"})
+
+
+def deposit(outcome: Outcome, caller: Caller) -> DepositAnswer:
+    """The whole deposit as this caller sees it at the outcome's instant, in the outcome's language."""
+    at = outcome.at
+    seen = caught_up(outcome.deposit, at)
+    created = seen.created
+    latest = next((one for one in reversed(seen.refunds) if one.cause != "seller_default_compensation"), None)
+    return {
+        "id": seen.id,
+        "object": "deposit",
+        "version": seen.version,
+        "status": status_at(seen, at).value,
+        "offer": created.offer,
+        "merchant": created.merchant,
+        "buyer": created.buyer,
+        "items": _items(seen),
+        "items_total": money(seen.items_total),
+        "shipping": money(created.shipping),
+        "total": money(seen.total),
+        "due_now": money(created.due_now),
+        "balance": money(seen.balance),
+        "balance_due_at": None,
+        "terms_hash": created.terms_hash,
+        "payment": payment(seen, seen.payment),
+        "window": _window(seen.window, at),
+        "lock": _lock(seen, at),
+        "trade_in": None,
+        "refund": refund(seen, latest, outcome.locale) if latest is not None else None,
+        "money": _balances(seen.money),
+        "actions": list(actions(seen, caller.role, at)),
+        "created_at": format_instant(seen.created_at),
+        "updated_at": format_instant(seen.updated_at),
+    }
+
+
+def refund(of: Deposit, one: Refund, locale: str) -> RefundAnswer:
+    return {
+        "id": child("ref", of.id, one.n),
+        "object": "refund",
+        "deposit": of.id,
+        "cause": one.cause,
+        "status": one.status.value,
+        "amount": money(one.amount),
+        "lines": lines(one.lines, one.cause, locale),
+        "promised_by": format_instant(one.promised_by),
+        "waiting_on": WAITING_ON[one.status],
+        "destination": {"kind": "original_method"},
+        "review": one.review,
+        "attempts": [
+            {"n": tried.n, "status": tried.status, "provider_ref": tried.provider_ref, "at": format_instant(tried.at)}
+            for tried in one.attempts
+        ],
+        "created_at": format_instant(one.created_at),
+        "updated_at": format_instant(one.changed_at),
+    }
+
+
+def lines(found: Sequence[RefundLine], cause: str, locale: str) -> list[RefundLineAnswer]:
+    """Every line explained; ``paid`` says what kind of payment it was where that matters."""
+    return [_line(line, cause, locale) for line in found]
+
+
+def _line(line: RefundLine, cause: str, locale: str) -> RefundLineAnswer:
+    special = f"{line.code}/{cause}"
+    known = policies.read("texts/lines.toml")
+    words = text("lines", special if special in known else line.code, locale=locale)
+    answer: RefundLineAnswer = {"code": line.code, "amount": money(line.amount), "text": words}
+    if line.rule is not None:
+        answer["rule"] = rule(line.rule, locale)
+    return answer
+
+
+def rule(rule_id: str, locale: str) -> RuleAnswer:
+    """A rule by its id: of the terms (``terms/window``) or of a market's policy (``CN-2026/earnest_cap``)."""
+    origin = rule_id.partition("/")[0]
+    if origin == "terms":
+        version = str(policies.read("texts/rules.toml")["version"])
+        return {"id": rule_id, "version": version, "text": text("rules", rule_id, locale=locale)}
+    law = market.policy(origin)
+    return {"id": rule_id, "version": law.version, "text": law.forfeit.text[locale]}
+
+
+def preview(owed: Entitlement, cause: str, at: int, locale: str) -> PreviewAnswer:
+    return {
+        "at": format_instant(at),
+        "cause": cause,
+        "amount": money(owed.amount),
+        "lines": lines(owed.lines, cause, locale),
+        "forfeited": money(owed.forfeited),
+        "fees": money(owed.fees),
+        "compensation": money(owed.compensation),
+        "rule": rule(owed.rule, locale),
+    }
+
+
+def curve_point(step: Step, locale: str) -> CurvePointAnswer:
+    return {
+        "from": format_instant(step.start),
+        "to": format_instant(step.to) if step.to is not None else None,
+        "amount": money(step.owed.amount),
+        "lines": lines(step.owed.lines, "buyer_cancel", locale),
+    }
+
+
+def event(of: str, version: int, entry: Entry[DepositEvent]) -> EventAnswer:
+    """One place of the journal. Its data holds ids, instants and amounts, never personal data."""
+    fact: Any = entry.event
+    names = [field.name for field in fields(fact) if field.name not in UNSHOWN]
+    return {
+        "id": child("evt", of, version),
+        "type": fact.TYPE,
+        "at": format_instant(fact.at),
+        "received_at": format_instant(entry.received_at),
+        "actor": {"role": entry.by.role, "id": entry.by.id if entry.by.id.startswith("usr_") else None},
+        "version": version,
+        "data": {name: _plain(name, getattr(fact, name)) for name in names},
+    }
+
+
+def offer(shown: Offered) -> dict[str, Any]:
+    """The whole resolved offer: the frozen terms, with stock and what is available beside each item."""
+    made, at = shown.offer.made, shown.at
+    terms = shown.terms.model_dump(mode="json")
+    available = {one.sku: one.units for one in shown.available}
+    stock = {one.sku: one.units for one in shown.offer.stock}
+    items = [
+        {**item, "stock": stock.get(item["sku"]), "available": available.get(item["sku"])} for item in terms["items"]
+    ]
+    return {
+        "id": shown.offer.id,
+        "object": "offer",
+        "version": shown.offer.version,
+        "status": offer_status_at(shown.offer, at).value,
+        "merchant": made.merchant,
+        **terms,
+        "items": items,
+        "terms_hash": made.terms_hash,
+        "constrained_by": [
+            {"field": one.field, "rule": one.rule, "source": one.source} for one in made.constrained_by
+        ],
+        "created_at": format_instant(shown.offer.created_at),
+        "updated_at": format_instant(shown.offer.updated_at),
+    }
+
+
+def money(amount: Money) -> MoneyAnswer:
+    return {"amount": amount.amount, "currency": amount.currency}
+
+
+def _items(of: Deposit) -> list[ItemAnswer]:
+    paid = of.paid_by_line()
+    return [
+        {
+            "line": n,
+            "sku": line.sku,
+            "quantity": line.quantity,
+            "unit_price": money(line.unit_price),
+            "paid": money(paid[n - 1]),
+            "shipped": 0,
+        }
+        for n, line in enumerate(of.lines, start=1)
+    ]
+
+
+def payment(of: Deposit, one: Payment) -> PaymentAnswer:
+    payment_id = child("pay", of.id, one.n)
+    payable = one.status in {PaymentStatus.REQUIRES_ACTION, PaymentStatus.FAILED} and of.status is Status.AWAITING_PAYMENT
+    return {
+        "id": payment_id,
+        "method": one.method,
+        "status": one.status.value,
+        "amount": money(one.amount),
+        "due_at": format_instant(one.due_at),
+        "next_action": {"type": "redirect", "url": f"/pay/{payment_id}"} if payable else None,
+    }
+
+
+def _window(window: Window | None, at: int) -> WindowAnswer | None:
+    if window is None:
+        return None
+    ends_at = window.ends_at
+    left = None if ends_at is None else max(ends_at - at, 0) // SECOND
+    return {
+        "starts_at": format_instant(window.starts_at),
+        "ends_at": format_instant(ends_at) if ends_at is not None else None,
+        "remaining_seconds": left,
+    }
+
+
+def _lock(of: Deposit, at: int) -> LockAnswer | None:
+    lock = lock_at(of, at)
+    if lock is None:
+        return None
+    return {
+        "by": lock.by,
+        "at": format_instant(lock.at),
+        "undo_until": format_instant(lock.undo_until) if lock.undo_until is not None else None,
+        "final": lock.final(at),
+    }
+
+
+def _balances(held: Balances) -> MoneyStateAnswer:
+    return {
+        "captured": money(held.captured),
+        "held": money(held.held),
+        "refunding": money(held.refunding),
+        "refunded": money(held.refunded),
+        "forfeited": money(held.forfeited),
+        "fees": money(held.fees),
+        "compensation": money(Money.zero(held.captured.currency)),
+    }
+
+
+def _plain(name: str, value: Any) -> Any:
+    """A field of an event as JSON: instants and amounts as everywhere in the contract."""
+    if isinstance(value, Money):
+        return money(value)
+    if isinstance(value, tuple):
+        return [_plain(name, part) for part in value]
+    if is_dataclass(value):
+        return {field.name: _plain(field.name, getattr(value, field.name)) for field in fields(value)}
+    if isinstance(value, int) and not isinstance(value, bool) and name.endswith(("_at", "_by", "_until")):
+        return format_instant(value)
+    if isinstance(value, Mapping):
+        return {key: _plain(key, part) for key, part in value.items()}
+    return value

@@ -1,0 +1,155 @@
+"""Builds everything once per container. The only reader of environment, clock and randomness."""
+
+import json
+import os
+import random
+import time
+import uuid
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, Final
+
+import boto3
+from botocore.config import Config
+
+from chalicelib.flows.attend import Attendant
+from chalicelib.flows.commit import Commits, Timing
+from chalicelib.flows.deposits import DepositDesk
+from chalicelib.flows.offers import Catalogue
+from chalicelib.flows.orders import Orders, Shelf
+from chalicelib.flows.ports import Clock, Provider
+from chalicelib.gateways.books import Books
+from chalicelib.gateways.sandbox import Sandbox
+from chalicelib.store.deposits import DepositStore
+from chalicelib.store.offers import OfferStore
+
+# A request asked in time may still be running this long; what is irreversible waits for it.
+GRACE_MS: Final = 60_000
+SHORTEST_PAUSE_MS: Final = 20
+LONGEST_PAUSE_MS: Final = 400
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the environment says. ``origins`` may hold ``*``; secrets are never logged."""
+
+    table: str
+    sandbox_table: str
+    sandbox: bool
+    issuer: str
+    audience: str
+    jwks: str
+    origins: tuple[str, ...]
+    provider: str
+    webhook_secrets: tuple[str, ...]
+    writes_per_minute: int | None
+    reads_per_minute: int | None
+
+
+def settings() -> Settings:
+    """Read anew at each call; ``services`` keeps what it built."""
+    env = os.environ
+    sandbox = env.get("EARNEST_SANDBOX") == "1"
+    default_rate = None if sandbox else 600
+    return Settings(
+        table=env.get("EARNEST_TABLE", "earnest"),
+        sandbox_table=env.get("EARNEST_SANDBOX_TABLE", "earnest-sandbox"),
+        sandbox=sandbox,
+        issuer=env.get("EARNEST_ISSUER", ""),
+        audience=env.get("EARNEST_AUDIENCE", ""),
+        jwks=env.get("EARNEST_JWKS", '{"keys":[]}'),
+        origins=tuple(origin for origin in env.get("EARNEST_ORIGINS", "").split(",") if origin),
+        provider=env.get("EARNEST_PROVIDER", "sandbox" if sandbox else ""),
+        webhook_secrets=tuple(json.loads(env.get("EARNEST_WEBHOOK_SECRETS", "[]"))),
+        writes_per_minute=_rate("EARNEST_WRITES_PER_MINUTE", default_rate),
+        reads_per_minute=_rate("EARNEST_READS_PER_MINUTE", None if sandbox else 6_000),
+    )
+
+
+def _rate(name: str, default: int | None) -> int | None:
+    text = os.environ.get(name)
+    return int(text) if text else default
+
+
+def machine_clock() -> int:
+    """Milliseconds since the epoch, UTC."""
+    return time.time_ns() // 1_000_000
+
+
+def pause(losses: int) -> None:
+    """Full jitter, doubling: competitors spread out instead of meeting again."""
+    longest = min(LONGEST_PAUSE_MS, SHORTEST_PAUSE_MS * 2 ** min(losses, 5))
+    time.sleep(random.randrange(longest) / 1_000)  # noqa: S311 - spreading, not secrecy
+
+
+def run_id(job: str) -> str:
+    """Names one run of a job, so that it recognises what it wrote itself."""
+    return f"{job}/{uuid.uuid4().hex[:12]}"
+
+
+def dynamodb() -> Any:
+    """One lazy low-level client. Endpoint and credentials are botocore's own business (AWS_ENDPOINT_URL_DYNAMODB)."""
+    config = Config(
+        retries={"mode": "standard", "total_max_attempts": 3},
+        connect_timeout=1,
+        read_timeout=3,
+        max_pool_connections=64,
+        tcp_keepalive=True,
+    )
+    return boto3.client("dynamodb", config=config)
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """Everything a handler needs, built from one set of settings."""
+
+    settings: Settings
+    clock: Clock
+    deposits: DepositStore
+    offers: OfferStore
+    catalogue: Catalogue
+    orders: Orders
+    desk: DepositDesk
+    provider: Provider
+    sandbox: Sandbox | None
+
+    def at(self, received: int) -> int:
+        """The rules' instant of a request that reached the edge at ``received`` on the machine's clock."""
+        return received + (self.sandbox.offset if self.sandbox is not None else 0)
+
+    def attendant(self, role: str = "service") -> Attendant:
+        return Attendant(self.desk.commits, self.provider, self.clock, role)
+
+
+def build(found: Settings, client: Any) -> Services:
+    """The object graph. In the sandbox the clock is the sandbox's, and grace is nothing: no one may be in flight."""
+    sandbox = Sandbox(Books(client, found.sandbox_table), machine_clock) if found.sandbox else None
+    provider = _provider(found, sandbox)
+    clock: Clock = sandbox.now if sandbox is not None else machine_clock
+    timing = Timing(now=machine_clock, pause=pause, grace_ms=0 if found.sandbox else GRACE_MS)
+    deposits = DepositStore(client, found.table, timing.grace_ms)
+    offers = OfferStore(client, found.table)
+    catalogue = Catalogue(offers, timing)
+    return Services(
+        settings=found,
+        clock=clock,
+        deposits=deposits,
+        offers=offers,
+        catalogue=catalogue,
+        orders=Orders(deposits, offers, catalogue, timing, Shelf()),
+        desk=DepositDesk(Commits(deposits, offers, timing)),
+        provider=provider,
+        sandbox=sandbox,
+    )
+
+
+def _provider(found: Settings, sandbox: Sandbox | None) -> Provider:
+    if found.provider == "sandbox" and sandbox is not None:
+        return sandbox
+    raise LookupError(f"no payment provider named {found.provider!r} is set up")
+
+
+@cache
+def services() -> Services:
+    """Built at the first request of a container."""
+    return build(settings(), dynamodb())

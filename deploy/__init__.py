@@ -1,0 +1,1 @@
+"""What turns the code into a deployable template: the tables, the settings, the checks."""

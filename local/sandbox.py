@@ -1,0 +1,252 @@
+"""The ``/sandbox`` calls: tokens, the clock, payments, faults, the provider's books, jobs. They exist on one machine only."""
+
+import html
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Annotated, Any, Final, Literal
+
+from chalice.app import Blueprint, Chalice
+from pydantic import Field
+
+from chalicelib.core import instants
+from chalicelib.core.ids import parse_child, well_formed
+from chalicelib.core.refusal import Fault, Reason, Refused
+from chalicelib.core.wire import Duration, Frozen, InstantField, MoneyField, Text
+from chalicelib.flows.commit import fold
+from chalicelib.gateways.sandbox import FAULTS, Sandbox
+from chalicelib.jobs.sweep import Report
+from chalicelib.web import render
+from chalicelib.web.edge import Answer, Call, endpoint
+from chalicelib.web.parameters import text
+from chalicelib.web.public import HTML, page
+from chalicelib.wiring import Services, machine_clock
+from local.issuer import Issuer
+
+routes = Blueprint(__name__)
+SECOND: Final = 1_000
+A_RUN: Final = 300_000
+
+Jobs = Mapping[str, Callable[[Services, Callable[[], int]], Report]]
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """What the sandbox calls reach beside the services."""
+
+    services: Services
+    issuer: Issuer
+    jobs: Jobs
+
+    @property
+    def provider(self) -> Sandbox:
+        assert self.services.sandbox is not None, "the local house is the sandbox"
+        return self.services.sandbox
+
+
+_desks: list[Desk] = []
+
+
+def install(app: Chalice, desk: Desk) -> None:
+    """Put the calls beside the app's routes."""
+    _desks[:] = [desk]
+    app.register_blueprint(routes)
+
+
+def _desk() -> Desk:
+    return _desks[0]
+
+
+class TokenBody(Frozen):
+    """Whom the token names. ``sub`` defaults to a fresh one."""
+
+    role: Literal["buyer", "merchant", "inspector", "platform", "service"]
+    sub: Annotated[str, Field(min_length=1, max_length=255)] | None = None
+    merchant: Annotated[str, Field(pattern=r"^mer_[a-z0-9]{1,26}$")] | None = None
+
+
+class ClockBody(Frozen):
+    """Either a distance or an instant; the clock only moves forward."""
+
+    advance: Duration | None = None
+    set: InstantField | None = None
+
+
+class PaymentBody(Frozen):
+    """What the buyer's payment comes to; without an amount it is what was asked for."""
+
+    outcome: Literal["succeeded", "failed"]
+    amount: MoneyField | None = None
+
+
+class FaultBody(Frozen):
+    """A fault to arm: each provider call of that kind uses one."""
+
+    on: Literal["refund", "payment", "webhook", "settlement"]
+    fault: Text
+    times: Annotated[int, Field(ge=1, le=1_000)] = 1
+
+
+@endpoint(
+    routes,
+    "POST",
+    "/sandbox/tokens",
+    summary="A token of the sandbox issuer, valid 30 days",
+    body=TokenBody,
+    answers={200: dict[str, str]},
+    keyed=False,
+    reasons=(Reason.INVALID_REQUEST,),
+    tag="sandbox",
+)
+def tokens(call: Call) -> Answer:
+    body: TokenBody = call.fields
+    if body.role in {"merchant", "inspector"} and body.merchant is None:
+        raise Refused(Reason.INVALID_REQUEST, [Fault("/merchant", "missing")])
+    sub = body.sub or f"sandbox-{secrets.token_hex(8)}"
+    token = _desk().issuer.token(body.role, sub, body.merchant, machine_clock() // SECOND)
+    return Answer({"token": token})
+
+
+@endpoint(routes, "GET", "/sandbox/clock", summary="The sandbox's instant", answers={200: dict[str, str]}, tag="sandbox")
+def clock(_call: Call) -> Answer:
+    return Answer({"now": instants.format_instant(_desk().provider.now())})
+
+
+@endpoint(
+    routes,
+    "POST",
+    "/sandbox/clock",
+    summary="Move the sandbox's clock forward; what the provider then owes is done before the answer",
+    body=ClockBody,
+    answers={200: dict[str, str]},
+    keyed=False,
+    reasons=(Reason.INVALID_REQUEST,),
+    tag="sandbox",
+)
+def move_clock(call: Call) -> Answer:
+    body: ClockBody = call.fields
+    if (body.advance is None) == (body.set is None):
+        raise Refused(Reason.INVALID_REQUEST, [Fault("/advance", "missing" if body.set is None else "invalid")])
+    provider = _desk().provider
+    to = body.set if body.set is not None else provider.now() + instants.duration_ms(str(body.advance))
+    if to > instants.LAST_INSTANT:
+        raise Refused(Reason.INVALID_REQUEST, [Fault("/advance", "too_far")])
+    try:
+        provider.advance(to)
+    except ValueError:
+        raise Refused(Reason.INVALID_REQUEST, [Fault("/set", "not_before_now")]) from None
+    return clock(call)
+
+
+@endpoint(
+    routes,
+    "POST",
+    "/sandbox/payments/{payment_id}",
+    summary="Let the provider settle a payment; its event is worked off before the answer",
+    body=PaymentBody,
+    answers={200: dict[str, object]},
+    keyed=False,
+    reasons=(Reason.NOT_FOUND, Reason.INVALID_REQUEST),
+    tag="sandbox",
+)
+def pay(call: Call) -> Answer:
+    body: PaymentBody = call.fields
+    payment_id = call.params["payment_id"]
+    parsed = parse_child("pay", payment_id)
+    if parsed is None:
+        raise Refused(Reason.NOT_FOUND)
+    if body.amount is not None and body.amount.minor <= 0:
+        raise Refused(Reason.INVALID_REQUEST, [Fault("/amount", "too_small")])
+    deposit_id, n = f"dep_{parsed[0]}", parsed[1]
+    commits = _desk().services.desk.commits
+    deposit = fold(commits.load(deposit_id))
+    if n > len(deposit.payments):
+        raise Refused(Reason.NOT_FOUND)
+    payment = deposit.payments[n - 1]
+    provider = _desk().provider
+    provider.open_session(payment_id, payment.amount, payment.method)
+    provider.pay(payment_id, body.outcome, body.amount)
+    after = fold(commits.load(deposit_id))
+    return Answer({"payment": render.payment(after, after.payments[n - 1])})
+
+
+@endpoint(
+    routes,
+    "POST",
+    "/sandbox/faults",
+    summary="Arm a fault of the provider",
+    body=FaultBody,
+    answers={201: dict[str, object]},
+    keyed=False,
+    reasons=(Reason.INVALID_REQUEST,),
+    tag="sandbox",
+)
+def arm(call: Call) -> Answer:
+    body: FaultBody = call.fields
+    if body.fault not in FAULTS[body.on]:
+        raise Refused(Reason.INVALID_REQUEST, [Fault("/fault", "choice")])
+    _desk().provider.arm(body.on, body.fault, body.times)
+    return Answer({"on": body.on, "fault": body.fault, "times": body.times}, 201)
+
+
+@endpoint(
+    routes, "DELETE", "/sandbox/faults", summary="Disarm every fault", answers={204: None}, keyed=False, tag="sandbox"
+)
+def disarm(_call: Call) -> Answer:
+    _desk().provider.disarm()
+    return Answer("", 204)
+
+
+@endpoint(
+    routes,
+    "GET",
+    "/sandbox/provider/refunds",
+    summary="The provider's own books for a deposit",
+    answers={200: dict[str, object]},
+    query=(text("deposit", "The deposit.", required=True),),
+    reasons=(Reason.INVALID_REQUEST,),
+    tag="sandbox",
+)
+def books(call: Call) -> Answer:
+    deposit_id = call.query["deposit"]
+    rows = _desk().provider.books(deposit_id.partition("_")[2]) if well_formed("dep", deposit_id) else []
+    return Answer({"data": rows})
+
+
+@endpoint(
+    routes,
+    "POST",
+    "/sandbox/jobs/{job}",
+    summary="Run a job now, to its end",
+    answers={200: dict[str, object]},
+    keyed=False,
+    reasons=(Reason.NOT_FOUND,),
+    tag="sandbox",
+)
+def run_job(call: Call) -> Answer:
+    desk = _desk()
+    job = desk.jobs.get(call.params["job"])
+    if job is None:
+        raise Refused(Reason.NOT_FOUND)
+    report = job(desk.services, lambda: A_RUN)
+    desk.provider.pump()
+    return Answer(asdict(report))
+
+
+@endpoint(
+    routes,
+    "GET",
+    "/sandbox/checkout/{payment_id}",
+    summary="The provider's payment page",
+    answers={200: str},
+    tag="sandbox",
+    media_type=HTML,
+)
+def checkout(call: Call) -> Answer:
+    payment_id = html.escape(call.params["payment_id"])
+    content: Any = f"""<p><code>{payment_id}</code></p>
+<p><button onclick="go('succeeded')">Pay</button> <button onclick="go('failed')">Decline</button></p><pre id="out"></pre>
+<script>async function go(outcome){{const r=await fetch('/sandbox/payments/{payment_id}',{{method:'POST',
+headers:{{'content-type':'application/json'}},body:JSON.stringify({{outcome}})}});
+document.getElementById('out').textContent=JSON.stringify(await r.json(),null,2)}}</script>"""
+    return Answer(page("Sandbox payment", content, call.locale))
