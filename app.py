@@ -12,7 +12,14 @@ from chalicelib.web import contract, deposits, edge, offers, provider_events, pu
 from chalicelib.wiring import services
 
 app = Chalice(app_name="earnest")
-for blueprint in (offers.routes, deposits.routes, refunds.routes, provider_events.routes, public.routes, contract.routes):
+for blueprint in (
+    offers.routes,
+    deposits.routes,
+    refunds.routes,
+    provider_events.routes,
+    public.routes,
+    contract.routes,
+):
     app.register_blueprint(blueprint)
 
 
@@ -32,7 +39,10 @@ def problems_of_the_router(event: Request, get_response: Any) -> Response:
     if response.status_code == 405:  # noqa: PLR2004 - method not allowed
         context = event.context
         return edge.unroutable(
-            Reason.METHOD_NOT_ALLOWED, dict(event.headers), str(context.get("path", "")), str(context.get("requestId", ""))
+            Reason.METHOD_NOT_ALLOWED,
+            dict(event.headers),
+            str(context.get("path", "")),
+            str(context.get("requestId", "")),
         )
     return response
 

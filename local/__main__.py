@@ -29,7 +29,7 @@ def main() -> int:
     state_dir.mkdir(parents=True, exist_ok=True)
     try:
         with Engine.start(state_dir / "engine") as engine:
-            _environment(engine.url, state_dir, port)
+            environment(engine.url, state_dir, port)
             _serve(port, state_dir)
     except EngineFailed as failed:
         print(failed, file=sys.stderr)
@@ -49,7 +49,7 @@ def _serve(port: int, state_dir: Path) -> None:
     house.serve(port)
 
 
-def _environment(engine_url: str, state_dir: Path, port: int) -> None:
+def environment(engine_url: str, state_dir: Path, port: int) -> None:
     secret = hashlib.sha256(str(state_dir.resolve()).encode()).digest()
     os.environ.update(
         {

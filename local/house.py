@@ -55,10 +55,16 @@ class House:
             stop.set()
             clockwork.join(timeout=10)
 
-    def request(self, method: str, path: str, headers: Headers, body: bytes) -> tuple[int, Headers, bytes]:
-        """One request in this process, as API Gateway would hand it over."""
+    def request(
+        self, method: str, path: str, headers: Headers, body: bytes, *, asked: int | None = None
+    ) -> tuple[int, Headers, bytes]:
+        """One request in this process, as API Gateway would hand it over.
+
+        ``asked`` is the instant it reached the edge by the sandbox's clock, when that is not now.
+        """
         assert self._gateway is not None, "prepare comes first"
-        return self._gateway.request(method, path, headers, body)
+        received = None if asked is None else asked - services().at(0)
+        return self._gateway.request(method, path, headers, body, asked=received)
 
     def _deliver(self, event_id: str, body: bytes) -> int:
         """The provider posts a signed event to the very route that a real one would use."""
@@ -75,8 +81,14 @@ class House:
 
 def problem(name: str, headers: Headers) -> tuple[int, Headers, bytes]:
     """The answer where a request never reaches a route of the app."""
-    response = edge.unroutable(Reason(name), headers, headers.get("x-earnest-path", ""), headers.get("x-amzn-requestid", ""))
-    return response.status_code, {name: str(value) for name, value in response.headers.items()}, str(response.body).encode()
+    response = edge.unroutable(
+        Reason(name), headers, headers.get("x-earnest-path", ""), headers.get("x-amzn-requestid", "")
+    )
+    return (
+        response.status_code,
+        {name: str(value) for name, value in response.headers.items()},
+        str(response.body).encode(),
+    )
 
 
 def _tables() -> None:
@@ -95,4 +107,3 @@ def _each_second(built: Services, stop: threading.Event) -> None:
             continue
         except Exception:
             log.exception("a job failed; it runs again in a second")
-

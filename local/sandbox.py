@@ -107,7 +107,9 @@ def tokens(call: Call) -> Answer:
     return Answer({"token": token})
 
 
-@endpoint(routes, "GET", "/sandbox/clock", summary="The sandbox's instant", answers={200: dict[str, str]}, tag="sandbox")
+@endpoint(
+    routes, "GET", "/sandbox/clock", summary="The sandbox's instant", answers={200: dict[str, str]}, tag="sandbox"
+)
 def clock(_call: Call) -> Answer:
     return Answer({"now": instants.format_instant(_desk().provider.now())})
 

@@ -112,4 +112,6 @@ def seed(found: Services) -> str:
 
 def _asked(found: Services, name: str) -> Asked:
     now = machine_clock()
-    return Asked(found.at(now), MERCHANT, now, key=Key(hashlib.sha256(name.encode()).digest()[:8], b"seed"), key_text=name)
+    return Asked(
+        found.at(now), MERCHANT, now, key=Key(hashlib.sha256(name.encode()).digest()[:8], b"seed"), key_text=name
+    )

@@ -79,3 +79,6 @@ def table(dynamodb: "DynamoDBClient") -> Iterator[Tables]:
     yield tables
     dynamodb.delete_table(TableName=tables.name)
     dynamodb.delete_table(TableName=tables.sandbox)
+
+
+from tests.world import world  # noqa: E402, F401 - a fixture for every folder

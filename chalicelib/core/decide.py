@@ -246,6 +246,4 @@ def _send_back(
     deposit: Deposit, terms: Terms, cause: str, amount: Money, at: int, payment: int, capture: str
 ) -> Iterator[DepositEvent]:
     lines = (RefundLine("paid", amount),)
-    yield from _refund(
-        deposit, terms, cause=cause, amount=amount, lines=lines, at=at, payment=payment, capture=capture
-    )
+    yield from _refund(deposit, terms, cause=cause, amount=amount, lines=lines, at=at, payment=payment, capture=capture)

@@ -246,9 +246,7 @@ def overdue(deposit: Deposit, at: int, irreversible_until: int) -> tuple[Deposit
 
 def _next_deadline(deposit: Deposit, at: int, irreversible_until: int) -> DepositEvent | None:
     ripe = [
-        event
-        for event in _deadlines(deposit)
-        if event.at <= (irreversible_until if isinstance(event, Expired) else at)
+        event for event in _deadlines(deposit) if event.at <= (irreversible_until if isinstance(event, Expired) else at)
     ]
     return min(ripe, key=lambda event: event.at, default=None)
 

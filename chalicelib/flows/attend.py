@@ -80,7 +80,9 @@ class Attendant:
         stored = self.commits.load(deposit_id)
         failures = stored.failures + 1
         now = self.clock()
-        self.commits.deposits.touch(stored, now + 1_000 * 2 ** min(failures, 12), owner=owner, until=now, now=now, failures=failures)
+        self.commits.deposits.touch(
+            stored, now + 1_000 * 2 ** min(failures, 12), owner=owner, until=now, now=now, failures=failures
+        )
         return failures
 
     def _about_to_expire(self, deposit: Deposit, now: int) -> bool:
@@ -167,5 +169,3 @@ class Attendant:
 
     def _asked(self, owner: str) -> Asked:
         return Asked(self.clock(), Caller(owner, self.role), self.commits.timing.now())
-
-

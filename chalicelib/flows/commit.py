@@ -93,6 +93,13 @@ class Commits:
     offers: Offers
     timing: Timing
 
+    def read(self, stored: Stored[DepositEvent], asked: Asked) -> Outcome:
+        """As a reader sees it: what is overdue is folded in memory, with the same versions as once it is written."""
+        deposit = fold(stored)
+        refuse_strangers(deposit, asked.caller)
+        late = by_the_clock(overdue(deposit, asked.at, asked.at))
+        return Outcome(caught_up(deposit, asked.at), (*stored.journal, *late), asked.at, asked.locale)
+
     def load(self, deposit_id: str) -> Stored[DepositEvent]:
         """The journal, or Refused(NOT_FOUND), also for what cannot be an id."""
         stored = self.deposits.get(deposit_id) if well_formed("dep", deposit_id) else None
@@ -140,7 +147,7 @@ class Commits:
         after = before
         for event in (*late, *decided):
             after = deposits_.evolve(after, event)
-        entries = (*stamped(late, asked, CLOCKWORK), *stamped(decided, asked, asked.caller))
+        entries = (*by_the_clock(late), *stamped(decided, asked, asked.caller))
         too_old(self.timing, asked)
         self.deposits.append(stored, entries, after, self._given_back(before, (*late, *decided)))
         return Outcome(after, (*stored.journal, *entries), asked.at, asked.locale)
@@ -160,9 +167,13 @@ def stamped(events: Sequence[DepositEvent], asked: Asked, by: Caller) -> tuple[E
     """Entries for the journal; the last event of a request carries its key, so that its prefix is its answer."""
     last = len(events) - 1
     return tuple(
-        Entry(event, asked.at, by, asked.key if i == last and by is asked.caller else None, asked.locale)
-        for i, event in enumerate(events)
+        Entry(event, asked.at, by, asked.key if i == last else None, asked.locale) for i, event in enumerate(events)
     )
+
+
+def by_the_clock(events: Sequence[DepositEvent]) -> tuple[Entry[DepositEvent], ...]:
+    """Entries for deadlines: the clock knew them at their instant, whoever writes them down, and whenever."""
+    return tuple(Entry(event, event.at, CLOCKWORK) for event in events)
 
 
 def refuse_strangers(deposit: Deposit, caller: Caller) -> None:

@@ -15,7 +15,7 @@ from chalicelib.core.offer import index_shards
 from chalicelib.core.refund import Refund
 from chalicelib.core.refusal import Fault, Reason, Refused
 from chalicelib.core.terms import Terms
-from chalicelib.flows.commit import Commits, Outcome, caught_up, fold, refuse_strangers
+from chalicelib.flows.commit import Commits, Outcome, fold, refuse_strangers
 from chalicelib.flows.ports import Page, Stored
 
 DAY: Final = 86_400_000
@@ -31,16 +31,14 @@ class DepositDesk:
     commits: Commits
 
     def get(self, deposit_id: str, asked: Asked) -> Outcome:
-        return self._read(self.commits.load(deposit_id), asked)
+        return self.commits.read(self.commits.load(deposit_id), asked)
 
     def visible(self, deposit_id: str, caller: Caller) -> None:
         """Refused(NOT_FOUND) unless the caller may see it: ownership is told before faults of the body."""
         refuse_strangers(fold(self.commits.load(deposit_id)), caller)
 
     def command(self, deposit_id: str, command: Command, asked: Asked) -> Outcome:
-        return self.commits.run(
-            deposit_id, asked, lambda deposit, terms: decide(deposit, command, asked.at, terms)
-        )
+        return self.commits.run(deposit_id, asked, lambda deposit, terms: decide(deposit, command, asked.at, terms))
 
     def preview(self, deposit_id: str, cause: str, at: int | None, asked: Asked) -> Entitlement:
         """What the command would decide at an instant from now to two years ahead."""
@@ -59,7 +57,7 @@ class DepositDesk:
     ) -> tuple[list[Outcome], Position]:
         """A buyer's own deposits; for merchant and platform those of an offer. A filter may leave a page short."""
         page = self._page(asked, offer, limit, position)
-        seen = [self._read(stored, asked) for stored in page.rows if self._mine(stored, asked.caller)]
+        seen = [self.commits.read(stored, asked) for stored in page.rows if self._mine(stored, asked.caller)]
         return [
             outcome
             for outcome in seen
@@ -77,14 +75,16 @@ class DepositDesk:
             raise Refused(Reason.NOT_FOUND)
         return outcome, refunds[parsed[1] - 1]
 
-    def open_refunds(self, asked: Asked, limit: int, position: Position) -> tuple[list[tuple[Outcome, Refund]], Position]:
+    def open_refunds(
+        self, asked: Asked, limit: int, position: Position
+    ) -> tuple[list[tuple[Outcome, Refund]], Position]:
         """What is still owed, the earliest promise first."""
         deposits = self.commits.deposits
         if asked.caller.role == "platform":
             page = deposits.open_everywhere(limit, position)
         else:
             page = deposits.open_of(str(asked.caller.merchant), limit, position)
-        outcomes = [self._read(stored, asked) for stored in page.rows]
+        outcomes = [self.commits.read(stored, asked) for stored in page.rows]
         return [(outcome, refund) for outcome in outcomes for refund in outcome.deposit.open_refunds], page.position
 
     def _page(self, asked: Asked, offer: str | None, limit: int, position: Position) -> Page[DepositEvent]:
@@ -107,11 +107,6 @@ class DepositDesk:
         except Refused:
             return False
         return True
-
-    def _read(self, stored: Stored[DepositEvent], asked: Asked) -> Outcome:
-        deposit = fold(stored)
-        refuse_strangers(deposit, asked.caller)
-        return Outcome(caught_up(deposit, asked.at), stored.journal, asked.at, asked.locale)
 
     def _terms(self, deposit: Deposit) -> Terms:
         return self.commits.offers.terms(deposit.created.terms_hash)

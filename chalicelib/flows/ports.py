@@ -88,7 +88,9 @@ class Deposits(Protocol):
 
     def get(self, deposit_id: str) -> Stored[DepositEvent] | None: ...
 
-    def create(self, deposit: Deposit, entries: Sequence[Entry[DepositEvent]], also: Sequence[Also], shard: int) -> None:
+    def create(
+        self, deposit: Deposit, entries: Sequence[Entry[DepositEvent]], also: Sequence[Also], shard: int
+    ) -> None:
         """Write the first events. Overtaken, Contended, StockShort, LimitFull; then nothing was written."""
 
     def append(
@@ -100,7 +102,9 @@ class Deposits(Protocol):
     ) -> None:
         """Add events to the journal as it was read. Overtaken, Contended; then nothing was written."""
 
-    def touch(self, stored: Stored[DepositEvent], due: int, *, owner: str, until: int, now: int, failures: int = 0) -> None:
+    def touch(
+        self, stored: Stored[DepositEvent], due: int, *, owner: str, until: int, now: int, failures: int = 0
+    ) -> None:
         """Push ``due`` and take the lease; the journal stays. Overtaken or Leased when that was not ours to do."""
 
     def of_buyer(self, buyer: str, limit: int, position: Mapping[str, object] | None) -> Page[DepositEvent]: ...

@@ -358,7 +358,8 @@ def _complete(row: Row) -> bool:
     """Whether the session has what it asked for; one that was paid too little stays open."""
     asked = _read(row["asked"])
     return any(
-        taken.currency == asked.currency and taken >= asked for taken in (_read(one["amount"]) for one in row["captures"])
+        taken.currency == asked.currency and taken >= asked
+        for taken in (_read(one["amount"]) for one in row["captures"])
     )
 
 

@@ -31,7 +31,9 @@ class DepositStore:
     def get(self, deposit_id: str) -> Stored[DepositEvent] | None:
         return self._journals.get(deposit_id)
 
-    def create(self, deposit: Deposit, entries: Sequence[Entry[DepositEvent]], also: Sequence[Also], shard: int) -> None:
+    def create(
+        self, deposit: Deposit, entries: Sequence[Entry[DepositEvent]], also: Sequence[Also], shard: int
+    ) -> None:
         """Write the first events, and take stock and limits with them or not at all."""
         born: dict[str, Wire] = {
             "by_buyer": {"S": deposit.created.buyer},
@@ -58,7 +60,9 @@ class DepositStore:
         else:
             self._journals.update(added)
 
-    def touch(self, stored: Stored[DepositEvent], due: int, *, owner: str, until: int, now: int, failures: int = 0) -> None:
+    def touch(
+        self, stored: Stored[DepositEvent], due: int, *, owner: str, until: int, now: int, failures: int = 0
+    ) -> None:
         self._journals.touch(stored, due, owner=owner, until=until, now=now, failures=failures)
 
     def of_buyer(self, buyer: str, limit: int, position: Mapping[str, object] | None) -> Page[DepositEvent]:

@@ -234,7 +234,12 @@ class Journals(Generic[E_co]):
         )
 
 
-INDEX_KEYS: Final[Mapping[str, str]] = {"by_buyer": "by_buyer", "by_offer": "by_offer", "open": "open", "due": "due_shard"}
+INDEX_KEYS: Final[Mapping[str, str]] = {
+    "by_buyer": "by_buyer",
+    "by_offer": "by_offer",
+    "open": "open",
+    "due": "due_shard",
+}
 
 
 def key(item_id: str) -> dict[str, Wire]:

@@ -83,7 +83,9 @@ def left(client: Any, table: str, offer: Offer, *, consistent: bool) -> dict[str
     return counts
 
 
-def _update(table: str, pk: str, expression: str, units: int, condition: str, least: int | None = None) -> dict[str, Any]:
+def _update(
+    table: str, pk: str, expression: str, units: int, condition: str, least: int | None = None
+) -> dict[str, Any]:
     values: dict[str, Wire] = {":u": {"N": str(units)}}
     if least is not None:
         values[":least"] = {"N": str(least)}

@@ -21,7 +21,17 @@ from chalicelib.web.answers import (
 )
 from chalicelib.web.edge import Answer, Call, endpoint
 from chalicelib.web.offers import WRITES, EmptyBody
-from chalicelib.web.parameters import CURSOR, LIMIT_DEFAULT, LIMIT_MOST, choice, instant, limit, next_cursor, position, text
+from chalicelib.web.parameters import (
+    CURSOR,
+    LIMIT_DEFAULT,
+    LIMIT_MOST,
+    choice,
+    instant,
+    limit,
+    next_cursor,
+    position,
+    text,
+)
 
 routes = Blueprint(__name__)
 READERS: Final = {"buyer", "merchant", "platform"}

@@ -151,7 +151,12 @@ def change_stock(call: Call) -> Answer:
 )
 def presets(_call: Call) -> Answer:
     rows = [
-        {"id": name, "object": "preset", "source": policies.read(f"presets/{name}.toml")["source"], "offer": drafts.preset(name)}
+        {
+            "id": name,
+            "object": "preset",
+            "source": policies.read(f"presets/{name}.toml")["source"],
+            "offer": drafts.preset(name),
+        }
         for name in policies.names("presets")
     ]
     return Answer({"data": rows})

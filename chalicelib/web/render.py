@@ -178,9 +178,7 @@ def offer(shown: Offered) -> dict[str, Any]:
         **terms,
         "items": items,
         "terms_hash": made.terms_hash,
-        "constrained_by": [
-            {"field": one.field, "rule": one.rule, "source": one.source} for one in made.constrained_by
-        ],
+        "constrained_by": [{"field": one.field, "rule": one.rule, "source": one.source} for one in made.constrained_by],
         "created_at": format_instant(shown.offer.created_at),
         "updated_at": format_instant(shown.offer.updated_at),
     }
@@ -207,7 +205,9 @@ def _items(of: Deposit) -> list[ItemAnswer]:
 
 def payment(of: Deposit, one: Payment) -> PaymentAnswer:
     payment_id = child("pay", of.id, one.n)
-    payable = one.status in {PaymentStatus.REQUIRES_ACTION, PaymentStatus.FAILED} and of.status is Status.AWAITING_PAYMENT
+    payable = (
+        one.status in {PaymentStatus.REQUIRES_ACTION, PaymentStatus.FAILED} and of.status is Status.AWAITING_PAYMENT
+    )
     return {
         "id": payment_id,
         "method": one.method,

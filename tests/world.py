@@ -1,0 +1,180 @@
+"""One running house for the session, in this process: the real engine, the real Lambda entry point, no socket."""
+
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import count
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+Json = dict[str, Any]
+_serial = count(1)
+
+
+@dataclass
+class Reply:
+    """An answer as a client sees it; header names in lower case."""
+
+    status: int
+    headers: dict[str, str]
+    raw: bytes
+
+    @property
+    def json(self) -> Json:
+        found: Json = json.loads(self.raw)
+        return found
+
+    @property
+    def problem(self) -> str:
+        """The name of the problem type, empty where the answer is none."""
+        if self.headers.get("content-type") != "application/problem+json":
+            return ""
+        return str(self.json["type"]).removeprefix("/problems/")
+
+
+@dataclass
+class Client:
+    """Somebody who calls: with a token or without."""
+
+    house: Any
+    token: str | None = None
+    headers: dict[str, str] = field(default_factory=dict)
+
+    def call(
+        self, method: str, path: str, body: Json | bytes | None = None, *, asked: int | None = None, **headers: str
+    ) -> Reply:
+        """``headers`` by keyword, underscores for dashes; a POST under /v1 gets a fresh key unless one is given.
+
+        ``asked`` is the instant at which the request reached the edge, by the sandbox's clock, in milliseconds.
+        An ``idempotency_key`` of "" sends none.
+        """
+        given = {name.replace("_", "-"): value for name, value in headers.items()}
+        sent = {**self.headers, **given}
+        if self.token is not None:
+            sent.setdefault("authorization", f"Bearer {self.token}")
+        raw = body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
+        if raw:
+            sent.setdefault("content-type", "application/json")
+        if method != "GET" and path.startswith("/v1") and sent.get("idempotency-key") != "":
+            sent.setdefault("idempotency-key", f"key-{next(_serial)}")
+        if sent.get("idempotency-key") == "":
+            del sent["idempotency-key"]
+        status, answered, content = self.house.request(method, path, sent, raw, asked=asked)
+        return Reply(status, {name.lower(): value for name, value in answered.items()}, content)
+
+    def get(self, path: str, *, asked: int | None = None, **headers: str) -> Reply:
+        return self.call("GET", path, None, asked=asked, **headers)
+
+    def post(self, path: str, body: Json | bytes | None = None, *, asked: int | None = None, **headers: str) -> Reply:
+        return self.call("POST", path, {} if body is None else body, asked=asked, **headers)
+
+
+@dataclass
+class World:
+    """The house with its people, and the stories that many tests begin with."""
+
+    house: Any
+
+    def anyone(self, token: str | None = None, **headers: str) -> Client:
+        return Client(self.house, token, {name.replace("_", "-"): value for name, value in headers.items()})
+
+    def person(self, role: str, merchant: str | None = None, sub: str | None = None, **headers: str) -> Client:
+        body = {name: value for name, value in (("role", role), ("merchant", merchant), ("sub", sub)) if value}
+        return self.anyone(self.anyone().post("/sandbox/tokens", body).json["token"], **headers)
+
+    def buyer(self, **headers: str) -> Client:
+        return self.person("buyer", **headers)
+
+    def merchant(self, name: str = "mer_shop") -> Client:
+        return self.person("merchant", name)
+
+    def offer(self, merchant: Client | None = None, **changes: Any) -> Json:
+        """A published offer: the 2024 programme in China, unless changed."""
+        body: Json = {
+            "title": "SU7",
+            "market": "CN",
+            "preset": "su7_2024",
+            "items": [
+                {"sku": "su7-max", "name": "SU7 Max", "price": {"amount": "299900", "currency": "CNY"}, "stock": 100}
+            ],
+            "limits": {"per_buyer": None},
+            **changes,
+        }
+        answer = (merchant or self.merchant()).post("/v1/offers", body)
+        assert answer.status == 201, answer.raw  # noqa: PLR2004 - created
+        return answer.json
+
+    def order(self, offer: Json, quantity: int = 1, **changes: Any) -> Json:
+        """The body of an order for the first item of an offer."""
+        return {
+            "offer": offer["id"],
+            "items": [{"sku": offer["items"][0]["sku"], "quantity": quantity}],
+            "payment_method": offer["payment"]["methods"][0],
+            "terms_hash": offer["terms_hash"],
+            **changes,
+        }
+
+    def ordered(self, buyer: Client, offer: Json | None = None, quantity: int = 1) -> Json:
+        answer = buyer.post("/v1/deposits", self.order(offer or self.offer(), quantity))
+        assert answer.status == 201, answer.raw  # noqa: PLR2004 - created
+        return answer.json
+
+    def paid(self, buyer: Client, offer: Json | None = None, quantity: int = 1) -> Json:
+        """A deposit in its window."""
+        deposit = self.ordered(buyer, offer, quantity)
+        self.pay(deposit)
+        return buyer.get(f"/v1/deposits/{deposit['id']}").json
+
+    def pay(self, deposit: Json, outcome: str = "succeeded", amount: Json | None = None) -> Json:
+        answer = self.anyone().post(
+            f"/sandbox/payments/{deposit['payment']['id']}", {"outcome": outcome, "amount": amount}
+        )
+        assert answer.status == 200, answer.raw  # noqa: PLR2004 - OK
+        return answer.json
+
+    def advance(self, duration: str) -> str:
+        return str(self.anyone().post("/sandbox/clock", {"advance": duration}).json["now"])
+
+    def set_clock(self, instant: str) -> str:
+        """Moves the sandbox's clock; it goes on ticking from there."""
+        answer = self.anyone().post("/sandbox/clock", {"set": instant})
+        assert answer.status == 200, answer.raw  # noqa: PLR2004 - OK
+        return str(answer.json["now"])
+
+    def arm(self, on: str, fault: str, times: int = 1) -> None:
+        answer = self.anyone().post("/sandbox/faults", {"on": on, "fault": fault, "times": times})
+        assert answer.status == 201, answer.raw  # noqa: PLR2004 - created
+
+    def run(self, job: str) -> Json:
+        return self.anyone().post(f"/sandbox/jobs/{job}", {}).json
+
+    def books(self, deposit: Json) -> list[Json]:
+        found: list[Json] = self.anyone().get(f"/sandbox/provider/refunds?deposit={deposit['id']}").json["data"]
+        return found
+
+
+@pytest.fixture(scope="session")
+def world(engine: "DynamoDBClient", tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """The whole house on the session's engine, in tables of its own. No job runs unless a test runs it."""
+    from local.__main__ import environment  # noqa: PLC0415
+    from local.issuer import Issuer  # noqa: PLC0415
+
+    before = dict(os.environ)
+    state: Path = tmp_path_factory.mktemp("house")
+    os.environ |= {"EARNEST_TABLE": f"earnest-{state.name}", "EARNEST_SANDBOX_TABLE": f"sandbox-{state.name}"}
+    environment(engine.meta.endpoint_url, state, 8000)
+    try:
+        from local.house import House  # noqa: PLC0415
+
+        house = House(Issuer.at(state))
+        house.prepare()
+        yield World(house)
+    finally:
+        os.environ.clear()
+        os.environ |= before
