@@ -107,7 +107,7 @@ class World:
             **changes,
         }
         answer = (merchant or self.merchant()).post("/v1/offers", body)
-        assert answer.status == 201, answer.raw  # noqa: PLR2004 - created
+        assert answer.status == 201, answer.raw
         return answer.json
 
     def order(self, offer: Json, quantity: int = 1, **changes: Any) -> Json:
@@ -122,7 +122,7 @@ class World:
 
     def ordered(self, buyer: Client, offer: Json | None = None, quantity: int = 1) -> Json:
         answer = buyer.post("/v1/deposits", self.order(offer or self.offer(), quantity))
-        assert answer.status == 201, answer.raw  # noqa: PLR2004 - created
+        assert answer.status == 201, answer.raw
         return answer.json
 
     def paid(self, buyer: Client, offer: Json | None = None, quantity: int = 1) -> Json:
@@ -135,7 +135,7 @@ class World:
         answer = self.anyone().post(
             f"/sandbox/payments/{deposit['payment']['id']}", {"outcome": outcome, "amount": amount}
         )
-        assert answer.status == 200, answer.raw  # noqa: PLR2004 - OK
+        assert answer.status == 200, answer.raw
         return answer.json
 
     def advance(self, duration: str) -> str:
@@ -144,12 +144,12 @@ class World:
     def set_clock(self, instant: str) -> str:
         """Moves the sandbox's clock; it goes on ticking from there."""
         answer = self.anyone().post("/sandbox/clock", {"set": instant})
-        assert answer.status == 200, answer.raw  # noqa: PLR2004 - OK
+        assert answer.status == 200, answer.raw
         return str(answer.json["now"])
 
     def arm(self, on: str, fault: str, times: int = 1) -> None:
         answer = self.anyone().post("/sandbox/faults", {"on": on, "fault": fault, "times": times})
-        assert answer.status == 201, answer.raw  # noqa: PLR2004 - created
+        assert answer.status == 201, answer.raw
 
     def run(self, job: str) -> Json:
         return self.anyone().post(f"/sandbox/jobs/{job}", {}).json

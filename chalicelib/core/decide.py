@@ -32,7 +32,7 @@ from chalicelib.core.money import Money
 from chalicelib.core.payment import TRANSITIONS as PAYMENT_TRANSITIONS
 from chalicelib.core.payment import CaptureSeen, PaymentSeen
 from chalicelib.core.refund import TRANSITIONS as REFUND_TRANSITIONS
-from chalicelib.core.refund import RefundSeen, RefundStatus, steps_seen
+from chalicelib.core.refund import RefundSeen, steps_seen
 from chalicelib.core.refusal import Fault, Reason, Refused
 from chalicelib.core.terms import Terms
 

@@ -6,8 +6,8 @@ from typing import Literal, NamedTuple
 from chalicelib import policies
 from chalicelib.core import instants
 from chalicelib.core.refusal import Reason, Refused
-from chalicelib.core.wire import Frozen
 from chalicelib.core.window import Calendar
+from chalicelib.core.wire import Frozen
 
 
 class Forfeit(Frozen):

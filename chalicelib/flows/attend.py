@@ -136,7 +136,7 @@ class Attendant:
         answer = self.provider.refund(
             child("ref", deposit.id, refund.n), child("pay", deposit.id, refund.payment), refund.capture, refund.amount
         )
-        if isinstance(answer, Unknown) or answer.status != "declined" and answer.amount != refund.amount:
+        if isinstance(answer, Unknown) or (answer.status != "declined" and answer.amount != refund.amount):
             # An amount that is not ours makes the answer unreadable: the books will tell.
             self._run(deposit.id, LoseAnswer(refund.n), owner)
         else:
