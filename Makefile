@@ -59,7 +59,7 @@ $(READY): $(LOCK)
 	awk '/^uv==/ { on = 1 } on { print; if ($$0 !~ /\\$$/) exit }' $(LOCK) > $(VENV)/uv.txt; \
 	echo "Installing `grep -c == $(LOCK)` packages"; \
 	{ $(PYTHON) -m pip install --quiet --disable-pip-version-check --require-hashes --requirement $(VENV)/uv.txt && \
-	  $(BIN)/uv pip install --quiet --python $(PYTHON) --require-hashes --requirement $(LOCK); } || \
+	  $(BIN)/uv pip install --quiet --system-certs --python $(PYTHON) --require-hashes --requirement $(LOCK); } || \
 	{ echo "Trying again with pip, which takes a few minutes"; \
 	  $(PYTHON) -m pip install --disable-pip-version-check --require-hashes --requirement $(LOCK); }; \
 	touch $(READY); echo "Installed"
