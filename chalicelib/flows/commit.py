@@ -17,6 +17,7 @@ from chalicelib.flows.ports import Also, Clock, Contended, Count, Deposits, Draw
 OLDEST_REQUEST: Final = 30_000
 # How long a writer races before it says busy: most races are over after one image.
 PATIENCE: Final = 2_000
+NOTHING_IRREVERSIBLE: Final = -1
 CLOCKWORK: Final = Caller("earnest", "service")  # who writes what the clock alone made true
 
 Decision = Callable[[Deposit, Terms], Sequence[DepositEvent]]
@@ -68,11 +69,15 @@ def fold(stored: Stored[DepositEvent]) -> Deposit:
     return deposits_.fold(stored.id, (entry.event for entry in stored.journal))
 
 
-def caught_up(deposit: Deposit, at: int) -> Deposit:
-    """The deposit as a reader sees it: what is overdue is folded in memory and not written."""
-    for event in overdue(deposit, at, at):
+def evolved(deposit: Deposit, events: Sequence[DepositEvent]) -> Deposit:
+    for event in events:
         deposit = deposits_.evolve(deposit, event)
     return deposit
+
+
+def caught_up(deposit: Deposit, at: int) -> Deposit:
+    """The deposit as a reader sees it: what is overdue is folded in memory and not written."""
+    return evolved(deposit, overdue(deposit, at, at))
 
 
 def etag(deposit: Deposit, at: int) -> str:
@@ -127,29 +132,18 @@ class Commits:
         if known is not None:
             return known
         refuse_stale(before, asked)
-        late = overdue(before, asked.at, asked.at - self.timing.grace_ms)
-        current = before
-        for event in late:
-            current = deposits_.evolve(current, event)
-        decided = tuple(decision(current, self.offers.terms(before.created.terms_hash)))
-        if not decided and not late:
+        # What is irreversible is written behind the decision: a payment captured in time is judged before its deposit
+        # expires, however late we learn of it.
+        late = overdue(before, asked.at, NOTHING_IRREVERSIBLE)
+        decided = tuple(decision(evolved(before, late), self.offers.terms(before.created.terms_hash)))
+        after = evolved(before, (*late, *decided))
+        last = overdue(after, asked.at, asked.at - self.timing.grace_ms)
+        entries = (*by_the_clock(late), *stamped(decided, asked, asked.caller), *by_the_clock(last))
+        if not entries:
             return Outcome(before, stored.journal, asked.at, asked.locale)
-        return self._append(stored, before, late, decided, asked)
-
-    def _append(
-        self,
-        stored: Stored[DepositEvent],
-        before: Deposit,
-        late: Sequence[DepositEvent],
-        decided: Sequence[DepositEvent],
-        asked: Asked,
-    ) -> Outcome:
-        after = before
-        for event in (*late, *decided):
-            after = deposits_.evolve(after, event)
-        entries = (*by_the_clock(late), *stamped(decided, asked, asked.caller))
         too_old(self.timing, asked)
-        self.deposits.append(stored, entries, after, self._given_back(before, (*late, *decided)))
+        after = evolved(after, last)
+        self.deposits.append(stored, entries, after, self._given_back(before, (*decided, *last)))
         return Outcome(after, (*stored.journal, *entries), asked.at, asked.locale)
 
     def _given_back(self, before: Deposit, events: Sequence[DepositEvent]) -> tuple[Also, ...]:
