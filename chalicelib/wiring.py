@@ -1,13 +1,12 @@
 """Builds everything once per container. The only reader of environment, clock and randomness."""
 
-import json
 import os
 import random
 import time
 import uuid
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import boto3
 from botocore.config import Config
@@ -18,10 +17,11 @@ from chalicelib.flows.deposits import DepositDesk
 from chalicelib.flows.offers import Catalogue
 from chalicelib.flows.orders import Orders, Shelf
 from chalicelib.flows.ports import Clock, Provider
-from chalicelib.gateways.books import Books
-from chalicelib.gateways.sandbox import Sandbox
 from chalicelib.store.deposits import DepositStore
 from chalicelib.store.offers import OfferStore
+
+if TYPE_CHECKING:
+    from chalicelib.gateways.sandbox import Sandbox
 
 # A request asked in time may still be running this long; what is irreversible waits for it.
 GRACE_MS: Final = 60_000
@@ -58,9 +58,9 @@ def settings() -> Settings:
         issuer=env.get("EARNEST_ISSUER", ""),
         audience=env.get("EARNEST_AUDIENCE", ""),
         jwks=env.get("EARNEST_JWKS", '{"keys":[]}'),
-        origins=tuple(origin for origin in env.get("EARNEST_ORIGINS", "").split(",") if origin),
+        origins=tuple(env.get("EARNEST_ORIGINS", "").split()),
         provider=env.get("EARNEST_PROVIDER", "sandbox" if sandbox else ""),
-        webhook_secrets=tuple(json.loads(env.get("EARNEST_WEBHOOK_SECRETS", "[]"))),
+        webhook_secrets=tuple(env.get("EARNEST_WEBHOOK_SECRETS", "").split()),
         writes_per_minute=_rate("EARNEST_WRITES_PER_MINUTE", default_rate),
         reads_per_minute=_rate("EARNEST_READS_PER_MINUTE", None if sandbox else 6_000),
     )
@@ -111,7 +111,7 @@ class Services:
     orders: Orders
     desk: DepositDesk
     provider: Provider
-    sandbox: Sandbox | None
+    sandbox: "Sandbox | None"
 
     def at(self, received: int) -> int:
         """The rules' instant of a request that reached the edge at ``received`` on the machine's clock."""
@@ -123,7 +123,7 @@ class Services:
 
 def build(found: Settings, client: Any) -> Services:
     """The object graph. In the sandbox the clock is the sandbox's, and grace is nothing: no one may be in flight."""
-    sandbox = Sandbox(Books(client, found.sandbox_table), machine_clock) if found.sandbox else None
+    sandbox = _sandbox(found, client) if found.sandbox else None
     provider = _provider(found, sandbox)
     clock: Clock = sandbox.now if sandbox is not None else machine_clock
     timing = Timing(now=machine_clock, pause=pause, grace_ms=0 if found.sandbox else GRACE_MS)
@@ -143,7 +143,15 @@ def build(found: Settings, client: Any) -> Services:
     )
 
 
-def _provider(found: Settings, sandbox: Sandbox | None) -> Provider:
+def _sandbox(found: Settings, client: Any) -> "Sandbox":
+    """Imported here only: a package does not hold it."""
+    from chalicelib.gateways.books import Books  # noqa: PLC0415
+    from chalicelib.gateways.sandbox import Sandbox  # noqa: PLC0415
+
+    return Sandbox(Books(client, found.sandbox_table), machine_clock)
+
+
+def _provider(found: Settings, sandbox: "Sandbox | None") -> Provider:
     if found.provider == "sandbox" and sandbox is not None:
         return sandbox
     raise LookupError(f"no payment provider named {found.provider!r} is set up")

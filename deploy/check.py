@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Final
 
 NOT_DEPLOYED: Final = re.compile(
-    r"^(local|tests|site|deploy|benchmarks|moto|ministack|waitress|boto3|botocore)/|sandbox[-_]server", re.IGNORECASE
+    r"^(local|tests|site|deploy|benchmarks|moto|ministack|waitress|boto3|botocore)/|/gateways/(sandbox|books)\.py$",
+    re.IGNORECASE,
 )
 UNZIPPED_LIMIT: Final = 250 * 1024 * 1024  # Lambda's published limit for code and layers
 
@@ -29,7 +30,8 @@ def zip_findings(path: Path, root: Path) -> Iterator[str]:
 def source_files(root: Path) -> set[str]:
     """Every file of ours that the functions need, by its name in the zip."""
     found = [path for path in (root / "chalicelib").rglob("*") if path.is_file() and "__pycache__" not in path.parts]
-    return {"app.py", *(path.relative_to(root).as_posix() for path in found)}
+    names = {"app.py", *(path.relative_to(root).as_posix() for path in found)}
+    return {name for name in names if not NOT_DEPLOYED.search(name)}
 
 
 def template_findings(path: Path) -> Iterator[str]:

@@ -2,7 +2,6 @@
 
 import base64
 import hashlib
-import json
 import logging
 import os
 import signal
@@ -62,7 +61,7 @@ def environment(engine_url: str, state_dir: Path, port: int) -> None:
             "EARNEST_ISSUER": ISSUER,
             "EARNEST_AUDIENCE": AUDIENCE,
             "EARNEST_JWKS": Issuer.at(state_dir).jwks(),
-            "EARNEST_WEBHOOK_SECRETS": json.dumps(["whsec_" + base64.b64encode(secret).decode()]),
+            "EARNEST_WEBHOOK_SECRETS": "whsec_" + base64.b64encode(secret).decode(),
             "EARNEST_ORIGINS": os.environ.get("EARNEST_ORIGINS", "*"),
             "EARNEST_PUBLIC_URL": f"http://{HOST}:{port}",
         }

@@ -36,6 +36,7 @@ from chalicelib.core.refund import RefundSeen, steps_seen
 from chalicelib.core.refusal import Fault, Reason, Refused
 from chalicelib.core.terms import Terms
 
+MOST_PAYMENTS: Final = 20  # payments that one deposit may open: a journal stays small
 ROUTE_CLOSED: Final = "route_cannot_refund"
 
 
@@ -158,6 +159,8 @@ def _change_method(deposit: Deposit, method: str, at: int, terms: Terms) -> Paym
     status = status_at(deposit, at)
     if status is not Status.AWAITING_PAYMENT:
         raise Refused(Reason.WRONG_STATE, state=status.value)
+    if len(deposit.payments) >= MOST_PAYMENTS:
+        raise Refused(Reason.RATE_LIMITED, most=MOST_PAYMENTS)
     return PaymentMethodChanged(at, method)
 
 

@@ -224,10 +224,13 @@ def status_at(deposit: Deposit, at: int) -> Status:
 
 
 def lock_at(deposit: Deposit, at: int) -> Lock | None:
-    """The lock at an instant: the buyer's or the payment's, else the one the window's end makes by itself."""
-    if deposit.lock is not None or deposit.window is None:
-        return deposit.lock
-    ends_at = deposit.window.ends_at
+    """The lock at an instant: the buyer's or the payment's, else the one the window's end makes by itself.
+
+    What was asked before a lock but worked off after it still meets no lock.
+    """
+    if deposit.lock is not None:
+        return deposit.lock if at >= deposit.lock.at else None
+    ends_at = deposit.window.ends_at if deposit.window is not None else None
     return Lock("window_end", ends_at) if ends_at is not None and at >= ends_at else None
 
 

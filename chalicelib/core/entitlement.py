@@ -65,8 +65,8 @@ def curve(deposit: Deposit, terms: Terms, at: int) -> tuple[Step, ...]:
 def _changes(deposit: Deposit) -> set[int]:
     """The instants at which the clock alone may change what comes back."""
     window_ends = deposit.window.ends_at if deposit.window is not None else None
-    undo_ends = deposit.lock.undo_until if deposit.lock is not None else None
-    return {instant for instant in (window_ends, undo_ends) if instant is not None}
+    locked, undo_ends = (deposit.lock.at, deposit.lock.undo_until) if deposit.lock is not None else (None, None)
+    return {instant for instant in (window_ends, locked, undo_ends) if instant is not None}
 
 
 def refuse_ended(status: Status) -> None:

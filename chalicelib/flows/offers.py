@@ -55,13 +55,13 @@ class Catalogue:
         return stored
 
     def get(self, offer_id: str, asked: Asked) -> Offered:
-        return self._shown(fold(self.load(offer_id)), asked)
+        return self._shown([fold(self.load(offer_id))], asked)[0]
 
     def listed(
         self, asked: Asked, limit: int, position: Mapping[str, object] | None
     ) -> tuple[list[Offered], Mapping[str, object] | None]:
         page: Page[OfferEvent] = self.offers.listed(limit, position)
-        return [self._shown(fold(stored), asked) for stored in page.rows], page.position
+        return self._shown([fold(stored) for stored in page.rows], asked), page.position
 
     def publish(self, body: Mapping[str, Any], asked: Asked) -> Offered:
         """A new offer under resolved terms, or the answer its key already had."""
@@ -113,7 +113,7 @@ class Catalogue:
         if known is not None:
             return known
         _refuse_stale(offer, asked)
-        left = self.offers.left(offer, consistent=True)
+        left = self.offers.left([offer], consistent=True)[offer.id]
         event = decision(offer, left)
         too_old(self.timing, asked)
         entry = Entry(event, asked.at, asked.caller, asked.key, asked.locale)
@@ -128,10 +128,19 @@ class Catalogue:
         self.seen[offer.id] = (self.timing.now(), offer)
         return offer
 
-    def _shown(self, offer: Offer, asked: Asked) -> Offered:
-        """As a reader sees it: what is available right now, approximately."""
-        now = offers_.available(self.offers.left(offer, consistent=False))
-        return Offered(offer, self.offers.terms(offer.made.terms_hash), now, asked.at, asked.locale)
+    def _shown(self, offers: Sequence[Offer], asked: Asked) -> list[Offered]:
+        """As a reader sees them: what is available right now, approximately."""
+        left = self.offers.left(offers, consistent=False)
+        return [
+            Offered(
+                offer,
+                self.offers.terms(offer.made.terms_hash),
+                offers_.available(left[offer.id]),
+                asked.at,
+                asked.locale,
+            )
+            for offer in offers
+        ]
 
     def _answer(self, offer: Offer, asked: Asked) -> Offered:
         """As a command answers: what its event noted, so that a replay shows the same."""

@@ -78,7 +78,9 @@ class Orders:
                 return known
             except StockShort:
                 race.lost()
-                left = self.shelf.remember(offer.id, self.timing.now(), self.offers.left(offer, consistent=True))
+                left = self.shelf.remember(
+                    offer.id, self.timing.now(), self.offers.left([offer], consistent=True)[offer.id]
+                )
             except Contended:
                 race.wait()
             except LimitFull:

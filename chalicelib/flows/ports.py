@@ -140,8 +140,8 @@ class Offers(Protocol):
 
     def terms(self, terms_hash: str) -> Terms: ...
 
-    def left(self, offer: Offer, *, consistent: bool) -> Mapping[str, Sequence[int]]:
-        """Units left in every shard of every counted SKU."""
+    def left(self, offers: Sequence[Offer], *, consistent: bool) -> Mapping[str, Mapping[str, Sequence[int]]]:
+        """Units left in every shard of every counted SKU, by offer id."""
 
     def listed(self, limit: int, position: Mapping[str, object] | None) -> Page[OfferEvent]: ...
 

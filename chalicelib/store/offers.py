@@ -67,8 +67,8 @@ class OfferStore:
             self._terms[terms_hash] = Terms.model_validate_json(found["Item"]["terms"]["S"])
         return self._terms[terms_hash]
 
-    def left(self, offer: Offer, *, consistent: bool) -> Mapping[str, Sequence[int]]:
-        return left(self._client, self._table, offer, consistent=consistent)
+    def left(self, offers: Sequence[Offer], *, consistent: bool) -> Mapping[str, Mapping[str, Sequence[int]]]:
+        return left(self._client, self._table, offers, consistent=consistent)
 
     def listed(self, limit: int, position: Mapping[str, object] | None) -> Page[OfferEvent]:
         return self._journals.page("by_offer", [CATALOGUE], "created", limit, position)

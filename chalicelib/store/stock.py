@@ -3,6 +3,7 @@
 Each shard keeps total = left + live + sold. Units leave and come back only in the transaction that records why.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 from chalicelib.core.offer import Offer
@@ -65,20 +66,29 @@ def spread(units: int, shards: int) -> list[int]:
     return [each + (1 if shard < rest else 0) for shard in range(shards)]
 
 
-def left(client: Any, table: str, offer: Offer, *, consistent: bool) -> dict[str, list[int]]:
-    """Units left in every shard of every counted SKU."""
-    places = [(stock.sku, shard) for stock in offer.stock for shard in range(stock.shards)]
-    counts = {stock.sku: [0] * stock.shards for stock in offer.stock}
-    by_key = {shard_key(offer.id, offer.made.batch, sku, shard): (sku, shard) for sku, shard in places}
-    for start in range(0, len(places), BATCH):
-        keys = [key(pk) for pk in list(by_key)[start : start + BATCH]]
-        wanted: Any = {table: {"Keys": keys, "ConsistentRead": consistent, "ProjectionExpression": "pk, #left"}}
-        wanted[table]["ExpressionAttributeNames"] = {"#left": "left"}
+def left(client: Any, table: str, offers: Sequence[Offer], *, consistent: bool) -> dict[str, dict[str, list[int]]]:
+    """Units left in every shard of every counted SKU of each offer, by offer id: one trip for a hundred shards."""
+    counts = {offer.id: {stock.sku: [0] * stock.shards for stock in offer.stock} for offer in offers}
+    places = {
+        shard_key(offer.id, offer.made.batch, stock.sku, shard): (offer.id, stock.sku, shard)
+        for offer in offers
+        for stock in offer.stock
+        for shard in range(stock.shards)
+    }
+    for pks in (list(places)[start : start + BATCH] for start in range(0, len(places), BATCH)):
+        wanted: Any = {
+            table: {
+                "Keys": [key(pk) for pk in pks],
+                "ConsistentRead": consistent,
+                "ProjectionExpression": "pk, #left",
+                "ExpressionAttributeNames": {"#left": "left"},
+            }
+        }
         while wanted:
             answer = send(client.batch_get_item, RequestItems=wanted)
             for item in answer["Responses"].get(table, []):
-                sku, shard = by_key[item["pk"]["S"]]
-                counts[sku][shard] = int(item["left"]["N"])
+                offer_id, sku, shard = places[item["pk"]["S"]]
+                counts[offer_id][sku][shard] = int(item["left"]["N"])
             wanted = answer.get("UnprocessedKeys")
     return counts
 

@@ -1,16 +1,73 @@
 """The shapes of answers: what a renderer must produce, and what OpenAPI says of it, from one declaration."""
 
-from typing import Literal, NotRequired, TypedDict
+from typing import Annotated, Any, Final, Literal, NotRequired
 
-from pydantic import ConfigDict, with_config
+from pydantic import ConfigDict, Field, WithJsonSchema, with_config
+
+# Before Python 3.12 pydantic reads only this one; it comes with pydantic.
+from typing_extensions import TypedDict
+
+from chalicelib.core import market, terms
+from chalicelib.core.wire import INSTANT_SCHEMA, MONEY_SCHEMA
 
 CLOSED = ConfigDict(extra="forbid")
+CAUSES: Final = (
+    "buyer_cancel",
+    "withdrawal",
+    "merchant_cancel",
+    "buyer_default",
+    "trade_in_mismatch",
+    "trade_in_cancel",
+    "change",
+    "claim",
+    "goodwill",
+    "amount_mismatch",
+    "overpayment",
+    "duplicate_payment",
+    "late_payment",
+    "chargeback",
+    "seller_default_compensation",
+)
+CODES: Final = (
+    "paid",
+    "already_refunded",
+    "shipping_kept",
+    "trade_in_fee",
+    "forfeited",
+    "goods_kept",
+    "goodwill",
+    "owed",
+    "compensation",
+)
+# What was deducted from a refund stands in its lines with a minus; nothing else is ever negative.
+SIGNED_MONEY_SCHEMA: Final = {
+    **MONEY_SCHEMA,
+    "title": "SignedMoney",
+    "description": "As Money; a deduction is negative.",
+    "properties": {
+        "amount": {
+            "type": "string",
+            "pattern": r"^-?(0|[1-9][0-9]{0,12})(\.[0-9]{1,3})?$",
+            "examples": ["5000", "-18000"],
+        },
+        "currency": {"type": "string", "pattern": "^[A-Z]{3}$", "examples": ["CNY", "IDR", "EUR"]},
+    },
+}
 
 
-@with_config(CLOSED)
-class MoneyAnswer(TypedDict):
+class Amount(TypedDict):
+    """An amount as ``render.money`` writes it."""
+
     amount: str
     currency: str
+
+
+MoneyAnswer = Annotated[Amount, WithJsonSchema(MONEY_SCHEMA)]
+SignedMoneyAnswer = Annotated[Amount, WithJsonSchema(SIGNED_MONEY_SCHEMA)]
+InstantAnswer = Annotated[str, WithJsonSchema(INSTANT_SCHEMA)]
+CauseAnswer = Annotated[str, Field(json_schema_extra={"enum": list(CAUSES)})]
+CodeAnswer = Annotated[str, Field(json_schema_extra={"enum": list(CODES)})]
+HashAnswer = Annotated[str, Field(pattern="^sha256:[0-9a-f]{64}$")]
 
 
 @with_config(CLOSED)
@@ -24,6 +81,8 @@ class RuleAnswer(TypedDict):
 
 @with_config(CLOSED)
 class ItemAnswer(TypedDict):
+    """One line of the order. ``paid`` is the goods money captured for it, without shipping."""
+
     line: int
     sku: str
     quantity: int
@@ -34,17 +93,21 @@ class ItemAnswer(TypedDict):
 
 @with_config(CLOSED)
 class NextActionAnswer(TypedDict):
+    """Send the buyer there to pay."""
+
     type: Literal["redirect"]
     url: str
 
 
 @with_config(CLOSED)
 class PaymentAnswer(TypedDict):
+    """The latest payment. ``failed`` may be tried again until ``due_at``."""
+
     id: str
     method: str
     status: Literal["requires_action", "pending", "succeeded", "failed", "replaced"]
     amount: MoneyAnswer
-    due_at: str
+    due_at: InstantAnswer
     next_action: NextActionAnswer | None
 
 
@@ -52,48 +115,56 @@ class PaymentAnswer(TypedDict):
 class WindowAnswer(TypedDict):
     """Half-open; ``ends_at`` null: open until the buyer locks."""
 
-    starts_at: str
-    ends_at: str | None
+    starts_at: InstantAnswer
+    ends_at: InstantAnswer | None
     remaining_seconds: int | None
 
 
 @with_config(CLOSED)
 class LockAnswer(TypedDict):
+    """The commitment. ``final`` is true from ``undo_until`` on."""
+
     by: Literal["buyer", "window_end", "payment"]
-    at: str
-    undo_until: str | None
+    at: InstantAnswer
+    undo_until: InstantAnswer | None
     final: bool
 
 
 @with_config(CLOSED)
 class RefundLineAnswer(TypedDict):
-    code: str
-    amount: MoneyAnswer
+    """One line of the explanation. A deduction is negative and names its rule."""
+
+    code: CodeAnswer
+    amount: SignedMoneyAnswer
     rule: NotRequired[RuleAnswer]
     text: str
 
 
 @with_config(CLOSED)
 class DestinationAnswer(TypedDict):
+    """Where the money goes."""
+
     kind: Literal["original_method", "bank_account", "payout"]
 
 
 @with_config(CLOSED)
 class AttemptAnswer(TypedDict):
+    """One call of the provider; never deleted."""
+
     n: int
     status: str
     provider_ref: str | None
-    at: str
+    at: InstantAnswer
 
 
 @with_config(CLOSED)
 class RefundAnswer(TypedDict):
-    """Money on its way back. ``lines`` sum to ``amount``."""
+    """Money on its way back. ``lines`` sum to ``amount``; ``waiting_on`` says whose turn it is."""
 
     id: str
     object: Literal["refund"]
     deposit: str
-    cause: str
+    cause: CauseAnswer
     status: Literal[
         "approved",
         "sent",
@@ -107,13 +178,13 @@ class RefundAnswer(TypedDict):
     ]
     amount: MoneyAnswer
     lines: list[RefundLineAnswer]
-    promised_by: str
+    promised_by: InstantAnswer
     waiting_on: Literal["provider", "bank", "buyer", "platform", "nobody"]
     destination: DestinationAnswer
     review: str | None
     attempts: list[AttemptAnswer]
-    created_at: str
-    updated_at: str
+    created_at: InstantAnswer
+    updated_at: InstantAnswer
 
 
 @with_config(CLOSED)
@@ -146,8 +217,8 @@ class DepositAnswer(TypedDict):
     total: MoneyAnswer
     due_now: MoneyAnswer
     balance: MoneyAnswer
-    balance_due_at: str | None
-    terms_hash: str
+    balance_due_at: InstantAnswer | None
+    terms_hash: HashAnswer
     payment: PaymentAnswer
     window: WindowAnswer | None
     lock: LockAnswer | None
@@ -155,8 +226,8 @@ class DepositAnswer(TypedDict):
     refund: RefundAnswer | None
     money: MoneyStateAnswer
     actions: list[str]
-    created_at: str
-    updated_at: str
+    created_at: InstantAnswer
+    updated_at: InstantAnswer
 
 
 @with_config(CLOSED)
@@ -175,8 +246,8 @@ class RefundListAnswer(TypedDict):
 class PreviewAnswer(TypedDict):
     """What a command would decide at ``at``."""
 
-    at: str
-    cause: str
+    at: InstantAnswer
+    cause: CauseAnswer
     amount: MoneyAnswer
     lines: list[RefundLineAnswer]
     forfeited: MoneyAnswer
@@ -186,10 +257,16 @@ class PreviewAnswer(TypedDict):
 
 
 # ``from`` is a Python keyword, hence the other notation.
-CurvePointAnswer = TypedDict(
-    "CurvePointAnswer",
-    {"from": str, "to": str | None, "amount": MoneyAnswer, "lines": list[RefundLineAnswer]},
-)
+_From = TypedDict("_From", {"from": InstantAnswer})
+
+
+@with_config(CLOSED)
+class CurvePointAnswer(_From):
+    """What a cancel gives back in ``[from, to)``; ``to`` null is for ever."""
+
+    to: InstantAnswer | None
+    amount: MoneyAnswer
+    lines: list[RefundLineAnswer]
 
 
 @with_config(CLOSED)
@@ -201,6 +278,8 @@ class CurveAnswer(TypedDict):
 
 @with_config(CLOSED)
 class ActorAnswer(TypedDict):
+    """Who did it: a person's id, or null for the service, the clock and the provider."""
+
     role: str
     id: str | None
 
@@ -211,8 +290,8 @@ class EventAnswer(TypedDict):
 
     id: str
     type: str
-    at: str
-    received_at: str
+    at: InstantAnswer
+    received_at: InstantAnswer
     actor: ActorAnswer
     version: int
     data: dict[str, object]
@@ -224,18 +303,64 @@ class EventListAnswer(TypedDict):
     next_cursor: str | None
 
 
+@with_config(CLOSED)
+class OfferItemAnswer(TypedDict):
+    """One thing that is pre-sold. ``available`` is approximate; both numbers are null without a limit."""
+
+    sku: str
+    name: str
+    category: str
+    price: MoneyAnswer
+    made_to_spec: bool
+    stock: int | None
+    available: int | None
+
+
+@with_config(CLOSED)
+class ConstrainedAnswer(TypedDict):
+    """A term that the market changed in the buyer's favour."""
+
+    field: str
+    rule: str
+    source: str
+
+
+@with_config(CLOSED)
 class OfferAnswer(TypedDict):
-    """The whole resolved offer. The members beside these are the terms, as ``POST /v1/offers`` takes them."""
+    """The whole resolved offer: the frozen terms, named by ``terms_hash``, and what surrounds them."""
 
     id: str
     object: Literal["offer"]
     version: int
     status: Literal["scheduled", "open", "closed"]
     merchant: str
-    terms_hash: str
-    constrained_by: list[dict[str, str]]
-    created_at: str
-    updated_at: str
+    title: str
+    market: str
+    market_policy: str
+    currency: str
+    preset: str
+    opens_at: InstantAnswer | None
+    closes_at: InstantAnswer | None
+    items: list[OfferItemAnswer]
+    shipping: MoneyAnswer
+    payment: terms.Payment
+    window: terms.Window | None
+    lock: terms.Lock
+    after_lock: terms.AfterLock
+    balance: terms.Balance
+    delivery: terms.Delivery
+    limits: terms.Limits
+    transfer: Literal["none"]
+    trade_in: terms.TradeIn | None
+    claims: terms.Claims
+    cancellation_reasons: list[str]
+    priority: terms.Priority
+    expected_peak_per_second: int
+    refund: terms.Refund
+    terms_hash: HashAnswer
+    constrained_by: list[ConstrainedAnswer]
+    created_at: InstantAnswer
+    updated_at: InstantAnswer
 
 
 @with_config(CLOSED)
@@ -246,6 +371,8 @@ class OfferListAnswer(TypedDict):
 
 @with_config(CLOSED)
 class FindingAnswer(TypedDict):
+    """One remark on an offer: an error stops it, a warning does not."""
+
     severity: Literal["error", "warning"]
     pointer: str
     message: str
@@ -253,27 +380,71 @@ class FindingAnswer(TypedDict):
 
 @with_config(CLOSED)
 class CheckAnswer(TypedDict):
+    """Whether the offer could be published as it is, and what is to be said about it."""
+
     ok: bool
     findings: list[FindingAnswer]
 
 
 @with_config(CLOSED)
+class PresetAnswer(TypedDict):
+    """What fills the members that an offer leaves out, shaped like an offer."""
+
+    id: str
+    object: Literal["preset"]
+    source: str
+    offer: dict[str, Any]
+
+
+@with_config(CLOSED)
 class PresetListAnswer(TypedDict):
-    data: list[dict[str, object]]
+    data: list[PresetAnswer]
+
+
+@with_config(CLOSED)
+class ForfeitAnswer(TypedDict):
+    """When a deposit may be kept, how much of the goods' value at most, and the rule in the reader's language."""
+
+    allowed: Literal["always", "made_to_spec", "never"]
+    cap_percent: int | None
+    rule: str
+    source: str
+    text: str
+
+
+@with_config(CLOSED)
+class MarketAnswer(TypedDict):
+    """The policy in force in a market, with its sources."""
+
+    object: Literal["market"]
+    id: str
+    code: str
+    version: str
+    time_zone: str
+    holidays: str
+    source: str
+    forfeit: ForfeitAnswer
+    seller_default: market.SellerDefault
+    refund_deadline: market.RefundDeadline
+    withdrawal: market.Withdrawal | None
 
 
 @with_config(CLOSED)
 class MarketListAnswer(TypedDict):
-    data: list[dict[str, object]]
+    data: list[MarketAnswer]
 
 
 @with_config(CLOSED)
 class HealthAnswer(TypedDict):
+    """It answers."""
+
     status: Literal["ok"]
 
 
 @with_config(CLOSED)
 class FaultAnswer(TypedDict):
+    """One field that cannot be accepted: where, as a JSON pointer, and why, in words."""
+
     pointer: str
     detail: str
 

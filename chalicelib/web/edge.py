@@ -78,6 +78,10 @@ class Endpoint:
     view: Callable[["Call"], Answer]
     guard: Callable[["Call"], None] | None
 
+    @property
+    def reads_json(self) -> bool:
+        return self.method != "GET" and self.media_type == JSON and self.guard is not raw_only
+
 
 ENDPOINTS: Final[list[Endpoint]] = []
 
@@ -218,8 +222,7 @@ def _call(
 def _checked(call: Call, request: Request) -> Answer:
     one, headers = call.endpoint, call.headers
     _rates().take(call.caller.id or call.source_ip, one.method != "GET", call.asked.received)
-    reads_json = one.method != "GET" and one.media_type == JSON and one.guard is not raw_only
-    if reads_json:
+    if one.reads_json:
         bodies.check_media_type(headers.get("content-type"), headers.get("content-encoding"), bool(call.raw))
         call.json = bodies.parse(call.raw)
     key_text = bodies.idempotency_key(headers) if one.keyed else ""
@@ -227,7 +230,7 @@ def _checked(call: Call, request: Request) -> Answer:
         raise Refused(Reason.FORBIDDEN)
     try:
         call.query = _query(one, request.query_params)
-        call.fields = _fields(one, call.json) if reads_json else None
+        call.fields = _fields(one, call.json) if one.reads_json else None
     except Refused:
         if one.guard is not None and one.guard is not raw_only:
             one.guard(call)
