@@ -4,6 +4,8 @@ import os
 import random
 import time
 import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final
@@ -104,6 +106,7 @@ class Services:
     """Everything a handler needs, built from one set of settings."""
 
     settings: Settings
+    machine: Clock
     clock: Clock
     deposits: DepositStore
     offers: OfferStore
@@ -122,16 +125,27 @@ class Services:
 
 
 def build(found: Settings, client: Any) -> Services:
-    """The object graph. In the sandbox the clock is the sandbox's, and grace is nothing: no one may be in flight."""
+    """The services of one container on the machine's clock.
+
+    In the sandbox the rules follow the sandbox's clock, and grace is nothing: its clock moves only between requests.
+    """
     sandbox = _sandbox(found, client) if found.sandbox else None
     provider = _provider(found, sandbox)
     clock: Clock = sandbox.now if sandbox is not None else machine_clock
     timing = Timing(now=machine_clock, pause=pause, grace_ms=0 if found.sandbox else GRACE_MS)
+    return assembled(found, client, timing, provider, clock, sandbox)
+
+
+def assembled(
+    found: Settings, client: Any, timing: Timing, provider: Provider, clock: Clock, sandbox: "Sandbox | None" = None
+) -> Services:
+    """The object graph from its outer parts: client, time and provider."""
     deposits = DepositStore(client, found.table, timing.grace_ms)
     offers = OfferStore(client, found.table)
     catalogue = Catalogue(offers, timing)
     return Services(
         settings=found,
+        machine=timing.now,
         clock=clock,
         deposits=deposits,
         offers=offers,
@@ -158,6 +172,24 @@ def _provider(found: Settings, sandbox: "Sandbox | None") -> Provider:
 
 
 @cache
-def services() -> Services:
+def _own() -> Services:
     """Built at the first request of a container."""
     return build(settings(), dynamodb())
+
+
+_installed: list[Callable[[], Services]] = [_own]
+
+
+def services() -> Services:
+    """The services of this container."""
+    return _installed[-1]()
+
+
+@contextmanager
+def installed(container: Callable[[], Services]) -> Iterator[None]:
+    """Services from elsewhere, while the block runs: the simulator plays many containers in one process."""
+    _installed.append(container)
+    try:
+        yield
+    finally:
+        _installed.pop()

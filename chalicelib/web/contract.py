@@ -1,111 +1,44 @@
-"""The contract as OpenAPI 3.1, put together from the declared routes and the models behind them; and its page.
+"""The contract for machines, ``/openapi.json``, and for people, ``/docs``: both from disk, nothing from elsewhere."""
 
-Nothing is built before somebody asks for it, and then once per container.
-"""
-
-import json
-import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from functools import cache
-from http import HTTPStatus
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
 
 from chalice.app import Blueprint
-from pydantic import TypeAdapter
-from pydantic.json_schema import GenerateJsonSchema
 
-from chalicelib import policies
-from chalicelib.core import market, terms
 from chalicelib.core.refusal import Reason, Refused
-from chalicelib.core.wire import INSTANT_SCHEMA, MONEY_SCHEMA
-from chalicelib.web import examples
-from chalicelib.web.answers import SIGNED_MONEY_SCHEMA, DepositAnswer, OfferAnswer, ProblemAnswer
-from chalicelib.web.bodies import IDEMPOTENCY_KEY
-from chalicelib.web.edge import ENDPOINTS, Answer, Call, Endpoint, endpoint, raw_only
-from chalicelib.web.languages import DEFAULT, text
-from chalicelib.web.problems import STATUS
+from chalicelib.web.edge import Answer, Call, endpoint
+from chalicelib.web.languages import DEFAULT
 from chalicelib.web.public import HTML, page
 
 routes = Blueprint(__name__)
-Schema = dict[str, Any]
 
-VERSION: Final = "0.2.0"
-PROBLEM: Final = "application/problem+json"
-COMPONENTS: Final = "#/components/"
-SCHEMAS: Final = f"{COMPONENTS}schemas/"
-PARAMETER: Final = re.compile(r"\{(\w+)\}")
-
-ABOUT: Final = """
-Earnest takes earnest money (定金, uang muka) for pre-orders and gives it back.
-
-### Money
-An amount is `{"amount":"4999.50","currency":"CNY"}`: a decimal string in **major** units, never a number, with no more
-decimals than ISO 4217 gives the currency; IDR only in whole rupiah. Answers have one form: no fraction when whole, else
-exactly the currency's decimals (`5000`, `4999.50`, `0`); `5000.00` in a request is the same amount. Only lines of
-refunds may be negative. A deposit's money always adds up:
-`captured = held + refunding + refunded + forfeited + fees`, after every write. The lines of a refund sum to its amount.
-
-### Time
-Instants are RFC 3339 in UTC with milliseconds and `Z`, durations ISO 8601 (`PT168H`, `P7D`). Windows and all other
-spans are **half-open**: `[starts_at, ends_at)`. A request is judged at the instant it reached the edge, not when a
-queue or a retry got to it.
-
-### Sending again
-`Idempotency-Key` is required where it is listed. The same key with the same body answers what the first success
-answered, with `Idempotent-Replayed: true`, in the language of the first request, and causes nothing. The same key with
-another body is `idempotency-key-reused`. A refusal changed nothing and is not kept: the same key is judged anew. So
-after no answer, a 429 or a 503, send the same request with the same key again, after `Retry-After` where it is given.
-
-### Concurrency
-A resource carries `version` and an `ETag` that names its state. Send it as `If-Match` to change only what you saw;
-else 412 `stale-version`.
-
-### Lists
-`limit` and `cursor`; `next_cursor` is null on the last page. A filtered page may hold fewer rows than `limit`, also
-none, and go on. Unknown query parameters and unknown fields are refused.
-
-### Languages
-`Accept-Language` chooses every text for people: `en`, `id` or `zh`; without a match `en`. Codes, field names and
-problem types are the same in every language.
-
-### Problems
-Every refusal is `application/problem+json` (RFC 9457). `type` is `/problems/<name>`, an address that explains it; the
-facts that matter stand beside the members named here, and `errors` names each field that cannot be accepted. Another
-owner's resource answers 404, never 403.
-""".strip()
-
-TAGS: Final[Mapping[str, str]] = {
-    "offers": "What is pre-sold, and under which terms.",
-    "deposits": "The buyer's money on an offer.",
-    "refunds": "Money on its way back.",
-    "provider events": "What payment providers tell us.",
-    "service": "Health, payment page, this contract and what each problem means.",
-    "sandbox": "Only on a developer's machine: tokens, the clock, the provider's side.",
+# The package that carries Swagger UI is not deployed: it weighs more than everything else together.
+CARRIER: Final = "swagger_ui"
+ASSETS: Final[Mapping[str, str]] = {
+    "swagger-ui.css": "text/css; charset=utf-8",
+    "swagger-ui-bundle.js": "text/javascript; charset=utf-8",
 }
-
-# In the order of checks: what every route may say, what those with a token, a body or a key may say.
-ANYWHERE: Final = (Reason.RATE_LIMITED, Reason.UNKNOWN_PARAMETER, Reason.BUSY, Reason.INTERNAL_ERROR)
-WITH_TOKEN: Final = (Reason.UNAUTHENTICATED, Reason.INVALID_TOKEN, Reason.TOKEN_EXPIRED, Reason.FORBIDDEN)
-WITH_JSON: Final = (Reason.UNSUPPORTED_MEDIA_TYPE, Reason.MALFORMED_BODY)
-WITH_KEY: Final = (Reason.IDEMPOTENCY_KEY_MISSING, Reason.IDEMPOTENCY_KEY_INVALID, Reason.IDEMPOTENCY_KEY_REUSED)
-
-
-def problems_of(one: Endpoint) -> tuple[Reason, ...]:
-    """Every reason that a route may refuse with: what it declares, and what the edge checks before it."""
-    given = {*ANYWHERE, *one.reasons}
-    if one.roles is not None:
-        given.update(WITH_TOKEN)
-    if one.method != "GET":
-        given.add(Reason.BODY_TOO_LARGE)
-    if one.reads_json:
-        given.update(WITH_JSON)
-    if one.keyed:
-        given.update(WITH_KEY)
-    if one.query or one.body is not None:
-        given.add(Reason.INVALID_REQUEST)
-    return tuple(reason for reason in Reason if reason in given)
+A_WEEK: Final = "public, max-age=604800"
+# Nothing from elsewhere, whatever a script would like; the page's own few lines and the styles it writes excepted.
+FROM_HERE: Final = (
+    "default-src 'none'; connect-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline'; "
+    "script-src 'self' 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+REFERENCE: Final = """<!doctype html><html lang="en"><meta charset="utf-8">
+<meta name="viewport" content="width=device-width"><title>Earnest API</title><link rel="icon" href="data:,">
+<link rel="stylesheet" href="/docs/assets/swagger-ui.css"><style>body{margin:0}</style>
+<div id="reference"></div>
+<script src="/docs/assets/swagger-ui-bundle.js"></script>
+<script>
+SwaggerUIBundle({
+  url: "/openapi.json", dom_id: "#reference", validatorUrl: null, persistAuthorization: true, deepLinking: true,
+  docExpansion: "list", defaultModelsExpandDepth: 0, displayRequestDuration: true
+});
+</script></html>"""
+NO_REFERENCE: Final = '<p>The contract of this service: <a href="/openapi.json">openapi.json</a> (OpenAPI 3.1).</p>'
 
 
 @endpoint(
@@ -117,396 +50,15 @@ def problems_of(one: Endpoint) -> tuple[Reason, ...]:
     tag="service",
 )
 def openapi(_call: Call) -> Answer:
-    return Answer(document())
+    return Answer(_document())
 
 
 @cache
-def document() -> str:
-    """The whole contract. Routes that were registered later than the first call are not in it."""
-    schemas = _Schemas(ENDPOINTS)
-    paths: dict[str, Schema] = {}
-    for one in sorted(ENDPOINTS, key=lambda one: (list(TAGS).index(one.tag), one.path, one.method)):
-        paths.setdefault(one.path, {})[one.method.lower()] = _operation(one, schemas)
-    whole = {
-        "openapi": "3.1.0",
-        "info": {"title": "Earnest", "version": VERSION, "summary": "Pre-order deposits", "description": ABOUT},
-        "servers": [{"url": "/", "description": "Where this document comes from."}],
-        "tags": [{"name": name, "description": words} for name, words in TAGS.items() if _used(name)],
-        "paths": paths,
-        "components": {
-            "schemas": dict(sorted(schemas.components.items())),
-            "parameters": {name: given for name, given in HEADERS_IN.items() if name != "Signature"},
-            "headers": HEADERS_OUT,
-            "examples": {reason.value: _problem_example(reason) for reason in Reason},
-            "securitySchemes": {
-                "bearerAuth": {
-                    "type": "http",
-                    "scheme": "bearer",
-                    "bearerFormat": "JWT",
-                    "description": "Claims: `sub`, `role`, and `merchant` for a merchant's staff. "
-                    "`x-roles` of a route says which roles may call it.",
-                }
-            },
-        },
-    }
-    return json.dumps(whole, ensure_ascii=False)
+def _document() -> str:
+    """Once per container, and only where somebody asks: no other request imports or builds any of it."""
+    from chalicelib.web import openapi as told  # noqa: PLC0415 - see the docstring
 
-
-def _used(tag: str) -> bool:
-    return any(one.tag == tag for one in ENDPOINTS)
-
-
-# Operations.
-
-HEADERS_IN: Final[Mapping[str, Schema]] = {
-    "IdempotencyKey": {
-        "name": "Idempotency-Key",
-        "in": "header",
-        "required": True,
-        "description": "Names this request, so that it can be sent again without a second effect.",
-        "schema": {"type": "string", "pattern": f"^{IDEMPOTENCY_KEY.pattern}$"},
-        "example": "order-2f6c1d0a",
-    },
-    "IfMatch": {
-        "name": "If-Match",
-        "in": "header",
-        "description": "The `ETag` of the state you saw; 412 when it is no longer the state.",
-        "schema": {"type": "string"},
-        "example": '"2-cooling_off"',
-    },
-    "AcceptLanguage": {
-        "name": "Accept-Language",
-        "in": "header",
-        "description": "Chooses the language of every text for people.",
-        "schema": {"type": "string", "default": DEFAULT},
-        "example": "id, en;q=0.5",
-    },
-}
-SIGNED_HEADERS: Final = {
-    "webhook-id": "The event's own id.",
-    "webhook-timestamp": "When it was signed, in seconds since 1970.",
-    "webhook-signature": "`v1,<base64>`, HMAC-SHA256 over id, timestamp and body; several with blanks between.",
-}
-HEADERS_OUT: Final[Mapping[str, Schema]] = {
-    "ETag": {"description": "Names the state: version and status.", "schema": {"type": "string"}, "required": True},
-    "Location": {"description": "Where it is.", "schema": {"type": "string"}, "required": True},
-    "Idempotent-Replayed": {
-        "description": "`true` where the same key has been answered before.",
-        "schema": {"type": "string", "const": "true"},
-    },
-    "Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer", "minimum": 1}},
-}
-# Lazily: the enumerations are read from data.
-PATH_PARAMETERS: Final[Mapping[str, Callable[[], Schema]]] = {
-    "offer_id": lambda: _path("An offer: `off_` and 26 characters."),
-    "deposit_id": lambda: _path("A deposit: `dep_` and 26 characters."),
-    "refund_id": lambda: _path("A refund: `ref_`, its deposit's 26 characters and its number."),
-    "payment_id": lambda: _path("A payment: `pay_`, its deposit's 26 characters and its number."),
-    "code": lambda: _path("A market.", sorted(market.current())),
-    "provider": lambda: _path("The payment provider's name."),
-    "name": lambda: _path("A problem's name.", [reason.value for reason in Reason]),
-    "asset": lambda: _path("A file of the reference page.", sorted(ASSETS)),
-    "job": lambda: _path("A job's name."),
-}
-
-
-def _path(description: str, values: Iterable[str] = ()) -> Schema:
-    found = list(values)
-    return {"description": description, "schema": {"type": "string", **({"enum": found} if found else {})}}
-
-
-def _operation(one: Endpoint, schemas: "_Schemas") -> Schema:
-    told: Schema = {
-        "operationId": f"{one.view.__module__.rpartition('.')[2]}_{one.view.__name__}",
-        "tags": [one.tag],
-        "summary": one.summary,
-        "description": _description(one),
-        "parameters": _parameters(one),
-        "responses": _responses(one, schemas),
-    }
-    if one.body is not None or one.raw_body is not None:
-        told["requestBody"] = _request_body(one, schemas)
-    if one.roles is not None:
-        told["security"] = [{"bearerAuth": []}]
-        told["x-roles"] = sorted(one.roles)
-    return told
-
-
-def _description(one: Endpoint) -> str:
-    words = [(one.view.__doc__ or "").strip()]
-    if one.roles is not None:
-        words.append(f"For: {', '.join(sorted(one.roles))}.")
-    if one.keyed:
-        words.append("Safe to send again with the same key.")
-    return "\n\n".join(filter(None, words)) or "For everybody."
-
-
-def _parameters(one: Endpoint) -> list[Schema]:
-    in_path: list[Schema] = [
-        {"name": name, "in": "path", "required": True, **PATH_PARAMETERS[name]()}
-        for name in PARAMETER.findall(one.path)
-    ]
-    in_query: list[Schema] = [
-        {
-            "name": given.name,
-            "in": "query",
-            "required": given.required,
-            "description": given.description,
-            "schema": dict(given.schema),
-        }
-        for given in one.query
-    ]
-    signed: list[Schema] = [
-        {"name": name, "in": "header", "required": True, "description": words, "schema": {"type": "string"}}
-        for name, words in SIGNED_HEADERS.items()
-        if one.guard is raw_only
-    ]
-    shared = ["IdempotencyKey"] * one.keyed + ["IfMatch"] * _conditional(one) + ["AcceptLanguage"]
-    return [*in_path, *in_query, *signed, *({"$ref": f"{COMPONENTS}parameters/{name}"} for name in shared)]
-
-
-def _conditional(one: Endpoint) -> bool:
-    """Whether If-Match can mean anything: a creation has no state to match."""
-    return Reason.STALE_VERSION in one.reasons and PARAMETER.search(one.path) is not None
-
-
-def _request_body(one: Endpoint, schemas: "_Schemas") -> Schema:
-    schema = schemas.body(one)
-    content: Schema = {"schema": schema}
-    example = examples.bodies().get((one.method, one.path))
-    if example is not None:
-        content["example"] = example
-    needed = schemas.components[schema["$ref"].removeprefix(SCHEMAS)].get("required")
-    return {"required": bool(needed), "content": {"application/json": content}}
-
-
-# Answers.
-
-
-def _responses(one: Endpoint, schemas: "_Schemas") -> Schema:
-    found = {str(status): _answer(one, status, answer, schemas) for status, answer in one.answers.items()}
-    statuses: dict[int, list[Reason]] = {}
-    for reason in problems_of(one):
-        statuses.setdefault(STATUS[reason], []).append(reason)
-    for status, reasons in statuses.items():
-        refused = _refused(status, reasons)
-        declared = found.get(str(status))
-        if declared is None:
-            found[str(status)] = refused
-        else:
-            declared["content"] = {**declared.get("content", {}), **refused["content"]}
-    return dict(sorted(found.items()))
-
-
-def _answer(one: Endpoint, status: int, answer: Any, schemas: "_Schemas") -> Schema:
-    told: Schema = {"description": HTTPStatus(status).phrase}
-    names = _headers(one, status, answer)
-    if names:
-        told["headers"] = {name: {"$ref": f"{COMPONENTS}headers/{name}"} for name in names}
-    if answer is not None:
-        content: Schema = {"schema": schemas.answer(answer)}
-        shown = examples.answers().get((one.method, one.path), {})
-        if shown:
-            content["examples"] = {name: {"value": value} for name, value in shown.items()}
-        told["content"] = {one.media_type.partition(";")[0]: content}
-    return told
-
-
-def _headers(one: Endpoint, status: int, answer: Any) -> list[str]:
-    versioned = answer in {DepositAnswer, OfferAnswer} if isinstance(answer, type) else False
-    made = versioned and status == HTTPStatus.CREATED
-    return (
-        ["ETag"] * versioned
-        + ["Location"] * (made or status == HTTPStatus.SEE_OTHER)
-        + ["Idempotent-Replayed"] * one.keyed
-    )
-
-
-def _refused(status: int, reasons: Iterable[Reason]) -> Schema:
-    titles = [f"`{reason.value}`: {text('problems', reason.value, 'title', locale=DEFAULT)}" for reason in reasons]
-    told: Schema = {
-        "description": "; ".join(titles),
-        "content": {
-            PROBLEM: {
-                "schema": {
-                    "allOf": [
-                        {"$ref": f"{SCHEMAS}Problem"},
-                        {
-                            "properties": {
-                                "type": {"enum": [f"/problems/{reason.value}" for reason in reasons]},
-                                "status": {"const": status},
-                            }
-                        },
-                    ]
-                },
-                "examples": {
-                    reason.value: {"$ref": f"{COMPONENTS}examples/{reason.value}"} for reason in reasons
-                },
-            }
-        },
-    }
-    if status in {HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE}:
-        told["headers"] = {"Retry-After": {"$ref": f"{COMPONENTS}headers/Retry-After"}}
-    return told
-
-
-def _problem_example(reason: Reason) -> Schema:
-    return {"summary": text("problems", reason.value, "title", locale=DEFAULT), "value": examples.problem(reason)}
-
-
-# Schemas.
-
-INSTANT: Final = "Instant"
-SHARED: Final[Mapping[str, Schema]] = {
-    "Money": MONEY_SCHEMA,
-    "SignedMoney": SIGNED_MONEY_SCHEMA,
-    INSTANT: INSTANT_SCHEMA,
-}
-
-
-class _Plain(GenerateJsonSchema):
-    """No titles made up from names; and what is written is written whole, so a member with a default is there too."""
-
-    def field_title_should_be_set(self, _schema: Any) -> bool:
-        return False
-
-    def field_is_required(self, field: Any, total: bool) -> bool:
-        if self.mode == "serialization" and field["type"] == "model-field":
-            return True
-        return super().field_is_required(field, total)
-
-
-class _Schemas:
-    """The schemas of all routes, named once, each reference resolved to its public name."""
-
-    def __init__(self, endpoints: Iterable[Endpoint]) -> None:
-        bodies = {one.body for one in endpoints if one.body is not None}
-        shapes = [answer for one in endpoints for answer in one.answers.values() if answer is not None]
-        unlike = {repr(shape): shape for shape in [*shapes, ProblemAnswer]}
-        found, definitions = TypeAdapter.json_schemas(
-            [
-                *((body.__name__, "validation", TypeAdapter(body)) for body in bodies),
-                *((name, "serialization", TypeAdapter(shape)) for name, shape in unlike.items()),
-            ],
-            ref_template=SCHEMAS + "{model}",
-            schema_generator=_Plain,
-        )
-        self._found = {name: _public(schema) for (name, _), schema in found.items()}
-        self.components: dict[str, Schema] = {
-            **SHARED,
-            INSTANT: {**INSTANT_SCHEMA, "description": "RFC 3339 in UTC, with milliseconds."},
-            **{_name(name): _public(schema) for name, schema in definitions["$defs"].items()},
-            **_offer_body(),
-            "ProviderEvent": PROVIDER_EVENT,
-        }
-
-    def answer(self, shape: Any) -> Schema:
-        return dict(self._found[repr(shape)])
-
-    def body(self, one: Endpoint) -> Schema:
-        name = one.raw_body if one.body is None else one.body.__name__
-        return {"$ref": f"{SCHEMAS}{name}"}
-
-
-def _name(name: str) -> str:
-    """The public name: answers without the ending, parts of the terms with what they are part of."""
-    for module in (terms, market):
-        if hasattr(module, name):
-            return f"{module.__name__.rpartition('.')[2].capitalize()}{name}"
-    return name.removesuffix("Answer")
-
-
-def _public(schema: Any) -> Any:
-    """The schema with public names, and with references where it repeats what is described once."""
-    if isinstance(schema, list):
-        return [_public(part) for part in schema]
-    if not isinstance(schema, dict):
-        return schema
-    for name, shared in SHARED.items():
-        if schema == shared:
-            return {"$ref": f"{SCHEMAS}{name}"}
-    plain = {key: _public(part) for key, part in schema.items() if key != "title" or not isinstance(part, str)}
-    if "$ref" in plain:
-        plain["$ref"] = SCHEMAS + _name(plain["$ref"].removeprefix(SCHEMAS))
-    return plain
-
-
-def _offer_body() -> dict[str, Schema]:
-    """An offer as a merchant writes it: the preset fills what is left out, member by member, also inside objects."""
-    prefix = "OfferBody"
-    whole = terms.Draft.model_json_schema(ref_template=f"{SCHEMAS}{prefix}{{model}}", schema_generator=_Plain)
-    parts: dict[str, Schema] = whole.pop("$defs")
-    for name, part in parts.items():
-        if name != terms.StockedItem.__name__:
-            part.pop("required", None)
-            _forget_defaults(part)
-    members: Schema = whole["properties"]
-    del members["market_policy"]
-    _forget_defaults(whole)
-    members["preset"] |= {"enum": list(policies.names("presets")), "default": terms.PRESET}
-    members["market"]["enum"] = sorted(market.current())
-    codes = [reason["code"] for reason in policies.read("reasons/cancellation.toml")["reason"]]
-    members["cancellation_reasons"]["items"] = {"type": "string", "enum": codes}
-    whole |= {"description": (_offer_body.__doc__ or ""), "required": ["title", "market", "items"]}
-    named = {prefix: whole, **{f"{prefix}{name}": part for name, part in parts.items()}}
-    return {name: _public_body(schema) for name, schema in named.items()}
-
-
-def _forget_defaults(schema: Schema) -> None:
-    """What a member is when it is left out stands in the preset."""
-    for member in schema["properties"].values():
-        member.pop("default", None)
-
-
-def _public_body(schema: Any) -> Schema:
-    found: Schema = _public(schema)
-    return found
-
-
-PROVIDER_EVENT: Final[Schema] = {
-    "type": "object",
-    "description": "A hint: what is settled is what the provider says when it is asked.",
-    "properties": {
-        "type": {"type": "string", "examples": ["payment.updated"]},
-        "data": {
-            "type": "object",
-            "properties": {"id": {"type": "string", "description": "Our payment or refund."}},
-            "required": ["id"],
-        },
-    },
-    "required": ["data"],
-}
-
-
-# The page.
-
-# The package that carries Swagger UI is not deployed: it weighs more than everything else together.
-CARRIER: Final = "swagger_ui"
-ASSETS: Final[Mapping[str, str]] = {
-    "swagger-ui.css": "text/css; charset=utf-8",
-    "swagger-ui-bundle.js": "text/javascript; charset=utf-8",
-    "swagger-ui-standalone-preset.js": "text/javascript; charset=utf-8",
-}
-A_WEEK: Final = "public, max-age=604800"
-# Nothing from elsewhere, whatever a script would like; the page's own few lines and the styles it writes excepted.
-FROM_HERE: Final = (
-    "default-src 'none'; connect-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline'; "
-    "script-src 'self' 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-)
-REFERENCE: Final = """<!doctype html><html lang="en"><meta charset="utf-8">
-<meta name="viewport" content="width=device-width"><title>Earnest API</title><link rel="icon" href="data:,">
-<link rel="stylesheet" href="/docs/assets/swagger-ui.css"><style>body{margin:0}.topbar{display:none}</style>
-<div id="reference"></div>
-<script src="/docs/assets/swagger-ui-bundle.js"></script>
-<script src="/docs/assets/swagger-ui-standalone-preset.js"></script>
-<script>
-SwaggerUIBundle({
-  url: "/openapi.json", dom_id: "#reference", validatorUrl: null, persistAuthorization: true, deepLinking: true,
-  docExpansion: "list", defaultModelsExpandDepth: 0, displayRequestDuration: true,
-  presets: [SwaggerUIBundle.presets.apis, SwaggerUIStandalonePreset], layout: "StandaloneLayout"
-});
-</script></html>"""
-NO_REFERENCE: Final = '<p>The contract of this service: <a href="/openapi.json">openapi.json</a> (OpenAPI 3.1).</p>'
+    return told.document()
 
 
 @endpoint(

@@ -25,7 +25,7 @@ from chalicelib.web.languages import negotiate
 from chalicelib.web.problems import problem
 from chalicelib.web.rates import Rates
 from chalicelib.web.tokens import Verifier
-from chalicelib.wiring import Services, machine_clock, services
+from chalicelib.wiring import Services, Settings, services
 
 log = logging.getLogger("earnest.web")
 
@@ -166,7 +166,7 @@ def unroutable(reason: Reason, headers: Mapping[str, str], path: str, request_id
     given = _lower(headers)
     try:
         if path.startswith("/v1/"):
-            _verifier().caller(given.get("authorization"))
+            _verifier(services().settings).caller(given.get("authorization"))
         raise Refused(reason)
     except Refused as no:
         return _refusal(no, given, path, request_id, negotiate(given.get("accept-language")))
@@ -211,9 +211,9 @@ def _call(
     raw = request.raw_body
     raw = raw.encode() if isinstance(raw, str) else raw or b""
     bodies.check_size(raw)
-    caller = NOBODY if one.roles is None else _verifier().caller(headers.get("authorization"))
+    caller = NOBODY if one.roles is None else _verifier(services().settings).caller(headers.get("authorization"))
     found = services()
-    received = int(request.context.get("requestTimeEpoch") or machine_clock())
+    received = int(request.context.get("requestTimeEpoch") or found.machine())
     asked = Asked(found.at(received), caller, received, locale, if_match=headers.get("if-match"))
     source_ip = str(request.context.get("identity", {}).get("sourceIp", ""))
     return Call(one, found, headers, raw, params, request_id, source_ip, path, locale, asked)
@@ -221,7 +221,7 @@ def _call(
 
 def _checked(call: Call, request: Request) -> Answer:
     one, headers = call.endpoint, call.headers
-    _rates().take(call.caller.id or call.source_ip, one.method != "GET", call.asked.received)
+    _rates(call.services.settings).take(call.caller.id or call.source_ip, one.method != "GET", call.asked.received)
     if one.reads_json:
         bodies.check_media_type(headers.get("content-type"), headers.get("content-encoding"), bool(call.raw))
         call.json = bodies.parse(call.raw)
@@ -328,14 +328,12 @@ def _lower(headers: Mapping[str, str]) -> dict[str, str]:
 
 
 @cache
-def _verifier() -> Verifier:
-    found = services().settings
+def _verifier(found: Settings) -> Verifier:
     return Verifier.from_jwks(found.issuer, found.audience, found.jwks)
 
 
 @cache
-def _rates() -> Rates:
-    found = services().settings
+def _rates(found: Settings) -> Rates:
     return Rates(found.writes_per_minute, found.reads_per_minute)
 
 

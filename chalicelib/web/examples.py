@@ -1,0 +1,265 @@
+"""Examples for the contract: a sample offer and sample deposits, decided by core and rendered as any answer is.
+
+Nothing is typed that the code can work out, so an example cannot drift from what a caller gets.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import cache
+from typing import Any, Final, NamedTuple
+
+from chalicelib.core import deposit as deposits_
+from chalicelib.core import drafts, entitlement, ordering
+from chalicelib.core import offer as offers_
+from chalicelib.core.decide import Cancel, ChangePaymentMethod, Command, SendRefund, Unlock, decide
+from chalicelib.core.deposit import Deposit
+from chalicelib.core.events import DepositEvent
+from chalicelib.core.ids import child, digest_id
+from chalicelib.core.instants import duration_ms, parse_instant
+from chalicelib.core.journal import Asked, Caller
+from chalicelib.core.offer import Constrained, Offer, OfferMade
+from chalicelib.core.ordering import Order, Ordered
+from chalicelib.core.payment import CaptureSeen, PaymentSeen
+from chalicelib.core.refund import RefundSeen
+from chalicelib.core.refusal import Fault, Reason, Refused
+from chalicelib.core.terms import Terms, canonical, terms_hash
+from chalicelib.core.wire import from_json
+from chalicelib.flows.commit import CLOCKWORK, Outcome, stamped
+from chalicelib.flows.offers import Offered
+from chalicelib.web import render
+from chalicelib.web.languages import DEFAULT
+from chalicelib.web.problems import problem as written
+
+Json = Mapping[str, Any]
+
+OPENED: Final = parse_instant("2026-11-21T09:00:00.000Z")
+ORDERED: Final = parse_instant("2026-11-21T14:00:00.000Z")
+BUYER: Final = Caller(digest_id("usr", "example", "buyer"), "buyer")
+MERCHANT: Final = "mer_example"
+OFFER_ID: Final = digest_id("off", "example")
+DEPOSIT_ID: Final = digest_id("dep", "example")
+PAYMENT_ID: Final = child("pay", DEPOSIT_ID, 1)
+REFUND_ID: Final = child("ref", DEPOSIT_ID, 1)
+
+OFFER_BODY: Final[Json] = {
+    "title": "SU7",
+    "market": "CN",
+    "preset": "su7_2024",
+    "items": [
+        {
+            "sku": "su7-max",
+            "name": "SU7 Max",
+            "category": "vehicle",
+            "price": {"amount": "299900", "currency": "CNY"},
+            "stock": 5000,
+            "made_to_spec": True,
+        }
+    ],
+    "shipping": {"amount": "88", "currency": "CNY"},
+}
+
+
+class Sale(NamedTuple):
+    """An offer and the terms it froze."""
+
+    offer: Offer
+    terms: Terms
+
+    def shown(self) -> dict[str, Any]:
+        return render.offer(Offered(self.offer, self.terms, self.offer.available, OPENED, DEFAULT))
+
+
+class Story(NamedTuple):
+    """A deposit on its way, with everything its answers are rendered from."""
+
+    deposit: Deposit
+    outcome: Outcome
+    terms: Terms
+
+    def then(self, command: Command, at: int, by: Caller = BUYER) -> "Story":
+        """The story after one more command."""
+        return self.told(decide(self.deposit, command, at, self.terms), at, by)
+
+    def told(self, events: tuple[DepositEvent, ...], at: int, by: Caller) -> "Story":
+        after = self.deposit
+        for event in events:
+            after = deposits_.evolve(after, event)
+        journal = (*self.outcome.journal, *stamped(events, Asked(at, by, at), by))
+        return Story(after, Outcome(after, journal, at, DEFAULT), self.terms)
+
+    def shown(self) -> Json:
+        return render.deposit(self.outcome, BUYER)
+
+    def refunded(self) -> Json:
+        return render.refund(self.deposit, self.deposit.refunds[-1], DEFAULT)
+
+
+@cache
+def sale(preset: str) -> Sale:
+    """The sample offer under a preset."""
+    draft, constraints = drafts.resolve(drafts.read({**OFFER_BODY, "preset": preset}))
+    made = OfferMade(
+        at=OPENED,
+        merchant=MERCHANT,
+        terms_hash=terms_hash(draft),
+        opens_at=draft.opens_at,
+        closes_at=draft.closes_at,
+        stock=offers_.stock_of(draft),
+        batch="example",
+        constrained_by=tuple(Constrained(*one) for one in constraints),
+    )
+    frozen = Terms.model_validate(from_json(json.loads(canonical(draft))))
+    return Sale(offers_.fold(OFFER_ID, [made]), frozen)
+
+
+def ordered(preset: str = "su7_2024") -> Story:
+    """A new deposit, awaiting its payment."""
+    found = sale(preset)
+    order = Order(OFFER_ID, (Ordered("su7-max", 1),), "card", found.offer.made.terms_hash)
+    placed = ordering.place(order, found.offer, found.terms, BUYER.id, ORDERED)
+    created = replace(placed, stock=ordering.draw(order, found.offer, 0, None))
+    first = deposits_.begin(DEPOSIT_ID, created)
+    journal = stamped([created], Asked(ORDERED, BUYER, ORDERED), BUYER)
+    return Story(first, Outcome(first, journal, ORDERED, DEFAULT), found.terms)
+
+
+def paid(preset: str = "su7_2024") -> Story:
+    """Paid two minutes later: cooling off, or locked where the terms lock at payment."""
+    begun = ordered(preset)
+    at = ORDERED + duration_ms("PT2M")
+    capture = CaptureSeen(f"{PAYMENT_ID}.1", begun.deposit.payment.amount, at)
+    return begun.then(PaymentSeen(1, "succeeded", (capture,)), at, CLOCKWORK)
+
+
+def cancelled() -> Story:
+    """Cancelled on the third day, inside the window: the whole refund is decided, and nothing moved yet."""
+    return paid().then(Cancel(), ORDERED + duration_ms("P3D"))
+
+
+def returned() -> Story:
+    """The same a minute later: the provider has carried the refund out."""
+    begun = cancelled()
+    at = begun.outcome.at + duration_ms("PT1M")
+    seen = RefundSeen(1, "succeeded", begun.deposit.refunds[0].amount, "re_7c1f", at)
+    return begun.then(SendRefund(1), at, CLOCKWORK).then(seen, at, CLOCKWORK)
+
+
+@cache
+def answers() -> Mapping[tuple[str, str], Mapping[str, Json]]:
+    """Examples of what each route answers when all is well, by method and path."""
+    offer, founders = sale("su7_2024").shown(), sale("su7_founders_2024").shown()
+    unpaid, cooling, ended, done = ordered(), paid(), cancelled(), returned()
+    other = unpaid.then(ChangePaymentMethod("alipay"), ORDERED + duration_ms("PT1M"))
+    unlocked = paid("su7_founders_2024").then(Unlock(), ORDERED + duration_ms("PT30M"))
+    deposit = "/v1/deposits/{deposit_id}"
+    return {
+        ("POST", "/v1/offers"): {"published": offer},
+        ("POST", "/v1/offers/check"): {"fine": {"ok": True, "findings": []}},
+        ("GET", "/v1/offers"): {"one page": _page(founders, offer)},
+        ("GET", "/v1/offers/{offer_id}"): {"open": offer},
+        ("POST", "/v1/offers/{offer_id}/close"): {"closed": _closed()},
+        ("POST", "/v1/offers/{offer_id}/stock"): {"ten more": _restocked(10)},
+        ("POST", "/v1/deposits"): {"awaiting payment": unpaid.shown()},
+        ("GET", "/v1/deposits"): {"one page": _page(ended.shown())},
+        ("GET", deposit): {
+            "awaiting payment": unpaid.shown(),
+            "cooling off": cooling.shown(),
+            "cancelled, money back": done.shown(),
+        },
+        ("POST", f"{deposit}/cancel"): {"cancelled in the window": ended.shown()},
+        ("POST", f"{deposit}/payment-method"): {"another method": other.shown()},
+        ("POST", f"{deposit}/unlock"): {"lock taken back": unlocked.shown()},
+        ("GET", f"{deposit}/refund-preview"): {"inside the window": _preview(cooling)},
+        ("GET", f"{deposit}/refund-curve"): {"free until, then": _curve(cooling)},
+        ("GET", f"{deposit}/events"): {"the whole history": _history(done)},
+        ("GET", "/v1/refunds/{refund_id}"): {"decided": ended.refunded(), "carried out": done.refunded()},
+        ("GET", "/v1/refunds"): {"one page": _page(done.refunded())},
+    }
+
+
+@cache
+def bodies() -> Mapping[tuple[str, str], Json]:
+    """An example of what to send to each route that reads a body."""
+    order = {
+        "offer": OFFER_ID,
+        "items": [{"sku": "su7-max", "quantity": 1}],
+        "payment_method": "card",
+        "terms_hash": sale("su7_2024").offer.made.terms_hash,
+    }
+    return {
+        ("POST", "/v1/offers"): OFFER_BODY,
+        ("POST", "/v1/offers/check"): OFFER_BODY,
+        ("POST", "/v1/offers/{offer_id}/close"): {},
+        ("POST", "/v1/offers/{offer_id}/stock"): {"sku": "su7-max", "change": 10},
+        ("POST", "/v1/deposits"): order,
+        ("POST", "/v1/deposits/{deposit_id}/cancel"): {"note": None},
+        ("POST", "/v1/deposits/{deposit_id}/payment-method"): {"payment_method": "alipay"},
+        ("POST", "/v1/deposits/{deposit_id}/unlock"): {},
+        ("POST", "/v1/provider-events/{provider}"): {"type": "payment.updated", "data": {"id": PAYMENT_ID}},
+        ("POST", "/sandbox/tokens"): {"role": "buyer"},
+        ("POST", "/sandbox/clock"): {"advance": "PT168H"},
+        ("POST", "/sandbox/payments/{payment_id}"): {"outcome": "succeeded"},
+        ("POST", "/sandbox/faults"): {"on": "refund", "fault": "timeout_after", "times": 1},
+    }
+
+
+def problem(reason: Reason) -> Json:
+    """A refusal as it is answered, with the facts it comes with."""
+    facts, faults = FACTS.get(reason, {}), FAULTS.get(reason, ())
+    refused = Refused(reason, faults, **facts)
+    _, _, body = written(refused, locale=DEFAULT, instance=f"/v1/deposits/{DEPOSIT_ID}", request_id="5f0c2a9e")
+    found: Json = json.loads(body)
+    return found
+
+
+FACTS: Final[Mapping[Reason, Json]] = {
+    Reason.RATE_LIMITED: {"retry_after": 12},
+    Reason.BUSY: {"retry_after": 1},
+    Reason.STALE_VERSION: {"etag": '"2-cooling_off"'},
+    Reason.OFFER_NOT_OPEN: {"state": "scheduled", "opens_at": ORDERED},
+    Reason.LIMIT_REACHED: {"per_buyer": 1},
+    Reason.WRONG_STATE: {"state": "expired"},
+    Reason.UNDO_CLOSED: {"undo_until": ORDERED},
+}
+FAULTS: Final[Mapping[Reason, tuple[Fault, ...]]] = {
+    Reason.INVALID_REQUEST: (Fault("/items/0/sku", "unknown_sku"),),
+    Reason.UNKNOWN_PARAMETER: (Fault("/colour", "unknown_field"),),
+    Reason.CURRENCY_MISMATCH: (Fault("/shipping", "currency_mismatch"),),
+    Reason.PAYMENT_METHOD_NOT_OFFERED: (Fault("/payment_method", "unknown_method"),),
+}
+
+
+def _page(*rows: Json) -> Json:
+    return {"data": list(rows), "next_cursor": None}
+
+
+def _left(offer: Offer) -> dict[str, list[int]]:
+    return {one.sku: [one.units] for one in offer.available}
+
+
+def _closed() -> Json:
+    found = sale("su7_2024")
+    event = offers_.close(found.offer, ORDERED, _left(found.offer))
+    return Sale(offers_.evolve(found.offer, event), found.terms).shown()
+
+
+def _restocked(change: int) -> Json:
+    found = sale("su7_2024")
+    event = offers_.restock(found.offer, "su7-max", change, ORDERED, _left(found.offer))
+    return Sale(offers_.evolve(found.offer, event), found.terms).shown()
+
+
+def _preview(story: Story) -> Json:
+    at = story.outcome.at
+    return render.preview(entitlement.of(story.deposit, story.terms, "buyer_cancel", at), "buyer_cancel", at, DEFAULT)
+
+
+def _curve(story: Story) -> Json:
+    steps = entitlement.curve(story.deposit, story.terms, story.outcome.at)
+    return {"points": [render.curve_point(step, DEFAULT) for step in steps]}
+
+
+def _history(story: Story) -> Json:
+    rows = [render.event(story.deposit.id, n, entry) for n, entry in enumerate(story.outcome.journal, start=1)]
+    return _page(*rows)
