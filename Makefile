@@ -12,7 +12,7 @@ READY := $(VENV)/.installed
 CODE := chalicelib local deploy tests $(wildcard app.py benchmarks)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check format coverage package lock clean
+.PHONY: help run test check format coverage simulate mutants package lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -35,6 +35,15 @@ format: $(READY) ## Rewrite the code in the house format
 
 coverage: $(READY) ## Branch coverage of core and flows by the tests
 	@$(PYTHON) -m pytest --cov --cov-report=term-missing:skip-covered
+
+HISTORIES ?= 1000
+SEED ?= 1
+
+simulate: $(READY) ## Play HISTORIES (1000) from SEED (1) against the real handlers, under faults
+	@$(PYTHON) -m tests.simulator --histories $(HISTORIES) --seed $(SEED)
+
+mutants: $(READY) ## Plant each known mistake and count the histories until it is noticed
+	@$(PYTHON) -m tests.simulator.mutants $(ARGS)
 
 package: $(READY) ## Build and check what is deployed, in out/
 	@$(PYTHON) -m deploy.package

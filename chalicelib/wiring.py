@@ -84,7 +84,7 @@ def pause(losses: int) -> None:
     time.sleep(random.randrange(longest) / 1_000)  # noqa: S311 - spreading, not secrecy
 
 
-def run_id(job: str) -> str:
+def fresh_run_id(job: str) -> str:
     """Names one run of a job, so that it recognises what it wrote itself."""
     return f"{job}/{uuid.uuid4().hex[:12]}"
 
@@ -115,6 +115,7 @@ class Services:
     desk: DepositDesk
     provider: Provider
     sandbox: "Sandbox | None"
+    run_id: Callable[[str], str]
 
     def at(self, received: int) -> int:
         """The rules' instant of a request that reached the edge at ``received`` on the machine's clock."""
@@ -137,7 +138,13 @@ def build(found: Settings, client: Any) -> Services:
 
 
 def assembled(
-    found: Settings, client: Any, timing: Timing, provider: Provider, clock: Clock, sandbox: "Sandbox | None" = None
+    found: Settings,
+    client: Any,
+    timing: Timing,
+    provider: Provider,
+    clock: Clock,
+    sandbox: "Sandbox | None" = None,
+    run_id: Callable[[str], str] = fresh_run_id,
 ) -> Services:
     """The object graph from its outer parts: client, time and provider."""
     deposits = DepositStore(client, found.table, timing.grace_ms)
@@ -154,6 +161,7 @@ def assembled(
         desk=DepositDesk(Commits(deposits, offers, timing)),
         provider=provider,
         sandbox=sandbox,
+        run_id=run_id,
     )
 
 

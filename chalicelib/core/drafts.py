@@ -27,6 +27,8 @@ def preset(name: str) -> dict[str, Any]:
 
 def read(body: Mapping[str, Any]) -> Draft:
     """The whole offer: the body over its preset. Raises Refused with a fault for every field that will not do."""
+    if "market_policy" in body:
+        raise refused((Fault("/market_policy", "unknown_field"),))
     wanted = body.get("preset", PRESET)
     known = isinstance(wanted, str) and wanted in policies.names("presets")
     filled = _filled(dict(body), preset(wanted) if known else {})
@@ -124,7 +126,7 @@ def _merged(base: Mapping[str, Any], over: Mapping[str, Any], *, keep_amounts: b
         below, above = kept.get(name), over.get(name)
         if name not in over:
             merged[name] = _merged(below, {}, keep_amounts=keep_amounts) if isinstance(below, dict) else below
-        elif isinstance(below, dict) and isinstance(above, dict) and not _is_amount(above):
+        elif isinstance(below, dict) and isinstance(above, dict) and not (_is_amount(below) or _is_amount(above)):
             merged[name] = _merged(below, above, keep_amounts=keep_amounts)
         else:
             merged[name] = above

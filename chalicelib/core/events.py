@@ -231,6 +231,7 @@ class RefundDeclined:
     at: int
     refund: int
     code: str
+    provider_ref: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

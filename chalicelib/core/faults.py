@@ -16,9 +16,13 @@ def refused(faults: tuple[Fault, ...]) -> Refused:
 
 def faults_of(invalid: ValidationError, root: str = "") -> tuple[Fault, ...]:
     """pydantic's findings as JSON pointers with the reason's text id; what was sent is never repeated."""
+    errors = invalid.errors(include_url=False, include_input=False)
+    around = {error["loc"][:depth] for error in errors for depth in range(len(error["loc"]))}
     return tuple(
         Fault(root + "".join(f"/{_escaped(part)}" for part in error["loc"] if part != "[key]"), _why(error))
-        for error in invalid.errors(include_url=False, include_input=False)
+        for error in errors
+        # pydantic leaves faulty members out before it counts: such a list is not too short as well
+        if error["type"] != "too_short" or error["loc"] not in around
     )
 
 

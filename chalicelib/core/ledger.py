@@ -14,7 +14,7 @@ from chalicelib.core.events import (
     RefundReturned,
     RefundSucceeded,
 )
-from chalicelib.core.money import Money
+from chalicelib.core.money import Money, total
 
 
 class Account(StrEnum):
@@ -70,9 +70,9 @@ class Balances:
     fees: Money
 
     def __post_init__(self) -> None:
-        parts = self.held + self.refunding + self.refunded + self.forfeited + self.fees
-        assert self.captured == parts, self
-        assert min(self.held.minor, self.refunding.minor, self.refunded.minor, self.forfeited.minor) >= 0, self
+        parts = (self.held, self.refunding, self.refunded, self.forfeited, self.fees)
+        assert self.captured == total(parts, self.captured.currency), self
+        assert min(part.minor for part in parts) >= 0, self
 
     @classmethod
     def none(cls, currency: str) -> "Balances":

@@ -13,6 +13,7 @@ from chalicelib.core.refusal import Fault, Reason, Refused
 from chalicelib.core.terms import Terms
 
 MOST_DIGITS: Final = 13  # of an amount's whole part on the wire
+MOST_DRAWS: Final = 28  # shards of one order: with the deposit and its limit they are the most that one write takes
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +115,8 @@ def draw(order: Order, offer: Offer, start: int, left: Mapping[str, Sequence[int
         stock = offer.counted(sku)
         if stock is not None:
             taken += _from_shards(sku, units, start % stock.shards, left[sku] if left else [units] * stock.shards)
+    if len(taken) > MOST_DRAWS:
+        raise Refused(Reason.INVALID_REQUEST, [Fault("/items", "too_large")])
     return tuple(taken)
 
 

@@ -161,6 +161,8 @@ def step(refund: Refund, event: RefundStep) -> Refund:
             return replace(after, sent_at=event.at, attempts=(*refund.attempts, first))
         case RefundPending() | RefundSucceeded():
             return _attempted(replace(after, provider_ref=event.provider_ref))
+        case RefundDeclined():
+            return _attempted(replace(after, provider_ref=event.provider_ref or refund.provider_ref))
         case RefundReviewNeeded():
             return replace(after, review=event.why)
         case _:
@@ -180,8 +182,8 @@ def _attempted(refund: Refund) -> Refund:
 
 def steps_seen(refund: Refund, seen: RefundSeen) -> Iterator[RefundStep]:
     """What is new in what was seen: nothing, one step or two. Duplicates and stale news in any order give nothing."""
-    if _came_back(refund, seen):
-        return
+    if refund.sent_at is None or _came_back(refund, seen):
+        return  # nobody has asked for it yet, or it is known to have come back
     if seen.amount != refund.amount and seen.status != "declined":
         chain: tuple[RefundStep, ...] = (RefundReviewNeeded(seen.at, refund.n, "amount_differs"),)
     else:
@@ -205,7 +207,7 @@ def _chain(n: int, seen: RefundSeen) -> tuple[RefundStep, ...]:
         case "pending":
             return (RefundPending(seen.at, n, seen.provider_ref),)
         case "declined":
-            return (RefundDeclined(seen.at, n, seen.code),)
+            return (RefundDeclined(seen.at, n, seen.code, seen.provider_ref or None),)
         case "returned":
             return (succeeded, RefundReturned(seen.at, n))
         case "succeeded":

@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from chalicelib.core import instants, market
 from chalicelib.core.market import Market
-from chalicelib.core.wire import Category, Duration, Frozen, InstantField, MoneyField, Sku, Text, fault
+from chalicelib.core.wire import Category, CurrencyCode, Duration, Frozen, InstantField, MoneyField, Sku, Text, fault
 
 Method = Literal[
     "card",
@@ -138,7 +138,7 @@ class Terms(Frozen):
     title: Text
     market: Text
     market_policy: str = ""
-    currency: str
+    currency: CurrencyCode
     preset: str = PRESET
     opens_at: InstantField | None = None
     closes_at: InstantField | None = None

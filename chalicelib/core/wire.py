@@ -61,8 +61,6 @@ def _readable(read: Callable[[str], object], why: str) -> BeforeValidator:
 
 
 def _read_instant(value: Any) -> Any:
-    if isinstance(value, int):
-        return value
     try:
         return instants.parse_instant(value if isinstance(value, str) else "")
     except ValueError:
@@ -93,6 +91,7 @@ Duration = Annotated[
     str, _readable(instants.duration_ms, "duration"), Field(json_schema_extra={"examples": ["PT168H", "P7D"]})
 ]
 Days = Annotated[str, _readable(instants.whole_days, "duration_days"), Field(json_schema_extra={"examples": ["P7D"]})]
+CurrencyCode = Annotated[str, _readable(lambda code: Money.parse("0", code), "currency")]
 Sku = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 Category = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
 Text = Annotated[str, StringConstraints(min_length=1, max_length=200)]

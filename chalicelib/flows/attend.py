@@ -38,14 +38,15 @@ class Attendant:
     def attend(self, deposit_id: str, owner: str) -> bool:
         """Do what is due; whether anything was. Leased and Overtaken mean that another worker is at it."""
         stored = self.commits.load(deposit_id)
-        now = self.clock()
-        if stored.due is None or stored.due > now:
+        if stored.due is None or stored.due > self.clock():
             return False
-        deposit = fold(stored)
-        if self._about_to_expire(deposit, now) and not self._looked_before_expiry(stored, deposit, owner, now):
+        # Refunds first: a last look comes before a missed promise is handed to a person.
+        self._look_after_refunds(stored, owner)
+        stored = self.commits.load(deposit_id)
+        expire = self._about_to_expire(stored)
+        if expire and not self._looked_before_expiry(stored, owner):
             return True
-        self.commits.run(deposit_id, self._asked(owner), lambda _deposit, _terms: ())
-        self._look_after_refunds(deposit_id, owner)
+        self.commits.run(deposit_id, self._asked(owner), lambda _deposit, _terms: (), expire=expire)
         return True
 
     def hear(self, subject: str, owner: str) -> bool:
@@ -59,7 +60,9 @@ class Attendant:
             return False
         try:
             deposit = fold(self.commits.load(f"dep_{named[0]}"))
-        except Refused:
+        except Refused as refused:
+            if refused.reason is not Reason.NOT_FOUND:
+                raise
             return False
         if named[1] > len(deposit.payments if payment else deposit.refunds):
             return False
@@ -85,22 +88,23 @@ class Attendant:
         )
         return failures
 
-    def _about_to_expire(self, deposit: Deposit, now: int) -> bool:
-        ripe = overdue(deposit, now, now - self.commits.timing.grace_ms)
+    def _about_to_expire(self, stored: Stored[DepositEvent]) -> bool:
+        now = self.clock()
+        ripe = overdue(fold(stored), now, now - self.commits.timing.grace_ms)
         return any(isinstance(event, Expired) for event in ripe)
 
-    def _looked_before_expiry(self, stored: Stored[DepositEvent], deposit: Deposit, owner: str, now: int) -> bool:
+    def _looked_before_expiry(self, stored: Stored[DepositEvent], owner: str) -> bool:
         """Ask whether the current payment arrived in time after all; without an answer the deposit does not expire."""
-        seen = self.provider.find_payment(child("pay", deposit.id, deposit.payment.n))
+        now = self.clock()
+        seen = self.provider.find_payment(child("pay", stored.id, fold(stored).payment.n))
         if isinstance(seen, Unknown):
             self.commits.deposits.touch(stored, now + LEASE, owner=owner, until=now, now=now)
             return False
         if isinstance(seen, PaymentSeen):
-            self.settle(deposit.id, seen, owner)
+            self.settle(stored.id, seen, owner)
         return True
 
-    def _look_after_refunds(self, deposit_id: str, owner: str) -> None:
-        stored = self.commits.load(deposit_id)
+    def _look_after_refunds(self, stored: Stored[DepositEvent], owner: str) -> None:
         now = self.clock()
         deposit = fold(stored)
         due = [refund for refund in deposit.refunds if (at := due_at(refund)) is not None and at <= now]

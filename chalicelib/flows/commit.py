@@ -49,20 +49,23 @@ class Race:
     def __init__(self, timing: Timing) -> None:
         self._timing = timing
         self._began = timing.now()
-        self._losses = 0
+        self._lost = False
+        self._sleeps = 0
 
     def lost(self) -> bool:
         """Whether to decide at once on the image; False means: slept, read again. Refused(BUSY) when patience ends."""
-        self._losses += 1
-        if self._losses == 1:
+        if not self._lost:
+            self._lost = True
             return True
         self.wait()
         return False
 
     def wait(self) -> None:
+        """Sleep, each time longer."""
         if self._timing.now() - self._began > PATIENCE:
             raise Refused(Reason.BUSY, retry_after=1)
-        self._timing.pause(self._losses)
+        self._timing.pause(self._sleeps)
+        self._sleeps += 1
 
 
 def fold(stored: Stored[DepositEvent]) -> Deposit:
@@ -112,20 +115,24 @@ class Commits:
             raise Refused(Reason.NOT_FOUND)
         return stored
 
-    def run(self, deposit_id: str, asked: Asked, decision: Decision) -> Outcome:
-        """Decide and append, again and again until nobody was faster, or say busy."""
+    def run(self, deposit_id: str, asked: Asked, decision: Decision, *, expire: bool = False) -> Outcome:
+        """Decide and append, again and again until nobody was faster, or say busy.
+
+        ``expire`` also writes what is irreversible, once its grace is over. Only who has just looked at the provider
+        may say so: every other append leaves an overdue deposit to the job.
+        """
         stored = self.load(deposit_id)
         race = Race(self.timing)
         while True:
             try:
-                return self._once(stored, asked, decision)
+                return self._once(stored, asked, decision, expire=expire)
             except Overtaken as faster:
                 stored = faster.stored if race.lost() else self.load(deposit_id)
             except Contended:
                 race.wait()
                 stored = self.load(deposit_id)
 
-    def _once(self, stored: Stored[DepositEvent], asked: Asked, decision: Decision) -> Outcome:
+    def _once(self, stored: Stored[DepositEvent], asked: Asked, decision: Decision, *, expire: bool) -> Outcome:
         before = fold(stored)
         refuse_strangers(before, asked.caller)
         known = replayed(stored, asked)
@@ -137,7 +144,8 @@ class Commits:
         late = overdue(before, asked.at, NOTHING_IRREVERSIBLE)
         decided = tuple(decision(evolved(before, late), self.offers.terms(before.created.terms_hash)))
         after = evolved(before, (*late, *decided))
-        last = overdue(after, asked.at, asked.at - self.timing.grace_ms)
+        ripe = asked.at - self.timing.grace_ms if expire else NOTHING_IRREVERSIBLE
+        last = overdue(after, asked.at, ripe)
         entries = (*by_the_clock(late), *stamped(decided, asked, asked.caller), *by_the_clock(last))
         if not entries:
             return Outcome(before, stored.journal, asked.at, asked.locale)

@@ -9,7 +9,7 @@ from chalicelib.core.decide import Command, decide
 from chalicelib.core.deposit import Deposit, status_at
 from chalicelib.core.entitlement import Entitlement, Step
 from chalicelib.core.events import DepositEvent
-from chalicelib.core.ids import parse_child
+from chalicelib.core.ids import parse_child, well_formed
 from chalicelib.core.journal import Asked, Caller
 from chalicelib.core.offer import index_shards
 from chalicelib.core.refund import Refund
@@ -91,7 +91,7 @@ class DepositDesk:
         if asked.caller.role == "buyer":
             return self.commits.deposits.of_buyer(asked.caller.id, limit, position)
         unknown = Refused(Reason.INVALID_REQUEST, [Fault("/offer", "missing" if offer is None else "unknown_offer")])
-        stored = self.commits.offers.get(offer) if offer is not None else None
+        stored = self.commits.offers.get(offer) if offer is not None and well_formed("off", offer) else None
         if stored is None or offer is None:
             raise unknown
         made = stored.journal[0].event

@@ -79,12 +79,17 @@ class Catalogue:
             constrained_by=tuple(Constrained(*constraint) for constraint in constraints),
         )
         offer = offers_.fold(offer_id, [made])
-        too_old(self.timing, asked)
-        try:
-            self.offers.create(offer, draft, [Entry(made, asked.at, asked.caller, asked.key, asked.locale)])
-        except Overtaken as ours:
-            return self._replayed(ours.stored, asked) or self._reused()
-        return self._answer(offer, asked)
+        race = Race(self.timing)
+        while True:
+            too_old(self.timing, asked)
+            try:
+                self.offers.create(offer, draft, [Entry(made, asked.at, asked.caller, asked.key, asked.locale)])
+            except Overtaken as ours:
+                return self._replayed(ours.stored, asked) or self._reused()
+            except Contended:  # the same request at the same time lays out the same shards
+                race.wait()
+            else:
+                return self._answer(offer, asked)
 
     def close(self, offer_id: str, asked: Asked) -> Offered:
         return self._changed(offer_id, asked, lambda offer, left: offers_.close(offer, asked.at, left))

@@ -69,9 +69,10 @@ class Orders:
         placed = ordering.place(order, offer, terms, asked.caller.id, asked.at)
         left = self.shelf.recent(offer.id, self.timing.now())
         race = Race(self.timing)
+        conflicts = 0
         while True:
             try:
-                return self._written(deposit_id, order, placed, offer, terms, left, asked)
+                return self._written(deposit_id, order, placed, offer, terms, left, conflicts, asked)
             except Overtaken as ours:
                 known = replayed(ours.stored, asked)
                 assert known is not None, "a deposit's id comes from its caller and key"
@@ -83,6 +84,7 @@ class Orders:
                 )
             except Contended:
                 race.wait()
+                conflicts += 1  # the next try begins at another shard
             except LimitFull:
                 raise Refused(Reason.LIMIT_REACHED, per_buyer=terms.limits.per_buyer) from None
 
@@ -94,10 +96,11 @@ class Orders:
         offer: Offer,
         terms: Terms,
         left: Left | None,
+        conflicts: int,
         asked: Asked,
     ) -> Outcome:
         spread = zlib.crc32(deposit_id.encode())
-        created = replace(placed, stock=ordering.draw(order, offer, spread, left))
+        created = replace(placed, stock=ordering.draw(order, offer, spread + conflicts, left))
         also: list[Also] = [Draw(offer.id, created.batch, taken) for taken in created.stock]
         if created.limit_units:
             also.append(Count(offer.id, created.buyer, created.limit_units, terms.limits.per_buyer))
@@ -110,7 +113,9 @@ class Orders:
     def _offered(self, offer_id: str) -> tuple[Offer, Terms]:
         try:
             offer = self.catalogue.recent(offer_id)
-        except Refused:
+        except Refused as refused:
+            if refused.reason is not Reason.NOT_FOUND:
+                raise
             raise Refused(Reason.INVALID_REQUEST, [Fault("/offer", "unknown_offer")]) from None
         return offer, self.offers.terms(offer.made.terms_hash)
 

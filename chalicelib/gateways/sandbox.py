@@ -9,6 +9,7 @@ from threading import RLock
 from typing import Any, Final
 
 from chalicelib.core.ids import parse_child
+from chalicelib.core.instants import format_instant
 from chalicelib.core.money import Money
 from chalicelib.core.payment import CaptureSeen, PaymentSeen
 from chalicelib.core.refund import RefundSeen
@@ -181,7 +182,8 @@ class Sandbox:
     def _deliver(self, effect: Row) -> None:
         if self.deliver is None:
             return
-        body = json.dumps({"type": effect["type"], "data": {"id": effect["subject"]}}).encode()
+        told = {"type": effect["type"], "timestamp": format_instant(effect["happened_at"])}
+        body = json.dumps({**told, "data": {"id": effect["subject"]}}).encode()
         with self._lock:
             fault = self._next_fault("webhook")
         if fault == "lost_event":
@@ -329,7 +331,8 @@ class Sandbox:
 
     def _tell(self, subject: str, at: int, times: int = 1) -> None:
         kind = "payment.updated" if subject.startswith("pay_") else "refund.updated"
-        event = {"kind": "event", "type": kind, "subject": subject, "at": at, "tries": 0, "id": f"sev_{self._serial()}"}
+        told = {"kind": "event", "type": kind, "subject": subject, "happened_at": at}
+        event = {**told, "at": at, "tries": 0, "id": f"sev_{self._serial()}"}
         for _ in range(times):
             self._later(event)
 

@@ -3,9 +3,9 @@
 from collections.abc import Callable
 
 from chalicelib.jobs.sweep import Report, Sweep
-from chalicelib.wiring import Services, run_id
+from chalicelib.wiring import Services
 
 
 def run(found: Services, time_left: Callable[[], int]) -> Report:
     sweep = Sweep("close_windows", "time", found.deposits, found.attendant(), found.clock)
-    return sweep.run(run_id("close_windows"), time_left)
+    return sweep.run(found.run_id("close_windows"), time_left)

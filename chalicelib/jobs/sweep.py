@@ -1,7 +1,7 @@
 """One sweep over the shards of a queue: attend to what is due, and let no failing item stop the others."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -47,7 +47,7 @@ class Sweep:
         """Head after head until nothing new is due; an item seen twice in a run waits for the next one."""
         seen: set[str] = set()
         while True:
-            due = [one for one in self.deposits.due(self.queue, shard, self.clock(), BATCH) if one not in seen]
+            due = [one for one in self._due(shard, report) if one not in seen]
             if not due:
                 return
             for deposit_id in due:
@@ -56,6 +56,14 @@ class Sweep:
                     return
                 seen.add(deposit_id)
                 self._one(deposit_id, owner, report)
+
+    def _due(self, shard: int, report: Report) -> Sequence[str]:
+        """The head of a shard; one that cannot be read now must not stop the others."""
+        try:
+            return self.deposits.due(self.queue, shard, self.clock(), BATCH)
+        except Refused:
+            report.busy += 1
+            return ()
 
     def _one(self, deposit_id: str, owner: str, report: Report) -> None:
         try:

@@ -6,6 +6,7 @@ from typing import Any, Final, get_args
 
 from chalicelib.core.deposit import Deposit, due_at
 from chalicelib.core.events import DepositEvent
+from chalicelib.core.instants import LAST_INSTANT
 from chalicelib.core.journal import Entry
 from chalicelib.flows.ports import Also, Count, Draw, LimitFull, Overtaken, Page, StockShort, Stored
 from chalicelib.store.codec import Wire
@@ -94,6 +95,8 @@ class DepositStore:
             indexed["open"] = {"S": deposit.created.merchant}
             indexed["promised"] = {"N": str(min(refund.promised_by for refund in waiting))}
         due = due_at(deposit, self._grace_ms)
+        if due is None and waiting:
+            due = LAST_INSTANT  # no job has anything to do here; a person finds it in the queue
         if due is not None:
             shard = zlib.crc32(deposit.id.encode()) % DUE_SHARDS
             indexed["due_shard"] = {"S": f"{'work' if waiting else 'time'}#{shard:02d}"}

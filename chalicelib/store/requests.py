@@ -5,7 +5,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 import rfc8785
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import ClientError, HTTPClientError
+from botocore.exceptions import ConnectionError as NotConnected
 
 from chalicelib.core.refusal import Reason, Refused
 from chalicelib.flows.ports import Contended
@@ -44,7 +45,7 @@ def send(call: Callable[..., Any], **parameters: Any) -> Any:
         return call(**parameters)
     except ClientError as error:
         raise _told_apart(error) from error
-    except BotoCoreError as error:
+    except (HTTPClientError, NotConnected) as error:
         raise Refused(Reason.BUSY, retry_after=1) from error
 
 

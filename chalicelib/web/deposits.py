@@ -152,6 +152,7 @@ def list_deposits(call: Call) -> Answer:
     roles=READERS,
     answers={200: DepositAnswer},
     reasons=READ,
+    guard=visible,
 )
 def show(call: Call) -> Answer:
     return _whole(call, call.services.desk.get(call.params["deposit_id"], call.asked))

@@ -179,7 +179,7 @@ def preflight(headers: Mapping[str, str]) -> Response:
         "Access-Control-Allow-Headers": ALLOWED,
         "Access-Control-Max-Age": "600",
     }
-    return Response(body="", status_code=204, headers={**_cors(_lower(headers)), **extra})
+    return Response(body="", status_code=204, headers={**SECURITY_HEADERS, **_cors(_lower(headers)), **extra})
 
 
 def _handled(one: Endpoint, request: Request, params: Mapping[str, str]) -> Response:

@@ -37,8 +37,8 @@ OPENED: Final = parse_instant("2026-11-21T09:00:00.000Z")
 ORDERED: Final = parse_instant("2026-11-21T14:00:00.000Z")
 BUYER: Final = Caller(digest_id("usr", "example", "buyer"), "buyer")
 MERCHANT: Final = "mer_example"
-OFFER_ID: Final = digest_id("off", "example")
-DEPOSIT_ID: Final = digest_id("dep", "example")
+OFFER_ID: Final = digest_id("off", "example", "offer")
+DEPOSIT_ID: Final = digest_id("dep", "example", "deposit")
 PAYMENT_ID: Final = child("pay", DEPOSIT_ID, 1)
 REFUND_ID: Final = child("ref", DEPOSIT_ID, 1)
 

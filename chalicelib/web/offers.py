@@ -15,6 +15,7 @@ from chalicelib.web import render
 from chalicelib.web.answers import (
     CheckAnswer,
     FindingAnswer,
+    MarketAnswer,
     MarketListAnswer,
     OfferAnswer,
     OfferListAnswer,
@@ -48,7 +49,7 @@ class EmptyBody(Frozen):
     roles={"merchant"},
     raw_body="OfferBody",
     answers={201: OfferAnswer},
-    reasons=(*FIELD_REASONS, *WRITES),
+    reasons=(*FIELD_REASONS, Reason.IDEMPOTENCY_KEY_REUSED, Reason.BUSY),
     tag="offers",
 )
 def publish(call: Call) -> Answer:
@@ -179,7 +180,7 @@ def markets(call: Call) -> Answer:
     "GET",
     "/v1/markets/{code}",
     summary="Show a market's policy with its sources",
-    answers={200: dict[str, object]},
+    answers={200: MarketAnswer},
     reasons=(Reason.NOT_FOUND,),
     tag="offers",
 )

@@ -65,7 +65,7 @@ TAGS: Final[Mapping[str, str]] = {
     "offers": "What is pre-sold, and under which terms.",
     "deposits": "The buyer's money on an offer.",
     "refunds": "Money on its way back.",
-    "provider events": "What payment providers tell us.",
+    "provider-events": "What payment providers tell us.",
     "service": "Health, payment page, this contract and what each problem means.",
     "sandbox": "Only on a developer's machine: tokens, the clock, the provider's side.",
 }
@@ -97,7 +97,7 @@ def document() -> str:
     """The whole contract. Routes that were registered later than the first call are not in it."""
     schemas = Schemas(ENDPOINTS)
     paths: dict[str, Schema] = {}
-    for one in sorted(ENDPOINTS, key=lambda one: (list(TAGS).index(one.tag), one.path, one.method)):
+    for one in sorted(ENDPOINTS, key=lambda one: list(TAGS).index(one.tag)):
         paths.setdefault(one.path, {})[one.method.lower()] = _operation(one, schemas)
     whole = {
         "openapi": "3.1.0",
@@ -107,7 +107,7 @@ def document() -> str:
         "paths": paths,
         "components": {
             "schemas": dict(sorted(schemas.components.items())),
-            "parameters": {name: given for name, given in HEADERS_IN.items() if name != "Signature"},
+            "parameters": HEADERS_IN,
             "headers": HEADERS_OUT,
             "examples": {reason.value: _problem_example(reason) for reason in Reason},
             "securitySchemes": {
@@ -231,13 +231,8 @@ def _parameters(one: Endpoint) -> list[Schema]:
         for name, words in SIGNED_HEADERS.items()
         if one.guard is raw_only
     ]
-    shared = ["IdempotencyKey"] * one.keyed + ["IfMatch"] * _conditional(one) + ["AcceptLanguage"]
+    shared = ["IdempotencyKey"] * one.keyed + ["IfMatch"] * (Reason.STALE_VERSION in one.reasons) + ["AcceptLanguage"]
     return [*in_path, *in_query, *signed, *({"$ref": f"{COMPONENTS}parameters/{name}"} for name in shared)]
-
-
-def _conditional(one: Endpoint) -> bool:
-    """Whether If-Match can mean anything: a creation has no state to match."""
-    return Reason.STALE_VERSION in one.reasons and PARAMETER.search(one.path) is not None
 
 
 def _request_body(one: Endpoint, schemas: Schemas) -> Schema:
@@ -257,11 +252,8 @@ def _responses(one: Endpoint, schemas: Schemas) -> Schema:
         statuses.setdefault(STATUS[reason], []).append(reason)
     for status, reasons in statuses.items():
         refused = _refused(status, reasons)
-        declared = found.get(str(status))
-        if declared is None:
-            found[str(status)] = refused
-        else:
-            declared["content"] = {**declared.get("content", {}), **refused["content"]}
+        page = found.get(str(status), {}).get("content", {})  # a payment page says some refusals in HTML
+        found[str(status)] = {**refused, "content": {**page, **refused["content"]}}
     return dict(sorted(found.items()))
 
 

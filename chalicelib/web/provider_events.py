@@ -5,6 +5,7 @@ from typing import Any, Final
 
 from chalice.app import Blueprint
 
+from chalicelib.core.instants import parse_instant
 from chalicelib.core.refusal import Reason, Refused
 from chalicelib.web import signatures
 from chalicelib.web.edge import Answer, Call, endpoint, raw_only
@@ -24,28 +25,32 @@ NOT_YET_OURS: Final = 15 * 60 * SECOND
     answers={204: None},
     keyed=False,
     reasons=(Reason.INVALID_SIGNATURE, Reason.STALE_WEBHOOK, Reason.NOT_FOUND, Reason.BUSY),
-    tag="provider events",
+    tag="provider-events",
     guard=raw_only,
 )
 def receive(call: Call) -> Answer:
     found = call.services
     if call.params["provider"] != found.provider.name:
         raise Refused(Reason.NOT_FOUND)
-    received = call.asked.received
-    secrets = found.settings.webhook_secrets
-    event_id = signatures.verify(call.headers, call.raw, secrets, received // SECOND)
-    subject = _subject(call.raw)
+    event_id = signatures.verify(call.headers, call.raw, found.settings.webhook_secrets, call.asked.received // SECOND)
+    subject, happened_at = _hint(call.raw, call.asked.at)
     known = found.attendant("provider").hear(subject, f"{found.provider.name}/{event_id}")
-    sent_at = int(call.headers["webhook-timestamp"]) * SECOND
-    if not known and received - sent_at < NOT_YET_OURS and subject.startswith(("pay_", "ref_")):
+    if not known and call.asked.at - happened_at < NOT_YET_OURS and subject.startswith(("pay_", "ref_")):
         raise Refused(Reason.BUSY, retry_after=60)
     return Answer("", 204)
 
 
-def _subject(raw: bytes) -> str:
-    """The id that the event is about; a signed event we cannot read is nobody's, and not worth a retry."""
+def _hint(raw: bytes, now: int) -> tuple[str, int]:
+    """What the event is about and when it happened: a later delivery is signed anew, so the signature cannot tell.
+
+    A signed event we cannot read is nobody's, and not worth a retry; one without an instant counts as new.
+    """
     try:
         event: Any = json.loads(raw)
-        return str(event["data"]["id"])
+        subject = str(event["data"]["id"])
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return "", now
+    try:
+        return subject, parse_instant(event["timestamp"])
     except (ValueError, KeyError, TypeError):
-        return ""
+        return subject, now

@@ -59,7 +59,7 @@ def explain(call: Call) -> Answer:
     "GET",
     "/pay/{payment_id}",
     summary="Open the provider's payment session and go there",
-    answers={303: None},
+    answers={303: None, 409: str, 503: str},
     reasons=(Reason.NOT_FOUND,),
     tag="service",
     media_type=HTML,

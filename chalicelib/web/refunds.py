@@ -15,6 +15,11 @@ routes = Blueprint(__name__)
 BACK_OFFICE: Final = {"merchant", "platform"}
 
 
+def visible(call: Call) -> None:
+    """Ownership is told before faults of the query."""
+    call.services.desk.refund(call.params["refund_id"], call.asked)
+
+
 @endpoint(
     routes,
     "GET",
@@ -24,6 +29,7 @@ BACK_OFFICE: Final = {"merchant", "platform"}
     answers={200: RefundAnswer},
     reasons=READ,
     tag="refunds",
+    guard=visible,
 )
 def show(call: Call) -> Answer:
     outcome, refund = call.services.desk.refund(call.params["refund_id"], call.asked)

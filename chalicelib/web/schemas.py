@@ -8,8 +8,9 @@ from pydantic.json_schema import GenerateJsonSchema
 
 from chalicelib import policies
 from chalicelib.core import market, terms
+from chalicelib.core.money import Money
 from chalicelib.core.wire import INSTANT_SCHEMA, MONEY_SCHEMA
-from chalicelib.web.answers import SIGNED_MONEY_SCHEMA, ProblemAnswer
+from chalicelib.web.answers import SIGNED_MONEY_SCHEMA, Amount, ProblemAnswer
 from chalicelib.web.edge import Endpoint
 
 Schema = dict[str, Any]
@@ -21,6 +22,8 @@ SHARED: Final[Mapping[str, Schema]] = {
     "SignedMoney": SIGNED_MONEY_SCHEMA,
     INSTANT: INSTANT_SCHEMA,
 }
+# pydantic also lists the types behind them, which nobody refers to.
+BY_HAND: Final = (Amount.__name__, Money.__name__)
 
 
 class _Plain(GenerateJsonSchema):
@@ -39,32 +42,34 @@ class Schemas:
     """The schemas of all routes, named once, each reference resolved to its public name."""
 
     def __init__(self, endpoints: Iterable[Endpoint]) -> None:
-        bodies = {one.body for one in endpoints if one.body is not None}
-        shapes = [answer for one in endpoints for answer in one.answers.values() if answer is not None]
-        unlike = {repr(shape): shape for shape in [*shapes, ProblemAnswer]}
+        bodies = {repr(one.body): one.body for one in endpoints if one.body is not None}
+        shapes = [
+            ProblemAnswer,
+            *(answer for one in endpoints for answer in one.answers.values() if answer is not None),
+        ]
+        unlike = {repr(shape): shape for shape in shapes}
         found, definitions = TypeAdapter.json_schemas(
             [
-                *((body.__name__, "validation", TypeAdapter(body)) for body in bodies),
+                *((name, "validation", TypeAdapter(body)) for name, body in bodies.items()),
                 *((name, "serialization", TypeAdapter(shape)) for name, shape in unlike.items()),
             ],
             ref_template=REFERENCE + "{model}",
             schema_generator=_Plain,
         )
-        self._found = {name: _public(schema) for (name, _), schema in found.items()}
+        self._found: dict[str, Schema] = {name: _public(schema) for (name, _), schema in found.items()}
         self.components: dict[str, Schema] = {
+            **{_name(name): _public(schema) for name, schema in definitions["$defs"].items() if name not in BY_HAND},
             **SHARED,
             INSTANT: {**INSTANT_SCHEMA, "description": "RFC 3339 in UTC, with milliseconds."},
-            **{_name(name): _public(schema) for name, schema in definitions["$defs"].items()},
             **_offer_body(),
             "ProviderEvent": PROVIDER_EVENT,
         }
 
     def answer(self, shape: Any) -> Schema:
-        return dict(self._found[repr(shape)])
+        return self._found[repr(shape)]
 
     def body(self, one: Endpoint) -> Schema:
-        name = one.raw_body if one.body is None else one.body.__name__
-        return {"$ref": f"{REFERENCE}{name}"}
+        return self._found[repr(one.body)] if one.body is not None else {"$ref": f"{REFERENCE}{one.raw_body}"}
 
 
 def _name(name: str) -> str:
@@ -90,8 +95,14 @@ def _public(schema: Any) -> Any:
     return plain
 
 
+OFFER_WORDS: Final = (
+    "The preset fills what is left out: objects are merged member by member, lists and amounts replaced whole, and an "
+    "explicit null wins. A preset without a currency (`recommended`) needs one, and the deposit, from the body."
+)
+
+
 def _offer_body() -> dict[str, Schema]:
-    """An offer as a merchant writes it: the preset fills what is left out, member by member, also inside objects."""
+    """An offer as a merchant writes it: three members, and whatever the preset shall not decide."""
     prefix = "OfferBody"
     whole = terms.Draft.model_json_schema(ref_template=f"{REFERENCE}{prefix}{{model}}", schema_generator=_Plain)
     parts: dict[str, Schema] = whole.pop("$defs")
@@ -106,20 +117,15 @@ def _offer_body() -> dict[str, Schema]:
     members["market"]["enum"] = sorted(market.current())
     codes = [reason["code"] for reason in policies.read("reasons/cancellation.toml")["reason"]]
     members["cancellation_reasons"]["items"] = {"type": "string", "enum": codes}
-    whole |= {"description": (_offer_body.__doc__ or ""), "required": ["title", "market", "items"]}
-    named = {prefix: whole, **{f"{prefix}{name}": part for name, part in parts.items()}}
-    return {name: _public_body(schema) for name, schema in named.items()}
+    whole |= {"description": OFFER_WORDS, "required": ["title", "market", "items"]}
+    named: dict[str, Schema] = _public({prefix: whole, **{f"{prefix}{name}": part for name, part in parts.items()}})
+    return named
 
 
 def _forget_defaults(schema: Schema) -> None:
     """What a member is when it is left out stands in the preset."""
     for member in schema["properties"].values():
         member.pop("default", None)
-
-
-def _public_body(schema: Any) -> Schema:
-    found: Schema = _public(schema)
-    return found
 
 
 PROVIDER_EVENT: Final[Schema] = {

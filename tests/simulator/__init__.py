@@ -1,0 +1,1 @@
+"""The real handlers, driven through faults by a seed: see docs/simulator.md."""

@@ -1,0 +1,94 @@
+"""Every class of fault, how often it may strike, and how often it did. A class that never strikes fails the run."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from random import Random
+from typing import Final
+
+IO: Final = ("store.", "process.")
+CLASSES: Final = (
+    # the store, around one call
+    "store.throttled",
+    "store.conflict",
+    "store.internal_error_before",
+    "store.internal_error_after",
+    "store.answer_lost",
+    "store.answer_lost_and_sent_again",
+    "store.not_reached",
+    "store.index_lag",
+    "store.batch_unprocessed",
+    # the process
+    "process.crash_before_io",
+    "process.crash_after_io",
+    "process.frozen",
+    "process.deadline",
+    "process.clock_skew",
+    # the provider, on a refund
+    "refund.fails_before",
+    "refund.error_before",
+    "refund.error_after",
+    "refund.executes_then_times_out",
+    "refund.executes_late",
+    "refund.declined",
+    "refund.pending",
+    "refund.pending_then_declined",
+    "refund.returned_later",
+    "refund.wrong_amount",
+    "refund.rate_limited",
+    # the provider, on a look
+    "look.unavailable",
+    "look.stale",
+    # the provider, on a payment
+    "payment.failed",
+    "payment.pending",
+    "payment.too_little",
+    "payment.too_much",
+    "payment.other_currency",
+    "payment.twice",
+    "payment.late",
+    "payment.on_replaced",
+    # provider events
+    "event.lost",
+    "event.duplicated",
+    "event.delayed",
+    "event.reordered",
+    "event.bad_signature",
+    "event.old_timestamp",
+    "event.unknown_subject",
+    # clients
+    "client.double_tap",
+    "client.new_key",
+    "client.replay_after_a_day",
+    "client.other_body",
+    "client.gives_up",
+    "client.stale_version",
+    "client.not_the_owner",
+    # schedules
+    "job.twice",
+    "job.missed",
+)
+# Percent; each history draws one for each class. What may strike at every I/O strikes seldom, or nothing would finish.
+RATES_OF_IO: Final = (0, 0, 2, 8)
+RATES: Final = (0, 15, 40)
+
+
+@dataclass
+class Faults:
+    """The rates of one history. Off: nothing strikes any more (liveness)."""
+
+    rates: dict[str, int]
+    hits: Counter[str] = field(default_factory=Counter)
+    off: bool = False
+
+    @classmethod
+    def drawn(cls, random: Random) -> "Faults":
+        return cls({name: random.choice(RATES_OF_IO if name.startswith(IO) else RATES) for name in CLASSES})
+
+    def strikes(self, name: str, random: Random) -> bool:
+        """Whether this fault happens here and now. The draw is made in any case, so that plans stay comparable."""
+        assert name in self.rates, name
+        hit = random.randrange(100) < self.rates[name]
+        if not hit or self.off:
+            return False
+        self.hits[name] += 1
+        return True

@@ -1,0 +1,232 @@
+"""The promises, checked after every single write against the whole store and the provider's own books.
+
+They read the journals with the real fold, and everything a mutant could bend from elsewhere: windows from the plan's
+offers, stock from the shards, executions from the provider.
+"""
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from chalicelib.core import deposit as deposits_
+from chalicelib.core.deposit import Deposit, Status
+from chalicelib.core.events import Cancelled, DepositEvent, Expired, RefundApproved
+from chalicelib.core.ids import child
+from chalicelib.core.ledger import postings
+from chalicelib.core.refund import RefundStatus
+from chalicelib.store.deposits import KINDS
+from chalicelib.store.journals import Journals
+from tests.simulator.expressions import Item
+from tests.simulator.provider import SimulatedProvider
+
+GRACE = 60_000
+SKEW = 5_000
+DONE = {RefundStatus.SETTLED, RefundStatus.MANUAL_REVIEW}
+
+
+@dataclass
+class Invariants:
+    """``windows`` gives the length of each offer's elapsed window in milliseconds, by offer id."""
+
+    now: Callable[[], int]
+    windows: dict[str, int] = field(default_factory=dict)
+    undos: dict[str, int] = field(default_factory=dict)
+    forfeiting: set[str] = field(default_factory=set)
+    unheard: set[str] = field(default_factory=set)  # subjects of lost events: only reconciliation can find those
+    provider: SimulatedProvider | None = None
+    violations: list[str] = field(default_factory=list)
+    states: dict[str, Deposit] = field(default_factory=dict)
+    shards: dict[str, Item] = field(default_factory=dict)
+    limits: dict[str, int] = field(default_factory=dict)
+    _reader: Journals[DepositEvent] = field(default_factory=lambda: Journals(None, "", KINDS))
+
+    def violated(self, promise: str, what: str) -> None:
+        self.violations.append(f"{promise} at {self.now()}: {what}")
+
+    def written(self, changes: list[tuple[str, Item | None, Item]]) -> None:
+        """One call of the store took effect."""
+        for pk, before, after in changes:
+            if pk.startswith("dep_"):
+                self._deposit(pk, before, after)
+            elif pk.startswith("stock#"):
+                self.shards[pk] = after
+            elif pk.startswith("limit#"):
+                self.limits[pk] = int(after["units"]["N"])
+        if any(not pk.startswith("off_") for pk, _, _ in changes):
+            self._stock()
+            self._limits()
+        self._books()
+
+    def _deposit(self, pk: str, before: Item | None, after: Item) -> None:
+        old = before["journal"]["L"] if before is not None else []
+        new = after["journal"]["L"]
+        if new[: len(old)] != old:
+            self.violated("history", f"{pk} was rewritten")
+        if int(after["v"]["N"]) != len(new):
+            self.violated("history", f"{pk} says version {after['v']['N']} and has {len(new)} events")
+        added = [entry.event for entry in self._reader.read({**after, "journal": {"L": new[len(old) :]}}).journal]
+        try:
+            self._evolve(pk, added)
+        except (AssertionError, KeyError, ValueError, IndexError) as broken:
+            self.violated("P1", f"{pk} cannot be folded: {broken!r}")
+            return
+        self._waiting(pk, after)
+
+    def _evolve(self, pk: str, added: list[DepositEvent]) -> None:
+        for event in added:
+            state = self.states.get(pk)
+            if state is None:
+                self.states[pk] = deposits_.fold(pk, [event])
+                continue
+            self._zero_sum(state, event)
+            self._in_time(pk, state, event)
+            self.states[pk] = deposits_.evolve(state, event)
+            self._money(pk, self.states[pk])
+
+    def _zero_sum(self, state: Deposit, event: DepositEvent) -> None:
+        sums: Counter[str] = Counter()
+        for _, amount in postings(event, state.refund_amounts()):
+            sums[amount.currency] += amount.minor
+        if any(sums.values()):
+            self.violated("P1", f"{event} does not sum to zero")
+
+    def _money(self, pk: str, state: Deposit) -> None:
+        """P1 and P3, counted again from the parts."""
+        money = state.money
+        parts = (money.held, money.refunding, money.refunded, money.forfeited, money.fees)
+        if money.captured.minor != sum(part.minor for part in parts) or min(part.minor for part in parts) < 0:
+            self.violated("P1", f"{pk} {money}")
+        owed = sum(one.amount.minor for one in state.refunds if one.amount.currency == state.currency)
+        if owed > money.captured.minor:
+            self.violated("P3", f"{pk} owes {owed} of {money.captured}")
+
+    def _in_time(self, pk: str, state: Deposit, event: DepositEvent) -> None:
+        if isinstance(event, Expired) and self.now() < event.at + GRACE - SKEW:
+            self.violated("P15", f"{pk} expired {self.now() - event.at} ms after its deadline")
+        if isinstance(event, Expired):
+            self._paid_in_time(pk, state)
+        if isinstance(event, Cancelled):
+            self._full_refund(pk, state, event)
+        if isinstance(event, RefundApproved) and any(one.n == event.refund for one in state.refunds):
+            self.violated("P3", f"{pk} approved refund {event.refund} twice")
+
+    def _paid_in_time(self, pk: str, state: Deposit) -> None:
+        """A deposit never expires over money that its provider took in time: we look before."""
+        assert self.provider is not None, "set before the history begins"
+        current = child("pay", pk, state.payment.n)
+        paid = self.provider.payments.get(current)
+        for capture in paid.captures if paid is not None else ():
+            exact = capture.amount.currency == state.currency and capture.amount >= state.created.due_now
+            if exact and capture.at < state.created.due_at:
+                self.violated("P6", f"{pk} expired although {capture.ref} came in time")
+
+    def _full_refund(self, pk: str, state: Deposit, event: Cancelled) -> None:
+        """P6, from the plan's own windows."""
+        if state.paid is None:
+            return
+        length = self.windows.get(state.created.offer)
+        undo = self.undos.get(state.created.offer)
+        inside = length is not None and event.at < state.paid.at + length
+        free = inside or (undo is not None and event.at < state.paid.at + undo)
+        if free and event.forfeited:
+            self.violated("P6", f"{pk} lost {event.forfeited} inside its window")
+        late = length is not None and event.at >= state.paid.at + length
+        if late and not event.forfeited and pk in self.states and self._forfeits(state):
+            self.violated("P6", f"{pk} kept nothing after its window")
+
+    def _forfeits(self, state: Deposit) -> bool:
+        return state.created.offer in self.forfeiting
+
+    def _waiting(self, pk: str, after: Item) -> None:
+        """P7: nothing waits without a due entry."""
+        state = self.states[pk]
+        waits = any(refund.status not in DONE for refund in state.refunds) or state.status is Status.AWAITING_PAYMENT
+        if state.status is Status.COOLING_OFF and state.window is not None and state.window.ends_at is not None:
+            waits = True
+        if waits and "due" not in after:
+            self.violated("P7", f"{pk} waits and nobody will come")
+        if any(refund.open for refund in state.refunds) != ("open" in after):
+            self.violated("P7", f"{pk} is not listed as it should be")
+
+    def _stock(self) -> None:
+        """P4: what is live in the shards is what living deposits took, and every shard adds up."""
+        taken: Counter[tuple[str, str, int]] = Counter()
+        for state in self.states.values():
+            for one in state.stock:
+                taken[state.created.offer, one.sku, one.shard] += one.units
+        for pk, item in self.shards.items():
+            left, live, sold, whole = (int(item[name]["N"]) for name in ("left", "live", "sold", "total"))
+            _, offer, _, sku, shard = pk.split("#")
+            if left < 0 or live < 0 or left + live + sold != whole:
+                self.violated("P4", f"{pk}: {left} left, {live} live of {whole}")
+            if taken[offer, sku, int(shard)] != live:
+                self.violated("P4", f"{pk}: {live} live, {taken[offer, sku, int(shard)]} taken")
+
+    def _limits(self) -> None:
+        counted: Counter[str] = Counter()
+        for state in self.states.values():
+            if state.limit_units:
+                counted[f"limit#{state.created.offer}#{state.created.buyer}"] += state.limit_units
+        for pk, units in self.limits.items():
+            if counted[pk] != units:
+                self.violated("P4", f"{pk} says {units}, living deposits have {counted[pk]}")
+
+    def _books(self) -> None:
+        """P2 and P3 from the provider's side."""
+        if self.provider is None:
+            return
+        moved = [row for row in self.provider.refunds if row.status in {"pending", "succeeded"}]
+        for refund_id, times in Counter(row.refund_id for row in moved).items():
+            if times > 1:
+                self.violated("P2", f"{refund_id} was executed {times} times")
+        gone: Counter[str] = Counter()
+        for row in moved:
+            gone[row.capture] += row.amount.minor
+        for payment in self.provider.payments.values():
+            for capture in payment.captures:
+                if gone[capture.ref] > capture.amount.minor:
+                    self.violated("P3", f"{capture.ref} gave back {gone[capture.ref]} of {capture.amount}")
+
+    def at_rest(self, key_retention_ms: int, calm_since: int) -> None:
+        """When faults are over and every job has had its time: nothing is left open, and books agree.
+
+        A promise that passed before the calm may have gone to a person; from then on there is no excuse.
+        """
+        assert self.provider is not None, "set before the history begins"
+        executed = {row.refund_id for row in self.provider.refunds if row.status == "succeeded"}
+        for pk, state in self.states.items():
+            if state.status is Status.AWAITING_PAYMENT:
+                self.violated("P7", f"{pk} never expired")
+            for refund in state.refunds:
+                remembered = key_retention_ms >= 24 * 3_600_000 and refund.promised_by > calm_since
+                self._ended(pk, refund, executed, remembered=remembered)
+            self._captured(pk, state)
+            self._nothing_left_over(pk, state)
+
+    def _ended(self, pk: str, refund: Any, executed: set[str], *, remembered: bool) -> None:
+        refund_id = f"ref_{pk.removeprefix('dep_')}_{refund.n}"
+        if refund.status not in DONE:
+            self.violated("P7", f"{refund_id} ended as {refund.status}")
+        heard = refund_id not in self.unheard
+        if heard and refund.status is RefundStatus.SETTLED and refund.amount and refund_id not in executed:
+            self.violated("P2", f"{refund_id} is settled here and not executed there")
+        if remembered and refund_id in executed and refund.status is not RefundStatus.SETTLED:
+            self.violated("P7", f"{refund_id} was executed and ended as {refund.status}")
+
+    def _nothing_left_over(self, pk: str, state: Deposit) -> None:
+        """A living deposit holds what was due, no more; one that has ended holds nothing."""
+        alive = state.paid is not None and state.status in {Status.COOLING_OFF, Status.LOCKED}
+        expected = state.created.due_now.minor if alive else 0
+        if state.money.held.minor != expected:
+            self.violated("P1", f"{pk} {state.status} holds {state.money.held} at rest")
+
+    def _captured(self, pk: str, state: Deposit) -> None:
+        """Every capture of the provider is known here: no money is forgotten."""
+        assert self.provider is not None, "set before the history begins"
+        body = pk.removeprefix("dep_")
+        for payment_id, payment in self.provider.payments.items():
+            if payment_id.startswith(f"pay_{body}_") and payment_id not in self.unheard:
+                for capture in payment.captures:
+                    if capture.ref not in state.captures:
+                        self.violated("P7", f"{capture.ref} was taken and is not known here")
