@@ -23,15 +23,6 @@ for blueprint in (
     app.register_blueprint(blueprint)
 
 
-def preflight(**_params: str) -> Response:
-    request = app.current_request
-    return edge.preflight(dict(request.headers) if request is not None else {})
-
-
-for path in tuple(app.routes):
-    app.route(path, methods=["OPTIONS"], content_types=["*/*"], name=f"options_{path}")(preflight)
-
-
 @app.middleware("http")
 def problems_of_the_router(event: Request, get_response: Any) -> Response:
     """Chalice answers a wrong method by itself, in words of its own."""

@@ -134,7 +134,10 @@ def move_clock(call: Call) -> Answer:
     if to > instants.LAST_INSTANT:
         raise Refused(Reason.INVALID_REQUEST, [Fault("/advance", "too_far")])
     try:
-        provider.advance(to)
+        if body.set is None:
+            provider.forward(instants.duration_ms(str(body.advance)))
+        else:
+            provider.advance(body.set)
     except ValueError:
         raise Refused(Reason.INVALID_REQUEST, [Fault("/set", "not_before_now")]) from None
     return clock(call)

@@ -187,6 +187,8 @@ def _payment_faults(draft: Draft) -> Iterator[Fault]:
         yield Fault("/payment/deposit", "too_small")
     if payment.take == "full" and payment.nature == "earnest":
         yield Fault("/payment/nature", "earnest_needs_deposit")
+    if not instants.duration_ms(payment.due_within):
+        yield Fault("/payment/due_within", "too_small")
     if len(set(payment.methods)) != len(payment.methods):
         yield Fault("/payment/methods", "duplicate")
 
@@ -196,5 +198,7 @@ def _lock_faults(draft: Draft) -> Iterator[Fault]:
         yield Fault("/window", "window_not_with_payment")
     if draft.lock.at == "window_end" and draft.window is None:
         yield Fault("/window", "window_needed")
+    if draft.window is not None and not instants.duration_ms(draft.window.length):
+        yield Fault("/window/length", "too_small")
     if draft.lock.early and (draft.lock.review is None or draft.lock.intent_ttl is None):
         yield Fault("/lock", "review_needed")

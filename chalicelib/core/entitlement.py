@@ -101,7 +101,8 @@ def _forfeitable(deposit: Deposit, terms: Terms) -> Money:
     if law.forfeit.allowed == "never" or (law.forfeit.allowed == "made_to_spec" and not everything_custom):
         return Money.zero(deposit.currency)
     earnest = deposit.created.due_now - deposit.created.shipping
-    return min(_capped(deposit, earnest, law), deposit.money.held)
+    goods_held = max(deposit.money.held - deposit.created.shipping, Money.zero(deposit.currency))
+    return min(_capped(deposit, earnest, law), goods_held)
 
 
 def _capped(deposit: Deposit, earnest: Money, law: Market) -> Money:

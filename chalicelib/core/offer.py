@@ -190,7 +190,7 @@ def moves(change: int, left: Sequence[int]) -> tuple[tuple[int, int], ...]:
             taken.append((shard, -part))
             missing -= part
     if missing:
-        raise Refused(Reason.INVALID_REQUEST, [Fault("/change", "too_small")])
+        raise Refused(Reason.INVALID_REQUEST, [Fault("/change", "too_large")])
     return tuple(taken)
 
 

@@ -63,6 +63,13 @@ class Reason(StrEnum):
     BUSY = "busy"
     INTERNAL_ERROR = "internal-error"
 
+    def comes_before(self, other: "Reason") -> bool:
+        """Whether this is checked earlier than the other."""
+        return _ORDER[self] < _ORDER[other]
+
+
+_ORDER = {reason: place for place, reason in enumerate(Reason)}
+
 
 class Fault(NamedTuple):
     """One field that cannot be accepted: where (JSON pointer) and why (a key of policies/texts/faults.toml)."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeVar
 
 from chalicelib.core import deposit as deposits_
 from chalicelib.core.deposit import Deposit, overdue, status_at
@@ -21,6 +21,7 @@ NOTHING_IRREVERSIBLE: Final = -1
 CLOCKWORK: Final = Caller("earnest", "service")  # who writes what the clock alone made true
 
 Decision = Callable[[Deposit, Terms], Sequence[DepositEvent]]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,11 +139,11 @@ class Commits:
         known = replayed(stored, asked)
         if known is not None:
             return known
-        refuse_stale(before, asked)
         # What is irreversible is written behind the decision: a payment captured in time is judged before its deposit
         # expires, however late we learn of it.
         late = overdue(before, asked.at, NOTHING_IRREVERSIBLE)
-        decided = tuple(decision(evolved(before, late), self.offers.terms(before.created.terms_hash)))
+        terms = self.offers.terms(before.created.terms_hash)
+        decided = tuple(in_order(lambda: decision(evolved(before, late), terms), lambda: refuse_stale(before, asked)))
         after = evolved(before, (*late, *decided))
         ripe = asked.at - self.timing.grace_ms if expire else NOTHING_IRREVERSIBLE
         last = overdue(after, asked.at, ripe)
@@ -202,6 +203,18 @@ def replayed(stored: Stored[DepositEvent], asked: Asked) -> Outcome | None:
     prefix = stored.journal[:version]
     state = deposits_.fold(stored.id, (one.event for one in prefix))
     return Outcome(state, prefix, entry.received_at, entry.locale, replayed=True)
+
+
+def in_order(decision: Callable[[], T], stale: Callable[[], None]) -> T:
+    """The decision, once the caller is known to have seen the current state; faults of fields are told before that."""
+    try:
+        decided = decision()
+    except Refused as refused:
+        if not refused.reason.comes_before(Reason.STALE_VERSION):
+            stale()
+        raise
+    stale()
+    return decided
 
 
 def refuse_stale(before: Deposit, asked: Asked) -> None:

@@ -1,6 +1,6 @@
 """What callers do with deposits that exist: read, list, look ahead, and the buyer's commands."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -78,14 +78,35 @@ class DepositDesk:
     def open_refunds(
         self, asked: Asked, limit: int, position: Position
     ) -> tuple[list[tuple[Outcome, Refund]], Position]:
-        """What is still owed, the earliest promise first."""
-        deposits = self.commits.deposits
-        if asked.caller.role == "platform":
-            page = deposits.open_everywhere(limit, position)
-        else:
-            page = deposits.open_of(str(asked.caller.merchant), limit, position)
+        """What is still owed, the earliest promise first; for the platform what is due first.
+
+        The store pages by deposit, and one deposit may owe several refunds: as many deposits as fit whole, or a part of
+        the first one, which the position then remembers as ``n``.
+        """
+        seen = int(str(position["n"])) if position is not None and "n" in position else 0
+        start = {name: value for name, value in (position or {}).items() if name != "n"} or None
+        page = self._open(asked.caller, limit, start)
+        owed = self._owed(page, asked, seen)
+        whole = _fitting([len(refunds) for _, refunds in owed], limit)
+        if whole == 0 and owed:
+            outcome, refunds = owed[0]
+            part = refunds[:limit]
+            return [(outcome, refund) for refund in part], {**(start or {}), "n": part[-1].n}
+        after = page.position if whole == len(owed) else self._open(asked.caller, whole, start).position
+        return [(outcome, refund) for outcome, refunds in owed[:whole] for refund in refunds], after
+
+    def _open(self, caller: Caller, limit: int, position: Position) -> Page[DepositEvent]:
+        if caller.role == "platform":
+            return self.commits.deposits.open_everywhere(limit, position)
+        return self.commits.deposits.open_of(str(caller.merchant), limit, position)
+
+    def _owed(self, page: Page[DepositEvent], asked: Asked, seen: int) -> list[tuple[Outcome, tuple[Refund, ...]]]:
+        """Each deposit's open refunds, those of the first one behind ``seen``."""
         outcomes = [self.commits.read(stored, asked) for stored in page.rows]
-        return [(outcome, refund) for outcome in outcomes for refund in outcome.deposit.open_refunds], page.position
+        return [
+            (outcome, tuple(refund for refund in outcome.deposit.open_refunds if place > 0 or refund.n > seen))
+            for place, outcome in enumerate(outcomes)
+        ]
 
     def _page(self, asked: Asked, offer: str | None, limit: int, position: Position) -> Page[DepositEvent]:
         if asked.caller.role == "buyer":
@@ -110,3 +131,11 @@ class DepositDesk:
 
     def _terms(self, deposit: Deposit) -> Terms:
         return self.commits.offers.terms(deposit.created.terms_hash)
+
+
+def _fitting(sizes: Sequence[int], limit: int) -> int:
+    """How many from the head fit whole."""
+    whole = 0
+    while whole < len(sizes) and sum(sizes[: whole + 1]) <= limit:
+        whole += 1
+    return whole

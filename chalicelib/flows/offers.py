@@ -12,7 +12,7 @@ from chalicelib.core.journal import Asked, Entry, version_of
 from chalicelib.core.offer import Available, Constrained, Offer, OfferEvent, OfferMade, StockChanged
 from chalicelib.core.refusal import Reason, Refused
 from chalicelib.core.terms import Draft, Terms, terms_hash
-from chalicelib.flows.commit import Race, Timing, too_old
+from chalicelib.flows.commit import Race, Timing, in_order, too_old
 from chalicelib.flows.ports import Contended, Offers, Overtaken, Page, StockShort, Stored
 
 # An offer is read again after this long; until then a container may still sell what was closed a moment ago.
@@ -67,7 +67,7 @@ class Catalogue:
         """A new offer under resolved terms, or the answer its key already had."""
         draft, constraints = drafts.resolve(drafts.read(body))
         assert asked.caller.merchant is not None, "only merchants reach this"
-        offer_id = digest_id("off", asked.caller.id, asked.key_text)
+        offer_id = digest_id("off", asked.caller.id, asked.caller.merchant, asked.key_text)
         made = OfferMade(
             at=asked.at,
             merchant=asked.caller.merchant,
@@ -117,9 +117,8 @@ class Catalogue:
         known = self._replayed(stored, asked)
         if known is not None:
             return known
-        _refuse_stale(offer, asked)
         left = self.offers.left([offer], consistent=True)[offer.id]
-        event = decision(offer, left)
+        event = in_order(lambda: decision(offer, left), lambda: _refuse_stale(offer, asked))
         too_old(self.timing, asked)
         entry = Entry(event, asked.at, asked.caller, asked.key, asked.locale)
         if isinstance(event, StockChanged):

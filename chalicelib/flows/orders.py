@@ -59,6 +59,8 @@ class Orders:
         try:
             return self._raced(deposit_id, order, asked)
         except Refused as refused:
+            if refused.reason.comes_before(Reason.IDEMPOTENCY_KEY_REUSED):
+                raise  # a fault of the fields is one whatever happened before
             known = self._known(deposit_id, asked)
             if known is None:
                 raise refused from None

@@ -71,11 +71,17 @@ class Sandbox:
         return self._machine() + self._offset
 
     def advance(self, to: int) -> None:
-        """Move the clock forward, then carry out and deliver what fell due. ValueError for the past."""
+        """Set the clock to an instant that is still ahead. ValueError for the past."""
         with self._lock:
-            if to < self.now():
+            ahead = to - self.now()
+            if ahead < 0:
                 raise ValueError("the clock only moves forward")
-            self._offset = to - self._machine()
+            self.forward(ahead)
+
+    def forward(self, milliseconds: int) -> None:
+        """Move the clock, then carry out and deliver what fell due."""
+        with self._lock:
+            self._offset += milliseconds
             self._books.put("clock", "offset", {"ms": self._offset})
         self.pump()
 

@@ -123,61 +123,80 @@ class Journals(Generic[E_co]):
     ) -> Page[E_co]:
         """A page over one or several partitions of an index, merged by their sort key, then read from the table.
 
-        The position is the last instant and the ids already given at that instant: ties lose and repeat nothing.
+        The position is the last row's instant and id. Rows of one instant go by id, so ties lose and repeat nothing.
         """
-        at = int(str(position["at"])) if position else None
-        given = [str(one) for one in _listed(position["ids"])] if position else []
-        wanted = limit + len(given) + 1
-        found = [
-            row
+        sign = -1 if newest_first else 1
+        after = (sign * int(str(position["at"])), str(position["id"])) if position else None
+        found = sorted(
+            place
             for partition in partitions
-            for row in self._candidates(index, partition, sort, wanted, at, newest_first=newest_first)
-            if row[1] not in given
-        ]
-        found.sort(key=lambda row: (-row[0] if newest_first else row[0], row[1]))
+            for place in self._places(index, partition, sort, limit + 1, sign, after)
+            if after is None or place > after
+        )
         chosen = found[:limit]
-        if not chosen:
-            return Page((), None)
-        last = chosen[-1][0]
-        ids = [item_id for instant, item_id in chosen if instant == last] + (given if last == at else [])
         stored = self._batch([item_id for _, item_id in chosen])
         rows = tuple(stored[item_id] for _, item_id in chosen if item_id in stored)
-        return Page(rows, {"at": last, "ids": ids} if len(found) > limit else None)
+        more = len(found) > limit
+        return Page(rows, {"at": sign * chosen[-1][0], "id": chosen[-1][1]} if more else None)
 
     def first(self, index: str, partition: str, sort: str, until: int, limit: int) -> list[str]:
         """The ids at the head of a partition, up to an instant, earliest first."""
-        rows = self._candidates(index, partition, sort, limit, until, newest_first=False, up_to=True)
-        return [item_id for _, item_id in rows]
+        answer = self._query(index, partition, sort, limit, forward=True, condition="#s <= :at", at=until)
+        return [item["pk"]["S"] for item in answer["Items"]]
 
-    def _candidates(
+    def _places(
+        self, index: str, partition: str, sort: str, wanted: int, sign: int, after: tuple[int, str] | None
+    ) -> list[tuple[int, str]]:
+        """At least so many places behind ``after``, if there are, and the last instant's whole: an index gives the rows
+        of one instant in an order of its own. Instants carry the sign that makes the list ascend."""
+        found: list[tuple[int, str]] = []
+        start: Mapping[str, Wire] | None = None
+        condition = "" if after is None else "#s >= :at" if sign > 0 else "#s <= :at"
+        while True:
+            answer = self._query(
+                index,
+                partition,
+                sort,
+                wanted + 1,
+                forward=sign > 0,
+                condition=condition,
+                at=sign * after[0] if after is not None else None,
+                start=start,
+            )
+            places = ((sign * int(item[sort]["N"]), item["pk"]["S"]) for item in answer["Items"])
+            found += [place for place in places if after is None or place > after]
+            start = answer.get("LastEvaluatedKey")
+            if start is None or (len(found) > wanted and found[-1][0] != found[wanted - 1][0]):
+                return found
+
+    def _query(
         self,
         index: str,
         partition: str,
         sort: str,
         limit: int,
-        at: int | None,
         *,
-        newest_first: bool,
-        up_to: bool = False,
-    ) -> list[tuple[int, str]]:
+        forward: bool,
+        condition: str = "",
+        at: int | None = None,
+        start: Mapping[str, Wire] | None = None,
+    ) -> Any:
         names = {"#p": INDEX_KEYS[index]}
         values: dict[str, Wire] = {":p": {"S": partition}}
-        condition = "#p = :p"
         if at is not None:
             names["#s"] = sort
             values[":at"] = {"N": str(at)}
-            condition += " AND #s <= :at" if newest_first or up_to else " AND #s >= :at"
-        answer = send(
+        return send(
             self._client.query,
             TableName=self._table,
             IndexName=index,
-            KeyConditionExpression=condition,
+            KeyConditionExpression=f"#p = :p AND {condition}" if condition else "#p = :p",
             ExpressionAttributeNames=names,
             ExpressionAttributeValues=values,
-            ScanIndexForward=not newest_first,
+            ScanIndexForward=forward,
             Limit=limit,
+            **({"ExclusiveStartKey": start} if start is not None else {}),
         )
-        return [(int(item[sort]["N"]), item["pk"]["S"]) for item in answer["Items"]]
 
     def _batch(self, ids: Sequence[str]) -> dict[str, Stored[E_co]]:
         found: dict[str, Stored[E_co]] = {}
@@ -244,7 +263,3 @@ INDEX_KEYS: Final[Mapping[str, str]] = {
 
 def key(item_id: str) -> dict[str, Wire]:
     return {"pk": {"S": item_id}}
-
-
-def _listed(value: object) -> Sequence[object]:
-    return value if isinstance(value, list | tuple) else []

@@ -84,6 +84,7 @@ class Endpoint:
 
 
 ENDPOINTS: Final[list[Endpoint]] = []
+_PREFLIGHTED: Final[set[str]] = set()  # paths whose browsers may ask before they ask
 
 
 @dataclass(slots=True)
@@ -156,6 +157,12 @@ def endpoint(
 
         handler.__name__ = f"{method.lower()}_{view.__module__.rpartition('.')[2]}_{view.__name__}"
         routes.route(path, methods=[method], content_types=["*/*"], name=handler.__name__)(handler)
+        if path not in _PREFLIGHTED:
+            _PREFLIGHTED.add(path)
+            asked_first = ["OPTIONS"]
+            routes.route(path, methods=asked_first, content_types=["*/*"], name=f"options_{path}")(
+                lambda **_params: _preflight(routes.current_request.headers)
+            )
         return view
 
     return declared
@@ -172,7 +179,7 @@ def unroutable(reason: Reason, headers: Mapping[str, str], path: str, request_id
         return _refusal(no, given, path, request_id, negotiate(given.get("accept-language")))
 
 
-def preflight(headers: Mapping[str, str]) -> Response:
+def _preflight(headers: Mapping[str, str]) -> Response:
     """The answer to a browser that asks before it asks."""
     extra = {
         "Access-Control-Allow-Methods": "GET, POST, PUT, DELETE",
@@ -277,7 +284,14 @@ def _keyed(call: Call, key_text: str) -> Asked:
     """The request with its key: who, method, route and its ids, key; and the body as sent, amounts in their one form."""
     one = call.endpoint
     asked = call.asked
-    scope = [asked.caller.id, one.method, one.path, *(call.params[name] for name in sorted(call.params)), key_text]
+    scope = [
+        asked.caller.id,
+        asked.caller.merchant,
+        one.method,
+        one.path,
+        *(call.params[name] for name in sorted(call.params)),
+        key_text,
+    ]
     body = json.dumps(_one_form(call.json), sort_keys=True, separators=(",", ":"))
     key = Key(_digest(json.dumps(scope)), _digest(body))
     return Asked(asked.at, asked.caller, asked.received, asked.locale, key, key_text, asked.if_match)

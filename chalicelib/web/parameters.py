@@ -43,26 +43,18 @@ def position(call: Call, scope: Callable[[Call], str]) -> Mapping[str, object] |
     cursor = call.query.get("cursor")
     if cursor is None:
         return None
-    found = unseal(_scoped(call, scope), cursor)
-    ids = found.get("ids")
-    return {**found, "ids": ids.split(",") if isinstance(ids, str) and ids else []}
+    return {**unseal(_scoped(call, scope), cursor)}
 
 
 def next_cursor(call: Call, scope: Callable[[Call], str], after: Mapping[str, object] | None) -> str | None:
     if after is None:
         return None
-    plain: dict[str, str | int] = {}
-    for name, value in after.items():
-        plain[name] = ",".join(map(str, value)) if isinstance(value, list | tuple) else _scalar(value)
+    plain = {name: value if isinstance(value, int) else str(value) for name, value in after.items()}
     return seal(_scoped(call, scope), plain)
 
 
 def _scoped(call: Call, scope: Callable[[Call], str]) -> str:
     return f"{call.endpoint.path}|{call.caller.id}|{scope(call)}"
-
-
-def _scalar(value: object) -> str | int:
-    return value if isinstance(value, int) else str(value)
 
 
 def _limit(given: str) -> int:

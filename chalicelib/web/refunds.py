@@ -40,7 +40,7 @@ def show(call: Call) -> Answer:
     routes,
     "GET",
     "/v1/refunds",
-    summary="List a deposit's refunds, newest first, or what is still owed, the earliest promise first",
+    summary="List a deposit's refunds, newest first, or what is still owed, the earliest promise first (platform: due first)",
     roles=READERS,
     answers={200: RefundListAnswer},
     query=(

@@ -133,6 +133,7 @@ PROVIDER_EVENT: Final[Schema] = {
     "description": "A hint: what is settled is what the provider says when it is asked.",
     "properties": {
         "type": {"type": "string", "examples": ["payment.updated"]},
+        "timestamp": {"type": "string", "format": "date-time", "description": "When it happened; without it, now."},
         "data": {
             "type": "object",
             "properties": {"id": {"type": "string", "description": "Our payment or refund."}},

@@ -91,6 +91,7 @@ class FakeDynamo:
         ExpressionAttributeValues: Mapping[str, Wire],
         ScanIndexForward: bool,
         Limit: int,
+        ExclusiveStartKey: Item | None = None,
         **_rest: Any,
     ) -> dict[str, Any]:
         """Candidates as the index shows them by now; keys only."""
@@ -103,14 +104,24 @@ class FakeDynamo:
         ]
         found = [row for row in rows if test(row, ExpressionAttributeNames, ExpressionAttributeValues)]
         found.sort(key=lambda row: (plain(row[sort_name]), row["pk"]["S"]), reverse=not ScanIndexForward)
-        return {"Items": found[:Limit]}
+        if ExclusiveStartKey is not None:
+            start = (plain(ExclusiveStartKey[sort_name]), ExclusiveStartKey["pk"]["S"])
+            places = [(plain(row[sort_name]), row["pk"]["S"]) for row in found]
+            behind = [place > start if ScanIndexForward else place < start for place in places]
+            found = [row for row, keep in zip(found, behind, strict=True) if keep]
+        more = {"LastEvaluatedKey": found[Limit - 1]} if len(found) >= Limit else {}
+        return {"Items": found[:Limit], **more}
 
     def batch_get_item(self, *, RequestItems: Mapping[str, Any]) -> dict[str, Any]:
         [(table, wanted)] = RequestItems.items()
         if len(wanted["Keys"]) > MOST_KEYS:
             raise _fault("ValidationException", "BatchGetItem")
-        pks = [one["pk"]["S"] for one in wanted["Keys"]]
-        return {"Responses": {table: [self.items[pk] for pk in pks if pk in self.items]}}
+        found = [self.items[pk] for one in wanted["Keys"] if (pk := one["pk"]["S"]) in self.items]
+        if "ProjectionExpression" in wanted:
+            names = wanted.get("ExpressionAttributeNames", {})
+            shown = [names.get(name, name) for name in wanted["ProjectionExpression"].split(", ")]
+            found = [{name: item[name] for name in shown if name in item} for item in found]
+        return {"Responses": {table: found}}
 
     def _single(self, action: Mapping[str, Any], operation: str) -> None:
         reason = self._reason(action)
@@ -135,7 +146,7 @@ class FakeDynamo:
         after = self._after(action, before)
         self.items[pk] = after
         self.units += factor * max(_kilobytes(before), _kilobytes(after))
-        self._index(pk, before, after, factor)
+        self._index(pk, before, after)
         if self.watch is not None:
             self.watch(pk, before, after)
 
@@ -153,12 +164,13 @@ class FakeDynamo:
             raise _fault("ValidationException", "UpdateItem") from None
         return after
 
-    def _index(self, pk: str, before: Item | None, after: Item, factor: int) -> None:
+    def _index(self, pk: str, before: Item | None, after: Item) -> None:
+        """An index is written once also for a transaction: it follows by itself."""
         for name in INDEXES:
             old, new = _entry(name, before), _entry(name, after)
             if old == new:
                 continue
-            self.units += factor * ((old is not None) + (new is not None))
+            self.units += (old is not None) + (new is not None)
             self._pending.append((self.clock() + self.lag(), name, pk, new))
 
     def _settle(self) -> None:

@@ -1,0 +1,190 @@
+"""What the tests of the rules begin with: terms as offers make them, and deposits as their journals tell them."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import pytest
+
+from chalicelib.core import drafts, ordering
+from chalicelib.core import offer as offers
+from chalicelib.core.decide import (
+    Cancel,
+    ChangePaymentMethod,
+    Command,
+    LoseAnswer,
+    MissRefund,
+    SendRefund,
+    Unlock,
+    decide,
+)
+from chalicelib.core.deposit import Deposit, begin, evolve, overdue
+from chalicelib.core.events import DepositEvent
+from chalicelib.core.instants import DAY, HOUR, MINUTE, SECOND, parse_instant
+from chalicelib.core.money import Money
+from chalicelib.core.offer import Offer, OfferMade
+from chalicelib.core.ordering import Order, Ordered
+from chalicelib.core.payment import CaptureSeen, PaymentSeen
+from chalicelib.core.refund import Refund, RefundSeen
+from chalicelib.core.refusal import Reason, Refused
+from chalicelib.core.terms import Draft, Terms, terms_hash
+
+# The launch evening of 2024 in Shanghai. A deposit is ordered then and paid a minute later, unless a test says else.
+T0: Final = parse_instant("2024-03-28T22:00:00+08:00")
+DUE: Final = T0 + 15 * MINUTE
+PAID: Final = T0 + MINUTE
+END: Final = PAID + 168 * HOUR
+UNDO: Final = PAID + HOUR
+DEPOSIT_ID: Final = "dep_" + "0" * 26
+GRACE: Final = 60 * SECOND
+
+CANCEL: Final = Cancel()
+UNLOCK: Final = Unlock()
+PAY_BY_ALIPAY: Final = ChangePaymentMethod("alipay")
+
+Json = dict[str, Any]
+
+
+def money(text: str) -> Money:
+    """``5000 CNY`` as people write it."""
+    amount, currency = text.split()
+    return Money.parse(amount, currency)
+
+
+def wire(text: str) -> Json:
+    amount, currency = text.split()
+    return {"amount": amount, "currency": currency}
+
+
+def body(**changes: Any) -> Json:
+    """An offer as a merchant sends it: the 2024 programme with 88 yuan of shipping, unless changed."""
+    car = {"sku": "su7-max", "name": "SU7 Max", "price": wire("299900 CNY"), "made_to_spec": True, "stock": 100}
+    return {
+        "title": "SU7",
+        "market": "CN",
+        "preset": "su7_2024",
+        "items": [car],
+        "shipping": wire("88 CNY"),
+        "limits": {"per_buyer": None},
+        **changes,
+    }
+
+
+def plain(preset: str, currency: str = "CNY", **changes: Any) -> Json:
+    """The least that an offer of a preset needs."""
+    one = {"sku": "one", "name": "One", "price": wire(f"1000 {currency}")}
+    return {"title": "Offer", "market": "CN", "currency": currency, "preset": preset, "items": [one], **changes}
+
+
+def draft(sent: Mapping[str, Any] | None = None) -> Draft:
+    return drafts.resolve(drafts.read(body() if sent is None else sent))[0]
+
+
+def terms(**changes: Any) -> Terms:
+    return draft(body(**changes))
+
+
+SU7: Final = terms()
+FOUNDERS: Final = terms(preset="su7_founders_2024")
+FLASH_SALE: Final = terms(preset="flash_sale", currency="CNY")
+NEVER: Final = terms(lock={"at": "never"})
+NO_WAY_BACK: Final = terms(payment={"methods": ["virtual_account", "card"]})
+
+
+def offer_of(under: Terms, **changes: Any) -> Offer:
+    """The offer that has these terms; open at once and without counted stock unless changed."""
+    made = {"at": T0, "merchant": "mer_shop", "opens_at": None, "closes_at": None, "stock": (), "batch": "b"}
+    return offers.fold("off_" + "0" * 26, [OfferMade(**{**made, "terms_hash": terms_hash(under), **changes})])
+
+
+def order_of(under: Terms, *items: tuple[str, int], **changes: Any) -> Order:
+    lines = tuple(Ordered(*item) for item in items) or (Ordered(under.items[0].sku, 1),)
+    fields = {"payment_method": under.payment.methods[0], "terms_hash": terms_hash(under), **changes}
+    return Order(offer="off_" + "0" * 26, items=lines, **fields)
+
+
+@dataclass
+class Story:
+    """A deposit and how it came about. Every step goes through the rules, as a request or a job would take it."""
+
+    terms: Terms
+    deposit: Deposit
+    events: list[DepositEvent] = field(default_factory=list)
+
+    @property
+    def refund(self) -> Refund:
+        assert self.deposit.refund is not None
+        return self.deposit.refund
+
+    def tell(self, *events: DepositEvent) -> "Story":
+        for event in events:
+            self.deposit = evolve(self.deposit, event)
+            self.events.append(event)
+        return self
+
+    def ask(self, command: Command, at: int) -> tuple[DepositEvent, ...]:
+        decided = decide(self.deposit, command, at, self.terms)
+        self.tell(*decided)
+        return decided
+
+    def said(self, command: Command, at: int) -> str:
+        """The types of the events that follow, or the reason of a refusal; "nothing" when there is nothing new."""
+        try:
+            return " ".join(event.TYPE for event in self.ask(command, at)) or "nothing"
+        except Refused as refused:
+            return refused.reason.value
+
+    def write(self, at: int, grace: int = 0) -> "Story":
+        """What close_windows does: every deadline that has passed is written down."""
+        return self.tell(*overdue(self.deposit, at, at - grace))
+
+    def pay(self, amount: str | None = None, at: int = PAID, **seen: Any) -> str:
+        """The provider reports a capture of ``amount`` (what is due) for the current payment."""
+        return self.said(self.captured(amount, at, **seen), seen.get("seen_at", at))
+
+    def captured(
+        self, amount: str | None = None, at: int = PAID, *, payment: int | None = None, ref: str = "", seen_at: int = 0
+    ) -> PaymentSeen:
+        assert not seen_at or seen_at >= at
+        n = self.deposit.payment.n if payment is None else payment
+        took = self.deposit.payments[n - 1].amount if amount is None else money(amount)
+        name = ref or f"cap_{len(self.deposit.captures) + 1}"
+        return PaymentSeen(n, "succeeded", (CaptureSeen(name, took, at),))
+
+
+def ordered(under: Terms = SU7, *items: tuple[str, int], **changes: Any) -> Story:
+    created = ordering.place(order_of(under, *items, **changes), offer_of(under), under, "usr_" + "0" * 26, T0)
+    return Story(under, begin(DEPOSIT_ID, created), [created])
+
+
+def paid(under: Terms = SU7, *items: tuple[str, int], **changes: Any) -> Story:
+    story = ordered(under, *items, **changes)
+    story.pay()
+    return story
+
+
+def cancelled(under: Terms = SU7, at: int = PAID + DAY) -> Story:
+    story = paid(under)
+    story.ask(CANCEL, at)
+    return story
+
+
+def refund_news(story: Story, status: Any, at: int, *, amount: Money | None = None, **known: Any) -> RefundSeen:
+    fields = {"provider_ref": "re_1", **known}
+    return RefundSeen(story.refund.n, status, amount or story.refund.amount, at=at, **fields)
+
+
+SEND: Final = SendRefund(1)
+LOSE: Final = LoseAnswer(1)
+MISS: Final = MissRefund(1)
+
+
+@contextmanager
+def refused(reason: Reason, *faults: tuple[str, str], **facts: object) -> Iterator[None]:
+    """That it is refused for this reason, with exactly these faults and facts."""
+    with pytest.raises(Refused) as caught:
+        yield
+    assert caught.value.reason is reason
+    assert caught.value.faults == faults
+    assert caught.value.facts == facts

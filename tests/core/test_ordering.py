@@ -1,0 +1,235 @@
+"""A new deposit: what it costs, whether the offer takes it, and where its units come from."""
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chalicelib.core.events import Created, Line, TakenStock
+from chalicelib.core.instants import HOUR, MINUTE
+from chalicelib.core.money import Money
+from chalicelib.core.offer import Stock
+from chalicelib.core.ordering import Order, Ordered, draw, due_now, place
+from chalicelib.core.refusal import Reason, Refused
+from chalicelib.core.terms import Terms
+from tests.core.stories import FLASH_SALE, SU7, T0, money, offer_of, order_of, refused, terms, wire
+
+BUYER = "usr_" + "0" * 26
+
+
+def items(**prices: str) -> list[dict[str, Any]]:
+    return [{"sku": sku, "name": sku, "price": wire(price)} for sku, price in prices.items()]
+
+
+TWO = terms(items=items(a="100 CNY", b="0.03 CNY"), payment={"deposit": wire("30 CNY")}, shipping=wire("7 CNY"))
+
+
+def placed(under: Terms, *lines: tuple[str, int], at: int = T0, **changes: Any) -> Created:
+    return place(order_of(under, *lines, **changes), offer_of(under), under, BUYER, at)
+
+
+# --- What it costs ---
+
+
+@pytest.mark.parametrize(
+    ("under", "units", "whole", "due"),
+    [
+        (SU7,        1, "299988 CNY",    "5088 CNY"),
+        (SU7,        2, "599888 CNY",    "10088 CNY"),
+        (TWO,        1, "107 CNY",       "37 CNY"),
+        (TWO,        3, "307 CNY",       "97 CNY"),
+        (TWO,        1, "37 CNY",        "37 CNY"),
+        (TWO,        1, "36.99 CNY",     "36.99 CNY"),  # never more than everything
+        (TWO,        1, "7.03 CNY",      "7.03 CNY"),
+        (FLASH_SALE, 1, "299988 CNY",    "299988 CNY"),
+        (FLASH_SALE, 5, "1499588 CNY",   "1499588 CNY"),
+    ],
+)  # fmt: skip
+def test_due_now_is_the_deposit_of_every_unit_and_shipping_at_most_everything(
+    under: Terms, units: int, whole: str, due: str
+) -> None:
+    assert due_now(units, money(whole), under) == money(due)
+
+
+def test_an_order_becomes_a_deposit_of_what_was_offered() -> None:
+    created = placed(TWO, ("b", 2), ("a", 1), at=T0 + HOUR)
+    assert created.lines == (Line("b", 2, money("0.03 CNY")), Line("a", 1, money("100 CNY")))
+    assert (created.shipping, created.due_now) == (money("7 CNY"), money("97 CNY"))
+    assert (created.at, created.due_at) == (T0 + HOUR, T0 + HOUR + 15 * MINUTE)
+    assert (created.buyer, created.merchant, created.method, created.batch) == (BUYER, "mer_shop", "card", "b")
+    assert created.lines[0].value == money("0.06 CNY")
+
+
+def test_what_is_made_to_specification_is_noted_on_its_line() -> None:
+    assert placed(SU7).lines[0].made_to_spec
+    assert not placed(TWO, ("a", 1)).lines[0].made_to_spec
+
+
+LARGEST = terms(items=items(a="9999999999999 CNY"), shipping=wire("0 CNY"))
+
+
+def test_a_total_that_cannot_be_written_is_refused() -> None:
+    assert placed(LARGEST, ("a", 1)).lines[0].value == money("9999999999999 CNY")
+    with refused(Reason.INVALID_REQUEST, ("/items", "too_large")):
+        placed(LARGEST, ("a", 2))
+    with_shipping = terms(items=items(a="9999999999999 CNY"), shipping=wire("1 CNY"))
+    with refused(Reason.INVALID_REQUEST, ("/items", "too_large")):
+        placed(with_shipping, ("a", 1))
+
+
+# --- Fields that no state could make right ---
+
+
+@pytest.mark.parametrize(
+    ("lines", "changes", "faults"),
+    [
+        ([("a", 1), ("c", 1)], {},                               [("/items/1/sku", "unknown_sku")]),
+        ([("c", 1), ("d", 1)], {},                               [("/items/0/sku", "unknown_sku"), ("/items/1/sku", "unknown_sku")]),
+        ([("a", 1)],           {"trade_in": True},               [("/trade_in", "no_trade_in")]),
+        ([("a", 1)],           {"priority_pass": "pas_1"},       [("/priority_pass", "invalid")]),
+        ([("c", 1)],           {"trade_in": True, "priority_pass": "pas_1", "payment_method": "gopay"},
+         [("/items/0/sku", "unknown_sku"), ("/trade_in", "no_trade_in"), ("/priority_pass", "invalid")]),
+    ],
+)  # fmt: skip
+def test_unknown_goods_models_and_passes_are_named(
+    lines: list[tuple[str, int]], changes: dict[str, Any], faults: list[tuple[str, str]]
+) -> None:
+    with refused(Reason.INVALID_REQUEST, *faults):
+        placed(TWO, *lines, **changes)
+
+
+def test_a_method_that_is_not_offered_is_refused() -> None:
+    with refused(Reason.PAYMENT_METHOD_NOT_OFFERED, ("/payment_method", "unknown_method")):
+        placed(TWO, ("a", 1), payment_method="gopay")
+
+
+# --- Whether the offer takes it ---
+
+
+@pytest.mark.parametrize(
+    ("at", "state"), [(T0 - 1, "scheduled"), (T0, None), (T0 + HOUR - 1, None), (T0 + HOUR, "closed")]
+)
+def test_an_offer_takes_orders_while_it_is_open(at: int, state: str | None) -> None:
+    offer = offer_of(TWO, opens_at=T0, closes_at=T0 + HOUR)
+    order = order_of(TWO, ("a", 1))
+    if state is None:
+        assert place(order, offer, TWO, BUYER, at).at == at
+        return
+    with refused(Reason.OFFER_NOT_OPEN, state=state, opens_at=T0):
+        place(order, offer, TWO, BUYER, at)
+
+
+def test_other_terms_than_the_offers_are_not_agreed_to() -> None:
+    offer = offer_of(TWO)
+    with refused(Reason.TERMS_CHANGED, terms_hash=offer.made.terms_hash):
+        placed(TWO, ("a", 1), terms_hash="sha256:other")
+
+
+@pytest.mark.parametrize(
+    ("limit", "lines", "counted"),
+    [
+        (None, [("a", 9)],           0),
+        (3,    [("a", 3)],           3),
+        (3,    [("a", 2), ("b", 1)], 3),
+        (3,    [("a", 4)],           None),
+        (3,    [("a", 2), ("b", 2)], None),
+    ],
+)  # fmt: skip
+def test_a_limit_counts_units_of_all_lines(
+    limit: int | None, lines: list[tuple[str, int]], counted: int | None
+) -> None:
+    under = terms(items=items(a="100 CNY", b="200 CNY"), limits={"per_buyer": limit})
+    if counted is None:
+        with refused(Reason.LIMIT_REACHED, per_buyer=limit):
+            placed(under, *lines)
+        return
+    assert placed(under, *lines).limit_units == counted
+
+
+def test_a_limit_for_a_person_needs_the_person_known() -> None:
+    with refused(Reason.IDENTITY_REQUIRED):
+        placed(terms(limits={"per_identity": 1}))
+
+
+def test_reasons_come_in_the_order_of_the_contract() -> None:
+    under = terms(limits={"per_identity": 1, "per_buyer": 1})
+    closed = offer_of(under, closes_at=T0)
+    order = order_of(under, ("su7-max", 2), terms_hash="sha256:other", payment_method="gopay")
+    with refused(Reason.PAYMENT_METHOD_NOT_OFFERED, ("/payment_method", "unknown_method")):
+        place(order, closed, under, BUYER, T0)
+    later = order_of(under, ("su7-max", 2), terms_hash="sha256:other")
+    with refused(Reason.OFFER_NOT_OPEN, state="closed", opens_at=None):
+        place(later, closed, under, BUYER, T0)
+    with refused(Reason.TERMS_CHANGED, terms_hash=closed.made.terms_hash):
+        place(later, offer_of(under), under, BUYER, T0)
+
+
+# --- Where the units come from ---
+
+COUNTED = offer_of(TWO, stock=(Stock("a", 40, 4), Stock("b", 2, 1)))
+
+
+def drawn(
+    lines: list[tuple[str, int]], start: int, left: dict[str, Sequence[int]] | None
+) -> list[tuple[str, int, int]]:
+    order = Order("off_x", tuple(Ordered(*line) for line in lines), "card", "")
+    return [(taken.sku, taken.shard, taken.units) for taken in draw(order, COUNTED, start, left)]
+
+
+@pytest.mark.parametrize(
+    ("lines", "start", "left", "taken"),
+    [
+        # Without a look the first shard is tried.
+        ([("a", 3)],           0, None,              [("a", 0, 3)]),
+        ([("a", 3)],           3, None,              [("a", 3, 3)]),
+        ([("a", 3)],           6, None,              [("a", 2, 3)]),
+        ([("a", 3), ("b", 1)], 5, None,              [("a", 1, 3), ("b", 0, 1)]),
+        ([("a", 1), ("a", 2)], 0, None,              [("a", 0, 3)]),
+        # One shard that has them all, from the start on and around.
+        ([("a", 3)],           1, {"a": [9, 2, 3, 9]}, [("a", 2, 3)]),
+        ([("a", 3)],           3, {"a": [9, 2, 3, 0]}, [("a", 0, 3)]),
+        # Else the fullest ones.
+        ([("a", 5)],           0, {"a": [1, 4, 0, 3]}, [("a", 1, 4), ("a", 3, 1)]),
+        ([("a", 8)],           0, {"a": [1, 4, 0, 3]}, [("a", 1, 4), ("a", 3, 3), ("a", 0, 1)]),
+        # What is not counted is not drawn.
+        ([("c", 99)],          0, None,              []),
+    ],
+)  # fmt: skip
+def test_units_come_from_one_shard_if_they_can(
+    lines: list[tuple[str, int]],
+    start: int,
+    left: dict[str, Sequence[int]] | None,
+    taken: list[tuple[str, int, int]],
+) -> None:
+    assert drawn(lines, start, left) == taken
+
+
+@pytest.mark.parametrize(("units", "left"), [(1, [0, 0, 0, 0]), (9, [1, 4, 0, 3]), (3, [1, 0, 0, 1])])
+def test_what_is_not_there_is_sold_out(units: int, left: list[int]) -> None:
+    with refused(Reason.SOLD_OUT, sku="a"):
+        drawn([("a", units)], 0, {"a": left})
+
+
+@given(st.lists(st.integers(0, 5), min_size=4, max_size=4), st.integers(1, 20), st.integers(0, 100))
+def test_what_is_drawn_is_what_was_ordered_and_no_shard_gives_more_than_it_has(
+    left: list[int], units: int, start: int
+) -> None:
+    order = order_of(TWO, ("a", units))
+    try:
+        taken = draw(order, COUNTED, start, {"a": left})
+    except Refused:
+        assert sum(left) < units
+        return
+    given_by = Counter({one.shard: one.units for one in taken})
+    assert given_by.total() == units
+    assert len(given_by) == len(taken)
+    assert all(0 < given_by[shard] <= left[shard] for shard in given_by)
+    assert {type(one) for one in taken} == {TakenStock}
+
+
+def test_nothing_due_is_no_order() -> None:
+    """Prices are above zero, so is what is due."""
+    assert placed(TWO, ("b", 1)).due_now > Money.zero("CNY")

@@ -1,0 +1,64 @@
+"""The printed diagrams: current, complete, and true about what the clock does."""
+
+import re
+from itertools import pairwise
+
+import pytest
+
+from chalicelib.core.deposit import Status, status_at
+from chalicelib.core.offer import OfferStatus
+from chalicelib.core.offer import status_at as offer_status_at
+from chalicelib.core.refund import review_at
+from tests.core.stories import DUE, END, SU7, T0, offer_of, ordered, paid
+from tests.core.test_refund import REACHED, standing
+from tests.diagrams import LIVES, PAGE, Life, page
+
+
+def diagrams() -> dict[str, str]:
+    """What the page draws, by title."""
+    return dict(re.findall(r"^## (\w+)\n.*?```mermaid\n(.*?)```", PAGE.read_text("utf-8"), re.DOTALL | re.MULTILINE))
+
+
+def test_the_page_is_current() -> None:
+    assert PAGE.read_text("utf-8") == page(), "run: python -m tests.diagrams > docs/states.md"
+
+
+@pytest.mark.parametrize("life", LIVES, ids=lambda life: life.title)
+def test_every_state_and_every_transition_is_drawn(life: Life) -> None:
+    drawn = diagrams()[life.title]
+    for status in life.statuses:
+        assert re.search(rf"^    {status}$", drawn, re.MULTILINE)
+    for (status, event), to in life.transitions.items():
+        assert re.search(rf"^    {status} --> {to} : .*\b{re.escape(event.TYPE)}\b", drawn, re.MULTILINE)
+    arrows = set(re.findall(r"^    (\w+) --> (\w+) :", drawn, re.MULTILINE))
+    assert arrows == {(status.value, to.value) for (status, _), to in life.transitions.items()}
+
+
+@pytest.mark.parametrize("life", LIVES, ids=lambda life: life.title)
+def test_every_state_but_completed_can_be_reached(life: Life) -> None:
+    reached = {*life.first, *life.transitions.values(), *(to for *_, to in life.by_the_clock)}
+    assert set(life.statuses) - reached == ({Status.COMPLETED} if life.title == "Deposit" else set())
+
+
+def by_the_clock(title: str) -> set[tuple[str, str]]:
+    return {(str(status), str(to)) for life in LIVES if life.title == title for status, _, to in life.by_the_clock}
+
+
+def test_what_the_clock_does_to_a_deposit_is_told() -> None:
+    moved = {
+        (status_at(story.deposit, at - 1), status_at(story.deposit, at))
+        for story, at in ((ordered(), DUE), (paid(), END))
+    }
+    assert by_the_clock("Deposit") == moved
+
+
+def test_what_the_clock_does_to_a_refund_is_told() -> None:
+    waiting = {status for status, steps in REACHED.items() if review_at(standing(*steps).refund) is not None}
+    assert by_the_clock("Refund") == {(status.value, "manual_review") for status in waiting}
+
+
+def test_what_the_clock_does_to_an_offer_is_told() -> None:
+    usual = offer_of(SU7, opens_at=T0 + 1, closes_at=T0 + 2)
+    path = [offer_status_at(usual, at) for at in (T0, T0 + 1, T0 + 2)]
+    assert path == [OfferStatus.SCHEDULED, OfferStatus.OPEN, OfferStatus.CLOSED]
+    assert by_the_clock("Offer") == set(pairwise(path))

@@ -1,0 +1,129 @@
+"""Prints docs/states.md from the transition tables: ``python -m tests.diagrams > docs/states.md``."""
+
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from chalicelib.core import deposit, offer, payment, refund
+from chalicelib.core.events import Expired, LockedByWindowEnd, RefundReviewNeeded
+
+PAGE: Final = Path(__file__).resolve().parent.parent / "docs/states.md"
+
+
+class Life(NamedTuple):
+    """One life cycle: its statuses in their order, where it begins, and what changes it."""
+
+    title: str
+    about: str
+    statuses: type[StrEnum]
+    first: tuple[StrEnum, ...]
+    transitions: Mapping[tuple[Any, type[Any]], StrEnum]
+    by_the_clock: tuple[tuple[StrEnum, str, StrEnum], ...] = ()
+
+
+_D, _R, _O = deposit.Status, refund.RefundStatus, offer.OfferStatus
+
+LIVES: Final = (
+    Life(
+        "Deposit",
+        "`completed` is reached by shipment, which is not built yet. Events of payments and refunds that are not in "
+        "the diagram never change the status of a deposit.",
+        _D,
+        (_D.AWAITING_PAYMENT,),
+        deposit.TRANSITIONS,
+        (
+            (_D.AWAITING_PAYMENT, "payment.due_at, then `deposit.expired`", _D.EXPIRED),
+            (_D.COOLING_OFF, "window.ends_at, then `lock.by_window_end`", _D.LOCKED),
+        ),
+    ),
+    Life(
+        "Payment",
+        "Money that does not count (`payment.not_counted`) leaves a payment as it stands and goes back by a refund of "
+        "its own.",
+        payment.PaymentStatus,
+        (payment.PaymentStatus.REQUIRES_ACTION,),
+        payment.TRANSITIONS,
+    ),
+    Life(
+        "Refund",
+        "There is no `failed`: money that is owed waits for somebody by name.",
+        _R,
+        (_R.APPROVED,),
+        refund.TRANSITIONS,
+        tuple(
+            (status, "promised_by, then `refund.review_needed`", to)
+            for (status, event), to in refund.TRANSITIONS.items()
+            if event is RefundReviewNeeded
+        ),
+    ),
+    Life(
+        "Offer",
+        "`offer.made` begins it, open at once where `opens_at` is null. Opening and closing by the clock are never written down.",
+        _O,
+        (_O.SCHEDULED, _O.OPEN),
+        offer.TRANSITIONS,
+        (
+            (_O.SCHEDULED, "opens_at", _O.OPEN),
+            (_O.OPEN, "closes_at", _O.CLOSED),
+        ),
+    ),
+)
+# What only the clock causes; the event announces it, or makes it irreversible.
+WRITTEN_BY_THE_CLOCK: Final = frozenset({Expired, LockedByWindowEnd})
+
+
+def page() -> str:
+    """The whole of docs/states.md."""
+    return "\n".join(_lines())
+
+
+def _lines() -> Iterator[str]:
+    yield "# Life cycles"
+    yield ""
+    yield "Printed from the `TRANSITIONS` tables in `chalicelib/core` by `python -m tests.diagrams`; a test keeps it current."
+    yield "An arrow is an event. What the clock does by itself, whether or not anything has written it down, stands below its"
+    yield "diagram; `(clock)` marks the event that only the clock causes."
+    for life in LIVES:
+        yield ""
+        yield f"## {life.title}"
+        yield ""
+        yield life.about
+        yield ""
+        yield "```mermaid"
+        yield from _diagram(life)
+        yield "```"
+        if life.by_the_clock:
+            yield ""
+            yield "By the clock:"
+            yield ""
+            yield "| from | at | to |"
+            yield "|---|---|---|"
+            yield from (f"| `{status}` | {instant} | `{to}` |" for status, instant, to in life.by_the_clock)
+    yield ""
+
+
+def _diagram(life: Life) -> Iterator[str]:
+    yield "stateDiagram-v2"
+    yield from (f"    {status}" for status in life.statuses)
+    yield from (f"    [*] --> {status}" for status in life.first)
+    yield from (f"    {status} --> {to} : {label}" for (status, to), label in _arrows(life).items())
+    left = {status for status, _ in life.transitions}
+    yield from (f"    {status} --> [*]" for status in life.statuses if status not in left)
+
+
+def _arrows(life: Life) -> dict[tuple[StrEnum, StrEnum], str]:
+    """One arrow from a status to another, with all events that take it."""
+    events: dict[tuple[StrEnum, StrEnum], list[type[Any]]] = {}
+    for (status, event), to in life.transitions.items():
+        events.setdefault((status, to), []).append(event)
+    return {ends: _label(taken) for ends, taken in events.items()}
+
+
+def _label(events: Iterable[type[Any]]) -> str:
+    return ", ".join(event.TYPE + (" (clock)" if event in WRITTEN_BY_THE_CLOCK else "") for event in events)
+
+
+if __name__ == "__main__":
+    sys.stdout.write(page())

@@ -1,0 +1,219 @@
+"""The flows over one table, with a clock that a test moves by hand and a provider that does as it is told."""
+
+import hashlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from itertools import count
+from typing import Any, Final, Self
+
+import pytest
+
+from chalicelib.core.decide import Cancel, Command
+from chalicelib.core.deposit import Deposit
+from chalicelib.core.ids import digest_id
+from chalicelib.core.journal import Asked, Caller, Key
+from chalicelib.core.money import Money
+from chalicelib.core.ordering import Order, Ordered
+from chalicelib.core.payment import CaptureSeen, PaymentSeen
+from chalicelib.core.refund import RefundSeen
+from chalicelib.core.refusal import Reason, Refused
+from chalicelib.flows.attend import Attendant
+from chalicelib.flows.commit import Commits, Outcome, Timing
+from chalicelib.flows.deposits import DepositDesk
+from chalicelib.flows.offers import Catalogue, Offered
+from chalicelib.flows.orders import Orders, Shelf
+from chalicelib.flows.ports import Declined, NotFound, Session, Stored, Unknown
+from chalicelib.store.deposits import DepositStore
+from chalicelib.store.offers import OfferStore
+from chalicelib.wiring import machine_clock, pause
+from tests.conftest import Tables
+from tests.store.builders import STAFF, T0
+from tests.store.faults import Line, line
+
+GRACE: Final = 60_000
+MINUTE: Final = 60_000
+DAY: Final = 86_400_000
+PRICE: Final = Money(29_990_000, "CNY")
+EARNEST: Final = Money(500_000, "CNY")
+SKU: Final = "su7-max"
+_numbers: Final = count(1)
+
+
+@dataclass
+class Clock:
+    """Milliseconds, moved by the test; a sleep takes the longest it may."""
+
+    now: int = T0
+    pauses: list[int] = field(default_factory=list)
+
+    def __call__(self) -> int:
+        return self.now
+
+    def pause(self, losses: int) -> None:
+        self.pauses.append(losses)
+        self.now += 400
+
+    def timing(self) -> Timing:
+        return Timing(self, self.pause, GRACE)
+
+
+REAL: Final = Timing(machine_clock, pause, GRACE)
+
+
+@dataclass
+class Teller:
+    """A provider with nothing but what the test told it. ``asked`` lists what it was asked."""
+
+    payments: dict[str, PaymentSeen | Unknown] = field(default_factory=dict)
+    refunds: dict[str, RefundSeen | Unknown] = field(default_factory=dict)
+    asked: list[str] = field(default_factory=list)
+    name: str = "teller"
+    key_retention_ms: int = DAY
+
+    def open_session(self, payment_id: str, amount: Money, method: str) -> Session | Declined | Unknown:
+        raise NotImplementedError(payment_id, amount, method)
+
+    def find_payment(self, payment_id: str) -> PaymentSeen | NotFound | Unknown:
+        self.asked.append(payment_id)
+        return self.payments.get(payment_id, NotFound())
+
+    def refund(self, refund_id: str, payment_id: str, capture: str, amount: Money) -> RefundSeen | Unknown:
+        self.asked.append(f"{refund_id} of {payment_id}, {capture}, {amount.minor}")
+        return self.refunds.get(refund_id, Unknown())
+
+    def find_refund(self, refund_id: str) -> RefundSeen | NotFound | Unknown:
+        self.asked.append(refund_id)
+        return self.refunds.get(refund_id, NotFound())
+
+
+class Shop:
+    """One container: its own caches and hints, over tables that it shares with others."""
+
+    def __init__(self, tables: Tables, timing: Timing) -> None:
+        self.timing = timing
+        self.store = DepositStore(tables.client, tables.name, timing.grace_ms)
+        self.offers = OfferStore(tables.client, tables.name)
+        self.catalogue = Catalogue(self.offers, timing)
+        self.shelf = Shelf()
+        self.orders = Orders(self.store, self.offers, self.catalogue, timing, self.shelf)
+        self.commits = Commits(self.store, self.offers, timing)
+        self.desk = DepositDesk(self.commits)
+        self.provider = Teller()
+        self.attendant = Attendant(self.commits, self.provider, timing.now)
+
+    def asked(self, by: Caller, what: str = "", key_text: str | None = None, body: str = "", **changes: Any) -> Asked:
+        """A request as the edge stamps it; without a key it is a read."""
+        key = Key(digest(by.id, what, key_text), digest(body)) if key_text is not None else None
+        now = self.timing.now()
+        return replace(Asked(now, by, now, key=key, key_text=key_text or ""), **changes)
+
+    def publish(
+        self, units: int | None = 37, per_buyer: int | None = None, key_text: str | None = None, **changes: Any
+    ) -> Offered:
+        """An offer of the 2024 programme."""
+        item = {"sku": SKU, "name": "SU7 Max", "price": {"amount": "299900", "currency": "CNY"}, "stock": units}
+        limits = {"per_buyer": per_buyer, "per_identity": None}
+        body = {"title": "SU7", "market": "CN", "preset": "su7_2024", "items": [item], "limits": limits, **changes}
+        asked = self.asked(STAFF, "publish", key_text or fresh_key(), f"{body}")
+        return self.catalogue.publish(body, asked)
+
+    def warm(self, offered: Offered) -> Offered:
+        """The offer and its terms are in this container's caches."""
+        self.catalogue.recent(offered.offer.id)
+        self.offers.terms(offered.offer.made.terms_hash)
+        return offered
+
+    def order(
+        self, offered: Offered, by: Caller, key_text: str | None = None, quantity: int = 1, **changes: Any
+    ) -> Outcome:
+        """The buyer orders; the same key is the same tap."""
+        order = Order(offered.offer.id, (Ordered(SKU, quantity),), "card", offered.offer.made.terms_hash)
+        return self.orders.create(
+            order, self.asked(by, "order", key_text or fresh_key(), f"{offered.offer.id} {quantity}", **changes)
+        )
+
+    def command(
+        self, deposit_id: str, command: Command, by: Caller, key_text: str | None = None, **changes: Any
+    ) -> Outcome:
+        asked = self.asked(by, f"{type(command).__name__} {deposit_id}", key_text or fresh_key(), f"{command}")
+        return self.desk.command(deposit_id, command, replace(asked, **changes))
+
+    def cancel(self, deposit_id: str, by: Caller, key_text: str | None = None, **changes: Any) -> Outcome:
+        return self.command(deposit_id, Cancel(), by, key_text, **changes)
+
+    def pay(self, deposit_id: str, at: int | None = None, amount: Money = EARNEST, payment: int = 1) -> Outcome:
+        """The provider says that the whole amount was captured at an instant."""
+        return self.attendant.settle(
+            deposit_id, captured(self.timing.now() if at is None else at, amount, payment), "t"
+        )
+
+    def load(self, deposit_id: str) -> Stored[Any]:
+        return self.commits.load(deposit_id)
+
+    def types(self, deposit_id: str) -> list[str]:
+        """The public names of what is written in a journal."""
+        return [one.event.TYPE for one in self.load(deposit_id).journal]
+
+
+class Stand(Shop):
+    """A shop on a clock moved by hand. Its own wire can be tampered with, its twin's cannot."""
+
+    def __init__(self, table: Tables, own: Tables, wire: Line) -> None:
+        self.clock = Clock()
+        super().__init__(own, self.clock.timing())
+        self.twin = Shop(table, self.clock.timing())
+        self.table = table
+        self._wire = wire
+
+    @classmethod
+    @contextmanager
+    def over(cls, table: Tables, attempts: int = 1) -> Iterator[Self]:
+        with line(table, attempts=attempts) as (own, wire):
+            yield cls(table, own, wire)
+
+    @property
+    def wire(self) -> Line:
+        """The wire, its trips counted from here."""
+        self._wire.trips.clear()
+        return self._wire
+
+
+def captured(at: int, amount: Money = EARNEST, payment: int = 1, ref: str = "cap") -> PaymentSeen:
+    return PaymentSeen(payment, "succeeded", (CaptureSeen(f"{ref}_{payment}", amount, at),))
+
+
+def person() -> Caller:
+    """A buyer nobody met before."""
+    return Caller(digest_id("usr", f"buyer {next(_numbers)}"), "buyer")
+
+
+def fresh_key() -> str:
+    return f"key-{next(_numbers)}"
+
+
+def digest(*parts: object) -> bytes:
+    return hashlib.sha256(repr(parts).encode()).digest()[:8]
+
+
+def answer(outcome: Outcome) -> tuple[Deposit, object, int, str]:
+    """What an answer is rendered from: equal here is equal on the wire."""
+    return outcome.deposit, outcome.journal, outcome.at, outcome.locale
+
+
+def refused(act: Callable[[], object]) -> Refused:
+    """The refusal that must come."""
+    with pytest.raises(Refused) as caught:
+        act()
+    return caught.value
+
+
+def insisting(act: Callable[[], Outcome], most: int = 20) -> Outcome | Reason:
+    """What a patient client ends up with: busy and lost answers are asked again, with the same key."""
+    for _ in range(most):
+        try:
+            return act()
+        except Refused as refused:
+            if refused.reason is not Reason.BUSY:
+                return refused.reason
+    raise AssertionError("busy for ever")

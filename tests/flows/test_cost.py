@@ -1,0 +1,207 @@
+"""What a step costs in trips and write units, on the engine that counts as DynamoDB does. Caches are warm."""
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any, Final
+
+import pytest
+
+from chalicelib.core.decide import ChangePaymentMethod
+from chalicelib.core.journal import Caller
+from chalicelib.core.money import Money
+from chalicelib.core.payment import PaymentSeen
+from chalicelib.core.refund import RefundSeen
+from chalicelib.flows.offers import Offered
+from chalicelib.flows.ports import Unknown
+from chalicelib.store.journals import key
+from tests.conftest import Tables
+from tests.flows.shop import DAY, EARNEST, MINUTE, Stand, captured, fresh_key, person
+from tests.store.builders import size
+
+pytestmark = pytest.mark.parametrize("dynamodb", ["ministack"], indirect=True)
+APPEND: Final = ["GetItem", "UpdateItem"]
+TOGETHER: Final = "TransactWriteItems"
+KB: Final = 1_024
+
+
+class Till(Stand):
+    """A shop whose trips and units are counted; its twin's are not."""
+
+    def opened(self, **terms: Any) -> Offered:
+        return self.warm(self.publish(**terms))
+
+    def cost(self, act: Callable[[], object]) -> tuple[list[str], float]:
+        return self.wire.counted(act)
+
+    def item(self, deposit_id: str) -> dict[str, Any]:
+        found: Any = self.table.client.get_item(TableName=self.table.name, Key=key(deposit_id), ConsistentRead=True)
+        return dict(found["Item"])
+
+
+@pytest.fixture
+def till(table: Tables) -> Iterator[Till]:
+    with Till.over(table) as till:
+        yield till
+
+
+def test_a_creation_with_nothing_counted_is_one_trip(till: Till) -> None:
+    offered = till.opened(units=None)
+    trips, units = till.cost(lambda: till.order(offered, person()))
+    assert trips == ["PutItem"]
+    assert units == 4  # the item, and three indexes: by buyer, by offer, due
+
+
+def test_a_creation_with_one_shard_and_one_limit_is_one_trip(till: Till) -> None:
+    offered = till.opened(units=37, per_buyer=5)
+    trips, units = till.cost(lambda: till.order(offered, person()))
+    assert trips == [TOGETHER]
+    assert units <= 12
+
+
+def test_each_further_action_of_a_creation_costs_two_more(till: Till) -> None:
+    offered = till.opened(units=37, per_buyer=100)
+    _, one_shard = till.cost(lambda: till.order(offered, person()))
+    left = till.offers.left([offered.offer], consistent=True)[offered.offer.id]
+    till.shelf.remember(offered.offer.id, till.timing.now(), left)
+    trips, two_shards = till.cost(lambda: till.order(offered, person(), quantity=12))
+    assert trips == [TOGETHER]
+    assert two_shards == one_shard + 2
+
+
+Step = Callable[[Till, str, Caller], object]
+
+
+def seen(status: Any, **more: Any) -> Step:
+    """The provider's word on the first refund."""
+
+    def step(till: Till, deposit_id: str, _: Caller) -> object:
+        till.clock.now += 1
+        said = RefundSeen(1, status, EARNEST, f"sbx_{deposit_id}.1", till.clock.now, **more)
+        return till.attendant.settle(deposit_id, said, "job/1")
+
+    return step
+
+
+def sent(till: Till, deposit_id: str, _: Caller) -> object:
+    """The refund goes out, and no answer comes."""
+    till.clock.now += 1
+    return till.attendant.attend(deposit_id, "job/1")
+
+
+STEPS: Final[list[tuple[str, Step, int]]] = [
+    # a step of an order without stock and limits; what it costs over the item's size: due moves 2, open or due turns 1
+    ("pays another way", lambda till, one, by: till.command(one, ChangePaymentMethod("alipay"), by), 0),
+    ("pending",          lambda till, one, _: till.attendant.settle(one, PaymentSeen(2, "pending"), "t"), 0),
+    ("paid",             lambda till, one, _: till.pay(one, payment=2), 2),
+    ("cancelled",        lambda till, one, by: till.cancel(one, by), 3),
+    ("sent",             sent, 2),
+    ("pending at bank",  seen("pending"), 2),
+    ("back",             seen("succeeded"), 3),
+    ("settled",          seen("succeeded", settled=True), 1),
+]  # fmt: skip
+
+
+def test_an_append_is_two_trips_and_costs_its_item_and_the_indexes_that_move(till: Till) -> None:
+    by = person()
+    deposit_id = till.order(till.opened(units=None), by).deposit.id
+    for name, step, indexes in STEPS:
+        trips, units = till.cost(partial(step, till, deposit_id, by))
+        kilobytes = -(-size({"M": till.item(deposit_id)}) // KB)
+        if step is sent:  # looks, writes ``sent`` and, without an answer, ``unknown``: whose due time is the same
+            assert (trips.count("UpdateItem"), units) == (2, 2 * kilobytes + indexes), name
+        else:
+            assert (trips, units) == (APPEND, kilobytes + indexes), name
+
+
+def test_a_look_that_learns_nothing_is_one_touch(till: Till) -> None:
+    by = person()
+    deposit_id = till.order(till.opened(units=None), by).deposit.id
+    till.pay(deposit_id)
+    till.cancel(deposit_id, by)
+    till.attendant.attend(deposit_id, "job/1")
+    till.provider.refunds[f"ref_{deposit_id[4:]}_1"] = Unknown()
+    before = till.load(deposit_id)
+    till.clock.now += 2 * MINUTE
+    trips, _ = till.cost(lambda: till.attendant.attend(deposit_id, "job/2"))
+    assert trips.count("UpdateItem") == 1
+    assert till.load(deposit_id).journal == before.journal
+
+
+def test_a_life_of_twenty_events_costs_at_most_120_units(till: Till) -> None:
+    """Reads included: an item below 4 kB is read for one unit."""
+    offered = till.opened(units=37, per_buyer=5)
+    by = person()
+    wire = till.wire
+    wire.units.clear()
+    _life(till, offered, by)
+    assert wire.total() <= 120
+    [row] = till.twin.store.of_buyer(by.id, 20, None).rows
+    assert row.version == 20
+
+
+def _life(till: Till, offered: Offered, by: Caller) -> None:
+    one = till.order(offered, by).deposit.id
+    little = Money(100, "CNY")
+
+    def refunded(n: int, amount: Money, *, answered: bool) -> None:
+        """Sent, answered or not, pending, succeeded; each news comes by the provider's event."""
+        ref = f"ref_{one[4:]}_{n}"
+        till.clock.now += 1
+        if answered:
+            till.provider.refunds[ref] = RefundSeen(n, "pending", amount, f"sbx_{ref}", till.clock.now)
+        till.attendant.attend(one, "job/1")
+        for status in ("pending", "succeeded"):
+            till.clock.now += 1
+            till.provider.refunds[ref] = RefundSeen(n, status, amount, f"sbx_{ref}", till.clock.now)
+            till.attendant.hear(ref, "event/1")
+
+    def settled(n: int, amount: Money) -> None:
+        ref = f"ref_{one[4:]}_{n}"
+        till.clock.now += DAY
+        till.provider.refunds[ref] = RefundSeen(n, "succeeded", amount, f"sbx_{ref}", till.clock.now, settled=True)
+        till.attendant.attend(one, "job/2")
+
+    for news in (PaymentSeen(1, "pending"), PaymentSeen(1, "failed")):
+        till.attendant.settle(one, news, "event/1")
+    till.command(one, ChangePaymentMethod("alipay"), by)
+    till.command(one, ChangePaymentMethod("wechat_pay"), by)
+    till.attendant.settle(one, PaymentSeen(3, "pending"), "event/2")
+    till.attendant.settle(one, captured(till.clock.now, little, 3, "little"), "event/3")
+    refunded(1, little, answered=True)
+    till.pay(one, payment=3)
+    settled(1, little)
+    till.cancel(one, by)
+    refunded(2, EARNEST, answered=False)
+    settled(2, EARNEST)
+
+
+def test_a_read_is_one_trip_and_a_list_of_twenty_two(till: Till) -> None:
+    offered = till.opened(units=None)
+    by = person()
+    ids = [till.order(offered, by).deposit.id for _ in range(21)]
+    assert till.cost(lambda: till.desk.get(ids[0], till.asked(by))) == (["GetItem"], 0)
+
+    def listed() -> None:
+        found, position = till.desk.listed(till.asked(by), offer=None, status=None, limit=20, position=None)
+        assert len(found) == 20
+        assert position is not None
+
+    assert till.cost(listed) == (["Query", "BatchGetItem"], 0)
+
+
+def test_a_replay_is_one_trip_and_two_after_a_lost_race(till: Till) -> None:
+    offered = till.opened(units=37, per_buyer=5)
+    by = person()
+    again, press = fresh_key(), fresh_key()
+    deposit_id = till.order(offered, by, again).deposit.id
+    till.clock.now += 1
+    assert till.cost(lambda: till.order(offered, by, again))[0] == [TOGETHER]
+
+    def faster() -> None:
+        till.clock.now += 1
+        till.twin.cancel(deposit_id, by, press)
+
+    till.wire.before("TransactWriteItems", faster)
+    assert till.cost(lambda: till.cancel(deposit_id, by, press))[0] == ["GetItem", TOGETHER]
+    assert till.cost(lambda: till.cancel(deposit_id, by, press))[0] == ["GetItem"]
+    assert till.types(deposit_id).count("deposit.cancelled") == 1

@@ -1,0 +1,323 @@
+"""Requests exactly as our store sends them: recorded from the real store code at work on few keys, from a seed.
+
+Nothing here writes an expression, so none can drift away from the store's. Keys are few and images go stale, so that
+conditions fail often; what the store makes of a failure is its own business and ends here.
+"""
+
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from random import Random
+from typing import Any, Final
+
+from chalicelib.core.decide import (
+    Cancel,
+    ChangePaymentMethod,
+    Command,
+    LoseAnswer,
+    MissRefund,
+    SendRefund,
+    Unlock,
+    decide,
+)
+from chalicelib.core.deposit import Deposit, fold, overdue
+from chalicelib.core.events import DepositEvent, TakenStock
+from chalicelib.core.ids import digest_id
+from chalicelib.core.offer import StockChanged
+from chalicelib.core.payment import CaptureSeen, PaymentSeen
+from chalicelib.core.refund import RefundSeen
+from chalicelib.core.refusal import Refused
+from chalicelib.core.terms import Draft
+from chalicelib.flows.ports import Also, Count, Draw, Leased, LimitFull, Overtaken, Page, StockShort, Stored
+from chalicelib.store.deposits import DUE_SHARDS, DepositStore
+from chalicelib.store.offers import OfferStore
+from tests.simulator.dynamo import FakeDynamo
+from tests.store.builders import BUYER, STAFF, T0, begun, draft, entry, offered
+
+HOUR: Final = 3_600_000
+BUYERS: Final = ("usr_1", "usr_2")
+OWNERS: Final = ("send_refunds/1", "close_windows/2")
+MOST: Final = 3  # units that a buyer may have
+ALIVE: Final = 3  # deposits that are written at a time
+OLD_IMAGES: Final = 4  # images of a deposit that somebody may still hold
+NO_SUCH_SHARD: Final = 99
+STRIDES: Final = (0, 0, 0, 0, 1, 1_000, 60_000, 60_000, HOUR, 48 * HOUR)  # how time passes from step to step
+EXPECTED: Final = (Overtaken, StockShort, LimitFull, Leased, Refused)
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One call of the low-level client."""
+
+    method: str
+    parameters: dict[str, Any]
+
+    def told(self) -> str:
+        """Method and expressions: what a difference is about."""
+        return " ".join([self.method, *expressions(self)])
+
+
+def expressions(operation: Operation) -> list[str]:
+    """Every expression in a request, in the order in which they stand there."""
+    return list(_expressions(operation.parameters))
+
+
+def _expressions(value: Any) -> Iterator[str]:
+    if isinstance(value, dict):
+        for name, part in value.items():
+            if name.endswith("Expression"):
+                yield part
+            else:
+                yield from _expressions(part)
+    elif isinstance(value, list):
+        for part in value:
+            yield from _expressions(part)
+
+
+class Recorder:
+    """The client that a store holds: the fake engine, and a record of what it was asked."""
+
+    def __init__(self, engine: FakeDynamo) -> None:
+        self.operations: list[Operation] = []
+        self._engine = engine
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        return lambda **parameters: self.send(Operation(name, parameters))
+
+    def send(self, operation: Operation) -> Any:
+        self.operations.append(operation)
+        return getattr(self._engine, operation.method)(**operation.parameters)
+
+
+def shard_of(deposit_id: str) -> int:
+    return zlib.crc32(deposit_id.encode()) % DUE_SHARDS
+
+
+def recorded(seed: int, count: int, table: str) -> list[Operation]:
+    """The first ``count`` requests of a seed."""
+    world = _World(Random(f"operations/{seed}"), table)  # noqa: S311 - a plan, not a secret
+    while len(world.client.operations) < count:
+        with suppress(*EXPECTED):
+            world.step()
+    return world.client.operations[:count]
+
+
+class _World:
+    """Two offers, two buyers and a few deposits, written by several hands that do not know of each other."""
+
+    def __init__(self, random: Random, table: str) -> None:
+        self.random = random
+        self.table = table
+        self.client = Recorder(FakeDynamo())
+        self.now = T0
+        self.steps = 0
+        self.deposits = DepositStore(self.client, table, grace_ms=60_000)
+        self.terms: list[Draft] = [draft(units=20, per_buyer=MOST), draft(units=None, per_buyer=None)]
+        made = [offered(terms, digest_id("off", f"{n}")) for n, terms in enumerate(self.terms)]
+        self.offers = [offer for offer, _ in made]
+        self.made = [entries for _, entries in made]
+        self.images: dict[str, list[Stored[DepositEvent]]] = {}
+        self.positions: dict[str, Any] = {}
+        self.doing: Sequence[tuple[int, Callable[[], None]]] = (
+            (1, self._publish),
+            (1, self._change_stock),
+            (1, self._look_at_offers),
+            (5, self._order),
+            (5, self._read),
+            (14, self._append),
+            (3, self._touch),
+            (3, self._list),
+            (2, self._send_again),
+            (1, self._other_request_under_a_token),
+        )
+
+    def step(self) -> None:
+        if self.steps < len(self.offers):
+            self._publish()
+        self.steps += 1
+        self.now += self.random.choice(STRIDES)
+        self.random.choices([act for _, act in self.doing], [weight for weight, _ in self.doing])[0]()
+
+    # Offers.
+
+    def _publish(self) -> None:
+        """A merchant's first try, or the same again."""
+        n = min(self.steps, len(self.offers) - 1) if self.steps < len(self.offers) else self._index()
+        self._offers().create(self.offers[n], self.terms[n], self.made[n])
+
+    def _change_stock(self) -> None:
+        """Units come to two shards or go from them; the offer may have moved on meanwhile."""
+        offers = self._offers()
+        stored = offers.get(self.offers[0].id)
+        if stored is None:
+            return
+        if self.random.randrange(3) == 0:
+            stored = replace(stored, journal=stored.journal[:1])
+        units = self.random.choice((1, -1, -2))
+        changed = entry(StockChanged(self.now, "su7-max", 2 * units), STAFF)
+        moved = [(shard, units) for shard in self.random.sample(range(4), 2)] if self.random.randrange(4) else []
+        offers.append(stored, [changed], self.offers[0], "su7-max", moved)
+
+    def _look_at_offers(self) -> None:
+        offers = self._offers()
+        offers.left(self.offers, consistent=bool(self.random.randrange(2)))
+        self._turn("catalogue", lambda position: offers.listed(1, position))
+        offers.terms(self.offers[self._index()].made.terms_hash)
+
+    def _offers(self) -> OfferStore:
+        """A container that has nothing cached."""
+        return OfferStore(self.client, self.table)
+
+    # Deposits.
+
+    def _order(self) -> None:
+        n = self._index()
+        offer, buyer = self.offers[n], self.random.choice(BUYERS)
+        units = self.random.randrange(1, 3)
+        stock = self._taken(units) if n == 0 else ()
+        limit = units if n == 0 else 0
+        deposit, entries = begun(
+            self._id(),
+            at=self.now,
+            offer=offer.id,
+            buyer=buyer,
+            due_at=self.now + 15 * 60_000,
+            batch=offer.made.batch,
+            stock=stock,
+            limit_units=limit,
+        )
+        also: list[Also] = [Draw(offer.id, offer.made.batch, one) for one in stock]
+        if limit:
+            also.append(Count(offer.id, buyer, limit, MOST))
+        self.deposits.create(deposit, entries, also, self.random.randrange(2))
+
+    def _taken(self, units: int) -> tuple[TakenStock, ...]:
+        """From one shard, from two, or from one that does not exist."""
+        shards = self.random.choice(((0,), (1,), (0,), (1,), (0, 1), (2, 3), (NO_SUCH_SHARD,)))
+        return tuple(TakenStock("su7-max", shard, units) for shard in shards)
+
+    def _read(self) -> Stored[DepositEvent] | None:
+        stored = self.deposits.get(self._id())
+        if stored is not None:
+            self.images.setdefault(stored.id, []).append(stored)
+            del self.images[stored.id][:-OLD_IMAGES]
+        return stored
+
+    def _append(self) -> None:
+        """What may happen next, on an image that is fresh, or on one that somebody kept too long."""
+        stored = self._image()
+        if stored is None:
+            return
+        before = fold(stored.id, [one.event for one in stored.journal])
+        events = self._next_events(before)
+        if not events:
+            return
+        after = fold(stored.id, [*(one.event for one in stored.journal), *events])
+        also: list[Also] = []
+        if before.stock and not after.stock:
+            also += [Draw(before.created.offer, before.created.batch, one, back=True) for one in before.stock]
+        if before.limit_units and not after.limit_units:
+            also.append(Count(before.created.offer, before.created.buyer, -before.limit_units))
+        self.deposits.append(stored, [entry(event, BUYER) for event in events], after, also)
+
+    def _next_events(self, deposit: Deposit) -> tuple[DepositEvent, ...]:
+        late = overdue(deposit, self.now, self.now - 60_000)
+        if late:
+            return late
+        commands = self._commands(deposit)
+        self.random.shuffle(commands)
+        for command in commands:
+            with suppress(Refused):
+                if decided := decide(deposit, command, self.now, self._terms_of(deposit)):
+                    return decided
+        return ()
+
+    def _commands(self, deposit: Deposit) -> list[Command]:
+        n, due = deposit.payment.n, deposit.payment.amount
+        capture = CaptureSeen(f"cap_{len(deposit.captures) + 1}", due, self.now)
+        commands: list[Command] = [
+            Cancel(),
+            Unlock(),
+            ChangePaymentMethod("alipay"),
+            PaymentSeen(n, "pending"),
+            PaymentSeen(n, "failed"),
+            PaymentSeen(n, "succeeded", (capture,)),
+        ]
+        for refund in deposit.refunds:
+            succeeded = RefundSeen(refund.n, "succeeded", refund.amount, "re_1", self.now)
+            commands += [
+                *(SendRefund(refund.n), LoseAnswer(refund.n), MissRefund(refund.n), succeeded),
+                replace(succeeded, settled=True),
+                replace(succeeded, status="pending"),
+                replace(succeeded, status="declined", code="closed"),
+                replace(succeeded, status="returned"),
+            ]
+        return commands
+
+    def _touch(self) -> None:
+        stored = self._image()
+        if stored is not None:
+            owner, until = self.random.choice(OWNERS), self.now + self.random.choice((0, 60_000))
+            failures = self.random.randrange(3)
+            self.deposits.touch(stored, self.now + HOUR, owner=owner, until=until, now=self.now, failures=failures)
+
+    def _list(self) -> None:
+        """One list from its head, or the next page of one that somebody began to read."""
+        limit = self.random.randrange(1, 6)
+        buyer, offer = self.random.choice(BUYERS), self.offers[self._index()].id
+        self.random.choice(
+            (
+                lambda: self._turn(buyer, lambda position: self.deposits.of_buyer(buyer, limit, position)),
+                lambda: self._turn(offer, lambda position: self.deposits.of_offer(offer, 2, limit, position)),
+                lambda: self._turn("mer_shop", lambda position: self.deposits.open_of("mer_shop", limit, position)),
+                lambda: self._turn("all", lambda position: self.deposits.open_everywhere(limit, position)),
+                lambda: self._due(limit),
+            )
+        )()
+
+    def _turn(self, name: str, page: Callable[[Any], Page[Any]]) -> None:
+        self.positions[name] = page(self.positions.get(name)).position
+
+    def _due(self, limit: int) -> None:
+        """The shards in which somebody is, and one more."""
+        for queue in ("time", "work"):
+            for shard in sorted({0, *map(shard_of, list(self.images)[-ALIVE:])}):
+                self.deposits.due(queue, shard, self.now, limit)
+
+    # Tokens.
+
+    def _send_again(self) -> None:
+        """The library's own retry: the same request, its token too."""
+        sent = [one for one in self.client.operations if one.method == "transact_write_items"]
+        if sent:
+            with suppress(Exception):
+                self.client.send(self.random.choice(sent[-5:]))
+
+    def _other_request_under_a_token(self) -> None:
+        """Nobody of ours does it; it must not pass unnoticed."""
+        sent = [one for one in self.client.operations if one.method == "transact_write_items"]
+        if len(sent) > 1:
+            token = sent[-1].parameters["ClientRequestToken"]
+            with suppress(Exception):
+                self.client.send(Operation("transact_write_items", {**sent[0].parameters, "ClientRequestToken": token}))
+
+    # Choices.
+
+    def _id(self) -> str:
+        """One of the few deposits of this time."""
+        return digest_id("dep", f"{self.steps // 15 + self.random.randrange(ALIVE)}")
+
+    def _image(self) -> Stored[DepositEvent] | None:
+        """As it stands now, or as somebody read it some time ago."""
+        if self.random.randrange(4) or not self.images:
+            return self._read()
+        return self.random.choice(list(self.images.values())[-1])
+
+    def _index(self) -> int:
+        return self.random.randrange(len(self.offers))
+
+    def _terms_of(self, deposit: Deposit) -> Draft:
+        return self.terms[[offer.id for offer in self.offers].index(deposit.created.offer)]

@@ -1,0 +1,76 @@
+"""What is written is read back as it was, for every class of event, and nothing that cannot be is ever written."""
+
+import inspect
+from dataclasses import MISSING, fields
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from chalicelib.core import events, offer
+from chalicelib.core.events import LockedByPayment
+from chalicelib.core.money import Money
+from chalicelib.store import deposits, offers
+from chalicelib.store.codec import encode, members, reader
+from chalicelib.store.journals import Journals
+from tests.store.builders import any_journal, any_of, created
+
+KINDS = {**deposits.KINDS, **offers.KINDS}
+EVENTS = sorted(KINDS.values(), key=lambda kind: kind.TYPE)
+
+
+def event_classes(module: Any) -> set[type[Any]]:
+    classes = [found for _, found in inspect.getmembers(module, inspect.isclass) if found.__module__ == module.__name__]
+    return {found for found in classes if hasattr(found, "TYPE")}
+
+
+def test_every_event_class_is_in_its_union_and_has_a_name_of_its_own() -> None:
+    assert set(deposits.KINDS.values()) == event_classes(events)
+    assert set(offers.KINDS.values()) == event_classes(offer)
+    assert len(EVENTS) == len(event_classes(events) | event_classes(offer))
+
+
+@pytest.mark.parametrize("kind", EVENTS, ids=lambda kind: kind.TYPE)
+@given(data=st.data())
+@settings(max_examples=25)
+def test_every_event_is_read_as_it_was_written(kind: Any, data: st.DataObject) -> None:
+    event = data.draw(any_of(kind))
+    assert reader(kind)({"M": members(event)}) == event
+
+
+@given(journal=any_journal(EVENTS))
+@settings(max_examples=10)
+def test_every_envelope_is_read_as_it_was_written(journal: Any) -> None:
+    journals: Journals[Any] = Journals(None, "earnest", KINDS)
+    stored = journals.read(journals.begun("dep_1", journal, {})["Item"])
+    assert stored.journal == journal
+    assert (stored.due, stored.failures, stored.version) == (None, 0, len(journal))
+
+
+@pytest.mark.parametrize("kind", EVENTS, ids=lambda kind: kind.TYPE)
+@given(data=st.data())
+@settings(max_examples=5)
+def test_an_old_event_without_later_fields_has_their_defaults(kind: Any, data: st.DataObject) -> None:
+    event = data.draw(any_of(kind))
+    later = {field.name: field.default for field in fields(kind) if field.default is not MISSING}
+    old = {name: part for name, part in members(event).items() if name not in later}
+    read = reader(kind)({"M": old})
+    assert {name: getattr(read, name) for name in later} == later
+
+
+def test_nothing_is_written_for_what_is_not_there() -> None:
+    assert "stock" not in members(created())
+    assert "undo_until" not in members(LockedByPayment(1))
+
+
+@pytest.mark.parametrize("amount", [Money(0, "IDR"), Money(-3_500_000, "IDR"), Money(10**15, "JPY")])
+def test_money_is_one_short_string(amount: Money) -> None:
+    assert encode(amount) == {"S": f"{amount.minor}{amount.currency}"}
+    assert reader(Money)(encode(amount)) == amount
+
+
+@pytest.mark.parametrize("value", [0.1, None, {1}, object(), (1, 2.0), {"a": None}, int])
+def test_what_no_event_may_hold_is_not_written(value: object) -> None:
+    with pytest.raises(TypeError):
+        encode(value)

@@ -1,0 +1,475 @@
+"""The served contract: valid, complete, and true of what the house answers."""
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+from wsgiref.types import StartResponse, WSGIEnvironment
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, Phase, given, settings
+from openapi_schema_validator import OAS31Validator, oas31_format_checker
+from openapi_spec_validator import validate
+from schemathesis import GenerationMode
+from schemathesis.checks import not_a_server_error
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    response_headers_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
+
+from app import app
+from chalicelib import policies
+from chalicelib.core.instants import format_instant, parse_instant
+from chalicelib.core.refusal import Reason
+from chalicelib.core.terms import Terms
+from chalicelib.web import contract, examples
+from chalicelib.web.answers import CAUSES, CODES, OfferAnswer
+from chalicelib.web.edge import ENDPOINTS, Endpoint
+from chalicelib.web.problems import STATUS
+from local.house import problem
+from local.server import wsgi
+from tests.world import Client, Json, Reply, World
+
+ROOT = Path(__file__).resolve().parents[2]
+PROBLEM = "application/problem+json"
+OFFER_BESIDE_TERMS = {
+    "id",
+    "object",
+    "version",
+    "status",
+    "merchant",
+    "terms_hash",
+    "constrained_by",
+    "created_at",
+    "updated_at",
+}
+R = Reason
+
+
+def name_of(one: Endpoint) -> str:
+    return f"{one.method} {one.path}"
+
+
+@pytest.fixture(scope="module")
+def spec(world: World) -> Json:
+    return world.anyone().get("/openapi.json").json
+
+
+def faults(spec: Json, schema: Json, value: Any) -> list[str]:
+    """What is wrong with a value; the schema's references lead into the document's components."""
+    root = {**schema, "components": spec["components"]}
+    checker = OAS31Validator(root, format_checker=oas31_format_checker)
+    return [f"{error.json_path}: {error.message}" for error in checker.iter_errors(value)]
+
+
+def operations(spec: Json) -> Iterator[tuple[str, str, Json]]:
+    for path, methods in spec["paths"].items():
+        for method, told in methods.items():
+            yield method.upper(), path, told
+
+
+def operation(spec: Json, method: str, path: str) -> Json:
+    """The operation that a path as called belongs to; one without parameters comes first."""
+    bare = path.partition("?")[0]
+    for template in sorted(spec["paths"], key=lambda template: template.count("{")):
+        if re.fullmatch(re.sub(r"\{\w+\}", "[^/]+", template), bare) and method.lower() in spec["paths"][template]:
+            told: Json = spec["paths"][template][method.lower()]
+            return told
+    raise AssertionError(f"{method} {path} is not in the contract")
+
+
+def resolved(spec: Json, node: Json) -> Json:
+    """The node itself, or what it refers to."""
+    for step in node.get("$ref", "#").split("/")[1:]:
+        spec = spec[step]
+        node = spec
+    return node
+
+
+def conforms(spec: Json, method: str, path: str, reply: Reply) -> Reply:
+    """The reply, after a look at whether the contract tells its status, headers, type and shape."""
+    told = operation(spec, method, path)["responses"].get(str(reply.status))
+    assert told is not None, f"{method} {path} answers {reply.status}: {reply.raw[:300]!r}"
+    for header, described in told.get("headers", {}).items():
+        assert not resolved(spec, described).get("required") or header.lower() in reply.headers, header
+    if not told.get("content"):
+        assert reply.raw == b""
+        return reply
+    media_type = reply.headers["content-type"].partition(";")[0]
+    assert media_type in told["content"], media_type
+    value = reply.json if media_type.endswith("json") else reply.raw.decode()
+    assert faults(spec, told["content"][media_type]["schema"], value) == []
+    return reply
+
+
+class Asking:
+    """Somebody whose every answer is held against the contract."""
+
+    def __init__(self, spec: Json, client: Client) -> None:
+        self.spec = spec
+        self.client = client
+
+    def get(self, path: str, **headers: Any) -> Reply:
+        return conforms(self.spec, "GET", path, self.client.get(path, **headers))
+
+    def post(self, path: str, body: Any = None, **headers: Any) -> Reply:
+        return conforms(self.spec, "POST", path, self.client.post(path, body, **headers))
+
+    def delete(self, path: str) -> Reply:
+        return conforms(self.spec, "DELETE", path, self.client.call("DELETE", path))
+
+
+# The document.
+
+
+def test_the_document_is_valid_openapi(spec: Json) -> None:
+    assert spec["openapi"] == "3.1.0"
+    validate(spec)
+
+
+def test_it_tells_every_route_and_no_other(spec: Json) -> None:
+    served = {(method, path) for path, methods in app.routes.items() for method in methods if method != "OPTIONS"}
+    assert {(method, path) for method, path, _ in operations(spec)} == served
+
+
+def test_deployed_it_tells_nothing_of_the_sandbox() -> None:
+    code = "import app; from chalicelib.web.openapi import document; print(document())"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env={}, capture_output=True, check=True)
+    told = json.loads(done.stdout)
+    assert told["paths"]
+    assert not [path for path in told["paths"] if path.startswith("/sandbox")]
+    assert "sandbox" not in {tag["name"] for tag in told["tags"]}
+
+
+def test_a_cold_start_does_not_load_what_builds_it() -> None:
+    code = "import app, sys; print('chalicelib.web.openapi' in sys.modules, 'chalicelib.web.examples' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env={}, capture_output=True, check=True, text=True)
+    assert done.stdout.split() == ["False", "False"]
+
+
+def test_every_schema_is_used_by_something(spec: Json) -> None:
+    whole = json.dumps(spec)
+    assert not [name for name in spec["components"]["schemas"] if f'"#/components/schemas/{name}"' not in whole]
+
+
+@pytest.mark.parametrize(
+    "rule", ["refunding + refunded + forfeited", "Idempotency-Key", "half-open", "Accept-Language"]
+)
+def test_it_states_the_rules_that_hold_everywhere(spec: Json, rule: str) -> None:
+    assert rule in spec["info"]["description"]
+
+
+def test_operations_have_names_of_their_own(spec: Json) -> None:
+    names = [told["operationId"] for _, _, told in operations(spec)]
+    assert len(names) == len(set(names))
+
+
+def test_an_offer_answers_all_its_terms() -> None:
+    assert set(OfferAnswer.__annotations__) == set(Terms.model_fields) | OFFER_BESIDE_TERMS
+
+
+def test_an_offer_needs_three_members_and_its_parts_none(spec: Json) -> None:
+    schemas = spec["components"]["schemas"]
+    assert schemas["OfferBody"]["required"] == ["title", "market", "items"]
+    assert [name for name in schemas if name.startswith("OfferBody") and "required" in schemas[name]] == [
+        "OfferBody",
+        "OfferBodyStockedItem",
+    ]
+
+
+def test_causes_and_codes_are_those_that_have_words() -> None:
+    words = {name for name in policies.read("texts/lines.toml") if name not in {"source", "version"}}
+    assert set(CODES) == {name for name in words if "/" not in name}
+    assert {name.partition("/")[2] for name in words if "/" in name} <= set(CAUSES)
+
+
+# What every route declares.
+
+
+@pytest.mark.parametrize("one", ENDPOINTS, ids=name_of)
+def test_every_route_declares_its_answers_and_reasons(one: Endpoint) -> None:
+    declared = set(one.reasons)
+    assert one.answers
+    assert not [status for status in one.answers if status < 400 and status in {STATUS[reason] for reason in Reason}]
+    if one.guard is not None:
+        assert R.NOT_FOUND in declared
+    if any(parameter.name == "cursor" for parameter in one.query):
+        assert R.INVALID_CURSOR in declared
+
+
+@pytest.mark.parametrize("one", ENDPOINTS, ids=name_of)
+def test_the_problems_of_a_route_follow_the_order_of_checks(spec: Json, one: Endpoint) -> None:
+    told = {
+        status: {kind.removeprefix("/problems/") for kind in kinds(answer)}
+        for status, answer in spec["paths"][one.path][one.method.lower()]["responses"].items()
+    }
+    given = set().union(*told.values())
+    assert {"rate-limited", "unknown-parameter", "busy", "internal-error", *one.reasons} <= given
+    assert ({"unauthenticated", "invalid-token", "token-expired", "forbidden"} <= given) == (one.roles is not None)
+    assert ("body-too-large" in given) == (one.method != "GET")
+    assert ({"unsupported-media-type", "malformed-body"} <= given) == one.reads_json
+    assert ({"idempotency-key-missing", "idempotency-key-invalid", "idempotency-key-reused"} <= given) == one.keyed
+    for status, names in told.items():
+        assert {STATUS[Reason(name)] for name in names} <= {int(status)}
+
+
+def kinds(answer: Json) -> list[str]:
+    if PROBLEM not in answer.get("content", {}):
+        return []
+    found: list[str] = answer["content"][PROBLEM]["schema"]["allOf"][1]["properties"]["type"]["enum"]
+    return found
+
+
+@pytest.mark.parametrize("one", ENDPOINTS, ids=name_of)
+def test_headers_and_roles_are_told_where_they_count(spec: Json, one: Endpoint) -> None:
+    told = spec["paths"][one.path][one.method.lower()]
+    names = {resolved(spec, given)["name"] for given in told["parameters"]}
+    assert ("Idempotency-Key" in names) == one.keyed
+    assert ("If-Match" in names) == (R.STALE_VERSION in one.reasons)
+    assert ("security" in told) == (one.roles is not None)
+    assert set(told.get("x-roles", ())) == (one.roles or set())
+    assert set(re.findall(r"\{(\w+)\}", one.path)) == {
+        given["name"] for given in told["parameters"] if given.get("in") == "path"
+    }
+
+
+# Examples.
+
+
+@pytest.mark.parametrize(
+    "one", [one for one in ENDPOINTS if one.body is not None or one.raw_body is not None], ids=name_of
+)
+def test_every_body_has_an_example_that_fits(spec: Json, one: Endpoint) -> None:
+    content = spec["paths"][one.path][one.method.lower()]["requestBody"]["content"]["application/json"]
+    assert faults(spec, content["schema"], content["example"]) == []
+
+
+def test_every_example_of_an_answer_fits(spec: Json) -> None:
+    shown = [
+        (content["schema"], example["value"])
+        for _, _, told in operations(spec)
+        for answer in told["responses"].values()
+        for media_type, content in answer.get("content", {}).items()
+        if media_type == "application/json"
+        for example in content.get("examples", {}).values()
+    ]
+    assert len(shown) >= len(examples.answers())
+    assert [faults(spec, schema, value) for schema, value in shown] == [[]] * len(shown)
+
+
+def test_every_example_of_a_problem_fits_wherever_it_is_shown(spec: Json) -> None:
+    for _, _, told in operations(spec):
+        for answer in told["responses"].values():
+            content = answer.get("content", {}).get(PROBLEM, {"examples": {}})
+            for example in content["examples"].values():
+                assert faults(spec, content["schema"], resolved(spec, example)["value"]) == []
+
+
+def test_examples_stand_at_routes_that_exist() -> None:
+    served = {(one.method, one.path) for one in ENDPOINTS}
+    assert set(examples.answers()) <= served
+    assert set(examples.bodies()) <= served
+
+
+def test_the_example_of_an_offer_is_what_publishing_it_answers(world: World) -> None:
+    published = world.merchant().post("/v1/offers", dict(examples.OFFER_BODY)).json
+    shown = examples.answers()["POST", "/v1/offers"]["published"]
+    own = {"id", "merchant", "created_at", "updated_at"}
+    assert {name: value for name, value in published.items() if name not in own} == {
+        name: value for name, value in shown.items() if name not in own
+    }
+
+
+# The house keeps it.
+
+
+def test_a_journey_answers_what_the_contract_says(world: World, spec: Json) -> None:
+    nobody, merchant = Asking(spec, world.anyone()), Asking(spec, world.merchant())
+    buyer, stranger = Asking(spec, world.buyer()), Asking(spec, world.buyer())
+    body = dict(examples.OFFER_BODY)
+
+    assert merchant.post("/v1/offers/check", body).json["ok"]
+    assert not merchant.post("/v1/offers/check", {"title": ""}).json["ok"]
+    assert merchant.post("/v1/offers", {"title": ""}).status == 422
+    assert merchant.post("/v1/offers", b"{").status == 400
+    assert merchant.post("/v1/offers", body, idempotency_key="").status == 400
+    assert merchant.post("/v1/offers", body, content_type="text/plain").status == 415
+    assert buyer.post("/v1/offers", body).status == 403
+    assert nobody.post("/v1/offers", body).status == 401
+    offer = merchant.post("/v1/offers", {**body, "limits": {"per_buyer": None}}).json
+    at_offer = f"/v1/offers/{offer['id']}"
+    assert nobody.get(at_offer).json["status"] == "open"
+    assert nobody.get("/v1/offers?limit=2").status == 200
+    assert nobody.get("/v1/offers?cursor=x").status == 400
+    assert nobody.get("/v1/offers?limit=0").status == 422
+    assert nobody.get("/v1/offers/none").status == 404
+    assert merchant.post(f"{at_offer}/stock", {"sku": "su7-max", "change": 1}).status == 200
+
+    order = world.order(offer)
+    ordered = buyer.post("/v1/deposits", order, idempotency_key="contract-1")
+    assert buyer.post("/v1/deposits", order, idempotency_key="contract-1").raw == ordered.raw
+    assert buyer.post("/v1/deposits", {**order, "priority_pass": "x"}, idempotency_key="contract-1").status == 422
+    assert buyer.post("/v1/deposits", {**order, "terms_hash": "sha256:0"}).status == 409
+    deposit = ordered.json
+    at_deposit = f"/v1/deposits/{deposit['id']}"
+    assert stranger.get(at_deposit).status == 404
+    assert buyer.post(f"{at_deposit}/payment-method", {"payment_method": "alipay"}, if_match='"9-locked"').status == 412
+    changed = buyer.post(f"{at_deposit}/payment-method", {"payment_method": "alipay"}).json
+    assert nobody.get(changed["payment"]["next_action"]["url"]).status == 303
+    assert nobody.post(f"/sandbox/payments/{changed['payment']['id']}", {"outcome": "succeeded"}).status == 200
+    assert nobody.get(f"/pay/{changed['payment']['id']}").status == 409
+
+    cooling = buyer.get(at_deposit).json
+    assert cooling["status"] == "cooling_off"
+    assert buyer.get(f"{at_deposit}/refund-preview?cause=buyer_cancel").status == 200
+    assert buyer.get(f"{at_deposit}/refund-preview?cause=withdrawal").status == 409
+    assert buyer.get(f"{at_deposit}/refund-preview").status == 422
+    assert len(buyer.get(f"{at_deposit}/refund-curve").json["points"]) == 2
+    assert buyer.post(f"{at_deposit}/unlock").status == 409
+    cancelled = buyer.post(f"{at_deposit}/cancel", {"note": None}).json
+    assert buyer.post(f"{at_deposit}/cancel").status == 409
+    world.run("send_refunds")
+    assert buyer.get(f"/v1/refunds/{cancelled['refund']['id']}").json["status"] == "succeeded"
+    assert merchant.get(f"/v1/refunds?deposit={deposit['id']}").status == 200
+    assert merchant.get("/v1/refunds?status=open").status == 200
+    assert buyer.get(f"{at_deposit}/events?limit=3").json["next_cursor"] is not None
+    assert merchant.get(f"/v1/deposits?offer={offer['id']}").json["data"]
+    assert buyer.get("/v1/deposits?status=cancelled").json["data"]
+    assert merchant.post(f"{at_offer}/close").json["status"] == "closed"
+    assert buyer.post("/v1/deposits", order).status == 409
+
+
+def test_money_kept_after_the_lock_answers_what_the_contract_says(world: World, spec: Json) -> None:
+    person = world.buyer()
+    paid = world.paid(person)
+    after = parse_instant(paid["window"]["ends_at"])
+    world.set_clock(format_instant(after))
+    buyer = Asking(spec, person)
+    assert buyer.get(f"/v1/deposits/{paid['id']}").json["status"] == "locked"
+    ended = buyer.post(f"/v1/deposits/{paid['id']}/cancel").json
+    assert [line["code"] for line in ended["refund"]["lines"]] == ["paid", "forfeited"]
+
+
+def test_what_stands_beside_deposits_answers_what_the_contract_says(world: World, spec: Json) -> None:
+    nobody = Asking(spec, world.anyone())
+    for path in ("/healthz", "/v1/presets", "/v1/markets", "/v1/markets/CN", "/openapi.json", "/docs"):
+        assert nobody.get(path).status == 200, path
+    assert nobody.get("/v1/markets/XX").status == 404
+    assert nobody.get("/problems/wrong-state").status == 200
+    assert nobody.get("/problems/none").status == 404
+    assert nobody.get("/pay/none").status == 404
+    assert nobody.post("/v1/provider-events/sandbox", {"data": {"id": "x"}}).status == 401
+    assert nobody.post("/v1/provider-events/other", {"data": {"id": "x"}}).status == 404
+
+
+def test_the_sandbox_answers_what_the_contract_says(world: World, spec: Json) -> None:
+    nobody = Asking(spec, world.anyone())
+    assert nobody.post("/sandbox/tokens", {"role": "platform"}).status == 200
+    assert nobody.post("/sandbox/tokens", {"role": "merchant"}).status == 422
+    assert nobody.get("/sandbox/clock").status == 200
+    assert nobody.post("/sandbox/clock", {"advance": "PT1S"}).status == 200
+    assert nobody.post("/sandbox/faults", {"on": "settlement", "fault": "line_missing"}).status == 201
+    assert nobody.post("/sandbox/faults", {"on": "settlement", "fault": "none"}).status == 422
+    assert nobody.delete("/sandbox/faults").status == 204
+    assert nobody.get("/sandbox/provider/refunds?deposit=none").status == 200
+    assert nobody.post("/sandbox/jobs/send_refunds").status == 200
+    assert nobody.post("/sandbox/jobs/none").status == 404
+    assert nobody.get("/sandbox/checkout/none").status == 200
+    assert nobody.post("/sandbox/payments/none", {"outcome": "failed"}).status == 404
+
+
+# The page.
+
+
+def test_the_page_takes_nothing_from_elsewhere(world: World) -> None:
+    found = world.anyone().get("/docs")
+    assert found.headers["content-type"].startswith("text/html")
+    assert "validatorUrl: null" in found.raw.decode()
+    assert "persistAuthorization: true" in found.raw.decode()
+    assert not re.findall(r"https?://|//\w", found.raw.decode())
+    assert "default-src 'none'" in found.headers["content-security-policy"]
+
+
+@pytest.mark.parametrize("name", contract.ASSETS)
+def test_its_files_come_from_disk_and_may_be_kept(world: World, name: str) -> None:
+    found = world.anyone().get(f"/docs/assets/{name}")
+    assert found.status == 200
+    assert found.headers["content-type"] == contract.ASSETS[name]
+    assert "max-age" in found.headers["cache-control"]
+    assert len(found.raw) > 100_000
+
+
+@pytest.mark.parametrize("name", ["index.css", "..", "..%2f__init__.py", "swagger-editor.js"])
+def test_no_other_file_is_given(world: World, name: str) -> None:
+    assert world.anyone().get(f"/docs/assets/{name}").status == 404
+
+
+def test_without_the_package_the_page_leads_to_the_document(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(contract, "CARRIER", "a_package_that_nobody_installs")
+    assert b'href="/openapi.json"' in world.anyone().get("/docs").raw
+    assert world.anyone().get("/docs/assets/swagger-ui.css").status == 404
+
+
+# Requests that nobody thought of. The sandbox's are left out: they would move every other test's clock and arm faults.
+
+CHECKS = [
+    not_a_server_error,
+    status_code_conformance,
+    content_type_conformance,
+    response_headers_conformance,
+    response_schema_conformance,
+]
+DEPLOYED = [one for one in ENDPOINTS if one.tag != "sandbox"]
+# Where every text fits there is nothing to get wrong.
+CAN_BE_WRONG = [one for one in DEPLOYED if one.query or one.body is not None or one.raw_body == "OfferBody"]
+
+
+@pytest.fixture(scope="module")
+def invented(world: World) -> Any:
+    """The document as it is served, to invent requests from."""
+    assert world.anyone().get("/healthz").status == 200
+    return schemathesis.openapi.from_wsgi("/openapi.json", application)
+
+
+def application(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+    """The house as a server would ask it; the test client leaves out who calls, and the query of the raw address."""
+    address = f"{environ['REQUEST_URI'].partition('?')[0]}?{environ['QUERY_STRING']}"
+    return wsgi(app, problem)({**environ, "REQUEST_URI": address, "REMOTE_ADDR": "127.0.0.1"}, start_response)
+
+
+@pytest.mark.parametrize("one", DEPLOYED, ids=name_of)
+def test_an_invented_request_that_fits_gets_an_answer_of_the_contract(
+    world: World, invented: Any, one: Endpoint
+) -> None:
+    ask(invented[one.path][one.method].as_strategy(generation_mode=GenerationMode.POSITIVE), as_one_of(world, one))
+
+
+@pytest.mark.parametrize("one", CAN_BE_WRONG, ids=name_of)
+def test_an_invented_request_that_does_not_fit_gets_an_answer_of_the_contract(
+    world: World, invented: Any, one: Endpoint
+) -> None:
+    ask(invented[one.path][one.method].as_strategy(generation_mode=GenerationMode.NEGATIVE), as_one_of(world, one))
+
+
+def ask(cases: Any, headers: dict[str, str]) -> None:
+    @settings(max_examples=4, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
+    @given(case=cases)
+    def asked(case: Any) -> None:
+        case.call_and_validate(headers=headers, checks=CHECKS)
+
+    asked()
+
+
+def as_one_of(world: World, one: Endpoint) -> dict[str, str]:
+    """The token of somebody who may ask this route."""
+    if not one.roles:
+        return {}
+    role = min(one.roles)
+    person = world.person(role, "mer_invented" if role == "merchant" else None, sub=f"invented-{role}")
+    return {"Authorization": f"Bearer {person.token}"}

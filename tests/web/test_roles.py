@@ -1,0 +1,194 @@
+"""Who may do what: every route under every role, in one table. Another's resource answers 404, never 403."""
+
+from dataclasses import dataclass
+from typing import Final
+
+import pytest
+
+from chalicelib.web.edge import ENDPOINTS
+from local.issuer import VALID_SECONDS
+from tests.web.sound import sound
+from tests.world import Client, Json, Reply, World
+
+LEEWAY_SECONDS: Final = 60
+CALLERS: Final = (
+    *("buyer", "other buyer", "merchant", "other merchant", "inspector", "platform", "service"),
+    *("anonymous", "expired"),
+)
+# In the order of CALLERS. The deposit waits for payment, so an unlock that is let in meets the wrong state (409);
+# the other merchant's list names an offer that is not theirs (422).
+TABLE: Final = {
+    #                                            buyer other  shop  other inspect platf serv  none  expired
+    "POST /v1/offers":                           (403,  403,  201,  201,  403,  403,  403,  401,  401),
+    "POST /v1/offers/check":                     (403,  403,  200,  200,  403,  403,  403,  401,  401),
+    "GET /v1/offers":                            (200,  200,  200,  200,  200,  200,  200,  200,  200),
+    "GET /v1/offers/{offer_id}":                 (200,  200,  200,  200,  200,  200,  200,  200,  200),
+    "POST /v1/offers/{offer_id}/close":          (403,  403,  200,  404,  403,  403,  403,  401,  401),
+    "POST /v1/offers/{offer_id}/stock":          (403,  403,  200,  404,  403,  403,  403,  401,  401),
+    "GET /v1/presets":                           (200,  200,  200,  200,  200,  200,  200,  200,  200),
+    "GET /v1/markets":                           (200,  200,  200,  200,  200,  200,  200,  200,  200),
+    "GET /v1/markets/{code}":                    (200,  200,  200,  200,  200,  200,  200,  200,  200),
+    "POST /v1/deposits":                         (201,  201,  403,  403,  403,  403,  403,  401,  401),
+    "GET /v1/deposits":                          (200,  200,  200,  422,  403,  200,  403,  401,  401),
+    "GET /v1/deposits/{deposit_id}":             (200,  404,  200,  404,  403,  200,  403,  401,  401),
+    "POST /v1/deposits/{deposit_id}/cancel":     (200,  404,  403,  403,  403,  403,  403,  401,  401),
+    "POST /v1/deposits/{deposit_id}/payment-method":
+                                                 (200,  404,  403,  403,  403,  403,  403,  401,  401),
+    "POST /v1/deposits/{deposit_id}/unlock":     (409,  404,  403,  403,  403,  403,  403,  401,  401),
+    "GET /v1/deposits/{deposit_id}/refund-preview":
+                                                 (200,  404,  200,  404,  403,  200,  403,  401,  401),
+    "GET /v1/deposits/{deposit_id}/refund-curve":
+                                                 (200,  404,  200,  404,  403,  200,  403,  401,  401),
+    "GET /v1/deposits/{deposit_id}/events":      (200,  404,  200,  404,  403,  200,  403,  401,  401),
+    "GET /v1/refunds/{refund_id}":               (200,  404,  200,  404,  403,  200,  403,  401,  401),
+    "GET /v1/refunds":                           (200,  404,  200,  404,  403,  200,  403,  401,  401),
+    "POST /v1/provider-events/{provider}":       (401,  401,  401,  401,  401,  401,  401,  401,  401),
+    "GET /healthz":                              (200,  200,  200,  200,  200,  200,  200,  200,  200),
+    "GET /openapi.json":                         (200,  200,  200,  200,  200,  200,  200,  200,  200),
+    "GET /docs":                                 (200,  200,  200,  200,  200,  200,  200,  200,  200),
+    "GET /docs/assets/{asset}":                  (200,  200,  200,  200,  200,  200,  200,  200,  200),
+    "GET /problems/{name}":                      (200,  200,  200,  200,  200,  200,  200,  200,  200),
+    "GET /pay/{payment_id}":                     (303,  303,  303,  303,  303,  303,  303,  303,  303),
+}  # fmt: skip
+QUERIES: Final = {
+    "GET /v1/deposits": "?offer={offer_id}",
+    "GET /v1/deposits/{deposit_id}/refund-preview": "?cause=buyer_cancel",
+    "GET /v1/refunds": "?deposit={deposit_id}",
+}
+
+
+@dataclass(frozen=True)
+class Scene:
+    """One offer, one deposit that waits for payment, and one refund, all of the same buyer and merchant."""
+
+    callers: dict[str, Client]
+    names: dict[str, str]
+    bodies: dict[str, Json]
+
+    def ask(self, route: str, caller: str) -> Reply:
+        method, template = route.split(" ")
+        path = (template + QUERIES.get(route, "")).format(**self.names)
+        body = None if method == "GET" else self.bodies.get(route, {})
+        return sound(self.callers[caller].call(method, path, body))
+
+
+def expired_token(world: World) -> str:
+    """A buyer's token that ended a second longer ago than clocks may differ."""
+    now = world.house._gateway._asked() // 1_000
+    return str(world.house._issuer.token("buyer", "late", None, now - VALID_SECONDS - LEEWAY_SECONDS - 1))
+
+
+@pytest.fixture(scope="module")
+def callers(world: World) -> dict[str, Client]:
+    return {
+        "buyer": world.buyer(),
+        "other buyer": world.buyer(),
+        "merchant": world.merchant("mer_roles"),
+        "other merchant": world.merchant("mer_another"),
+        "inspector": world.person("inspector", "mer_roles"),
+        "platform": world.person("platform"),
+        "service": world.person("service"),
+        "anonymous": world.anyone(),
+        "expired": world.anyone(expired_token(world)),
+    }
+
+
+@pytest.fixture(scope="module")
+def refund(world: World, callers: dict[str, Client]) -> Json:
+    """Nothing that these routes do changes it."""
+    ended = world.paid(callers["buyer"], world.offer(callers["merchant"]))
+    found: Json = callers["buyer"].post(f"/v1/deposits/{ended['id']}/cancel").json["refund"]
+    return found
+
+
+@pytest.fixture
+def scene(world: World, callers: dict[str, Client], refund: Json) -> Scene:
+    offer = world.offer(callers["merchant"])
+    deposit = world.ordered(callers["buyer"], offer)
+    draft = {
+        "title": "SU7",
+        "market": "CN",
+        "preset": "su7_2024",
+        "items": [{"sku": "a", "name": "A", "price": {"amount": "299900", "currency": "CNY"}}],
+    }
+    return Scene(
+        callers,
+        names={
+            "offer_id": offer["id"],
+            "deposit_id": deposit["id"],
+            "refund_id": refund["id"],
+            "payment_id": deposit["payment"]["id"],
+            "code": "CN",
+            "name": "not-found",
+            "asset": "swagger-ui.css",
+            "provider": "sandbox",
+        },
+        bodies={
+            "POST /v1/offers": draft,
+            "POST /v1/offers/check": draft,
+            "POST /v1/offers/{offer_id}/stock": {"sku": "su7-max", "change": 1},
+            "POST /v1/deposits": world.order(offer),
+            "POST /v1/deposits/{deposit_id}/payment-method": {"payment_method": "alipay"},
+        },
+    )
+
+
+@pytest.mark.usefixtures("world")
+def test_the_table_covers_exactly_the_declared_routes() -> None:
+    declared = [f"{one.method} {one.path}" for one in ENDPOINTS if not one.path.startswith("/sandbox/")]
+    assert len(set(declared)) == len(declared)
+    assert set(TABLE) == set(declared)
+    assert {len(row) for row in TABLE.values()} == {len(CALLERS)}
+
+
+@pytest.mark.parametrize("route", TABLE)
+def test_every_role_gets_what_the_table_says(scene: Scene, route: str) -> None:
+    """Strangers go first, so that a change of theirs would show; a route's own people come after them."""
+    expected = dict(zip(CALLERS, TABLE[route], strict=True))
+    strangers = [caller for caller in CALLERS if expected[caller] in {401, 403, 404}]
+    before = state_of(scene)
+    found = {caller: scene.ask(route, caller).status for caller in strangers}
+    assert state_of(scene) == before
+    found |= {caller: scene.ask(route, caller).status for caller in CALLERS if caller not in strangers}
+    assert found == expected
+
+
+def state_of(scene: Scene) -> list[object]:
+    paths = ("/v1/deposits/{deposit_id}", "/v1/offers/{offer_id}", "/v1/refunds/{refund_id}")
+    answers = [scene.callers["platform"].get(path.format(**scene.names)) for path in paths]
+    return [(answer.headers.get("etag"), answer.json["updated_at"]) for answer in answers]
+
+
+@pytest.mark.parametrize("caller", ["other buyer", "other merchant"])
+@pytest.mark.parametrize(
+    "route", [route for route, row in TABLE.items() if "{deposit_id}" in route or "{refund" in route]
+)
+def test_what_is_anothers_looks_like_what_does_not_exist(scene: Scene, route: str, caller: str) -> None:
+    """Word for word, but for the ids of the request."""
+    missing = "0" * 26
+    nobody = Scene(
+        scene.callers, {**scene.names, "deposit_id": f"dep_{missing}", "refund_id": f"ref_{missing}_1"}, scene.bodies
+    )
+    answers = [one.ask(route, caller).json for one in (scene, nobody)]
+    shown = [{name: part for name, part in body.items() if name not in {"instance", "request_id"}} for body in answers]
+    assert shown[0] == shown[1]
+
+
+def test_lists_hold_nothing_of_others(scene: Scene) -> None:
+    mine = scene.names["deposit_id"]
+    assert mine in [row["id"] for row in scene.callers["buyer"].get("/v1/deposits").json["data"]]
+    assert mine not in [row["id"] for row in scene.callers["other buyer"].get("/v1/deposits?limit=100").json["data"]]
+    owed = scene.callers["merchant"].get("/v1/refunds?status=open&limit=100").json["data"]
+    assert scene.names["refund_id"] in [row["id"] for row in owed]
+    assert scene.callers["other merchant"].get("/v1/refunds?status=open").json["data"] == []
+    for caller in ("buyer", "other buyer"):
+        assert scene.callers[caller].get("/v1/refunds?status=open").problem == "forbidden"
+
+
+def test_a_header_does_not_make_a_caller_somebody_else(scene: Scene) -> None:
+    other = scene.callers["other buyer"]
+    owner = scene.callers["buyer"].get("/v1/deposits/{deposit_id}".format(**scene.names)).json["buyer"]
+    forged: Json = dict.fromkeys(("x_buyer_id", "x_user_id", "x_amzn_oidc_identity", "x_forwarded_user"), owner)
+    assert other.get("/v1/deposits/{deposit_id}".format(**scene.names), **forged).status == 404
+    listed = other.get("/v1/deposits?limit=100", **forged).json["data"]
+    assert scene.names["deposit_id"] not in [row["id"] for row in listed]
