@@ -29,6 +29,7 @@ CONFIG: Final = Config(
     max_pool_connections=32,
     tcp_keepalive=True,
     account_id_endpoint_mode="disabled",
+    ignore_configured_endpoint_urls=True,  # a test that runs the whole house puts its engine into the environment
 )
 _numbers: Final = count(1)
 

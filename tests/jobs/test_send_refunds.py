@@ -1,7 +1,13 @@
-"""Whatever the provider does, the refund ends right, and its books show the money moved once."""
+"""Whatever the provider does, the refund ends right, and its books show the money moved once.
+
+Most tests do what the jobs do at their own deposit, so that an armed fault meets no other test's refund.
+"""
+
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from tests.web.sound import attend
 from tests.world import Client, Json, World
 
 EXECUTED = {"succeeded", "returned", "pending"}
@@ -18,6 +24,12 @@ def cancelled(world: World, buyer: Client) -> Json:
     answer = buyer.post(f"/v1/deposits/{deposit['id']}/cancel", {})
     assert answer.json["refund"]["status"] == "approved"
     return answer.json
+
+
+def work(world: World, deposit: Json) -> None:
+    """What the jobs do at this deposit; then the provider's events arrive."""
+    attend(deposit)
+    world.advance("PT0S")
 
 
 def refund_of(buyer: Client, deposit: Json) -> Json:
@@ -47,14 +59,14 @@ def test_the_refund_ends_right_and_is_executed_once(world: World, fault: str, fi
     buyer = world.buyer()
     deposit = cancelled(world, buyer)
     world.arm("refund", fault)
-    world.run("send_refunds")
+    work(world, deposit)
     assert refund_of(buyer, deposit)["status"] == first
     world.advance(later)
-    world.run("send_refunds")
+    work(world, deposit)
     assert refund_of(buyer, deposit)["status"] == "succeeded"
     assert executed(world, deposit) == 1
     world.advance("PT25H")
-    world.run("close_windows")
+    work(world, deposit)
     settled = refund_of(buyer, deposit)
     assert (settled["status"], settled["waiting_on"]) == ("settled", "nobody")
     assert executed(world, deposit) == 1
@@ -66,7 +78,7 @@ def test_two_lost_answers_and_a_lost_event_still_move_the_money_once(world: Worl
     world.arm("refund", "timeout_before", 2)
     world.arm("refund", "lost_event")
     for _ in range(4):
-        world.run("send_refunds")
+        work(world, deposit)
         world.advance("PT3H")  # looks come after 1, 5 and 30 minutes, 2, 6 and 24 hours
     assert refund_of(buyer, deposit)["status"] == "succeeded"
     assert executed(world, deposit) == 1
@@ -76,13 +88,13 @@ def test_a_declined_refund_waits_for_the_buyer_and_then_for_a_person(world: Worl
     buyer = world.buyer()
     deposit = cancelled(world, buyer)
     world.arm("refund", "declined")
-    world.run("send_refunds")
+    work(world, deposit)
     refund = refund_of(buyer, deposit)
     assert (refund["status"], refund["waiting_on"]) == ("requires_action", "buyer")
     assert [attempt["status"] for attempt in refund["attempts"]] == ["declined"]
     world.advance("P8D")
     before = refund_of(buyer, deposit)
-    world.run("send_refunds")
+    work(world, deposit)
     after = refund_of(buyer, deposit)
     assert (before["status"], before["review"], before["waiting_on"]) == ("manual_review", "promise_missed", "platform")
     assert before == after  # the clock had decided; the job only wrote it down
@@ -92,7 +104,7 @@ def test_money_that_comes_back_after_success_is_owed_again(world: World) -> None
     buyer = world.buyer()
     deposit = cancelled(world, buyer)
     world.arm("refund", "returned_later")
-    world.run("send_refunds")
+    work(world, deposit)
     assert refund_of(buyer, deposit)["status"] == "succeeded"
     world.advance("PT24H")
     shown = buyer.get(f"/v1/deposits/{deposit['id']}").json
@@ -105,11 +117,10 @@ def test_a_refund_whose_settlement_line_never_comes_is_looked_for_every_day(worl
     buyer = world.buyer()
     deposit = cancelled(world, buyer)
     world.arm("settlement", "line_missing")
-    world.run("send_refunds")
+    work(world, deposit)
     for _ in range(3):
         world.advance("PT25H")
-        report = world.run("close_windows")
-        assert report["failed"] == 0
+        work(world, deposit)
     assert refund_of(buyer, deposit)["status"] == "succeeded"
 
 
@@ -117,9 +128,9 @@ def test_a_forgotten_key_is_never_sent_again(world: World) -> None:
     buyer = world.buyer()
     deposit = cancelled(world, buyer)
     world.arm("refund", "timeout_before")
-    world.run("send_refunds")
+    work(world, deposit)
     world.advance("PT23H1M")  # the provider keeps keys for a day; an hour before that we stop trusting it
-    world.run("send_refunds")
+    work(world, deposit)
     refund = refund_of(buyer, deposit)
     assert (refund["status"], refund["review"]) == ("manual_review", "not_found")
     assert executed(world, deposit) == 0
@@ -128,7 +139,8 @@ def test_a_forgotten_key_is_never_sent_again(world: World) -> None:
 def test_two_workers_at_once_send_once(world: World) -> None:
     buyer = world.buyer()
     deposit = cancelled(world, buyer)
-    reports = [world.run("send_refunds"), world.run("send_refunds")]
+    with ThreadPoolExecutor(2) as pool:
+        reports = list(pool.map(world.run, ["send_refunds", "send_refunds"]))
     assert sum(report["failed"] for report in reports) == 0
     assert executed(world, deposit) == 1
 
@@ -152,7 +164,19 @@ def test_a_payment_is_looked_up_before_its_deposit_expires(world: World, fault: 
     world.pay(deposit)
     world.advance(wait)
     world.advance("PT16M")
-    world.run("close_windows")
+    work(world, deposit)
     shown = buyer.get(f"/v1/deposits/{deposit['id']}").json
     assert shown["status"] == then
     assert shown["refund"] is None
+
+
+def test_the_jobs_find_what_is_due(world: World) -> None:
+    buyer = world.buyer()
+    deposit = cancelled(world, buyer)
+    unpaid = world.ordered(buyer)
+    assert world.run("send_refunds")["failed"] == 0
+    assert refund_of(buyer, deposit)["status"] == "succeeded"
+    world.advance("PT16M")
+    assert world.run("close_windows")["failed"] == 0
+    events = buyer.get(f"/v1/deposits/{unpaid['id']}/events").json["data"]
+    assert [event["type"] for event in events] == ["deposit.created", "deposit.expired"]

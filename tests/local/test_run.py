@@ -48,7 +48,7 @@ def wait_until_ready(port: int, house: "subprocess.Popen[str]") -> None:
     while time.monotonic() - began < READY_WITHIN:
         assert house.poll() is None, house.stdout.read() if house.stdout else ""
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=1) as answer:  # noqa: S310
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=1) as answer:
                 assert answer.status == 200
                 return
         except OSError:
