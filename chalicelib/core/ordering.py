@@ -103,7 +103,7 @@ def refuse_state(order: Order, offer: Offer, terms: Terms, at: int) -> None:
 
 
 def draw(order: Order, offer: Offer, start: int, left: Mapping[str, Sequence[int]] | None) -> tuple[TakenStock, ...]:
-    """The shards that an order's units come from, beginning at ``start``. SOLD_OUT when they are not there.
+    """The shards that an order's units come from, beginning at ``start``. SOLD_OUT when they are not there, or too thin.
 
     Without a look at what is ``left`` the first shard is tried: the write itself finds out.
     """
@@ -116,7 +116,8 @@ def draw(order: Order, offer: Offer, start: int, left: Mapping[str, Sequence[int
         if stock is not None:
             taken += _from_shards(sku, units, start % stock.shards, left[sku] if left else [units] * stock.shards)
     if len(taken) > MOST_DRAWS:
-        raise Refused(Reason.INVALID_REQUEST, [Fault("/items", "too_large")])
+        # What is left lies too thin for so many units. It depends on what others took, so it is no fault of the fields.
+        raise Refused(Reason.SOLD_OUT, sku=Counter(one.sku for one in taken).most_common(1)[0][0])
     return tuple(taken)
 
 

@@ -1,10 +1,10 @@
 """How DynamoDB is asked: one place that knows its errors and turns them into what a flow can act on."""
 
 import hashlib
+import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
-import rfc8785
 from botocore.exceptions import ClientError, HTTPClientError
 from botocore.exceptions import ConnectionError as NotConnected
 
@@ -56,18 +56,7 @@ def transact(client: Any, actions: Sequence[Mapping[str, Any]]) -> None:
 
 def token(actions: Sequence[Mapping[str, Any]]) -> str:
     """36 characters at most are allowed."""
-    return hashlib.sha256(rfc8785.dumps(_plain(actions))).hexdigest()[:36]
-
-
-def _plain(value: Any) -> Any:
-    """Bytes have no place in JSON; their hexadecimal form does."""
-    if isinstance(value, bytes):
-        return value.hex()
-    if isinstance(value, Mapping):
-        return {name: _plain(part) for name, part in value.items()}
-    if isinstance(value, Sequence) and not isinstance(value, str):
-        return [_plain(part) for part in value]
-    return value
+    return hashlib.sha256(json.dumps(actions, sort_keys=True, default=bytes.hex).encode()).hexdigest()[:36]
 
 
 def _told_apart(error: ClientError) -> Exception:

@@ -103,13 +103,13 @@ class History:
     def __post_init__(self) -> None:
         self.scheduler = Scheduler(self.plan.start)
         self.invariants = Invariants(lambda: self.scheduler.now)
-        self.engine = FakeDynamo(clock=lambda: self.scheduler.now, lag=self._lag, watch=self._watch)
+        self.engine = FakeDynamo(clock=lambda: self.scheduler.now, lag=self._lag, watch=self._watch, counting=False)
         client = FaultyClient(self.engine, self.scheduler, self.faults, self._effect_done)
         self.provider = SimulatedProvider(self.scheduler, self.faults, self.plan.key_retention_ms, self._tell)
         self.invariants.provider = self.provider
         self._containers = [self._container(client) for _ in range(CONTAINERS)]
         self._changes: list[Any] = []
-        self._offers: list[dict[str, Any]] = []
+        self._offers: dict[int, dict[str, Any]] = {}
         self._orders: dict[int, dict[str, Any]] = {}
         self._accepted: dict[tuple[str, str], str] = {}
         self._serial = 0
@@ -134,24 +134,24 @@ class History:
     def _set_up(self) -> None:
         """Offers are published in calm weather."""
         calm, self.faults.off = self.faults.off, True
-        for body in OFFERS:
-            self._beside(body["title"], partial(self._publish, body))
+        for number in sorted({action.offer for action in self.plan.actions if action.kind == "order"}):
+            self._beside(OFFERS[number]["title"], partial(self._publish, number))
             self.scheduler.drain()
-        for number, offer in enumerate(self._offers):
-            window, undo = WINDOWS[number], UNDOS[number]
-            if window is not None:
-                self.invariants.windows[offer["id"]] = window
-            if undo is not None:
-                self.invariants.undos[offer["id"]] = undo
-            if FORFEITS[number]:
-                self.invariants.forfeiting.add(offer["id"])
         self.faults.off = calm
 
-    def _publish(self, body: dict[str, Any]) -> None:
+    def _publish(self, number: int) -> None:
+        body = OFFERS[number]
         reply = self.ask("POST", "/v1/offers", token("merchant", "shop", "mer_shop"), body, key=body["title"])
         assert reply is not None, "nothing strikes yet"
         assert reply.status == 201, reply.body
-        self._offers.append(reply.json)
+        offer = self._offers[number] = reply.json
+        window, undo = WINDOWS[number], UNDOS[number]
+        if window is not None:
+            self.invariants.windows[offer["id"]] = window
+        if undo is not None:
+            self.invariants.undos[offer["id"]] = undo
+        if FORFEITS[number]:
+            self.invariants.forfeiting.add(offer["id"])
 
     def _come_to_rest(self) -> None:
         """Faults are over: every job gets its time, and then nothing may be left open."""
