@@ -21,7 +21,7 @@ run: $(READY) ## Start API, pages, sandbox and jobs on PORT (8000); data stays i
 	@exec $(PYTHON) -m local
 
 test: check ## Run all checks and all tests (ARGS="-k money" for some)
-	@$(PYTHON) -m pytest $(ARGS)
+	@$(PYTHON) -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
 
 check: $(READY) ## Format, lint, types, import rules
 	@$(BIN)/ruff format --check --quiet $(CODE) || { echo "run: make format" >&2; exit 1; }
@@ -36,6 +36,7 @@ format: $(READY) ## Rewrite the code in the house format
 coverage: $(READY) ## Branch coverage of core and flows by the tests
 	@$(PYTHON) -m pytest --cov --cov-report=term-missing:skip-covered
 
+WORKERS ?= 2
 HISTORIES ?= 1000
 SEED ?= 1
 
