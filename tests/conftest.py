@@ -29,8 +29,9 @@ CONFIG: Final = Config(
     max_pool_connections=32,
     tcp_keepalive=True,
     account_id_endpoint_mode="disabled",
-    ignore_configured_endpoint_urls=True,  # a test that runs the whole house puts its engine into the environment
 )
+# A test that runs the whole house puts its engine into the environment; this client must not follow it there.
+AWS_URL: Final = "https://dynamodb.eu-central-1.amazonaws.com"
 _numbers: Final = count(1)
 
 
@@ -45,7 +46,7 @@ class Tables(NamedTuple):
 def dynamodb_client(url: str | None = None) -> "DynamoDBClient":
     """A client with nothing from the machine in it. Without a url it talks to moto, if moto is in force."""
     session = boto3.Session(aws_access_key_id="test", aws_secret_access_key="test", region_name="eu-central-1")
-    return session.client("dynamodb", endpoint_url=url, config=CONFIG)
+    return session.client("dynamodb", endpoint_url=url or AWS_URL, config=CONFIG)
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,7 @@ from chalicelib.core.deposit import Deposit, due_at
 from chalicelib.core.events import DepositEvent
 from chalicelib.core.instants import LAST_INSTANT
 from chalicelib.core.journal import Entry
-from chalicelib.flows.ports import Also, Count, Draw, LimitFull, Overtaken, Page, StockShort, Stored
+from chalicelib.flows.ports import Also, Count, LimitFull, Overtaken, Page, StockShort, Stored
 from chalicelib.store.codec import Wire
 from chalicelib.store.journals import Journals
 from chalicelib.store.requests import ConditionFailed, transact
@@ -112,15 +112,13 @@ class DepositStore:
             raise self._why(failed, also) from None
 
     def _why(self, failed: ConditionFailed, also: Sequence[Also]) -> Exception:
-        """The deposit's own reason is read first: if it was overtaken, nothing else matters."""
+        """The deposit's own reason is read first: if it was overtaken, nothing else matters. Then limits, then stock."""
         if failed.failed[0]:
             return Overtaken(self._journals.image(failed.items[0]))
-        for effect, held in zip(also, failed.failed[1:], strict=True):
-            if held and isinstance(effect, Count):
-                return LimitFull()
-            if held and isinstance(effect, Draw):
-                return StockShort()
-        return failed
+        broken = [effect for effect, fails in zip(also, failed.failed[1:], strict=True) if fails]
+        if any(isinstance(effect, Count) for effect in broken):
+            return LimitFull()
+        return StockShort() if broken else failed
 
 
 def partition(offer: str, shard: int) -> str:

@@ -10,6 +10,7 @@ from botocore.exceptions import ClientError, ParamValidationError
 
 from chalicelib.core.decide import ChangePaymentMethod
 from chalicelib.core.journal import Caller
+from chalicelib.core.money import Money
 from chalicelib.core.payment import PaymentSeen
 from chalicelib.core.refusal import Reason
 from chalicelib.flows.commit import CLOCKWORK, Outcome, etag, fold
@@ -234,6 +235,18 @@ def test_a_key_with_another_body_is_refused_before_the_state_is_judged(shop: Sal
     assert no.reason is Reason.IDEMPOTENCY_KEY_REUSED
 
 
+def test_a_replay_shows_every_event_of_its_request(shop: Sale) -> None:
+    """The cancellation and its refund; and nothing that came later."""
+    shop.pay(shop.id)
+    shop.clock.now += WINDOW - 1
+    press = fresh_key()
+    first = shop.cancel(shop.id, shop.by, press)
+    shop.clock.now += MINUTE
+    shop.attendant.attend(shop.id, "job/1")
+    assert len(shop.types(shop.id)) > len(first.journal)
+    assert shop.cancel(shop.id, shop.by, press) == replace(first, replayed=True)
+
+
 def test_a_replay_shows_the_state_after_its_event_in_the_language_of_the_first_answer(shop: Sale) -> None:
     press = fresh_key()
     first = shop.choose("alipay", press, locale="zh")
@@ -309,6 +322,25 @@ def test_a_deposit_expires_in_writing_only_after_the_grace(shop: Sale, at: int, 
     shop.clock.now = at
     shop.attendant.attend(shop.id, "job/1")
     assert shop.types(shop.id) == ["deposit.created", "deposit.expired"][: 1 + written]
+
+
+@pytest.mark.parametrize(("at", "written"), [(DUE + GRACE - 1, False), (DUE + GRACE, True)])
+def test_no_append_writes_an_expiry_within_its_grace_even_when_it_may(shop: Sale, at: int, written: bool) -> None:
+    shop.clock.now = at
+    shop.commits.run(shop.id, shop.asked(CLOCKWORK), lambda _deposit, _terms: (), expire=True)
+    assert ("deposit.expired" in shop.types(shop.id)) == written
+
+
+@pytest.mark.parametrize(("at", "looked"), [(DUE + GRACE - 1, False), (DUE + GRACE, True)])
+def test_what_is_attended_for_a_refund_is_not_looked_at_for_expiry_before_the_grace_is_over(
+    shop: Sale, at: int, looked: bool
+) -> None:
+    shop.pay(shop.id, amount=Money(100, "CNY"))  # too little: it goes back
+    shop.clock.now = at
+    shop.attendant.attend(shop.id, "job/1")
+    assert "refund.sent" in shop.types(shop.id)
+    assert (f"pay_{shop.id[4:]}_1" in shop.provider.asked) == looked
+    assert ("deposit.expired" in shop.types(shop.id)) == looked
 
 
 @pytest.mark.parametrize(("asked", "done"), [(DUE - 1, True), (DUE, False)])

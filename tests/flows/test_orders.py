@@ -135,6 +135,20 @@ def test_a_refusal_never_contradicts_an_earlier_success_that_was_lost(shop: Coun
     assert refused(lambda: shop.order(offered, person(), press)).reason in {Reason.SOLD_OUT, Reason.OFFER_NOT_OPEN}
 
 
+def test_an_order_that_was_written_is_not_too_thinly_spread_afterwards(shop: Counter) -> None:
+    offered = shop.warm(shop.publish(units=1_024, expected_peak_per_second=1_280))
+    by, press = person(), fresh_key()
+    shop.shelf.remember(offered.offer.id, shop.clock.now, {SKU: [8] * 128})
+    wire = shop.wire
+    wire.lose(TOGETHER)
+    wire.fail("GetItem", "ThrottlingException")
+    assert refused(lambda: shop.order(offered, by, press, 100)).reason is Reason.BUSY
+    shop.clock.now += 1
+    shop.shelf.remember(offered.offer.id, shop.clock.now, {SKU: [1] * 128})
+    assert shop.order(offered, by, press, 100).replayed
+    assert refused(lambda: shop.order(offered, by, fresh_key(), 100)).reason is Reason.SOLD_OUT
+
+
 def test_sold_out_is_said_after_a_look_at_every_shard(shop: Counter) -> None:
     offered = shop.publish(units=16, per_buyer=None)  # two shards
     assert shop.left(offered) == [8, 8]
@@ -187,13 +201,13 @@ DRAWS: Final = [
 
 
 @pytest.mark.parametrize(("quantity", "drawn"), DRAWS)
-def test_an_order_over_more_shards_than_one_write_takes_is_too_large(
+def test_an_order_over_more_shards_than_one_write_takes_is_refused(
     shop: Counter, quantity: int, drawn: int | None
 ) -> None:
     offered = shop.publish(units=1_024, per_buyer=1_000, expected_peak_per_second=1_280)
     if drawn is None:
         no = refused(lambda: shop.order(offered, person(), quantity=quantity))
-        assert (no.reason, no.faults) == (Reason.INVALID_REQUEST, (Fault("/items", "too_large"),))
+        assert (no.reason, no.facts) == (Reason.SOLD_OUT, {"sku": SKU})
     else:
         assert len(shop.order(offered, person(), quantity=quantity).deposit.stock) == drawn
     assert sum(shop.left(offered)) == 1_024 - (quantity if drawn else 0)
