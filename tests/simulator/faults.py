@@ -70,6 +70,11 @@ CLASSES: Final = (
 # Percent; each history draws one for each class. What may strike at every I/O strikes seldom, or nothing would finish.
 RATES_OF_IO: Final = (0, 0, 2, 8)
 RATES: Final = (0, 15, 40)
+# What meets few calls, or only what another fault has left, strikes often where it strikes.
+RARE: Final = frozenset(
+    {"store.batch_unprocessed", "refund.pending", "refund.pending_then_declined", "refund.returned_later"}
+)
+RATES_OF_RARE: Final = (0, 40, 80)
 
 
 @dataclass
@@ -82,13 +87,20 @@ class Faults:
 
     @classmethod
     def drawn(cls, random: Random) -> "Faults":
-        return cls({name: random.choice(RATES_OF_IO if name.startswith(IO) else RATES) for name in CLASSES})
+        return cls({name: random.choice(rates_of(name)) for name in CLASSES})
 
     def strikes(self, name: str, random: Random) -> bool:
         """Whether this fault happens here and now. The draw is made in any case, so that plans stay comparable."""
         assert name in self.rates, name
-        hit = random.randrange(100) < self.rates[name]
+        hit = random.random() * 100 < self.rates[name]
         if not hit or self.off:
             return False
         self.hits[name] += 1
         return True
+
+
+def rates_of(name: str) -> tuple[int, ...]:
+    """The rates that a history draws from for a class."""
+    if name in RARE:
+        return RATES_OF_RARE
+    return RATES_OF_IO if name.startswith(IO) else RATES

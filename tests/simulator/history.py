@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import app as lambda_app
 from chalicelib.core.ids import child, digest_id
+from chalicelib.core.instants import format_instant
 from chalicelib.core.money import Money
 from chalicelib.flows.commit import Timing
 from chalicelib.web import signatures
@@ -182,6 +183,7 @@ class History:
             "cancel": lambda one: self._command(one, "cancel", {}),
             "edge_cancel": self._edge_cancel,
             "look": self._look,
+            "close": self._close,
             "list": self._list,
         }
         return lambda: doing[action.kind](action)
@@ -229,6 +231,21 @@ class History:
             if self.scheduler.now < ends_at < self.scheduler.now + HOUR:
                 self.scheduler.sleep(ends_at - self.scheduler.now)
         self._command(action, "cancel", {})
+
+    def _close(self, action: Action) -> None:
+        """The merchant ends a sale; orders accepted before must stay accepted (P8)."""
+        offer = self._offers.get(action.offer)
+        if offer is None:
+            return
+        path, merchant = f"/v1/offers/{offer['id']}/close", token("merchant", "shop", "mer_shop")
+        for _ in range(TRIES):
+            reply = self.ask(
+                "POST", path, merchant, {}, key="close", template="/v1/offers/{offer_id}/close", item=offer["id"]
+            )
+            self._expect(reply, {200, 503})
+            if reply is not None and reply.status == 200:
+                return
+            self.scheduler.sleep(self._actor().random.randrange(200, 5_000))
 
     def _look(self, action: Action) -> None:
         deposit = self._orders.get(action.order if action.order is not None else -1)
@@ -481,26 +498,28 @@ class History:
             self._send_event(subject, delay)
         if self.faults.strikes("event.unknown_subject", random):
             name, stranger = f"event-{self._next()}", "ref_" + "0" * 26 + "_1"
-            self._beside(name, lambda: self._post_event(stranger, name, {503, 204}))
+            self._beside(name, lambda: self._post_event(stranger, name, {503, 204}, self.scheduler.now))
 
     def _send_event(self, subject: str, delay: int) -> None:
-        name = f"event-{self._next()}"
-        self._beside(name, lambda: self._deliver(subject, name), after=delay)
+        name, told_at = f"event-{self._next()}", self.scheduler.now
+        self._beside(name, lambda: self._deliver(subject, name, told_at), after=delay)
 
-    def _deliver(self, subject: str, name: str) -> None:
+    def _deliver(self, subject: str, name: str, told_at: int) -> None:
         """A provider sends again until it is told that we have it."""
         if self._strikes("event.bad_signature"):
-            self._post_event(subject, name, {401}, forged=True)
+            self._post_event(subject, name, {401}, told_at, forged=True)
         if self._strikes("event.old_timestamp"):
-            self._post_event(subject, name, {401}, age=400)
+            self._post_event(subject, name, {401}, told_at, age=400)
         for _ in range(12):
-            if self._post_event(subject, name, {204, 503}) == 204:
+            if self._post_event(subject, name, {204, 503}, told_at) == 204:
                 return
             self.scheduler.sleep(self._actor().random.randrange(5_000, HOUR))
         self.invariants.unheard.add(subject)
 
-    def _post_event(self, subject: str, name: str, allowed: set[int], *, forged: bool = False, age: int = 0) -> int:
-        body = json.dumps({"type": "updated", "data": {"id": subject}})
+    def _post_event(
+        self, subject: str, name: str, allowed: set[int], told_at: int, *, forged: bool = False, age: int = 0
+    ) -> int:
+        body = json.dumps({"type": "updated", "timestamp": format_instant(told_at), "data": {"id": subject}})
         at = self.scheduler.now // 1_000 - age
         signature = signatures.sign(name, at, body.encode(), SECRET)
         headers = {

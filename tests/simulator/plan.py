@@ -96,6 +96,8 @@ def make(seed: int) -> Plan:
     for _ in range(random.randrange(3, 7)):
         _story(random, actions)
     _jobs(random, actions)
+    if not random.randrange(3):
+        actions.append(Action(len(actions), random.randrange(20 * MINUTE), "close", offer=random.choice(actions).offer))
     retention = DAY if random.randrange(4) else MINUTE
     return Plan(seed, random.choice(STARTS), retention, tuple(sorted(actions, key=lambda one: (one.at, one.id))))
 
