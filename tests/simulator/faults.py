@@ -72,7 +72,13 @@ RATES_OF_IO: Final = (0, 0, 2, 8)
 RATES: Final = (0, 15, 40)
 # What meets few calls, or only what another fault has left, strikes often where it strikes.
 RARE: Final = frozenset(
-    {"store.batch_unprocessed", "refund.pending", "refund.pending_then_declined", "refund.returned_later"}
+    {
+        "store.batch_unprocessed",
+        "refund.pending",
+        "refund.pending_then_declined",
+        "refund.returned_later",
+        "refund.wrong_amount",
+    }
 )
 RATES_OF_RARE: Final = (0, 40, 80)
 

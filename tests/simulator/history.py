@@ -202,13 +202,17 @@ class History:
         elif reply is not None and reply.status not in {409, 503}:
             self.invariants.violated("contract", f"order answered {reply.status} {reply.body}")
 
-    def _command(self, action: Action, name: str, body: dict[str, Any]) -> None:
+    def _command(self, action: Action, name: str, body: dict[str, Any], *, plainly: bool = False) -> None:
         deposit = self._orders.get(action.order if action.order is not None else -1)
         if deposit is None:
             return
         path = f"/v1/deposits/{deposit['id']}/{name}"
         asked = self.scheduler.now
-        reply = self._insist(action, path, f"/v1/deposits/{{deposit_id}}/{name}", body, deposit["id"])
+        template = f"/v1/deposits/{{deposit_id}}/{name}"
+        if plainly:
+            reply = self._once(action, path, template, body, deposit["id"], f"k{action.id}")
+        else:
+            reply = self._insist(action, path, template, body, deposit["id"])
         if reply is None:
             return
         if reply.status not in {200, 409, 503}:
@@ -227,10 +231,11 @@ class History:
         deposit = self._orders.get(action.order if action.order is not None else -1)
         state = self.invariants.states.get(deposit["id"]) if deposit is not None else None
         if state is not None and state.window is not None and state.window.ends_at is not None:
-            ends_at = state.window.ends_at + self._actor().random.choice((-1_000, -2, -1, 0, 1))
+            ends_at = state.window.ends_at + self._actor().random.choice((-2, -1, -1, 0, 0, 1))
             if self.scheduler.now < ends_at < self.scheduler.now + HOUR:
                 self.scheduler.sleep(ends_at - self.scheduler.now)
-        self._command(action, "cancel", {})
+        # At once: no other slip of the client moves the instant of asking.
+        self._command(action, "cancel", {}, plainly=True)
 
     def _close(self, action: Action) -> None:
         """The merchant ends a sale; orders accepted before must stay accepted (P8)."""

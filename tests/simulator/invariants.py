@@ -5,7 +5,7 @@ offers, stock from the shards, executions from the provider.
 """
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +13,7 @@ from chalicelib.core import deposit as deposits_
 from chalicelib.core.deposit import Deposit, Status
 from chalicelib.core.events import Cancelled, DepositEvent, Expired, RefundApproved
 from chalicelib.core.ids import child
+from chalicelib.core.journal import Entry
 from chalicelib.core.ledger import postings
 from chalicelib.core.refund import RefundStatus
 from chalicelib.store.deposits import KINDS
@@ -65,7 +66,7 @@ class Invariants:
             self.violated("history", f"{pk} was rewritten")
         if int(after["v"]["N"]) != len(new):
             self.violated("history", f"{pk} says version {after['v']['N']} and has {len(new)} events")
-        added = [entry.event for entry in self._reader.read({**after, "journal": {"L": new[len(old) :]}}).journal]
+        added = self._reader.read({**after, "journal": {"L": new[len(old) :]}}).journal
         try:
             self._evolve(pk, added)
         except (AssertionError, KeyError, ValueError, IndexError) as broken:
@@ -73,14 +74,14 @@ class Invariants:
             return
         self._waiting(pk, after)
 
-    def _evolve(self, pk: str, added: list[DepositEvent]) -> None:
-        for event in added:
-            state = self.states.get(pk)
+    def _evolve(self, pk: str, added: Sequence[Entry[DepositEvent]]) -> None:
+        for entry in added:
+            event, state = entry.event, self.states.get(pk)
             if state is None:
                 self.states[pk] = deposits_.fold(pk, [event])
                 continue
             self._zero_sum(state, event)
-            self._in_time(pk, state, event)
+            self._in_time(pk, state, event, entry.received_at)
             self.states[pk] = deposits_.evolve(state, event)
             self._money(pk, self.states[pk])
 
@@ -101,13 +102,13 @@ class Invariants:
         if owed > money.captured.minor:
             self.violated("P3", f"{pk} owes {owed} of {money.captured}")
 
-    def _in_time(self, pk: str, state: Deposit, event: DepositEvent) -> None:
+    def _in_time(self, pk: str, state: Deposit, event: DepositEvent, asked: int) -> None:
         if isinstance(event, Expired) and self.now() < event.at + GRACE - SKEW:
             self.violated("P15", f"{pk} expired {self.now() - event.at} ms after its deadline")
         if isinstance(event, Expired):
             self._paid_in_time(pk, state)
         if isinstance(event, Cancelled):
-            self._full_refund(pk, state, event)
+            self._full_refund(pk, state, event, asked)
         if isinstance(event, RefundApproved) and any(one.n == event.refund for one in state.refunds):
             self.violated("P3", f"{pk} approved refund {event.refund} twice")
 
@@ -121,19 +122,28 @@ class Invariants:
             if exact and capture.at < state.created.due_at:
                 self.violated("P6", f"{pk} expired although {capture.ref} came in time")
 
-    def _full_refund(self, pk: str, state: Deposit, event: Cancelled) -> None:
-        """P6, from the plan's own windows."""
+    def _full_refund(self, pk: str, state: Deposit, event: Cancelled, asked: int) -> None:
+        """P6, from the plan's own windows, the provider's instant of the payment and the instant of asking."""
         if state.paid is None:
             return
+        paid_at = self._captured_at(state.paid.capture)
         length = self.windows.get(state.created.offer)
         undo = self.undos.get(state.created.offer)
-        inside = length is not None and event.at < state.paid.at + length
-        free = inside or (undo is not None and event.at < state.paid.at + undo)
+        paid_at = max(self._captured_at(state.paid.capture), state.created_at)
+        inside = length is not None and asked < paid_at + length
+        free = inside or (undo is not None and asked < paid_at + undo)
         if free and event.forfeited:
             self.violated("P6", f"{pk} lost {event.forfeited} inside its window")
-        late = length is not None and event.at >= state.paid.at + length
-        if late and not event.forfeited and pk in self.states and self._forfeits(state):
+        late = length is not None and asked >= paid_at + length
+        if late and not event.forfeited and self._forfeits(state):
             self.violated("P6", f"{pk} kept nothing after its window")
+
+    def _captured_at(self, ref: str) -> int:
+        """The provider's own word on when it took the money."""
+        assert self.provider is not None, "set before the history begins"
+        return next(
+            capture.at for paid in self.provider.payments.values() for capture in paid.captures if capture.ref == ref
+        )
 
     def _forfeits(self, state: Deposit) -> bool:
         return state.created.offer in self.forfeiting

@@ -130,8 +130,9 @@ def _story(random: Random, actions: list[Action]) -> None:
                 actions.append(Action(len(actions), ends + random.randrange(wait), "send_refunds"))
     for _ in range(random.randrange(3)):
         then(random.choice(("look", "list")), 1_000, 4 * HOUR)
-    if not random.randrange(3):
-        then("edge_cancel", 2 * HOUR - 2_000, 2 * HOUR + 14 * MINUTE)
+    window = WINDOWS[offer]
+    if random.randrange(2) and window is not None:
+        then("edge_cancel", window - 2_000, window + 14 * MINUTE)
 
 
 def _jobs(random: Random, actions: list[Action]) -> None:
