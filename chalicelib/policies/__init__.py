@@ -14,6 +14,7 @@ def read(path: str) -> dict[str, Any]:
 
 @cache
 def names(folder: str) -> tuple[str, ...]:
-    """The names of a folder's data files, without the ending, sorted: ``markets`` gives CN, EU, ID."""
-    found = files(__name__).joinpath(folder).iterdir()
-    return tuple(sorted(entry.name.removesuffix(".toml") for entry in found if entry.name.endswith(".toml")))
+    """The names of a folder's data files, without the ending, sorted; a folder that no rule has filled yet is empty."""
+    place = files(__name__).joinpath(folder)
+    found = [entry.name for entry in place.iterdir()] if place.is_dir() else []
+    return tuple(sorted(name.removesuffix(".toml") for name in found if name.endswith(".toml")))

@@ -12,14 +12,14 @@ from typing import Any
 from chalicelib.core import deposit as deposits_
 from chalicelib.core.deposit import Deposit, Status
 from chalicelib.core.events import Cancelled, DepositEvent, Expired, RefundApproved
-from chalicelib.core.ids import child
+from chalicelib.core.ids import child, parse_child
 from chalicelib.core.journal import Entry
 from chalicelib.core.ledger import postings
 from chalicelib.core.refund import RefundStatus
 from chalicelib.store.deposits import KINDS
 from chalicelib.store.journals import Journals
 from tests.simulator.expressions import Item
-from tests.simulator.provider import SimulatedProvider
+from tests.simulator.provider import Executed, SimulatedProvider
 
 GRACE = 60_000
 SKEW = 5_000
@@ -190,6 +190,8 @@ class Invariants:
         for refund_id, times in Counter(row.refund_id for row in moved).items():
             if times > 1:
                 self.violated("P2", f"{refund_id} was executed {times} times")
+        for row in moved:
+            self._decided(row)
         gone: Counter[str] = Counter()
         for row in moved:
             gone[row.capture] += row.amount.minor
@@ -197,6 +199,15 @@ class Invariants:
             for capture in payment.captures:
                 if gone[capture.ref] > capture.amount.minor:
                     self.violated("P3", f"{capture.ref} gave back {gone[capture.ref]} of {capture.amount}")
+
+    def _decided(self, row: Executed) -> None:
+        """The provider moves only what was decided here, by that amount, and only after ``sent`` was written."""
+        parsed = parse_child("ref", row.refund_id)
+        assert parsed is not None, row.refund_id
+        body, n = parsed
+        refunds = self.states[f"dep_{body}"].refunds
+        if n > len(refunds) or refunds[n - 1].amount != row.amount or refunds[n - 1].sent_at is None:
+            self.violated("P2", f"{row.refund_id} moved {row.amount}, which nobody had decided and sent")
 
     def at_rest(self, key_retention_ms: int, calm_since: int) -> None:
         """When faults are over and every job has had its time: nothing is left open, and books agree.

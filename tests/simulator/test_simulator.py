@@ -29,11 +29,11 @@ LINE: Final = re.compile(
     r"simulate: (\d+) histories, (\d+) faults in (\d+) classes, (\d+) violations, trace sha256:([0-9a-f]{64})"
 )
 MUTANTS: Final = mutants()
-# Three that are noticed soon, at money, at replays and at stock; `make mutants` plants all of them.
+# Three that are noticed soon: at the provider, at replays and at stock; `make mutants` plants all of them.
 QUICK: Final = (
-    "no reservation when a refund is approved",
+    "a new provider key for each attempt",
     "a replay shows today's state",
-    "what was taken is not forgotten when it went back",
+    "units are not given back",
 )
 
 
