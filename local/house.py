@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Final
 
 from app import app
+from chalicelib.core.instants import SECOND
 from chalicelib.core.refusal import Reason, Refused
 from chalicelib.jobs import close_windows, send_refunds
 from chalicelib.jobs.sweep import Report
@@ -19,7 +20,6 @@ from local.server import Gateway, Headers, serve
 
 log = logging.getLogger("earnest.local")
 
-SECOND: Final = 1_000
 A_RUN: Final = 300_000  # what a schedule's Lambda would have, in milliseconds
 JOBS: Final[dict[str, Callable[[Services, Callable[[], int]], Report]]] = {
     "send_refunds": send_refunds.run,

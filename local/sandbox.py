@@ -24,7 +24,6 @@ from chalicelib.wiring import Services, machine_clock
 from local.issuer import Issuer
 
 routes = Blueprint(__name__)
-SECOND: Final = 1_000
 A_RUN: Final = 300_000
 
 Jobs = Mapping[str, Callable[[Services, Callable[[], int]], Report]]
@@ -103,7 +102,7 @@ def tokens(call: Call) -> Answer:
     if body.role in {"merchant", "inspector"} and body.merchant is None:
         raise Refused(Reason.INVALID_REQUEST, [Fault("/merchant", "missing")])
     sub = body.sub or f"sandbox-{secrets.token_hex(8)}"
-    token = _desk().issuer.token(body.role, sub, body.merchant, machine_clock() // SECOND)
+    token = _desk().issuer.token(body.role, sub, body.merchant, machine_clock() // instants.SECOND)
     return Answer({"token": token})
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from functools import cache
-from typing import Any, Final
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -85,16 +85,13 @@ def warnings(draft: Draft) -> Iterator[Fault]:
             yield Fault(f"/payment/methods/{index}", "refund_path_ends_first")
 
 
-DAY: Final = 86_400_000
-
-
 def _outlives(draft: Terms, route_days: int | None) -> bool:
     """Whether the window and the promised delivery together last longer than the route can refund."""
     if route_days is None:
         return False
     window = instants.duration_ms(draft.window.length) if draft.window is not None else 0
     delivery = instants.duration_ms(draft.delivery.within) if draft.delivery.within is not None else 0
-    return window + delivery >= route_days * DAY
+    return window + delivery >= route_days * instants.DAY
 
 
 def _forfeit_constraint(draft: Terms, law: Market) -> Constraint | None:

@@ -19,6 +19,7 @@ from chalicelib.core.events import (
     RefundSucceeded,
     RefundUnknown,
 )
+from chalicelib.core.instants import HOUR, MINUTE
 from chalicelib.core.money import Money
 
 
@@ -82,8 +83,6 @@ WAITING_ON: Final[Mapping[RefundStatus, WaitingOn]] = MappingProxyType(
     }
 )
 
-MINUTE: Final = 60_000
-HOUR: Final = 60 * MINUTE
 # How long after no answer we look: most late executions show within a minute; after a day reconciliation takes over.
 LOOKS: Final = (MINUTE, 5 * MINUTE, 30 * MINUTE, 2 * HOUR, 6 * HOUR, 24 * HOUR)
 # Settlement reports come the day after; a refund that succeeded is looked for there once a day.

@@ -12,9 +12,10 @@ from chalicelib.core.decide import Command, LoseAnswer, MissRefund, SendRefund, 
 from chalicelib.core.deposit import Deposit, next_due, overdue
 from chalicelib.core.events import DepositEvent, Expired, RefundSent
 from chalicelib.core.ids import child, parse_child
+from chalicelib.core.instants import HOUR
 from chalicelib.core.journal import Asked, Caller
 from chalicelib.core.payment import PaymentSeen
-from chalicelib.core.refund import HOUR, Refund, RefundSeen, RefundStatus, due_at
+from chalicelib.core.refund import Refund, RefundSeen, RefundStatus, due_at
 from chalicelib.core.refusal import Reason, Refused
 from chalicelib.core.terms import Terms
 from chalicelib.flows.commit import Commits, Outcome, fold

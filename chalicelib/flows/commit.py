@@ -180,7 +180,7 @@ def by_the_clock(events: Sequence[DepositEvent]) -> tuple[Entry[DepositEvent], .
 
 
 def refuse_strangers(deposit: Deposit, caller: Caller) -> None:
-    """A buyer sees their own, staff their merchant's, platform, our own jobs and the provider's proved events everything; the rest sees nothing."""
+    """A buyer sees their own, staff their merchant's; platform, jobs and proved provider events everything."""
     allowed = {
         "buyer": deposit.created.buyer == caller.id,
         "merchant": deposit.created.merchant == caller.merchant,

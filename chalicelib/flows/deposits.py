@@ -10,6 +10,7 @@ from chalicelib.core.deposit import Deposit, status_at
 from chalicelib.core.entitlement import Entitlement, Step
 from chalicelib.core.events import DepositEvent
 from chalicelib.core.ids import parse_child, well_formed
+from chalicelib.core.instants import DAY
 from chalicelib.core.journal import Asked, Caller
 from chalicelib.core.offer import index_shards
 from chalicelib.core.refund import Refund
@@ -18,7 +19,6 @@ from chalicelib.core.terms import Terms
 from chalicelib.flows.commit import Commits, Outcome, fold, refuse_strangers
 from chalicelib.flows.ports import Page, Stored
 
-DAY: Final = 86_400_000
 FARTHEST_PREVIEW: Final = 2 * 365 * DAY
 
 Position = Mapping[str, object] | None

@@ -9,15 +9,13 @@ from threading import RLock
 from typing import Any, Final
 
 from chalicelib.core.ids import parse_child
-from chalicelib.core.instants import format_instant
+from chalicelib.core.instants import HOUR, MINUTE, format_instant
 from chalicelib.core.money import Money
 from chalicelib.core.payment import CaptureSeen, PaymentSeen
 from chalicelib.core.refund import RefundSeen
 from chalicelib.flows.ports import Declined, NotFound, Session, Unknown
 from chalicelib.gateways.books import Books, Row
 
-MINUTE: Final = 60_000
-HOUR: Final = 60 * MINUTE
 PENDING: Final = 5 * MINUTE
 LATE: Final = 90_000
 COMES_BACK: Final = 24 * HOUR

@@ -5,13 +5,12 @@ from typing import Any, Final
 
 from chalice.app import Blueprint
 
-from chalicelib.core.instants import parse_instant
+from chalicelib.core.instants import SECOND, parse_instant
 from chalicelib.core.refusal import Reason, Refused
 from chalicelib.web import signatures
 from chalicelib.web.edge import Answer, Call, endpoint, raw_only
 
 routes = Blueprint(__name__)
-SECOND: Final = 1_000
 # How long we ask for an unknown subject again: our own write may not be visible to us yet. After that it is not ours.
 NOT_YET_OURS: Final = 15 * 60 * SECOND
 

@@ -4,11 +4,11 @@ from collections import OrderedDict
 from threading import Lock
 from typing import Final
 
+from chalicelib.core.instants import SECOND
 from chalicelib.core.refusal import Reason, Refused
 
 # One request in the unit of the levels: with it a bucket gains exactly its rate per millisecond, without fractions.
 COST: Final = 60_000
-SECOND: Final = 1_000
 MOST_CALLERS: Final = 10_000
 
 

@@ -11,7 +11,7 @@ from chalicelib.core.deposit import Deposit, Status, Window, lock_at, status_at
 from chalicelib.core.entitlement import Entitlement, Step
 from chalicelib.core.events import DepositEvent, RefundLine
 from chalicelib.core.ids import child
-from chalicelib.core.instants import format_instant
+from chalicelib.core.instants import SECOND, format_instant
 from chalicelib.core.journal import Caller, Entry
 from chalicelib.core.ledger import Balances
 from chalicelib.core.money import Money
@@ -37,7 +37,6 @@ from chalicelib.web.answers import (
 )
 from chalicelib.web.languages import text
 
-SECOND: Final = 1_000
 # An event's own instant stands beside its data; where stock was drawn is nobody's business but ours.
 UNSHOWN: Final = frozenset({"at", "batch", "stock", "limit_units"})
 

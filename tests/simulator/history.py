@@ -15,7 +15,7 @@ from unittest.mock import patch
 
 import app as lambda_app
 from chalicelib.core.ids import child, digest_id
-from chalicelib.core.instants import format_instant
+from chalicelib.core.instants import DAY, HOUR, MINUTE, format_instant
 from chalicelib.core.money import Money
 from chalicelib.flows.commit import Timing
 from chalicelib.web import signatures
@@ -26,7 +26,7 @@ from tests.simulator.client import FaultyClient
 from tests.simulator.dynamo import FakeDynamo, dump
 from tests.simulator.faults import Faults
 from tests.simulator.invariants import GRACE, Invariants
-from tests.simulator.plan import DAY, FORFEITS, HOUR, MINUTE, OFFERS, UNDOS, WINDOWS, Action, Plan
+from tests.simulator.plan import FORFEITS, OFFERS, UNDOS, WINDOWS, Action, Plan
 from tests.simulator.provider import Paid, SimulatedProvider
 from tests.simulator.scheduler import Actor, Scheduler
 

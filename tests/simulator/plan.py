@@ -4,9 +4,8 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any, Final
 
-MINUTE: Final = 60_000
-HOUR: Final = 60 * MINUTE
-DAY: Final = 24 * HOUR
+from chalicelib.core.instants import DAY, HOUR, MINUTE
+
 # Where windows and zones are hard: a leap day, both changes of summer time in Europe, a new year, an ordinary day.
 STARTS: Final = (
     1_835_395_200_000,  # 2028-02-29T00:00Z

@@ -11,8 +11,6 @@ from chalicelib.web.problems import STATUS
 from chalicelib.wiring import services
 from tests.world import Client, Json, Reply
 
-HOUR: Final = 3_600_000
-DAY: Final = 24 * HOUR
 _runs: Final = count(1)
 # Files of the reference page, the same for everybody.
 KEPT: Final = ("text/css", "text/javascript")

@@ -4,8 +4,8 @@ from typing import Any, Final
 
 import pytest
 
-from chalicelib.core.instants import format_instant
-from tests.web.sound import DAY, HOUR, accepted, attend, cny, events_of, identity_holds, instant, path_of, refused
+from chalicelib.core.instants import DAY, HOUR, format_instant
+from tests.web.sound import accepted, attend, cny, events_of, identity_holds, instant, path_of, refused
 from tests.world import Client, Json, World
 
 SECONDS: Final = 1_000

@@ -6,7 +6,8 @@ from typing import Any, Final
 
 import pytest
 
-from tests.web.sound import HOUR, accepted, attend, cny, instant, path_of, refused
+from chalicelib.core.instants import HOUR
+from tests.web.sound import accepted, attend, cny, instant, path_of, refused
 from tests.world import Client, Json, Reply, World
 
 PROMISED: Final = ("location", "etag", "content-type")

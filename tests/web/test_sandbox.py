@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from chalicelib.core.instants import format_instant
+from chalicelib.core.instants import HOUR, format_instant
 from chalicelib.gateways.sandbox import FAULTS
-from tests.web.sound import HOUR, accepted, cny, instant, path_of, refused, sound
+from tests.web.sound import accepted, cny, instant, path_of, refused, sound
 from tests.world import World
 
 ROOT = Path(__file__).resolve().parents[2]
