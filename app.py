@@ -8,13 +8,27 @@ from chalice.app import Chalice, Rate, Request, Response
 from chalicelib.core.refusal import Reason
 from chalicelib.jobs import close_windows as close_windows_job
 from chalicelib.jobs import send_refunds as send_refunds_job
-from chalicelib.web import contract, deposits, edge, offers, provider_events, public, refunds
+from chalicelib.web import (
+    contract,
+    deposits,
+    edge,
+    fulfilment,
+    locks,
+    offers,
+    provider_events,
+    public,
+    refunds,
+    withdrawals,
+)
 from chalicelib.wiring import services
 
 app = Chalice(app_name="earnest")
 for blueprint in (
     offers.routes,
     deposits.routes,
+    locks.routes,
+    fulfilment.routes,
+    withdrawals.routes,
     refunds.routes,
     provider_events.routes,
     public.routes,

@@ -14,13 +14,18 @@ import boto3
 from botocore.config import Config
 
 from chalicelib.flows.attend import Attendant
+from chalicelib.flows.changes import Changes
 from chalicelib.flows.commit import Commits, Timing
+from chalicelib.flows.defaults import Defaults
 from chalicelib.flows.deposits import DepositDesk
 from chalicelib.flows.offers import Catalogue
 from chalicelib.flows.orders import Orders, Shelf
 from chalicelib.flows.ports import Clock, Provider
+from chalicelib.flows.withdrawals import Withdrawals
 from chalicelib.store.deposits import DepositStore
 from chalicelib.store.offers import OfferStore
+from chalicelib.store.texts import TextStore
+from chalicelib.store.vault import Vault
 
 if TYPE_CHECKING:
     from chalicelib.gateways.sandbox import Sandbox
@@ -44,6 +49,7 @@ class Settings:
     origins: tuple[str, ...]
     provider: str
     webhook_secrets: tuple[str, ...]
+    secrets: tuple[str, ...]
     writes_per_minute: int | None
     reads_per_minute: int | None
 
@@ -63,6 +69,7 @@ def settings() -> Settings:
         origins=tuple(env.get("EARNEST_ORIGINS", "").split()),
         provider=env.get("EARNEST_PROVIDER", "sandbox" if sandbox else ""),
         webhook_secrets=tuple(env.get("EARNEST_WEBHOOK_SECRETS", "").split()),
+        secrets=tuple(env.get("EARNEST_SECRETS", "").split()),
         writes_per_minute=_rate("EARNEST_WRITES_PER_MINUTE", default_rate),
         reads_per_minute=_rate("EARNEST_READS_PER_MINUTE", None if sandbox else 6_000),
     )
@@ -113,6 +120,9 @@ class Services:
     catalogue: Catalogue
     orders: Orders
     desk: DepositDesk
+    changes: Changes
+    withdrawals: Withdrawals
+    vault: Vault
     provider: Provider
     sandbox: "Sandbox | None"
     run_id: Callable[[str], str]
@@ -124,12 +134,18 @@ class Services:
     def attendant(self, role: str = "service") -> Attendant:
         return Attendant(self.desk.commits, self.provider, self.clock, role)
 
+    @property
+    def defaults(self) -> Defaults:
+        return Defaults(self.desk, self.attendant())
+
 
 def build(found: Settings, client: Any) -> Services:
     """The services of one container on the machine's clock.
 
     In the sandbox the rules follow the sandbox's clock, and grace is nothing: its clock moves only between requests.
     """
+    if not found.secrets:
+        raise LookupError("EARNEST_SECRETS is not set: withdrawals need a secret of the service")
     sandbox = _sandbox(found, client) if found.sandbox else None
     provider = _provider(found, sandbox)
     clock: Clock = sandbox.now if sandbox is not None else machine_clock
@@ -150,6 +166,8 @@ def assembled(
     deposits = DepositStore(client, found.table, timing.grace_ms)
     offers = OfferStore(client, found.table)
     catalogue = Catalogue(offers, timing)
+    vault = Vault(found.secrets)
+    commits, shelf = Commits(deposits, offers, timing), Shelf()
     return Services(
         settings=found,
         machine=timing.now,
@@ -157,8 +175,11 @@ def assembled(
         deposits=deposits,
         offers=offers,
         catalogue=catalogue,
-        orders=Orders(deposits, offers, catalogue, timing, Shelf()),
-        desk=DepositDesk(Commits(deposits, offers, timing)),
+        orders=Orders(deposits, offers, catalogue, timing, shelf, vault.token_key),
+        desk=DepositDesk(commits),
+        changes=Changes(commits, catalogue, shelf),
+        withdrawals=Withdrawals(commits, TextStore(client, found.table), vault),
+        vault=vault,
         provider=provider,
         sandbox=sandbox,
         run_id=run_id,

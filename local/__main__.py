@@ -62,6 +62,7 @@ def environment(engine_url: str, state_dir: Path, port: int) -> None:
             "EARNEST_AUDIENCE": AUDIENCE,
             "EARNEST_JWKS": Issuer.at(state_dir).jwks(),
             "EARNEST_WEBHOOK_SECRETS": "whsec_" + base64.b64encode(secret).decode(),
+            "EARNEST_SECRETS": hashlib.sha512(secret).hexdigest(),
             "EARNEST_ORIGINS": os.environ.get("EARNEST_ORIGINS", "*"),
             "EARNEST_PUBLIC_URL": f"http://{HOST}:{port}",
         }

@@ -7,7 +7,14 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from chalicelib.core import deposit, offer, payment, refund
-from chalicelib.core.events import Expired, LockedByWindowEnd, RefundReviewNeeded
+from chalicelib.core.events import (
+    BalanceOverdue,
+    Expired,
+    LockBecameFinal,
+    LockedByWindowEnd,
+    LockReminded,
+    RefundReviewNeeded,
+)
 
 PAGE: Final = Path(__file__).resolve().parent.parent / "docs/states.md"
 
@@ -28,8 +35,10 @@ _D, _R, _O = deposit.Status, refund.RefundStatus, offer.OfferStatus
 LIVES: Final = (
     Life(
         "Deposit",
-        "`completed` is reached by shipment, which is not built yet. Events of payments and refunds that are not in "
-        "the diagram never change the status of a deposit.",
+        "`completed` is reached with the shipment of the last unit, and left only by a statutory withdrawal. An event "
+        "is drawn from the status at its own instant: what was asked before a window ended meets it open, although "
+        "its end may stand written already. Events of payments and refunds that are not in the diagram never change "
+        "the status of a deposit.",
         _D,
         (_D.AWAITING_PAYMENT,),
         deposit.TRANSITIONS,
@@ -41,7 +50,8 @@ LIVES: Final = (
     Life(
         "Payment",
         "Money that does not count (`payment.not_counted`) leaves a payment as it stands and goes back by a refund of "
-        "its own.",
+        "its own. `balance.opened` acts on the payment before it as `payment.method_changed` does: one that is still "
+        "open is replaced, one that succeeded stays.",
         payment.PaymentStatus,
         (payment.PaymentStatus.REQUIRES_ACTION,),
         payment.TRANSITIONS,
@@ -71,7 +81,9 @@ LIVES: Final = (
     ),
 )
 # What only the clock causes; the event announces it, or makes it irreversible.
-WRITTEN_BY_THE_CLOCK: Final = frozenset({Expired, LockedByWindowEnd})
+WRITTEN_BY_THE_CLOCK: Final[frozenset[type[Any]]] = frozenset(
+    {BalanceOverdue, Expired, LockBecameFinal, LockedByWindowEnd, LockReminded}
+)
 
 
 def page() -> str:

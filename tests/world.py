@@ -131,6 +131,11 @@ class World:
         self.pay(deposit)
         return buyer.get(f"/v1/deposits/{deposit['id']}").json
 
+    def final(self, buyer: Client, merchant: Client | None = None, quantity: int = 1, **changes: Any) -> Json:
+        """A deposit that its payment locked for good: production, balance and shipment may begin."""
+        terms = {"preset": "su7_founders_2024", "lock": {"undo": None}, **changes}
+        return self.paid(buyer, self.offer(merchant, **terms), quantity)
+
     def pay(self, deposit: Json, outcome: str = "succeeded", amount: Json | None = None) -> Json:
         answer = self.anyone().post(
             f"/sandbox/payments/{deposit['payment']['id']}", {"outcome": outcome, "amount": amount}

@@ -1,48 +1,28 @@
 """Decide: from a deposit, a command and the instant it was asked, the events that follow, or a refusal.
 
-A command is judged at ``at``, the instant it reached the edge. No decision reads a deadline event.
+A command is judged at ``at``, the instant it reached the edge. No decision reads a deadline event. Each capability has
+its own room; this one is the way in, and says what a caller may do now.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from chalicelib import policies
-from chalicelib.core import entitlement, instants, window
-from chalicelib.core.deposit import Deposit, Status, evolve, lock_at, status_at
-from chalicelib.core.events import (
-    Cancelled,
-    DepositEvent,
-    LockedByPayment,
-    LockUndone,
-    PaymentFailed,
-    PaymentMethodChanged,
-    PaymentNotCounted,
-    PaymentPending,
-    PaymentSucceeded,
-    RefundApproved,
-    RefundDeclined,
-    RefundLine,
-    RefundReviewNeeded,
-    RefundSent,
-    RefundSettled,
-    RefundUnknown,
-)
-from chalicelib.core.money import Money
-from chalicelib.core.payment import TRANSITIONS as PAYMENT_TRANSITIONS
-from chalicelib.core.payment import CaptureSeen, PaymentSeen
+from chalicelib.core import changes, ending, entitlement, fulfilment, lock, paying, withdrawal
+from chalicelib.core.changes import ChangeItems
+from chalicelib.core.deposit import Deposit, status_at
+from chalicelib.core.ending import Cancel
+from chalicelib.core.events import DepositEvent, RefundReviewNeeded, RefundSent, RefundUnknown
+from chalicelib.core.fulfilment import DeclareDefault, Deliver, PayBalance, Ready, Receive, Ship
+from chalicelib.core.lock import ConfirmLock, OpenIntent, Unlock
+from chalicelib.core.payment import PaymentSeen
 from chalicelib.core.refund import TRANSITIONS as REFUND_TRANSITIONS
 from chalicelib.core.refund import RefundSeen, steps_seen
-from chalicelib.core.refusal import Fault, Reason, Refused
+from chalicelib.core.refusal import Reason, Refused
 from chalicelib.core.terms import Terms
+from chalicelib.core.withdrawal import ConfirmWithdrawal, StateWithdrawal
 
-MOST_PAYMENTS: Final = 20  # payments that one deposit may open: a journal stays small
-ROUTE_CLOSED: Final = "route_cannot_refund"
-
-
-@dataclass(frozen=True, slots=True)
-class Cancel:
-    """The buyer ends the deposit."""
+MOST_EVENTS: Final = 400  # after so many a deposit takes no more optional commands; what finishes it gets through
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +30,6 @@ class ChangePaymentMethod:
     """The buyer pays another way; nobody else can say so."""
 
     method: str
-
-
-@dataclass(frozen=True, slots=True)
-class Unlock:
-    """The buyer takes a lock back while its undo is open."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,18 +53,59 @@ class MissRefund:
     refund: int
 
 
-Command = Cancel | ChangePaymentMethod | Unlock | SendRefund | LoseAnswer | MissRefund | PaymentSeen | RefundSeen
+Elective = ChangePaymentMethod | ChangeItems | OpenIntent | Ready | PayBalance | Ship | Deliver
+Command = (
+    Elective
+    | Cancel
+    | ConfirmLock
+    | Unlock
+    | Receive
+    | DeclareDefault
+    | StateWithdrawal
+    | ConfirmWithdrawal
+    | SendRefund
+    | LoseAnswer
+    | MissRefund
+    | PaymentSeen
+    | RefundSeen
+)
 
 
-def decide(deposit: Deposit, command: Command, at: int, terms: Terms) -> tuple[DepositEvent, ...]:
+def decide(  # noqa: PLR0912 - a table of commands
+    deposit: Deposit, command: Command, at: int, terms: Terms
+) -> tuple[DepositEvent, ...]:
     """The events of a command asked at ``at``. Nothing new to say is an empty tuple; a no is Refused."""
+    if isinstance(command, Elective) and deposit.version >= MOST_EVENTS and not fulfilment.finishes(deposit, command):
+        raise Refused(Reason.RATE_LIMITED, most=MOST_EVENTS)
     match command:
         case Cancel():
-            return tuple(_cancel(deposit, at, terms))
+            return tuple(ending.cancel(deposit, at, terms))
         case ChangePaymentMethod():
-            return (_change_method(deposit, command.method, at, terms),)
+            return (paying.change_method(deposit, command.method, at, terms),)
+        case ChangeItems():
+            return tuple(changes.change(deposit, command, at, terms))
+        case OpenIntent():
+            return (lock.open_intent(deposit, command, at, terms),)
+        case ConfirmLock():
+            return (lock.confirm(deposit, command, at, terms),)
         case Unlock():
-            return (_unlock(deposit, at),)
+            return (lock.unlock(deposit, at),)
+        case Ready():
+            return (fulfilment.ready(deposit, command, at, terms),)
+        case PayBalance():
+            return (fulfilment.pay_balance(deposit, command, at, terms),)
+        case Ship():
+            return tuple(fulfilment.ship(deposit, command, at))
+        case Deliver():
+            return (fulfilment.deliver(deposit, command, at),)
+        case Receive():
+            return (fulfilment.receive(deposit, at),)
+        case DeclareDefault():
+            return tuple(fulfilment.declare_default(deposit, at, terms))
+        case StateWithdrawal():
+            return (withdrawal.state(deposit, command, at, terms),)
+        case ConfirmWithdrawal():
+            return tuple(withdrawal.confirm(deposit, command, at, terms))
         case SendRefund():
             return _refund_step(deposit, RefundSent(at, command.refund))
         case LoseAnswer():
@@ -97,156 +113,57 @@ def decide(deposit: Deposit, command: Command, at: int, terms: Terms) -> tuple[D
         case MissRefund():
             return _refund_step(deposit, RefundReviewNeeded(at, command.refund, "not_found"))
         case PaymentSeen():
-            return tuple(_see_payment(deposit, command, at, terms))
+            return tuple(paying.see(deposit, command, at, terms))
         case RefundSeen():
             return tuple(steps_seen(deposit.refunds[command.refund - 1], command))
 
 
-def actions(deposit: Deposit, role: str, at: int) -> tuple[str, ...]:
-    """What a caller of this role may do now, named after the paths, sorted. Nothing in it is refused for its state."""
-    if role != "buyer":
-        return ()
-    status = status_at(deposit, at)
-    if status is Status.AWAITING_PAYMENT:
-        return ("cancel", "payment-method")
-    if status is Status.COOLING_OFF:
-        return ("cancel",)
-    if status is Status.LOCKED:
-        return ("cancel", "unlock") if _undo_open(deposit, at) else ("cancel",)
-    return ()
+Check = Callable[[Deposit, int, Terms], object]
+
+# What each role may do, named after the paths, with the very check that the command makes.
+ACTIONS: Final[Mapping[str, Mapping[str, Check]]] = {
+    "buyer": {
+        "balance-payments": lambda deposit, at, _terms: fulfilment.refuse_balance(deposit, at),
+        "cancel": lambda deposit, at, _terms: entitlement.refuse_ended(status_at(deposit, at)),
+        "changes": lambda deposit, at, _terms: changes.refuse(deposit, at),
+        "lock": lock.refuse_lock,
+        "lock-intents": lock.refuse_intent,
+        "payment-method": lambda deposit, at, _terms: paying.refuse_method(deposit, at),
+        "receipt": lambda deposit, at, _terms: fulfilment.refuse_receive(deposit, at),
+        "unlock": lambda deposit, at, _terms: lock.refuse_undo(deposit, at),
+        "withdrawals": withdrawal.refuse,
+    },
+    "merchant": {
+        "buyer-default": lambda deposit, at, _terms: fulfilment.refuse_default(deposit, at),
+        "deliveries": lambda deposit, at, _terms: fulfilment.refuse_deliver(deposit, at),
+        "ready": lambda deposit, at, _terms: fulfilment.refuse_ready(deposit, at),
+        "shipments": lambda deposit, at, _terms: fulfilment.refuse_ship(deposit, at),
+    },
+}
 
 
-def _cancel(deposit: Deposit, at: int, terms: Terms) -> Iterator[DepositEvent]:
-    owed = entitlement.of(deposit, terms, "buyer_cancel", at)
-    yield Cancelled(at, "buyer_cancel", owed.rule, owed.forfeited)
-    if deposit.paid is not None:
-        yield from _refund(
-            deposit,
-            terms,
-            cause="buyer_cancel",
-            amount=owed.amount,
-            lines=owed.lines,
-            at=at,
-            payment=deposit.paid.payment,
-            capture=deposit.paid.capture,
-        )
+# What is left to do with a deposit that has taken its share of events.
+ALWAYS: Final = frozenset(
+    {"cancel", "lock", "unlock", "receipt", "buyer-default", "withdrawals", "shipments", "deliveries"}
+)
 
 
-def _refund(
-    deposit: Deposit,
-    terms: Terms,
-    *,
-    cause: str,
-    amount: Money,
-    lines: tuple[RefundLine, ...],
-    at: int,
-    payment: int,
-    capture: str,
-) -> Iterator[DepositEvent]:
-    """A refund decision. Nothing to pay is settled at once; a route that cannot refund asks the buyer at once."""
-    n = len(deposit.refunds) + 1
-    promised_by = at + instants.duration_ms(terms.refund.deadline)
-    yield RefundApproved(at, n, cause, amount, lines, promised_by, payment, capture)
-    if not amount:
-        yield RefundSettled(at, n)
-    elif not policies.read("routes.toml")[deposit.payments[payment - 1].method]["to_source"]:
-        yield RefundDeclined(at, n, ROUTE_CLOSED)
+def actions(deposit: Deposit, role: str, at: int, terms: Terms) -> tuple[str, ...]:
+    """What a caller of this role may do now, sorted. Nothing in it is refused for its state, nothing else accepted."""
+    named = sorted(ACTIONS.get(role, {}).items())
+    open_names = [(name, check) for name, check in named if name in ALWAYS or deposit.version < MOST_EVENTS]
+    return tuple(name for name, check in open_names if _allowed(check, deposit, at, terms))
 
 
-def _change_method(deposit: Deposit, method: str, at: int, terms: Terms) -> PaymentMethodChanged:
-    if method not in terms.payment.methods:
-        raise Refused(Reason.PAYMENT_METHOD_NOT_OFFERED, (Fault("/payment_method", "unknown_method"),))
-    status = status_at(deposit, at)
-    if status is not Status.AWAITING_PAYMENT:
-        raise Refused(Reason.WRONG_STATE, state=status.value)
-    if len(deposit.payments) >= MOST_PAYMENTS:
-        raise Refused(Reason.RATE_LIMITED, most=MOST_PAYMENTS)
-    return PaymentMethodChanged(at, method)
-
-
-def _undo_open(deposit: Deposit, at: int) -> bool:
-    return deposit.lock is not None and not deposit.lock.final(at)
-
-
-def _unlock(deposit: Deposit, at: int) -> LockUndone:
-    status = status_at(deposit, at)
-    if status is not Status.LOCKED:
-        raise Refused(Reason.WRONG_STATE, state=status.value)
-    if deposit.lock is None or deposit.lock.undo_until is None or not _undo_open(deposit, at):
-        lock = lock_at(deposit, at)
-        raise Refused(Reason.UNDO_CLOSED, undo_until=lock.undo_until if lock is not None else None)
-    runs = deposit.window is not None and (deposit.window.ends_at is None or at < deposit.window.ends_at)
-    return LockUndone(at, None if runs else deposit.lock.undo_until)
+def _allowed(check: Check, deposit: Deposit, at: int, terms: Terms) -> bool:
+    try:
+        check(deposit, at, terms)
+    except Refused:
+        return False
+    return True
 
 
 def _refund_step(deposit: Deposit, event: RefundSent | RefundUnknown | RefundReviewNeeded) -> tuple[DepositEvent, ...]:
     """The step, or nothing when the refund has moved on meanwhile."""
     status = deposit.refunds[event.refund - 1].status
     return (event,) if (status, type(event)) in REFUND_TRANSITIONS else ()
-
-
-def _see_payment(deposit: Deposit, seen: PaymentSeen, at: int, terms: Terms) -> Iterator[DepositEvent]:
-    """What is new in what the provider says of a payment; every capture is judged once, by its own reference."""
-    for capture in seen.captures:
-        if capture.ref in deposit.captures:
-            continue
-        for event in _judge(deposit, seen.payment, capture, at, terms):
-            yield event
-            deposit = evolve(deposit, event)
-    status = deposit.payments[seen.payment - 1].status
-    if deposit.paid is None and not seen.captures:
-        if seen.status == "pending" and (status, PaymentPending) in PAYMENT_TRANSITIONS:
-            yield PaymentPending(at, seen.payment)
-        if seen.status == "failed" and (status, PaymentFailed) in PAYMENT_TRANSITIONS:
-            yield PaymentFailed(at, seen.payment)
-
-
-def _judge(deposit: Deposit, payment: int, capture: CaptureSeen, at: int, terms: Terms) -> Iterator[DepositEvent]:
-    cause = _why_not_counted(deposit, payment, capture)
-    if cause is not None:
-        yield PaymentNotCounted(max(capture.at, deposit.created_at), payment, capture.ref, capture.amount, cause)
-        yield from _send_back(deposit, terms, cause, capture.amount, at, payment, capture.ref)
-        return
-    paid = _counted(deposit, payment, capture, terms)
-    yield paid
-    if terms.lock.at == "payment":
-        undo = terms.lock.undo
-        yield LockedByPayment(paid.at, paid.at + instants.duration_ms(undo) if undo is not None else None)
-    excess = capture.amount - deposit.payments[payment - 1].amount
-    if excess:
-        yield from _send_back(deposit, terms, "overpayment", excess, at, payment, capture.ref)
-
-
-def _why_not_counted(deposit: Deposit, payment: int, capture: CaptureSeen) -> str | None:
-    """Why a capture goes back, or None when it pays the deposit. What counts is the provider's capture instant."""
-    due = deposit.payments[payment - 1]
-    ended = deposit.status in {Status.CANCELLED, Status.EXPIRED}
-    if ended or (deposit.paid is None and capture.at >= due.due_at):
-        return "late_payment"
-    if deposit.paid is not None or payment != deposit.payment.n:
-        return "duplicate_payment"
-    if capture.amount.currency != due.amount.currency or capture.amount < due.amount:
-        return "amount_mismatch"
-    return None
-
-
-def _counted(deposit: Deposit, payment: int, capture: CaptureSeen, terms: Terms) -> PaymentSucceeded:
-    starts_at = max(capture.at, deposit.created_at)
-    ends_at = None
-    if terms.window is not None and terms.lock.at == "window_end":
-        ends_at = window.ends_at(terms.window.kind, terms.window.length, starts_at, terms.policy.calendar)
-    return PaymentSucceeded(
-        at=starts_at,
-        payment=payment,
-        capture=capture.ref,
-        amount=capture.amount,
-        windowed=terms.lock.at != "payment",
-        window_ends_at=ends_at,
-    )
-
-
-def _send_back(
-    deposit: Deposit, terms: Terms, cause: str, amount: Money, at: int, payment: int, capture: str
-) -> Iterator[DepositEvent]:
-    lines = (RefundLine("paid", amount),)
-    yield from _refund(deposit, terms, cause=cause, amount=amount, lines=lines, at=at, payment=payment, capture=capture)

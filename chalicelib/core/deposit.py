@@ -4,6 +4,7 @@ The status is a function of facts and clock. Deadline events are either announce
 irreversible (``Expired``), which are written only after a grace.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -13,13 +14,27 @@ from typing import Final, Literal, TypeVar
 from chalicelib.core import payment as payments_
 from chalicelib.core import refund as refunds_
 from chalicelib.core.events import (
+    BalanceOpened,
+    BalanceOverdue,
+    BalancePaid,
     Cancelled,
+    Completed,
     Created,
     DepositEvent,
     Expired,
+    GoodsDelivered,
+    GoodsEvent,
+    GoodsReady,
+    GoodsReceived,
+    GoodsShipped,
+    ItemsChanged,
     Line,
+    LockBecameFinal,
+    LockConfirmed,
     LockedByPayment,
     LockedByWindowEnd,
+    LockIntentOpened,
+    LockReminded,
     LockUndone,
     PaymentEvent,
     PaymentFailed,
@@ -31,6 +46,8 @@ from chalicelib.core.events import (
     RefundReviewNeeded,
     RefundStep,
     TakenStock,
+    WithdrawalConfirmed,
+    WithdrawalStated,
 )
 from chalicelib.core.ledger import Balances
 from chalicelib.core.money import Money, total
@@ -50,20 +67,45 @@ class Status(StrEnum):
 
 
 _S = Status
-_Row = TypeVar("_Row", bound=Payment | Refund)
+_Row = TypeVar("_Row", bound="Payment | Refund | Intent | Withdrawal")
 
-# Which event may change the status, and to what. Events of payments and refunds that are not here never do.
+# Which event may happen in which status, and to what it leads. Events of payments and refunds that are not here are
+# free: they never change the status.
 TRANSITIONS: Final[Mapping[tuple[Status, type[DepositEvent]], Status]] = MappingProxyType(
     {
         (_S.AWAITING_PAYMENT, PaymentSucceeded): _S.COOLING_OFF,
         (_S.AWAITING_PAYMENT, PaymentMethodChanged): _S.AWAITING_PAYMENT,
+        (_S.AWAITING_PAYMENT, WithdrawalStated): _S.AWAITING_PAYMENT,
+        (_S.AWAITING_PAYMENT, WithdrawalConfirmed): _S.AWAITING_PAYMENT,
         (_S.AWAITING_PAYMENT, Cancelled): _S.CANCELLED,
         (_S.AWAITING_PAYMENT, Expired): _S.EXPIRED,
+        (_S.COOLING_OFF, ItemsChanged): _S.COOLING_OFF,
+        (_S.COOLING_OFF, LockReminded): _S.COOLING_OFF,
+        (_S.COOLING_OFF, LockIntentOpened): _S.COOLING_OFF,
+        (_S.COOLING_OFF, LockConfirmed): _S.LOCKED,
         (_S.COOLING_OFF, LockedByPayment): _S.LOCKED,
         (_S.COOLING_OFF, LockedByWindowEnd): _S.LOCKED,
+        (_S.COOLING_OFF, WithdrawalStated): _S.COOLING_OFF,
+        (_S.COOLING_OFF, WithdrawalConfirmed): _S.COOLING_OFF,
         (_S.COOLING_OFF, Cancelled): _S.CANCELLED,
         (_S.LOCKED, LockUndone): _S.COOLING_OFF,
+        (_S.LOCKED, LockBecameFinal): _S.LOCKED,
+        (_S.LOCKED, GoodsReady): _S.LOCKED,
+        (_S.LOCKED, BalanceOpened): _S.LOCKED,
+        (_S.LOCKED, BalancePaid): _S.LOCKED,
+        (_S.LOCKED, BalanceOverdue): _S.LOCKED,
+        (_S.LOCKED, GoodsShipped): _S.LOCKED,
+        (_S.LOCKED, GoodsDelivered): _S.LOCKED,
+        (_S.LOCKED, GoodsReceived): _S.LOCKED,
+        (_S.LOCKED, Completed): _S.COMPLETED,
+        (_S.LOCKED, WithdrawalStated): _S.LOCKED,
+        (_S.LOCKED, WithdrawalConfirmed): _S.LOCKED,
         (_S.LOCKED, Cancelled): _S.CANCELLED,
+        (_S.COMPLETED, GoodsDelivered): _S.COMPLETED,
+        (_S.COMPLETED, GoodsReceived): _S.COMPLETED,
+        (_S.COMPLETED, WithdrawalStated): _S.COMPLETED,
+        (_S.COMPLETED, WithdrawalConfirmed): _S.COMPLETED,
+        (_S.COMPLETED, Cancelled): _S.CANCELLED,
     }
 )
 FREE: Final = (PaymentPending, PaymentFailed, PaymentNotCounted, RefundApproved, *RefundStep.__args__)
@@ -72,11 +114,15 @@ FINAL: Final = frozenset({_S.COMPLETED, _S.CANCELLED, _S.EXPIRED})
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """The cooling-off time, half-open. ``ends_at`` None: until the buyer locks. ``cancel_only``: given by an undo."""
+    """The cooling-off time, half-open. ``ends_at`` None: until the buyer locks. ``cancel_only``: given by an undo.
+
+    ``remind_at`` are the reminders that are still to be written.
+    """
 
     starts_at: int
     ends_at: int | None
     cancel_only: bool = False
+    remind_at: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,9 +132,59 @@ class Lock:
     by: Literal["buyer", "window_end", "payment"]
     at: int
     undo_until: int | None = None
+    final_told: bool = False
 
     def final(self, at: int) -> bool:
         return self.undo_until is None or at >= self.undo_until
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """A buyer's wish to lock, bound to what was shown. ``state`` says why it can no longer be confirmed."""
+
+    n: int
+    shown: LockIntentOpened
+    state: Literal["open", "used", "superseded", "changed"] = "open"
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """What became of one line: units shipped, and how many arrived by the merchant's and by the buyer's word, and when.
+
+    ``ready_at`` is when it can be inspected, never before the merchant said so.
+    """
+
+    ready_at: int | None = None
+    shipped: int = 0
+    first_shipped_at: int | None = None
+    delivered: int = 0
+    delivered_at: int | None = None
+    received: int = 0
+    received_at: int | None = None
+
+    def arrived_at(self, quantity: int) -> int | None:
+        """When the last unit arrived: the later of the two words, None while units are on their way."""
+        words = ((self.delivered, self.delivered_at), (self.received, self.received_at))
+        return max((at for units, at in words if units == quantity and at is not None), default=None)
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """A capture that pays for this deposit: what goes back to the buyer's source goes back against it."""
+
+    payment: int
+    capture: str
+    amount: Money
+
+
+@dataclass(frozen=True, slots=True)
+class Withdrawal:
+    """A statutory withdrawal in its two steps. ``digest`` is over the latest receipt."""
+
+    n: int
+    stated_at: int
+    digest: str
+    confirmed_at: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,23 +197,30 @@ class Deposit:
     version: int
     created_at: int
     updated_at: int
+    lines: tuple[Line, ...]
+    shipping: Money
+    progress: tuple[Progress, ...]
     payments: tuple[Payment, ...]
     money: Balances
     stock: tuple[TakenStock, ...]
     limit_units: int
+    sold: tuple[TakenStock, ...] = ()
     window: Window | None = None
     lock: Lock | None = None
+    intents: tuple[Intent, ...] = ()
+    changes: int = 0
     refunds: tuple[Refund, ...] = ()
     captures: tuple[str, ...] = field(default=())
+    counted: tuple[Counted, ...] = ()
     paid: PaymentSucceeded | None = None
+    balance_due_at: int | None = None
+    cure_until: int | None = None
+    overdue_told: bool = False
+    withdrawals: tuple[Withdrawal, ...] = ()
 
     @property
     def currency(self) -> str:
         return self.created.due_now.currency
-
-    @property
-    def lines(self) -> tuple[Line, ...]:
-        return self.created.lines
 
     @property
     def items_total(self) -> Money:
@@ -125,11 +228,18 @@ class Deposit:
 
     @property
     def total(self) -> Money:
-        return self.items_total + self.created.shipping
+        return self.items_total + self.shipping
+
+    @property
+    def paid_in(self) -> Money:
+        """What counts as paid on the order: without what came in excess, less what changes gave back."""
+        came = total((self.payments[one.payment - 1].amount for one in self.counted), self.currency)
+        return came - total((refund.amount for refund in self.refunds if refund.cause == "change"), self.currency)
 
     @property
     def balance(self) -> Money:
-        return self.total - self.created.due_now
+        """What is still to be paid once the deposit is: never below zero, a change gives the rest back."""
+        return self.total - (self.paid_in if self.paid is not None else self.created.due_now)
 
     @property
     def payment(self) -> Payment:
@@ -143,18 +253,31 @@ class Deposit:
     def open_refunds(self) -> tuple[Refund, ...]:
         return tuple(refund for refund in self.refunds if refund.open)
 
+    @property
+    def arrived_at(self) -> int | None:
+        """When the last unit of the last line arrived."""
+        lines = [one.arrived_at(line.quantity) for line, one in zip(self.lines, self.progress, strict=True)]
+        arrived = [at for at in lines if at is not None]
+        return max(arrived) if len(arrived) == len(lines) else None
+
+    @property
+    def begun(self) -> bool:
+        """Whether somebody relied on a final lock: what was asked before it can no longer change what is ordered."""
+        touched = any(line.ready_at is not None or line.shipped for line in self.progress)
+        return touched or self.payment.kind == "balance"
+
     def refund_amounts(self) -> dict[int, Money]:
         return {refund.n: refund.amount for refund in self.refunds}
 
     def paid_by_line(self) -> tuple[Money, ...]:
         """The goods money captured, without shipping, over the lines by value: largest remainder, ties to the lowest."""
-        goods = self.created.due_now - self.created.shipping if self.paid else Money.zero(self.currency)
+        goods = self.paid_in - self.shipping if self.paid else Money.zero(self.currency)
         return goods.split([line.value.minor for line in self.lines])
 
 
 def begin(deposit_id: str, event: Created) -> Deposit:
     """The first event makes the deposit."""
-    first = Payment(n=1, method=event.method, amount=event.due_now, due_at=event.due_at)
+    first = Payment(n=1, method=event.method, amount=event.due_now, due_at=event.due_at, opened_at=event.at)
     return Deposit(
         id=deposit_id,
         created=event,
@@ -162,6 +285,9 @@ def begin(deposit_id: str, event: Created) -> Deposit:
         version=1,
         created_at=event.at,
         updated_at=event.at,
+        lines=event.lines,
+        shipping=event.shipping,
+        progress=(Progress(),) * len(event.lines),
         payments=(first,),
         money=Balances.none(event.due_now.currency),
         stock=event.stock,
@@ -171,32 +297,72 @@ def begin(deposit_id: str, event: Created) -> Deposit:
 
 def evolve(deposit: Deposit, event: DepositEvent) -> Deposit:
     """The deposit after the event; KeyError when no table has such a step, and then nothing changed."""
-    status = deposit.status if isinstance(event, FREE) else TRANSITIONS[deposit.status, type(event)]
     after = replace(
         deposit,
-        status=status,
+        status=deposit.status if isinstance(event, FREE) else _status_after(deposit, event),
         version=deposit.version + 1,
         updated_at=max(deposit.updated_at, event.at),
         money=deposit.money.after(event, deposit.refund_amounts()),
     )
     match event:
-        case PaymentMethodChanged() | PaymentPending() | PaymentFailed() | PaymentSucceeded() | PaymentNotCounted():
+        case (
+            PaymentMethodChanged()
+            | PaymentPending()
+            | PaymentFailed()
+            | PaymentSucceeded()
+            | BalanceOpened()
+            | BalancePaid()
+            | PaymentNotCounted()
+        ):
             return _evolve_payment(after, event)
-        case LockedByPayment():
-            return replace(after, lock=Lock("payment", event.at, event.undo_until))
-        case LockUndone():
-            return replace(after, lock=None, window=_window_after_undo(after, event))
+        case (
+            LockReminded()
+            | LockIntentOpened()
+            | LockConfirmed()
+            | LockedByPayment()
+            | LockedByWindowEnd()
+            | LockBecameFinal()
+            | LockUndone()
+        ):
+            return _evolve_lock(after, event)
+        case ItemsChanged():
+            return _evolve_items(after, event)
+        case GoodsReady() | GoodsShipped() | GoodsDelivered() | GoodsReceived():
+            return _evolve_goods(after, event)
+        case BalanceOverdue():
+            return replace(after, overdue_told=True)
+        case WithdrawalStated() | WithdrawalConfirmed():
+            return _evolve_withdrawal(after, event)
         case RefundApproved():
             return replace(after, refunds=(*deposit.refunds, refunds_.approve(event)))
-        case Cancelled() | Expired():
-            return replace(after, stock=(), limit_units=0)
+        case Completed() | Cancelled() | Expired():
+            return _evolve_end(after, event)
         case Created():
             raise KeyError(event)
-        case LockedByWindowEnd():
-            return after
         case _:
             moved = refunds_.step(deposit.refunds[event.refund - 1], event)
             return replace(after, refunds=_with(deposit.refunds, moved))
+
+
+def _status_after(deposit: Deposit, event: DepositEvent) -> Status:
+    """What the table says; where it says "no change", what was written stays written, an announcement too."""
+    standing = _standing(deposit, event)
+    status = TRANSITIONS[standing, type(event)]
+    return deposit.status if status is standing else status
+
+
+def _standing(deposit: Deposit, event: DepositEvent) -> Status:
+    """The status an event meets: what was written, and for a window that ran out the clock at the event's instant.
+
+    So what was asked inside the window meets it open, although its end was written down before the request got here.
+    """
+    if deposit.status in FINAL or deposit.paid is None:
+        return deposit.status
+    if deposit.lock is not None:
+        return Status.LOCKED
+    ends_at = deposit.window.ends_at if deposit.window is not None else None
+    ended = ends_at is not None and event.at >= ends_at and not isinstance(event, LockedByWindowEnd)
+    return Status.LOCKED if ended else Status.COOLING_OFF
 
 
 def fold(deposit_id: str, events: Iterable[DepositEvent]) -> Deposit:
@@ -228,6 +394,8 @@ def lock_at(deposit: Deposit, at: int) -> Lock | None:
 
     What was asked before a lock but worked off after it still meets no lock.
     """
+    if deposit.status in {Status.CANCELLED, Status.EXPIRED}:
+        return deposit.lock
     if deposit.lock is not None:
         return deposit.lock if at >= deposit.lock.at else None
     ends_at = deposit.window.ends_at if deposit.window is not None else None
@@ -259,17 +427,32 @@ def _deadlines(deposit: Deposit) -> Iterator[DepositEvent]:
     if deposit.status is Status.AWAITING_PAYMENT:
         yield Expired(deposit.created.due_at)
     if deposit.status is Status.COOLING_OFF and deposit.window is not None and deposit.window.ends_at is not None:
+        yield from (LockReminded(at, deposit.window.ends_at) for at in deposit.window.remind_at)
         yield LockedByWindowEnd(deposit.window.ends_at)
+    if deposit.status is Status.LOCKED:
+        yield from _locked_deadlines(deposit)
     for refund in deposit.refunds:
         review_at = refunds_.review_at(refund)
         if review_at is not None:
             yield RefundReviewNeeded(review_at, refund.n, "promise_missed")
 
 
+def _locked_deadlines(deposit: Deposit) -> Iterator[DepositEvent]:
+    lock = deposit.lock
+    if lock is not None and lock.undo_until is not None and not lock.final_told:
+        yield LockBecameFinal(lock.undo_until)
+    told = deposit.overdue_told or not deposit.balance
+    if deposit.balance_due_at is not None and deposit.cure_until is not None and not told:
+        yield BalanceOverdue(deposit.balance_due_at, deposit.cure_until)
+
+
 def due_at(deposit: Deposit, grace: int) -> int | None:
     """The earliest instant at which something must be written or asked. ``grace`` delays what is irreversible."""
     ahead = [event.at + (grace if isinstance(event, Expired) else 0) for event in _deadlines(deposit)]
     looks = [look for refund in deposit.refunds if (look := refunds_.due_at(refund)) is not None]
+    waiting = awaited(deposit)
+    if waiting is not None:
+        looks.append(payments_.look_at(waiting))
     return min((*ahead, *looks), default=None)
 
 
@@ -281,32 +464,167 @@ def next_due(deposit: Deposit, now: int, grace: int) -> int | None:
         for refund in deposit.refunds
         if (look := refunds_.due_at(refund)) is not None
     ]
+    waiting = awaited(deposit)
+    if waiting is not None:
+        looks.append(payments_.next_look(waiting, now))
     return min((*(instant for instant in ahead if instant > now), *looks), default=None)
+
+
+def awaited(deposit: Deposit) -> Payment | None:
+    """The balance payment that may still arrive: it is looked for, whatever became of its events."""
+    latest = deposit.payment
+    waits = latest.kind == "balance" and latest.status in payments_.MAY_ARRIVE and deposit.status not in FINAL
+    return latest if waits else None
 
 
 def _evolve_payment(deposit: Deposit, event: PaymentEvent) -> Deposit:
     if isinstance(event, PaymentMethodChanged):
-        former = deposit.payment
-        status = payments_.TRANSITIONS[former.status, PaymentMethodChanged]
-        opened = Payment(former.n + 1, event.method, deposit.created.due_now, deposit.created.due_at)
-        return replace(deposit, payments=(*deposit.payments[:-1], replace(former, status=status), opened))
+        opened = Payment(
+            deposit.payment.n + 1, event.method, deposit.created.due_now, deposit.created.due_at, opened_at=event.at
+        )
+        return _opened(deposit, opened)
+    if isinstance(event, BalanceOpened):
+        n = deposit.payment.n + 1
+        return _opened(deposit, Payment(n, event.method, event.amount, event.due_at, "balance", opened_at=event.at))
     one = deposit.payments[event.payment - 1]
     seen = replace(one, status=payments_.TRANSITIONS[one.status, type(event)])
-    if isinstance(event, PaymentSucceeded | PaymentNotCounted):
+    if isinstance(event, PaymentSucceeded | BalancePaid | PaymentNotCounted):
         seen = replace(seen, captures=(*one.captures, event.capture))
         deposit = replace(deposit, captures=(*deposit.captures, event.capture))
+    if isinstance(event, PaymentSucceeded | BalancePaid):
+        deposit = replace(deposit, counted=(*deposit.counted, Counted(event.payment, event.capture, event.amount)))
     deposit = replace(deposit, payments=_with(deposit.payments, seen))
     if isinstance(event, PaymentSucceeded):
-        window = Window(event.at, event.window_ends_at) if event.windowed else None
+        window = Window(event.at, event.window_ends_at, remind_at=event.remind_at) if event.windowed else None
         return replace(deposit, paid=event, window=window)
     return deposit
 
 
+def _opened(deposit: Deposit, payment: Payment) -> Deposit:
+    """A new payment; the one before it, if it was still open, is replaced."""
+    former = deposit.payment
+    status = payments_.TRANSITIONS.get((former.status, PaymentMethodChanged), former.status)
+    return replace(deposit, payments=(*deposit.payments[:-1], replace(former, status=status), payment))
+
+
+LockEvent = (
+    LockReminded | LockIntentOpened | LockConfirmed | LockedByPayment | LockedByWindowEnd | LockBecameFinal | LockUndone
+)
+
+
+def _evolve_lock(deposit: Deposit, event: LockEvent) -> Deposit:
+    match event:
+        case LockReminded():
+            return replace(deposit, window=_reminded(deposit.window, event.at))
+        case LockIntentOpened():
+            former = _closed(deposit.intents, "superseded")
+            return replace(deposit, intents=(*former, Intent(event.intent, event)))
+        case LockConfirmed():
+            used = replace(deposit.intents[event.intent - 1], state="used")
+            return replace(
+                deposit, intents=_with(deposit.intents, used), lock=Lock("buyer", event.at, event.undo_until)
+            )
+        case LockedByPayment():
+            return replace(deposit, lock=Lock("payment", event.at, event.undo_until))
+        case LockBecameFinal():
+            assert deposit.lock is not None, "only a lock becomes final"
+            return replace(deposit, lock=replace(deposit.lock, final_told=True))
+        case LockUndone():
+            return replace(deposit, lock=None, window=_window_after_undo(deposit, event))
+        case LockedByWindowEnd():
+            return deposit
+
+
+def _closed(intents: tuple[Intent, ...], why: Literal["superseded", "changed"]) -> tuple[Intent, ...]:
+    return tuple(replace(one, state=why) if one.state == "open" else one for one in intents)
+
+
+def _reminded(window: Window | None, at: int) -> Window | None:
+    """What was to be told by then is told."""
+    if window is None:
+        return None
+    return replace(window, remind_at=tuple(instant for instant in window.remind_at if instant > at))
+
+
 def _window_after_undo(deposit: Deposit, event: LockUndone) -> Window | None:
     if event.window_ends_at is None:
-        return deposit.window
+        return _reminded(deposit.window, event.at)
     starts_at = deposit.window.starts_at if deposit.window is not None else deposit.created_at
     return Window(starts_at, event.window_ends_at, cancel_only=True)
+
+
+def _evolve_items(deposit: Deposit, event: ItemsChanged) -> Deposit:
+    return replace(
+        deposit,
+        lines=event.lines,
+        shipping=event.shipping,
+        progress=(Progress(),) * len(event.lines),
+        stock=event.stock,
+        limit_units=event.limit_units,
+        intents=_closed(deposit.intents, "changed"),
+        changes=deposit.changes + 1,
+    )
+
+
+def _evolve_goods(deposit: Deposit, event: GoodsEvent) -> Deposit:
+    progress = list(deposit.progress)
+    if isinstance(event, GoodsReady):
+        for line in event.lines:
+            progress[line - 1] = replace(progress[line - 1], ready_at=max(event.at, event.inspect_at))
+        return replace(
+            deposit,
+            progress=tuple(progress),
+            balance_due_at=event.balance_due_at,
+            cure_until=event.cure_until,
+        )
+    for units in event.lines:
+        progress[units.line - 1] = _moved(progress[units.line - 1], units.quantity, event)
+    return replace(deposit, progress=tuple(progress))
+
+
+def _moved(line: Progress, units: int, event: GoodsShipped | GoodsDelivered | GoodsReceived) -> Progress:
+    match event:
+        case GoodsShipped():
+            first = line.first_shipped_at if line.first_shipped_at is not None else event.at
+            return replace(line, shipped=line.shipped + units, first_shipped_at=first)
+        case GoodsDelivered():
+            latest = max(event.delivered_at, line.delivered_at or event.delivered_at)
+            return replace(line, delivered=line.delivered + units, delivered_at=latest)
+        case GoodsReceived():
+            return replace(line, received=line.received + units, received_at=event.at)
+
+
+def _evolve_withdrawal(deposit: Deposit, event: WithdrawalStated | WithdrawalConfirmed) -> Deposit:
+    if isinstance(event, WithdrawalStated):
+        stated = Withdrawal(event.withdrawal, event.at, event.digest)
+        return replace(deposit, withdrawals=(*deposit.withdrawals, stated))
+    confirmed = replace(deposit.withdrawals[event.withdrawal - 1], confirmed_at=event.at, digest=event.digest)
+    return replace(deposit, withdrawals=_with(deposit.withdrawals, confirmed))
+
+
+def _evolve_end(deposit: Deposit, event: Completed | Cancelled | Expired) -> Deposit:
+    """Nothing is live any more: units with the buyer are sold, the others go back, and so do the limit's.
+
+    The lock that the end met stays; the clock makes no other one afterwards.
+    """
+    lock = lock_at(replace(deposit, status=Status.LOCKED), event.at)
+    sold = deposit.sold + _shipped_stock(deposit)
+    limit_units = deposit.limit_units if isinstance(event, Completed) else 0
+    return replace(deposit, stock=(), sold=sold, limit_units=limit_units, lock=lock)
+
+
+def _shipped_stock(deposit: Deposit) -> tuple[TakenStock, ...]:
+    """The units of an ended deposit that are with the buyer: they are sold, the others go back."""
+    shipped: Counter[str] = Counter()
+    for line, progress in zip(deposit.lines, deposit.progress, strict=True):
+        shipped[line.sku] += progress.shipped
+    gone: list[TakenStock] = []
+    for taken in deposit.stock:
+        units = min(shipped[taken.sku], taken.units)
+        shipped[taken.sku] -= units
+        if units:
+            gone.append(replace(taken, units=units))
+    return tuple(gone)
 
 
 def _with(rows: tuple[_Row, ...], row: _Row) -> tuple[_Row, ...]:

@@ -199,3 +199,6 @@ def _lock_faults(draft: Draft) -> Iterator[Fault]:
         yield Fault("/window/length", "too_small")
     if draft.lock.early and (draft.lock.review is None or draft.lock.intent_ttl is None):
         yield Fault("/lock", "review_needed")
+    review, ttl = draft.lock.review, draft.lock.intent_ttl
+    if review is not None and ttl is not None and instants.duration_ms(ttl) <= instants.duration_ms(review):
+        yield Fault("/lock/intent_ttl", "too_small")

@@ -1,20 +1,34 @@
 """What comes back, and why: the one function behind preview, curve and decision."""
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from chalicelib.core.deposit import Deposit, Status, lock_at, status_at
+from chalicelib.core import earnest, statutory
+from chalicelib.core.deposit import Counted, Deposit, Status, lock_at, status_at
 from chalicelib.core.events import RefundLine
-from chalicelib.core.market import Market
-from chalicelib.core.money import Money
+from chalicelib.core.money import Money, total
 from chalicelib.core.refusal import Reason, Refused
 from chalicelib.core.terms import Terms
+
+
+@dataclass(frozen=True, slots=True)
+class Leg:
+    """What goes back against one capture: a provider gives back to the source at most what it took there."""
+
+    payment: int
+    capture: str
+    lines: tuple[RefundLine, ...]
+
+    @property
+    def amount(self) -> Money:
+        return total((line.amount for line in self.lines), self.lines[0].amount.currency)
 
 
 @dataclass(frozen=True, slots=True)
 class Entitlement:
     """What ending the deposit gives back. ``lines`` sum to ``amount``; ``rule`` names what decided it.
 
-    ``compensation`` is a second leg on top, never out of the buyer's money.
+    ``legs`` say against which captures; ``compensation`` is a leg of its own on top, never out of the buyer's money.
     """
 
     amount: Money
@@ -23,25 +37,35 @@ class Entitlement:
     fees: Money
     compensation: Money
     rule: str
+    legs: tuple[Leg, ...] = ()
 
     def __post_init__(self) -> None:
         assert sum(line.amount.minor for line in self.lines) == self.amount.minor, self
-        assert all(line.rule is not None for line in self.lines if line.code == "forfeited"), self
+        assert all(line.rule is not None for line in self.lines if line.code in {"forfeited", "goods_kept"}), self
 
 
 def of(deposit: Deposit, terms: Terms, cause: str, at: int) -> Entitlement:
     """What the buyer gets when the deposit ends for ``cause`` at an instant.
 
     Refuses ALREADY_CANCELLED and WRONG_STATE as the command would, WITHDRAWAL_NOT_AVAILABLE where the market or the
-    goods know none.
+    goods know none or its period is over.
     """
     status = status_at(deposit, at)
-    refuse_ended(status)
     if cause == "withdrawal":
-        return _withdrawal(deposit, terms)
+        refuse_ended(status, completed_too=False)
+        statutory.refuse(deposit, terms, at)
+        return _owed(deposit, "terms/withdrawal")
+    refuse_ended(status)
     if cause == "merchant_cancel":
-        return _everything(deposit, "terms/merchant_cancel", _doubled(deposit, terms))
-    return _buyer_cancel(deposit, terms, status, at)
+        return _owed(deposit, "terms/merchant_cancel", _goods_kept(deposit), _doubled(deposit, terms))
+    return _buyer_leaves(deposit, terms, status, at)
+
+
+def at_stake(deposit: Deposit, terms: Terms) -> Money:
+    """What a cancel would cost once a lock is final, as the deposit stands."""
+    if terms.after_lock.buyer_cancel == "refund":
+        return Money.zero(deposit.currency)
+    return _forfeitable(deposit, terms)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,78 +93,131 @@ def _changes(deposit: Deposit) -> set[int]:
     return {instant for instant in (window_ends, locked, undo_ends) if instant is not None}
 
 
-def refuse_ended(status: Status) -> None:
-    """A deposit that has ended cannot be ended again."""
+def refuse_ended(status: Status, *, completed_too: bool = True) -> None:
+    """A deposit that has ended cannot be ended again; one that is completed only by the law."""
     if status is Status.CANCELLED:
         raise Refused(Reason.ALREADY_CANCELLED)
-    if status in {Status.EXPIRED, Status.COMPLETED}:
+    if status is Status.EXPIRED or (completed_too and status is Status.COMPLETED):
         raise Refused(Reason.WRONG_STATE, state=status.value)
 
 
-def _buyer_cancel(deposit: Deposit, terms: Terms, status: Status, at: int) -> Entitlement:
+def _buyer_leaves(deposit: Deposit, terms: Terms, status: Status, at: int) -> Entitlement:
+    """By a cancel, or by a default after it: the same rule."""
     if status is Status.AWAITING_PAYMENT:
-        return _everything(deposit, "terms/unpaid")
+        return _owed(deposit, "terms/unpaid")
     lock = lock_at(deposit, at)
     if lock is None:
-        return _everything(deposit, "terms/window")
+        return _owed(deposit, "terms/window", _sent_before(deposit, at))
     if not lock.final(at):
-        return _everything(deposit, "terms/undo")
-    if terms.after_lock.buyer_cancel == "refund":
-        return _everything(deposit, "terms/refund_after_lock")
-    kept = _forfeitable(deposit, terms)
+        return _owed(deposit, "terms/undo", _sent_before(deposit, at))
+    gone = _goods_kept(deposit)
+    kept = at_stake(deposit, terms)
     if not kept:
-        return _everything(deposit, "terms/refund_after_lock")
+        return _owed(deposit, "terms/refund_after_lock", gone)
     rule = f"{terms.policy.id}/{terms.policy.forfeit.rule}"
-    return _less(deposit, kept, rule)
+    return _owed(deposit, rule, (RefundLine("forfeited", -kept, rule), *gone))
 
 
 def _forfeitable(deposit: Deposit, terms: Terms) -> Money:
-    """The most that may be kept: the deposit itself, never shipping or balance, within the market's cap."""
+    """The most that may be kept: the deposit itself, never shipping or balance, as the earnest rule says."""
     law = terms.policy
-    everything_custom = all(line.made_to_spec for line in deposit.lines)
-    if law.forfeit.allowed == "never" or (law.forfeit.allowed == "made_to_spec" and not everything_custom):
-        return Money.zero(deposit.currency)
-    earnest = deposit.created.due_now - deposit.created.shipping
-    goods_held = max(deposit.money.held - deposit.created.shipping, Money.zero(deposit.currency))
-    return min(_capped(deposit, earnest, law), goods_held)
-
-
-def _capped(deposit: Deposit, earnest: Money, law: Market) -> Money:
-    """PRC Civil Code art. 586: what exceeds the cap has no earnest effect. Floored to the minor unit."""
-    if law.forfeit.cap_percent is None:
-        return earnest
-    return min(earnest, deposit.items_total.percent_floor(law.forfeit.cap_percent))
+    custom = all(line.made_to_spec for line in deposit.lines)
+    keepable = law.forfeit.allowed == "always" or (law.forfeit.allowed == "made_to_spec" and custom)
+    settled = earnest.settle(
+        _earnest_money(deposit),
+        deposit.items_total,
+        _undelivered(deposit),
+        default="buyer",
+        earnest=terms.payment.nature == "earnest",
+        keepable=keepable,
+        law=law,
+    )
+    spoken_for = deposit.shipping + total((-line.amount for line in _goods_kept(deposit)), deposit.currency)
+    return min(settled.forfeited, max(deposit.money.held - spoken_for, Money.zero(deposit.currency)))
 
 
 def _doubled(deposit: Deposit, terms: Terms) -> Money:
     """What a seller in default owes on top: earnest money once more, within the cap, where the market doubles."""
-    law = terms.policy
-    if deposit.paid is None or terms.payment.nature != "earnest" or law.seller_default.multiplier == 1:
+    if deposit.paid is None:
         return Money.zero(deposit.currency)
-    return _capped(deposit, deposit.created.due_now - deposit.created.shipping, law)
+    settled = earnest.settle(
+        _earnest_money(deposit),
+        deposit.items_total,
+        _undelivered(deposit),
+        default="seller",
+        earnest=terms.payment.nature == "earnest",
+        keepable=True,
+        law=terms.policy,
+    )
+    return settled.compensation
 
 
-def _withdrawal(deposit: Deposit, terms: Terms) -> Entitlement:
-    if terms.policy.withdrawal is None or any(line.made_to_spec for line in deposit.lines):
-        raise Refused(Reason.WITHDRAWAL_NOT_AVAILABLE)
-    return _everything(deposit, "terms/withdrawal")
+def _earnest_money(deposit: Deposit) -> Money:
+    """The deposit itself, without shipping; a change to cheaper goods may have given back a part of it."""
+    return min(deposit.created.due_now - deposit.created.shipping, deposit.items_total)
 
 
-def _everything(deposit: Deposit, rule: str, compensation: Money | None = None) -> Entitlement:
+def _undelivered(deposit: Deposit) -> Money:
+    left = (
+        line.unit_price * (line.quantity - one.shipped)
+        for line, one in zip(deposit.lines, deposit.progress, strict=True)
+    )
+    return total(left, deposit.currency)
+
+
+def _goods_kept(deposit: Deposit) -> tuple[RefundLine, ...]:
+    """What was paid for units that are with the buyer; floored, so that a rest goes back."""
+    shares = zip(deposit.paid_by_line(), deposit.lines, deposit.progress, strict=True)
+    kept = total((paid.share_floor(one.shipped, line.quantity) for paid, line, one in shares), deposit.currency)
+    return (RefundLine("goods_kept", -kept, "terms/goods_kept"),) if kept else ()
+
+
+def _sent_before(deposit: Deposit, at: int) -> tuple[RefundLine, ...]:
+    """Units that left before a free cancel was asked, which takes an undo that was asked before and worked off after."""
+    left_at = (one.first_shipped_at for one in deposit.progress)
+    return _goods_kept(deposit) if any(first is not None and first <= at for first in left_at) else ()
+
+
+def _owed(
+    deposit: Deposit, rule: str, deductions: Sequence[RefundLine] = (), compensation: Money | None = None
+) -> Entitlement:
+    """Everything that counted and has not gone back yet, less the deductions; each taken from the earliest capture."""
     zero = Money.zero(deposit.currency)
-    return Entitlement(deposit.money.held, _paid_lines(deposit), zero, zero, compensation or zero, rule)
+    legs = tuple(_legs(deposit, deductions))
+    lines = tuple(_summed(legs)) or (RefundLine("paid", zero),)
+    forfeited = total((-line.amount for line in deductions if line.code == "forfeited"), deposit.currency)
+    amount = total((leg.amount for leg in legs), deposit.currency)
+    return Entitlement(amount, lines, forfeited, zero, compensation or zero, rule, legs)
 
 
-def _less(deposit: Deposit, kept: Money, rule: str) -> Entitlement:
-    zero = Money.zero(deposit.currency)
-    lines = (*_paid_lines(deposit), RefundLine("forfeited", -kept, rule))
-    return Entitlement(deposit.money.held - kept, lines, kept, zero, zero, rule)
+def _legs(deposit: Deposit, deductions: Sequence[RefundLine]) -> Iterator[Leg]:
+    left = list(deductions)
+    for counted in deposit.counted:
+        lines = [RefundLine("paid", counted.amount)]
+        gone = gone_back(deposit, counted)
+        if gone:
+            lines.append(RefundLine("already_refunded", -gone))
+        available = counted.amount - gone
+        for place, deduction in enumerate(left):
+            part = min(-deduction.amount, available)
+            if part:
+                lines.append(RefundLine(deduction.code, -part, deduction.rule))
+                available -= part
+                left[place] = RefundLine(deduction.code, deduction.amount + part, deduction.rule)
+        yield Leg(counted.payment, counted.capture, tuple(lines))
+    assert not any(deduction.amount for deduction in left), deposit.id
 
 
-def _paid_lines(deposit: Deposit) -> tuple[RefundLine, ...]:
-    money = deposit.money
-    gone = money.refunding + money.refunded
-    paid = RefundLine("paid", money.captured)
-    if not gone:
-        return (paid,)
-    return (paid, RefundLine("already_refunded", -gone))
+def gone_back(deposit: Deposit, counted: Counted) -> Money:
+    """What has been decided to go back against a capture, in whatever state that refund is."""
+    against = (refund.amount for refund in deposit.refunds if refund.capture == counted.capture)
+    return total(against, deposit.currency)
+
+
+def _summed(legs: Sequence[Leg]) -> Iterator[RefundLine]:
+    """The legs' lines together, one for each code."""
+    sums: dict[str, RefundLine] = {}
+    for line in (line for leg in legs for line in leg.lines):
+        before = sums.get(line.code)
+        sums[line.code] = line if before is None else RefundLine(line.code, before.amount + line.amount, line.rule)
+    yield from sums.values()

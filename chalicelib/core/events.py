@@ -59,6 +59,19 @@ class Created:
     batch: str = ""
     stock: tuple[TakenStock, ...] = ()
     limit_units: int = 0
+    token_key: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ItemsChanged:
+    """The buyer changed what is ordered. ``stock`` is all that the deposit holds from now on, ``shipping`` as recomputed."""
+
+    TYPE: ClassVar[str] = "items.changed"
+    at: int
+    lines: tuple[Line, ...]
+    shipping: Money
+    stock: tuple[TakenStock, ...] = ()
+    limit_units: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +106,7 @@ class PaymentSucceeded:
     """What was due arrived. ``at`` is the provider's capture instant; the window starts there.
 
     ``window_ends_at`` None means no window, or one without an end (``lock.at: never``); ``windowed`` tells them apart.
+    ``remind_at`` are the instants, earliest first, at which the buyer is reminded that the window ends.
     """
 
     TYPE: ClassVar[str] = "payment.succeeded"
@@ -102,6 +116,29 @@ class PaymentSucceeded:
     amount: Money
     windowed: bool
     window_ends_at: int | None = None
+    remind_at: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class BalanceOpened:
+    """The buyer wants to pay the rest, and says how; a balance payment that was open is replaced."""
+
+    TYPE: ClassVar[str] = "balance.opened"
+    at: int
+    method: str
+    amount: Money
+    due_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class BalancePaid:
+    """The rest arrived. ``at`` is the provider's capture instant."""
+
+    TYPE: ClassVar[str] = "balance.paid"
+    at: int
+    payment: int
+    capture: str
+    amount: Money
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +151,56 @@ class PaymentNotCounted:
     capture: str
     amount: Money
     cause: str
+
+
+@dataclass(frozen=True, slots=True)
+class LockReminded:
+    """Announcement: the window ends soon. ``window_ends_at`` is when."""
+
+    TYPE: ClassVar[str] = "lock.reminder"
+    at: int
+    window_ends_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Argument:
+    """What filled one place of a published sentence, as it was shown."""
+
+    name: str
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
+class LockIntentOpened:
+    """A buyer was shown what a lock means, word by word: this is the evidence.
+
+    ``text`` names the published sentences, ``arguments`` fill them, ``locale`` is the language they were shown in;
+    ``disclosure_hash`` is over all that was shown. A newer intent closes this one.
+    """
+
+    TYPE: ClassVar[str] = "lock.intent_opened"
+    at: int
+    intent: int
+    text: tuple[str, ...]
+    arguments: tuple[Argument, ...]
+    locale: str
+    amount_at_stake: Money
+    disclosure_hash: str
+    acknowledgement: str
+    confirmable_at: int
+    expires_at: int
+    window_ends_at: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LockConfirmed:
+    """The buyer locked it, by an intent that was read, typed and in time."""
+
+    TYPE: ClassVar[str] = "lock.confirmed"
+    at: int
+    intent: int
+    disclosure_hash: str
+    undo_until: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +221,14 @@ class LockedByWindowEnd:
 
 
 @dataclass(frozen=True, slots=True)
+class LockBecameFinal:
+    """Announcement: the undo is over. Production, shipment and balance may begin."""
+
+    TYPE: ClassVar[str] = "lock.final"
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
 class LockUndone:
     """The buyer took the lock back. ``window_ends_at`` is set when no window runs any more: then only cancel is left."""
 
@@ -143,8 +238,98 @@ class LockUndone:
 
 
 @dataclass(frozen=True, slots=True)
+class GoodsReady:
+    """The merchant says that these lines can be inspected.
+
+    With the last line the balance falls due, never before: ``balance_due_at``, and ``cure_until`` after one notice.
+    """
+
+    TYPE: ClassVar[str] = "goods.ready"
+    at: int
+    lines: tuple[int, ...]
+    inspect_at: int
+    evidence: tuple[str, ...]
+    balance_due_at: int | None = None
+    cure_until: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BalanceOverdue:
+    """Announcement: the balance was not paid when it was due. Until ``cure_until`` nothing else happens."""
+
+    TYPE: ClassVar[str] = "balance.overdue"
+    at: int
+    cure_until: int
+
+
+@dataclass(frozen=True, slots=True)
+class Units:
+    """Some units of one line."""
+
+    line: int
+    quantity: int
+
+
+@dataclass(frozen=True, slots=True)
+class GoodsShipped:
+    """The merchant handed these units to a carrier."""
+
+    TYPE: ClassVar[str] = "goods.shipped"
+    at: int
+    lines: tuple[Units, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class GoodsDelivered:
+    """The merchant's word that these units arrived, and when."""
+
+    TYPE: ClassVar[str] = "goods.delivered"
+    at: int
+    lines: tuple[Units, ...]
+    delivered_at: int
+    evidence: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class GoodsReceived:
+    """The buyer's word that everything shipped so far arrived."""
+
+    TYPE: ClassVar[str] = "goods.received"
+    at: int
+    lines: tuple[Units, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Completed:
+    """Fully paid, and every unit is shipped."""
+
+    TYPE: ClassVar[str] = "deposit.completed"
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
+class WithdrawalStated:
+    """Step one of a statutory withdrawal. Name and address stand encrypted elsewhere; ``digest`` is over the receipt."""
+
+    TYPE: ClassVar[str] = "withdrawal.stated"
+    at: int
+    withdrawal: int
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class WithdrawalConfirmed:
+    """Step two: the withdrawal takes effect. ``digest`` is over the receipt with this instant."""
+
+    TYPE: ClassVar[str] = "withdrawal.confirmed"
+    at: int
+    withdrawal: int
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
 class Cancelled:
-    """The buyer ended it. What is kept under the terms is in ``forfeited``, by ``rule``."""
+    """It ended before its time. What is kept under the terms is in ``forfeited``, by ``rule``."""
 
     TYPE: ClassVar[str] = "deposit.cancelled"
     at: int
@@ -253,7 +438,16 @@ class RefundReviewNeeded:
     why: str
 
 
-PaymentEvent = PaymentMethodChanged | PaymentPending | PaymentFailed | PaymentSucceeded | PaymentNotCounted
+PaymentEvent = (
+    PaymentMethodChanged
+    | PaymentPending
+    | PaymentFailed
+    | PaymentSucceeded
+    | BalanceOpened
+    | BalancePaid
+    | PaymentNotCounted
+)
+GoodsEvent = GoodsReady | GoodsShipped | GoodsDelivered | GoodsReceived
 RefundStep = (
     RefundSent
     | RefundUnknown
@@ -266,10 +460,20 @@ RefundStep = (
 )
 DepositEvent = (
     Created
+    | ItemsChanged
     | PaymentEvent
+    | LockReminded
+    | LockIntentOpened
+    | LockConfirmed
     | LockedByPayment
     | LockedByWindowEnd
+    | LockBecameFinal
     | LockUndone
+    | GoodsEvent
+    | BalanceOverdue
+    | Completed
+    | WithdrawalStated
+    | WithdrawalConfirmed
     | Cancelled
     | Expired
     | RefundApproved

@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from chalicelib.core.events import (
+    BalancePaid,
     Cancelled,
     DepositEvent,
     PaymentNotCounted,
@@ -38,7 +39,7 @@ class Posting(NamedTuple):
 def postings(event: DepositEvent, refunds: dict[int, Money]) -> Iterator[Posting]:
     """The entry an event makes. ``refunds`` gives the amount of each refund approved before it."""
     match event:
-        case PaymentSucceeded() | PaymentNotCounted():
+        case PaymentSucceeded() | BalancePaid() | PaymentNotCounted():
             yield from _moved(Account.CAPTURED, Account.HELD, event.amount)
         case RefundApproved():
             yield from _moved(Account.HELD, Account.REFUNDING, event.amount)

@@ -7,7 +7,7 @@ from chalicelib import policies
 from chalicelib.core import instants
 from chalicelib.core.refusal import Reason, Refused
 from chalicelib.core.window import Calendar
-from chalicelib.core.wire import Frozen
+from chalicelib.core.wire import Frozen, from_json
 
 
 class Forfeit(Frozen):
@@ -24,6 +24,14 @@ class SellerDefault(Frozen):
     """How many times earnest money comes back when the seller defaults: 2 means once more as compensation."""
 
     multiplier: Literal[1, 2]
+    source: str
+
+
+class Default(Frozen):
+    """What a default costs when goods came in part, and whose default costs nobody anything."""
+
+    proportional: bool
+    excused: tuple[str, ...]
     source: str
 
 
@@ -55,6 +63,7 @@ class Market(Frozen):
     source: str
     forfeit: Forfeit
     seller_default: SellerDefault
+    default: Default
     refund_deadline: RefundDeadline
     withdrawal: Withdrawal | None = None
 
@@ -74,7 +83,7 @@ class Constraint(NamedTuple):
 @cache
 def policy(policy_id: str) -> Market:
     """The market policy of that id, current or past."""
-    return Market.model_validate(policies.read(f"markets/{policy_id}.toml"))
+    return Market.model_validate(from_json(policies.read(f"markets/{policy_id}.toml")))
 
 
 @cache

@@ -99,6 +99,14 @@ class Money:
         """That many percent, floored to the minor unit: caps never round against the buyer."""
         return Money(self.minor * percent // 100, self.currency)
 
+    def share_floor(self, part: int, whole: int) -> "Money":
+        """``part`` of ``whole`` of the amount, floored: what is kept never rounds against the buyer."""
+        return Money(self.minor * part // whole, self.currency)
+
+    def share_ceil(self, part: int, whole: int) -> "Money":
+        """The same, rounded up to the minor unit: what is owed to the buyer."""
+        return Money(-(-self.minor * part // whole), self.currency)
+
     def split(self, weights: Sequence[int]) -> tuple["Money", ...]:
         """Parts in proportion to the weights that sum to the whole: largest remainder, ties to the lowest index."""
         total = sum(weights)

@@ -1,4 +1,4 @@
-"""Ordering: what a new deposit costs, whether the offer takes it, and which stock shards its units come from."""
+"""Ordering: what goods cost, whether the offer takes the order, and which stock shards its units come from and go to."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from chalicelib.core import instants
+from chalicelib.core.deposit import Deposit
 from chalicelib.core.events import Created, Line, TakenStock
 from chalicelib.core.money import Money, total
 from chalicelib.core.offer import Offer, OfferStatus, status_at
@@ -44,10 +45,9 @@ def place(order: Order, offer: Offer, terms: Terms, buyer: str, at: int) -> Crea
     """The creation that this order makes, without its stock. Refuses fields first, then the state of the offer."""
     refuse_fields(order, terms)
     refuse_state(order, offer, terms, at)
-    lines = tuple(_line(item, terms) for item in order.items)
-    goods = total((line.value for line in lines), terms.currency)
-    whole = goods + terms.shipping
-    _refuse_overflow(whole)
+    lines = priced(order.items, terms)
+    whole = total((line.value for line in lines), terms.currency) + terms.shipping
+    refuse_overflow(whole)
     return Created(
         at=at,
         offer=offer.id,
@@ -73,11 +73,7 @@ def due_now(units: int, whole: Money, terms: Terms) -> Money:
 
 def refuse_fields(order: Order, terms: Terms) -> None:
     """What no state could make right: unknown goods, methods, models and passes."""
-    unknown = [
-        Fault(f"/items/{index}/sku", "unknown_sku")
-        for index, item in enumerate(order.items)
-        if terms.item(item.sku) is None
-    ]
+    unknown = _unknown(order.items, terms)
     if order.trade_in and terms.trade_in is None:
         unknown.append(Fault("/trade_in", "no_trade_in"))
     if order.priority_pass is not None:
@@ -97,28 +93,93 @@ def refuse_state(order: Order, offer: Offer, terms: Terms, at: int) -> None:
         raise Refused(Reason.TERMS_CHANGED, terms_hash=offer.made.terms_hash)
     if terms.limits.per_identity is not None:
         raise Refused(Reason.IDENTITY_REQUIRED)
+    refuse_limit(order.units, terms)
+
+
+def refuse_limit(units: int, terms: Terms) -> None:
+    """More units at once than one buyer may have at all."""
     most = terms.limits.per_buyer
-    if most is not None and order.units > most:
+    if most is not None and units > most:
         raise Refused(Reason.LIMIT_REACHED, per_buyer=most)
 
 
-def draw(order: Order, offer: Offer, start: int, left: Mapping[str, Sequence[int]] | None) -> tuple[TakenStock, ...]:
-    """The shards that an order's units come from, beginning at ``start``. SOLD_OUT when they are not there, or too thin.
+def draw(
+    items: Sequence[Ordered],
+    offer: Offer,
+    start: int,
+    left: Mapping[str, Sequence[int]] | None,
+    held: Sequence[TakenStock] = (),
+) -> tuple[TakenStock, ...]:
+    """The shards that the units come from, beginning at ``start``. SOLD_OUT when they are not there, or too thin.
 
-    Without a look at what is ``left`` the first shard is tried: the write itself finds out.
+    What is ``held`` already is kept as far as it is still wanted. Without a look at what is ``left`` the first shard is
+    tried: the write itself finds out.
     """
     wanted: Counter[str] = Counter()
-    for item in order.items:
+    for item in items:
         wanted[item.sku] += item.quantity
+    kept = _kept(wanted, held)
+    wanted.subtract(Counter({sku: sum(one.units for one in kept if one.sku == sku) for sku in wanted}))
     taken: list[TakenStock] = []
     for sku, units in wanted.items():
         stock = offer.counted(sku)
-        if stock is not None:
+        if stock is not None and units:
             taken += _from_shards(sku, units, start % stock.shards, left[sku] if left else [units] * stock.shards)
-    if len(taken) > MOST_DRAWS:
+    if len({(one.sku, one.shard) for one in (*taken, *held)}) > MOST_DRAWS:
         # What is left lies too thin for so many units. It depends on what others took, so it is no fault of the fields.
         raise Refused(Reason.SOLD_OUT, sku=Counter(one.sku for one in taken).most_common(1)[0][0])
-    return tuple(taken)
+    return _together((*kept, *taken))
+
+
+def _kept(wanted: Mapping[str, int], held: Sequence[TakenStock]) -> tuple[TakenStock, ...]:
+    """Of what is held, the units that are wanted still."""
+    open_units = Counter(wanted)
+    kept: list[TakenStock] = []
+    for one in held:
+        units = min(open_units[one.sku], one.units)
+        open_units[one.sku] -= units
+        if units:
+            kept.append(TakenStock(one.sku, one.shard, units))
+    return tuple(kept)
+
+
+def _together(taken: Sequence[TakenStock]) -> tuple[TakenStock, ...]:
+    """One entry for each shard: a transaction touches an item once."""
+    sums: Counter[tuple[str, int]] = Counter()
+    for one in taken:
+        sums[one.sku, one.shard] += one.units
+    return tuple(TakenStock(sku, shard, units) for (sku, shard), units in sums.items())
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """How a shard changes with a deposit; the three sum to zero."""
+
+    sku: str
+    shard: int
+    left: int
+    live: int
+    sold: int
+
+
+def moves(before: Deposit | None, after: Deposit) -> tuple[Moved, ...]:
+    """What a deposit's step does to the shelves: units that it takes, gives back, or has sold for good."""
+    live, sold = _units(after.stock), _units(after.sold)
+    if before is not None:
+        live.subtract(_units(before.stock))
+        sold.subtract(_units(before.sold))
+    return tuple(
+        Moved(sku, shard, -live[sku, shard] - sold[sku, shard], live[sku, shard], sold[sku, shard])
+        for sku, shard in dict.fromkeys((*live, *sold))
+        if live[sku, shard] or sold[sku, shard]
+    )
+
+
+def _units(taken: Sequence[TakenStock]) -> Counter[tuple[str, int]]:
+    units: Counter[tuple[str, int]] = Counter()
+    for one in taken:
+        units[one.sku, one.shard] += one.units
+    return units
 
 
 def _from_shards(sku: str, units: int, start: int, left: Sequence[int]) -> list[TakenStock]:
@@ -138,12 +199,26 @@ def _from_shards(sku: str, units: int, start: int, left: Sequence[int]) -> list[
     return taken
 
 
+def priced(items: Sequence[Ordered], terms: Terms) -> tuple[Line, ...]:
+    """The lines at the offer's frozen prices; unknown goods are a fault of the fields."""
+    unknown = _unknown(items, terms)
+    if unknown:
+        raise Refused(Reason.INVALID_REQUEST, unknown)
+    return tuple(_line(item, terms) for item in items)
+
+
+def _unknown(items: Sequence[Ordered], terms: Terms) -> list[Fault]:
+    return [
+        Fault(f"/items/{index}/sku", "unknown_sku") for index, item in enumerate(items) if terms.item(item.sku) is None
+    ]
+
+
 def _line(item: Ordered, terms: Terms) -> Line:
     offered = terms.item(item.sku)
     assert offered is not None, "unknown goods were refused before"
     return Line(item.sku, item.quantity, offered.price, offered.made_to_spec)
 
 
-def _refuse_overflow(whole: Money) -> None:
+def refuse_overflow(whole: Money) -> None:
     if len(whole.amount.partition(".")[0]) > MOST_DIGITS:
         raise Refused(Reason.INVALID_REQUEST, [Fault("/items", "too_large")])

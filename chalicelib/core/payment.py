@@ -7,6 +7,7 @@ from types import MappingProxyType
 from typing import Final, Literal
 
 from chalicelib.core.events import (
+    BalancePaid,
     PaymentEvent,
     PaymentFailed,
     PaymentMethodChanged,
@@ -14,6 +15,7 @@ from chalicelib.core.events import (
     PaymentPending,
     PaymentSucceeded,
 )
+from chalicelib.core.instants import DAY, HOUR, MINUTE
 from chalicelib.core.money import Money
 
 
@@ -34,21 +36,30 @@ TRANSITIONS: Final[Mapping[tuple[PaymentStatus, type[PaymentEvent]], PaymentStat
     {
         (_S.REQUIRES_ACTION, PaymentPending): _S.PENDING,
         (_S.REQUIRES_ACTION, PaymentSucceeded): _S.SUCCEEDED,
+        (_S.REQUIRES_ACTION, BalancePaid): _S.SUCCEEDED,
         (_S.REQUIRES_ACTION, PaymentFailed): _S.FAILED,
         (_S.REQUIRES_ACTION, PaymentMethodChanged): _S.REPLACED,
         (_S.REQUIRES_ACTION, PaymentNotCounted): _S.REQUIRES_ACTION,
         (_S.PENDING, PaymentSucceeded): _S.SUCCEEDED,
+        (_S.PENDING, BalancePaid): _S.SUCCEEDED,
         (_S.PENDING, PaymentFailed): _S.FAILED,
         (_S.PENDING, PaymentMethodChanged): _S.REPLACED,
         (_S.PENDING, PaymentNotCounted): _S.PENDING,
         (_S.FAILED, PaymentPending): _S.PENDING,
         (_S.FAILED, PaymentSucceeded): _S.SUCCEEDED,
+        (_S.FAILED, BalancePaid): _S.SUCCEEDED,
         (_S.FAILED, PaymentMethodChanged): _S.REPLACED,
         (_S.FAILED, PaymentNotCounted): _S.FAILED,
         (_S.SUCCEEDED, PaymentNotCounted): _S.SUCCEEDED,
         (_S.REPLACED, PaymentNotCounted): _S.REPLACED,
     }
 )
+
+
+MOST_PAYMENTS: Final = 20  # payments that one deposit may open: a journal stays small
+MAY_ARRIVE: Final = frozenset({_S.REQUIRES_ACTION, _S.PENDING, _S.FAILED})
+# How long after a balance payment was opened we look for it ourselves: an event of the provider may be lost. Then daily.
+LOOKS: Final = (5 * MINUTE, 30 * MINUTE, 2 * HOUR, 6 * HOUR, DAY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +70,21 @@ class Payment:
     method: str
     amount: Money
     due_at: int
+    kind: Literal["deposit", "balance"] = "deposit"
     status: PaymentStatus = PaymentStatus.REQUIRES_ACTION
     captures: tuple[str, ...] = ()
+    opened_at: int = 0
+
+
+def look_at(payment: Payment) -> int:
+    """When a payment that may still arrive is looked for first."""
+    return payment.opened_at + LOOKS[0]
+
+
+def next_look(payment: Payment, now: int) -> int:
+    """After a look that learned nothing: the next distance of ``LOOKS``, then a day later."""
+    ahead = [payment.opened_at + distance for distance in LOOKS if payment.opened_at + distance > now]
+    return min(ahead, default=now + DAY)
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,6 +66,8 @@ TRANSITIONS: Final[Mapping[tuple[RefundStatus, type[RefundStep]], RefundStatus]]
     }
 )
 
+# Causes of money that never counted: it goes back by itself and says nothing about the deposit.
+SENT_BACK: Final = frozenset({"amount_mismatch", "overpayment", "duplicate_payment", "late_payment"})
 # Not yet with the buyer: reserved, and listed as open.
 OPEN: Final = frozenset(set(RefundStatus) - {_S.SUCCEEDED, _S.SETTLED})
 WaitingOn = Literal["provider", "bank", "buyer", "platform", "nobody"]

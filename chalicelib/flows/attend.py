@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from typing import Final
 
 from chalicelib.core.decide import Command, LoseAnswer, MissRefund, SendRefund, decide
-from chalicelib.core.deposit import Deposit, next_due, overdue
+from chalicelib.core.deposit import Deposit, awaited, next_due, overdue
 from chalicelib.core.events import DepositEvent, Expired, RefundSent
 from chalicelib.core.ids import child, parse_child
 from chalicelib.core.instants import HOUR
 from chalicelib.core.journal import Asked, Caller
-from chalicelib.core.payment import PaymentSeen
+from chalicelib.core.payment import PaymentSeen, look_at
 from chalicelib.core.refund import Refund, RefundSeen, RefundStatus, due_at
 from chalicelib.core.refusal import Reason, Refused
 from chalicelib.core.terms import Terms
@@ -42,8 +42,10 @@ class Attendant:
         if stored.due is None or stored.due > self.clock():
             return False
         # Refunds first: a last look comes before a missed promise is handed to a person.
-        self._look_after_refunds(stored, owner)
-        stored = self.commits.load(deposit_id)
+        if self._look_after_refunds(stored, owner):
+            stored = self.commits.load(deposit_id)
+        if self._look_after_balance(stored, owner):
+            stored = self.commits.load(deposit_id)
         expire = self._about_to_expire(stored)
         if expire and not self._looked_before_expiry(stored, owner):
             return True
@@ -79,6 +81,18 @@ class Attendant:
         """The one way in for answers, events and jobs: what is new in ``seen`` becomes events, in one append."""
         return self._run(deposit_id, seen, owner)
 
+    def look_for_balance(self, deposit_id: str, owner: str) -> None:
+        """Before a default is declared: whether the balance arrived after all. Refused(BUSY) when nobody can say."""
+        deposit = fold(self.commits.load(deposit_id))
+        waiting = awaited(deposit)
+        if waiting is None:
+            return
+        seen = self.provider.find_payment(child("pay", deposit_id, waiting.n))
+        if isinstance(seen, Unknown):
+            raise Refused(Reason.BUSY, retry_after=1)
+        if isinstance(seen, PaymentSeen):
+            self.settle(deposit_id, seen, owner)
+
     def push_back(self, deposit_id: str, owner: str) -> int:
         """After a failure: come back later and later. How often it has failed by now."""
         stored = self.commits.load(deposit_id)
@@ -105,7 +119,20 @@ class Attendant:
             self.settle(stored.id, seen, owner)
         return True
 
-    def _look_after_refunds(self, stored: Stored[DepositEvent], owner: str) -> None:
+    def _look_after_balance(self, stored: Stored[DepositEvent], owner: str) -> bool:
+        """A balance payment that was opened is looked for: its event may have been lost on the way."""
+        now, deposit = self.clock(), fold(stored)
+        waiting = awaited(deposit)
+        if waiting is None or look_at(waiting) > now:
+            return False
+        self._take_lease(stored, deposit, owner, now)
+        seen = self.provider.find_payment(child("pay", deposit.id, waiting.n))
+        if isinstance(seen, PaymentSeen):
+            self.settle(deposit.id, seen, owner)
+        return True
+
+    def _look_after_refunds(self, stored: Stored[DepositEvent], owner: str) -> bool:
+        """Whether anything was due, so that the journal may have grown."""
         now = self.clock()
         deposit = fold(stored)
         due = [refund for refund in deposit.refunds if (at := due_at(refund)) is not None and at <= now]
@@ -117,6 +144,7 @@ class Attendant:
                 self._send(deposit, refund, owner)
             else:
                 self._look(deposit, refund, owner)
+        return bool(due)
 
     def _take_lease(self, stored: Stored[DepositEvent], deposit: Deposit, owner: str, now: int) -> None:
         due = next_due(deposit, now, self.commits.timing.grace_ms)

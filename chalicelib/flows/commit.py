@@ -5,13 +5,14 @@ from dataclasses import dataclass
 from typing import Final, TypeVar
 
 from chalicelib.core import deposit as deposits_
+from chalicelib.core import ordering
 from chalicelib.core.deposit import Deposit, overdue, status_at
-from chalicelib.core.events import Cancelled, DepositEvent, Expired
+from chalicelib.core.events import DepositEvent
 from chalicelib.core.ids import well_formed
 from chalicelib.core.journal import Asked, Caller, Entry, version_of
 from chalicelib.core.refusal import Reason, Refused
 from chalicelib.core.terms import Terms
-from chalicelib.flows.ports import Also, Clock, Contended, Count, Deposits, Draw, Offers, Overtaken, Stored
+from chalicelib.flows.ports import Also, Clock, Contended, Count, Deposits, Offers, Overtaken, Shelved, Stored
 
 # The edge gives up on an answer after 29 seconds; what is older than this writes nothing more.
 OLDEST_REQUEST: Final = 30_000
@@ -32,6 +33,7 @@ class Outcome:
     journal: tuple[Entry[DepositEvent], ...]
     at: int
     locale: str
+    terms: Terms
     replayed: bool = False
 
 
@@ -107,7 +109,13 @@ class Commits:
         deposit = fold(stored)
         refuse_strangers(deposit, asked.caller)
         late = by_the_clock(overdue(deposit, asked.at, asked.at))
-        return Outcome(caught_up(deposit, asked.at), (*stored.journal, *late), asked.at, asked.locale)
+        return Outcome(
+            caught_up(deposit, asked.at), (*stored.journal, *late), asked.at, asked.locale, self.terms(deposit)
+        )
+
+    def terms(self, deposit: Deposit) -> Terms:
+        """What the deposit was sold under."""
+        return self.offers.terms(deposit.created.terms_hash)
 
     def load(self, deposit_id: str) -> Stored[DepositEvent]:
         """The journal, or Refused(NOT_FOUND), also for what cannot be an id."""
@@ -116,54 +124,72 @@ class Commits:
             raise Refused(Reason.NOT_FOUND)
         return stored
 
-    def run(self, deposit_id: str, asked: Asked, decision: Decision, *, expire: bool = False) -> Outcome:
+    def run(
+        self,
+        deposit_id: str,
+        asked: Asked,
+        decision: Decision,
+        *,
+        expire: bool = False,
+        beside: Callable[[], Sequence[Also]] = tuple,
+    ) -> Outcome:
         """Decide and append, again and again until nobody was faster, or say busy.
 
         ``expire`` also writes what is irreversible, once its grace is over. Only who has just looked at the provider
-        may say so: every other append leaves an overdue deposit to the job.
+        may say so: every other append leaves an overdue deposit to the job. ``beside`` is what the latest decision
+        writes in the same transaction, besides stock and limits. StockShort and LimitFull are the caller's to answer.
         """
         stored = self.load(deposit_id)
         race = Race(self.timing)
         while True:
             try:
-                return self._once(stored, asked, decision, expire=expire)
+                return self._once(stored, asked, decision, expire=expire, beside=beside)
             except Overtaken as faster:
                 stored = faster.stored if race.lost() else self.load(deposit_id)
             except Contended:
                 race.wait()
                 stored = self.load(deposit_id)
 
-    def _once(self, stored: Stored[DepositEvent], asked: Asked, decision: Decision, *, expire: bool) -> Outcome:
+    def _once(
+        self,
+        stored: Stored[DepositEvent],
+        asked: Asked,
+        decision: Decision,
+        *,
+        expire: bool,
+        beside: Callable[[], Sequence[Also]],
+    ) -> Outcome:
         before = fold(stored)
         refuse_strangers(before, asked.caller)
-        known = replayed(stored, asked)
+        terms = self.terms(before)
+        known = replayed(stored, asked, terms)
         if known is not None:
             return known
         # What is irreversible is written behind the decision: a payment captured in time is judged before its deposit
         # expires, however late we learn of it.
         late = overdue(before, asked.at, NOTHING_IRREVERSIBLE)
-        terms = self.offers.terms(before.created.terms_hash)
         decided = tuple(in_order(lambda: decision(evolved(before, late), terms), lambda: refuse_stale(before, asked)))
         after = evolved(before, (*late, *decided))
         ripe = asked.at - self.timing.grace_ms if expire else NOTHING_IRREVERSIBLE
         last = overdue(after, asked.at, ripe)
         entries = (*by_the_clock(late), *stamped(decided, asked, asked.caller), *by_the_clock(last))
         if not entries:
-            return Outcome(before, stored.journal, asked.at, asked.locale)
+            return Outcome(before, stored.journal, asked.at, asked.locale, terms)
         too_old(self.timing, asked)
         after = evolved(after, last)
-        self.deposits.append(stored, entries, after, self._given_back(before, (*decided, *last)))
-        return Outcome(after, (*stored.journal, *entries), asked.at, asked.locale)
+        also = (*moved(before, after, terms.limits.per_buyer), *beside())
+        self.deposits.append(stored, entries, after, also)
+        return Outcome(after, (*stored.journal, *entries), asked.at, asked.locale, terms)
 
-    def _given_back(self, before: Deposit, events: Sequence[DepositEvent]) -> tuple[Also, ...]:
-        """Units and limits go back in the write that ends the deposit, to where they were taken."""
-        if not any(isinstance(event, Cancelled | Expired) for event in events):
-            return ()
-        created = before.created
-        units: list[Also] = [Draw(created.offer, created.batch, taken, back=True) for taken in before.stock]
-        if before.limit_units:
-            units.append(Count(created.offer, created.buyer, -before.limit_units))
-        return tuple(units)
+
+def moved(before: Deposit | None, after: Deposit, most: int | None) -> tuple[Also, ...]:
+    """Units and limits move in the very write that says why, to and from where they were taken."""
+    created = after.created
+    effects: list[Also] = [Shelved(created.offer, created.batch, one) for one in ordering.moves(before, after)]
+    units = after.limit_units - (before.limit_units if before is not None else 0)
+    if units:
+        effects.append(Count(created.offer, created.buyer, units, most if units > 0 else None))
+    return tuple(effects)
 
 
 def stamped(events: Sequence[DepositEvent], asked: Asked, by: Caller) -> tuple[Entry[DepositEvent], ...]:
@@ -180,19 +206,23 @@ def by_the_clock(events: Sequence[DepositEvent]) -> tuple[Entry[DepositEvent], .
 
 
 def refuse_strangers(deposit: Deposit, caller: Caller) -> None:
-    """A buyer sees their own, staff their merchant's; platform, jobs and proved provider events everything."""
+    """A buyer sees their own, staff their merchant's; platform, jobs and proved provider events everything.
+
+    The holder of a withdrawal token is known by the deposit alone.
+    """
     allowed = {
         "buyer": deposit.created.buyer == caller.id,
         "merchant": deposit.created.merchant == caller.merchant,
         "platform": True,
         "service": True,
         "provider": True,
+        "holder": deposit.id == caller.id,
     }
     if not allowed.get(caller.role, False):
         raise Refused(Reason.NOT_FOUND)
 
 
-def replayed(stored: Stored[DepositEvent], asked: Asked) -> Outcome | None:
+def replayed(stored: Stored[DepositEvent], asked: Asked, terms: Terms) -> Outcome | None:
     """The answer to a key that is in the journal already; another body under the same key is refused."""
     version = version_of(stored.journal, asked.key)
     if version is None or asked.key is None:
@@ -202,7 +232,7 @@ def replayed(stored: Stored[DepositEvent], asked: Asked) -> Outcome | None:
         raise Refused(Reason.IDEMPOTENCY_KEY_REUSED)
     prefix = stored.journal[:version]
     state = deposits_.fold(stored.id, (one.event for one in prefix))
-    return Outcome(state, prefix, entry.received_at, entry.locale, replayed=True)
+    return Outcome(state, prefix, entry.received_at, entry.locale, terms, replayed=True)
 
 
 def in_order(decision: Callable[[], T], stale: Callable[[], None]) -> T:

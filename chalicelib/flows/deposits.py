@@ -6,7 +6,7 @@ from typing import Final
 
 from chalicelib.core import entitlement
 from chalicelib.core.decide import Command, decide
-from chalicelib.core.deposit import Deposit, status_at
+from chalicelib.core.deposit import status_at
 from chalicelib.core.entitlement import Entitlement, Step
 from chalicelib.core.events import DepositEvent
 from chalicelib.core.ids import parse_child, well_formed
@@ -15,7 +15,6 @@ from chalicelib.core.journal import Asked, Caller
 from chalicelib.core.offer import index_shards
 from chalicelib.core.refund import Refund
 from chalicelib.core.refusal import Fault, Reason, Refused
-from chalicelib.core.terms import Terms
 from chalicelib.flows.commit import Commits, Outcome, fold, refuse_strangers
 from chalicelib.flows.ports import Page, Stored
 
@@ -46,11 +45,11 @@ class DepositDesk:
         instant = asked.at if at is None else at
         if not asked.at <= instant <= asked.at + FARTHEST_PREVIEW:
             raise Refused(Reason.INVALID_REQUEST, [Fault("/at", "not_before_now" if instant < asked.at else "too_far")])
-        return entitlement.of(outcome.deposit, self._terms(outcome.deposit), cause, instant)
+        return entitlement.of(outcome.deposit, outcome.terms, cause, instant)
 
     def curve(self, deposit_id: str, asked: Asked) -> tuple[Step, ...]:
-        deposit = self.get(deposit_id, asked).deposit
-        return entitlement.curve(deposit, self._terms(deposit), asked.at)
+        outcome = self.get(deposit_id, asked)
+        return entitlement.curve(outcome.deposit, outcome.terms, asked.at)
 
     def listed(
         self, asked: Asked, *, offer: str | None, status: str | None, limit: int, position: Position
@@ -128,9 +127,6 @@ class DepositDesk:
         except Refused:
             return False
         return True
-
-    def _terms(self, deposit: Deposit) -> Terms:
-        return self.commits.offers.terms(deposit.created.terms_hash)
 
 
 def _fitting(sizes: Sequence[int], limit: int) -> int:

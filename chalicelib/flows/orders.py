@@ -14,9 +14,9 @@ from chalicelib.core.offer import Offer, index_shards
 from chalicelib.core.ordering import Order
 from chalicelib.core.refusal import Fault, Reason, Refused
 from chalicelib.core.terms import Terms
-from chalicelib.flows.commit import Outcome, Race, Timing, replayed, stamped, too_old
+from chalicelib.flows.commit import Outcome, Race, Timing, fold, moved, replayed, stamped, too_old
 from chalicelib.flows.offers import Catalogue
-from chalicelib.flows.ports import Also, Contended, Count, Deposits, Draw, LimitFull, Offers, Overtaken, StockShort
+from chalicelib.flows.ports import Contended, Deposits, LimitFull, Offers, Overtaken, StockShort
 
 # A look at the shards is believed this long: a rush would otherwise read every shard for every refusal.
 REMEMBERED: Final = 1_000
@@ -34,8 +34,10 @@ class Shelf:
         at, left = self.seen.get(offer_id, (0, None))
         return left if now - at < REMEMBERED else None
 
-    def remember(self, offer_id: str, now: int, left: Left) -> Left:
-        self.seen[offer_id] = (now, left)
+    def look(self, offer: Offer, offers: Offers, now: int) -> Left:
+        """A consistent look at every shard."""
+        left = offers.left([offer], consistent=True)[offer.id]
+        self.seen[offer.id] = (now, left)
         return left
 
 
@@ -48,6 +50,7 @@ class Orders:
     catalogue: Catalogue
     timing: Timing
     shelf: Shelf
+    token_key: str = ""
 
     def create(self, order: Order, asked: Asked) -> Outcome:
         """The new deposit, or the answer its key already had.
@@ -76,14 +79,12 @@ class Orders:
             try:
                 return self._written(deposit_id, order, placed, offer, terms, left, conflicts, asked)
             except Overtaken as ours:
-                known = replayed(ours.stored, asked)
+                known = replayed(ours.stored, asked, terms)
                 assert known is not None, "a deposit's id comes from its caller and key"
                 return known
             except StockShort:
                 race.lost()
-                left = self.shelf.remember(
-                    offer.id, self.timing.now(), self.offers.left([offer], consistent=True)[offer.id]
-                )
+                left = self.shelf.look(offer, self.offers, self.timing.now())
             except Contended:
                 race.wait()
                 conflicts += 1  # the next try begins at another shard
@@ -102,15 +103,15 @@ class Orders:
         asked: Asked,
     ) -> Outcome:
         spread = zlib.crc32(deposit_id.encode())
-        created = replace(placed, stock=ordering.draw(order, offer, spread + conflicts, left))
-        also: list[Also] = [Draw(offer.id, created.batch, taken) for taken in created.stock]
-        if created.limit_units:
-            also.append(Count(offer.id, created.buyer, created.limit_units, terms.limits.per_buyer))
+        created = replace(
+            placed, token_key=self.token_key, stock=ordering.draw(order.items, offer, spread + conflicts, left)
+        )
         entries = stamped([created], asked, asked.caller)
         deposit = begin(deposit_id, created)
         too_old(self.timing, asked)
+        also = moved(None, deposit, terms.limits.per_buyer)
         self.deposits.create(deposit, entries, also, spread % index_shards(terms))
-        return Outcome(deposit, entries, asked.at, asked.locale)
+        return Outcome(deposit, entries, asked.at, asked.locale, terms)
 
     def _offered(self, offer_id: str) -> tuple[Offer, Terms]:
         try:
@@ -123,4 +124,6 @@ class Orders:
 
     def _known(self, deposit_id: str, asked: Asked) -> Outcome | None:
         stored = self.deposits.get(deposit_id)
-        return replayed(stored, asked) if stored is not None else None
+        if stored is None:
+            return None
+        return replayed(stored, asked, self.offers.terms(fold(stored).created.terms_hash))

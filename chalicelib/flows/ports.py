@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from typing import Any, Generic, Protocol
 
 from chalicelib.core.deposit import Deposit
-from chalicelib.core.events import DepositEvent, TakenStock
+from chalicelib.core.events import DepositEvent
 from chalicelib.core.journal import E_co, Entry
 from chalicelib.core.money import Money
 from chalicelib.core.offer import Offer, OfferEvent
+from chalicelib.core.ordering import Moved
 from chalicelib.core.payment import PaymentSeen
 from chalicelib.core.refund import RefundSeen
 from chalicelib.core.terms import Terms
@@ -53,13 +54,12 @@ class Leased(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Draw:
-    """Units leave a shard for a deposit (positive) or come back to it (negative)."""
+class Shelved:
+    """One shard of an offer's stock changes with a deposit."""
 
     offer: str
     batch: str
-    taken: TakenStock
-    back: bool = False
+    moved: Moved
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,15 @@ class Count:
     most: int | None = None
 
 
-Also = Draw | Count
+@dataclass(frozen=True, slots=True)
+class Keep:
+    """A text of people, sealed; it stands beside the journal, which keeps its digest only."""
+
+    key: str
+    sealed: bytes
+
+
+Also = Shelved | Count | Keep
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,6 +196,31 @@ class Provider(Protocol):
         """Ask for a refund under a key that is the refund's id, whatever the attempt. A decline is a RefundSeen."""
 
     def find_refund(self, refund_id: str) -> RefundSeen | NotFound | Unknown: ...
+
+
+class Texts(Protocol):
+    """Sealed texts of people, by key. They are written in the transaction of the event that names them."""
+
+    def get(self, key: str) -> bytes | None: ...
+
+
+class Vault(Protocol):
+    """Secrets of the service: texts that only it can read, and tokens that only it can make."""
+
+    def seal(self, key: str, text: bytes) -> bytes: ...
+
+    def unseal(self, key: str, sealed: bytes) -> bytes:
+        """The text that was sealed under that key; LookupError when the secret is gone."""
+
+    @property
+    def token_key(self) -> str:
+        """Names the secret that makes tokens now."""
+
+    def token(self, deposit_id: str, token_key: str) -> str | None:
+        """The withdrawal token of a deposit, the same each time; None when its secret is gone."""
+
+    def holder(self, token: str) -> str | None:
+        """The deposit whose withdrawal token this is, or None."""
 
 
 Clock = Callable[[], int]

@@ -8,7 +8,7 @@ from chalicelib.core.deposit import Deposit, due_at
 from chalicelib.core.events import DepositEvent
 from chalicelib.core.instants import LAST_INSTANT
 from chalicelib.core.journal import Entry
-from chalicelib.flows.ports import Also, Count, LimitFull, Overtaken, Page, StockShort, Stored
+from chalicelib.flows.ports import Also, Count, LimitFull, Overtaken, Page, Shelved, StockShort, Stored
 from chalicelib.store.codec import Wire
 from chalicelib.store.journals import Journals
 from chalicelib.store.requests import ConditionFailed, transact
@@ -118,7 +118,7 @@ class DepositStore:
         broken = [effect for effect, fails in zip(also, failed.failed[1:], strict=True) if fails]
         if any(isinstance(effect, Count) for effect in broken):
             return LimitFull()
-        return StockShort() if broken else failed
+        return StockShort() if any(isinstance(effect, Shelved) for effect in broken) else failed
 
 
 def partition(offer: str, shard: int) -> str:

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from chalicelib.core.offer import Offer
-from chalicelib.flows.ports import Also, Count, Draw
+from chalicelib.flows.ports import Also, Count, Keep, Shelved
 from chalicelib.store.codec import Wire
 from chalicelib.store.journals import ALL_OLD, BATCH, key
 from chalicelib.store.requests import send
+from chalicelib.store.texts import kept
 
 
 def shard_key(offer: str, batch: str, sku: str, shard: int) -> str:
@@ -24,13 +25,33 @@ def limit_key(offer: str, buyer: str) -> str:
 def action(table: str, also: Also) -> dict[str, Any]:
     """One effect on another item, as an action of the deposit's transaction."""
     match also:
-        case Draw():
-            pk = shard_key(also.offer, also.batch, also.taken.sku, also.taken.shard)
-            if also.back:
-                return _update(table, pk, "SET #left = #left + :u, #live = #live - :u", also.taken.units, "#live >= :u")
-            return _update(table, pk, "SET #left = #left - :u, #live = #live + :u", also.taken.units, "#left >= :u")
+        case Shelved():
+            return _shelved(table, also)
         case Count():
             return _count(table, also)
+        case Keep():
+            return kept(table, also)
+
+
+def _shelved(table: str, shelved: Shelved) -> dict[str, Any]:
+    """The parts of a shard that change, under the condition that none of them falls below zero."""
+    moved = shelved.moved
+    changes = {name: units for name in ("left", "live", "sold") if (units := getattr(moved, name))}
+    falling = {name: -units for name, units in changes.items() if units < 0}
+    return {
+        "Update": {
+            "TableName": table,
+            "Key": key(shard_key(shelved.offer, shelved.batch, moved.sku, moved.shard)),
+            "UpdateExpression": "SET " + ", ".join(f"#{name} = #{name} + :{name}" for name in changes),
+            "ConditionExpression": " AND ".join(f"#{name} >= :least_{name}" for name in falling),
+            "ExpressionAttributeNames": {f"#{name}": name for name in changes},
+            "ExpressionAttributeValues": {
+                **{f":{name}": {"N": str(units)} for name, units in changes.items()},
+                **{f":least_{name}": {"N": str(units)} for name, units in falling.items()},
+            },
+            "ReturnValuesOnConditionCheckFailure": ALL_OLD,
+        }
+    }
 
 
 def shards_made(table: str, offer: Offer) -> list[dict[str, Any]]:

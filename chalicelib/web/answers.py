@@ -231,6 +231,50 @@ class DepositAnswer(TypedDict):
 
 
 @with_config(CLOSED)
+class NewDepositAnswer(DepositAnswer):
+    """A deposit as its creation answers it. ``withdrawal_token`` is told this once, for a withdrawal without a login."""
+
+    withdrawal_token: str | None
+
+
+@with_config(CLOSED)
+class DisclosureAnswer(TypedDict):
+    """What the buyer must see before locking: show ``text`` as it is."""
+
+    text: str
+    amount_at_stake: MoneyAnswer
+    window_ends_at: InstantAnswer | None
+    locale: Annotated[str, Field(json_schema_extra={"enum": ["en", "id", "zh"]})]
+
+
+@with_config(CLOSED)
+class LockIntentAnswer(TypedDict):
+    """The way to a lock: what to show, what the buyer must type, and from when until when it can be confirmed."""
+
+    id: str
+    object: Literal["lock_intent"]
+    deposit: str
+    disclosure: DisclosureAnswer
+    disclosure_hash: HashAnswer
+    acknowledgement: str
+    confirmable_at: InstantAnswer
+    expires_at: InstantAnswer
+
+
+@with_config(CLOSED)
+class WithdrawalAnswer(TypedDict):
+    """A receipt to keep. ``digest`` is SHA-256 over canonical JSON (RFC 8785) of ``{id, content, at}``."""
+
+    id: str
+    object: Literal["withdrawal"]
+    deposit: str
+    status: Literal["stated", "confirmed"]
+    content: str
+    at: InstantAnswer
+    digest: HashAnswer
+
+
+@with_config(CLOSED)
 class DepositListAnswer(TypedDict):
     data: list[DepositAnswer]
     next_cursor: str | None
@@ -425,6 +469,7 @@ class MarketAnswer(TypedDict):
     source: str
     forfeit: ForfeitAnswer
     seller_default: market.SellerDefault
+    default: market.Default
     refund_deadline: market.RefundDeadline
     withdrawal: market.Withdrawal | None
 

@@ -1,12 +1,13 @@
-"""Deposits over HTTP: order, look, pay another way, cancel, take a lock back, and see what would come back."""
+"""Deposits over HTTP: order, look, pay another way, change, cancel, and see what would come back."""
 
 from typing import Annotated, Final
 
 from chalice.app import Blueprint
 from pydantic import Field
 
-from chalicelib.core.decide import Cancel, ChangePaymentMethod, Unlock
+from chalicelib.core.decide import ChangePaymentMethod, Command
 from chalicelib.core.deposit import Status
+from chalicelib.core.ending import Cancel
 from chalicelib.core.ordering import Order, Ordered
 from chalicelib.core.refusal import Reason
 from chalicelib.core.wire import Category, Frozen, Sku, Text
@@ -17,10 +18,11 @@ from chalicelib.web.answers import (
     DepositAnswer,
     DepositListAnswer,
     EventListAnswer,
+    NewDepositAnswer,
     PreviewAnswer,
 )
 from chalicelib.web.edge import Answer, Call, endpoint
-from chalicelib.web.offers import WRITES, EmptyBody
+from chalicelib.web.offers import WRITES
 from chalicelib.web.parameters import (
     CURSOR,
     LIMIT_DEFAULT,
@@ -79,6 +81,12 @@ class PaymentMethodBody(Frozen):
     payment_method: Text
 
 
+class ChangesBody(Frozen):
+    """Everything that is wanted from now on, not the difference."""
+
+    items: Annotated[tuple[OrderedBody, ...], Field(min_length=1, max_length=10)]
+
+
 class CancelBody(Frozen):
     """``note`` must be null: people's free text is kept encrypted or not at all, and its store is not built yet."""
 
@@ -97,7 +105,7 @@ def visible(call: Call) -> None:
     summary="Order under an offer's terms; the unit is reserved, nothing is taken yet",
     roles={"buyer"},
     body=OrderBody,
-    answers={201: DepositAnswer},
+    answers={201: NewDepositAnswer},
     reasons=(
         Reason.INVALID_REQUEST,
         Reason.PAYMENT_METHOD_NOT_OFFERED,
@@ -111,10 +119,18 @@ def visible(call: Call) -> None:
     ),
 )
 def create(call: Call) -> Answer:
-    body: OrderBody = call.fields
-    outcome = call.services.orders.create(body.order(), call.asked)
-    answer = _whole(call, outcome)
-    return Answer(answer.body, 201, {**answer.headers, "Location": f"/v1/deposits/{outcome.deposit.id}"})
+    ordered: OrderBody = call.fields
+    outcome = call.services.orders.create(ordered.order(), call.asked)
+    answer = whole(call, outcome)
+    body = {**render.deposit(outcome, call.caller), "withdrawal_token": _withdrawal_token(call, outcome)}
+    return Answer(body, 201, {**answer.headers, "Location": f"/v1/deposits/{outcome.deposit.id}"})
+
+
+def _withdrawal_token(call: Call, outcome: Outcome) -> str | None:
+    """Null where the market knows no withdrawal."""
+    if outcome.terms.policy.withdrawal is None:
+        return None
+    return call.services.vault.token(outcome.deposit.id, outcome.deposit.created.token_key)
 
 
 @endpoint(
@@ -155,7 +171,7 @@ def list_deposits(call: Call) -> Answer:
     guard=visible,
 )
 def show(call: Call) -> Answer:
-    return _whole(call, call.services.desk.get(call.params["deposit_id"], call.asked))
+    return whole(call, call.services.desk.get(call.params["deposit_id"], call.asked))
 
 
 @endpoint(
@@ -170,7 +186,7 @@ def show(call: Call) -> Answer:
     guard=visible,
 )
 def cancel(call: Call) -> Answer:
-    return _whole(call, call.services.desk.command(call.params["deposit_id"], Cancel(), call.asked))
+    return command(call, Cancel())
 
 
 @endpoint(
@@ -186,23 +202,33 @@ def cancel(call: Call) -> Answer:
 )
 def payment_method(call: Call) -> Answer:
     body: PaymentMethodBody = call.fields
-    command = ChangePaymentMethod(body.payment_method)
-    return _whole(call, call.services.desk.command(call.params["deposit_id"], command, call.asked))
+    return command(call, ChangePaymentMethod(body.payment_method))
 
 
 @endpoint(
     routes,
     "POST",
-    "/v1/deposits/{deposit_id}/unlock",
-    summary="Take a lock back while its undo is open",
+    "/v1/deposits/{deposit_id}/changes",
+    summary="Change what is ordered while cooling off; prices are the offer's frozen ones, the window goes on",
     roles={"buyer"},
-    body=EmptyBody,
+    body=ChangesBody,
     answers={200: DepositAnswer},
-    reasons=(*READ, Reason.WRONG_STATE, Reason.UNDO_CLOSED, *WRITES),
+    reasons=(
+        *READ,
+        Reason.INVALID_REQUEST,
+        Reason.LIMIT_REACHED,
+        Reason.SOLD_OUT,
+        Reason.WRONG_STATE,
+        Reason.REFUND_IN_PROGRESS,
+        *WRITES,
+    ),
     guard=visible,
 )
-def unlock(call: Call) -> Answer:
-    return _whole(call, call.services.desk.command(call.params["deposit_id"], Unlock(), call.asked))
+def changes(call: Call) -> Answer:
+    """Open lock intents die. What was paid stays; when the new total is less, the rest is refunded."""
+    body: ChangesBody = call.fields
+    items = [Ordered(item.sku, item.quantity) for item in body.items]
+    return whole(call, call.services.changes.change(call.params["deposit_id"], items, call.asked))
 
 
 @endpoint(
@@ -271,9 +297,16 @@ def _filter(call: Call) -> str:
     return f"{call.query.get('offer')}|{call.query.get('status')}"
 
 
-def _whole(call: Call, outcome: Outcome) -> Answer:
+def whole(call: Call, outcome: Outcome) -> Answer:
+    """The deposit as a command leaves it."""
     seen = caught_up(outcome.deposit, outcome.at)
-    headers = {"ETag": etag(seen, outcome.at)}
-    if outcome.replayed:
-        headers["Idempotent-Replayed"] = "true"
-    return Answer(render.deposit(outcome, call.caller), 200, headers)
+    return Answer(render.deposit(outcome, call.caller), 200, {"ETag": etag(seen, outcome.at), **replay_header(outcome)})
+
+
+def replay_header(outcome: Outcome) -> dict[str, str]:
+    return {"Idempotent-Replayed": "true"} if outcome.replayed else {}
+
+
+def command(call: Call, asked_for: Command) -> Answer:
+    """A command on the deposit of the path, and the whole deposit after it."""
+    return whole(call, call.services.desk.command(call.params["deposit_id"], asked_for, call.asked))

@@ -37,6 +37,7 @@ SECURITY_HEADERS: Final = {
 }
 EXPOSED: Final = "ETag, Idempotent-Replayed, Retry-After, Location"
 ALLOWED: Final = "Idempotency-Key, If-Match, Authorization, Content-Type, Accept-Language"
+HOLDER: Final = "holder"  # of the withdrawal token of one deposit
 NOBODY: Final = Caller("", "anonymous")
 
 
@@ -218,12 +219,22 @@ def _call(
     raw = request.raw_body
     raw = raw.encode() if isinstance(raw, str) else raw or b""
     bodies.check_size(raw)
-    caller = NOBODY if one.roles is None else _verifier(services().settings).caller(headers.get("authorization"))
     found = services()
+    caller = NOBODY if one.roles is None else _caller(one.roles, found, headers.get("authorization"))
     received = int(request.context.get("requestTimeEpoch") or found.machine())
     asked = Asked(found.at(received), caller, received, locale, if_match=headers.get("if-match"))
     source_ip = str(request.context.get("identity", {}).get("sourceIp", ""))
     return Call(one, found, headers, raw, params, request_id, source_ip, path, locale, asked)
+
+
+def _caller(roles: frozenset[str], found: Services, authorization: str | None) -> Caller:
+    """Who asks. Where a withdrawal token is good, its holder needs no login."""
+    scheme, _, token = (authorization or "").partition(" ")
+    if HOLDER in roles and scheme.lower() == "bearer":
+        deposit_id = found.vault.holder(token.strip())
+        if deposit_id is not None:
+            return Caller(deposit_id, HOLDER)
+    return _verifier(found.settings).caller(authorization)
 
 
 def _checked(call: Call, request: Request) -> Answer:

@@ -5,19 +5,23 @@ Nothing is typed that the code can work out, so an example cannot drift from wha
 
 import json
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import cache
 from typing import Any, Final, NamedTuple
 
 from chalicelib.core import deposit as deposits_
 from chalicelib.core import drafts, entitlement, ordering
 from chalicelib.core import offer as offers_
-from chalicelib.core.decide import Cancel, ChangePaymentMethod, Command, SendRefund, Unlock, decide
-from chalicelib.core.deposit import Deposit
-from chalicelib.core.events import DepositEvent
+from chalicelib.core.changes import ChangeItems
+from chalicelib.core.decide import ChangePaymentMethod, Command, SendRefund, decide
+from chalicelib.core.deposit import Deposit, Intent
+from chalicelib.core.ending import Cancel
+from chalicelib.core.events import DepositEvent, Units
+from chalicelib.core.fulfilment import DeclareDefault, Deliver, PayBalance, Ready, Receive, Ship
 from chalicelib.core.ids import child, digest_id
 from chalicelib.core.instants import duration_ms, parse_instant
 from chalicelib.core.journal import Asked, Caller
+from chalicelib.core.lock import ConfirmLock, OpenIntent, Unlock
 from chalicelib.core.offer import Constrained, Offer, OfferMade
 from chalicelib.core.ordering import Order, Ordered
 from chalicelib.core.payment import CaptureSeen, PaymentSeen
@@ -25,6 +29,7 @@ from chalicelib.core.refund import RefundSeen
 from chalicelib.core.refusal import Fault, Reason, Refused
 from chalicelib.core.terms import Terms, canonical, terms_hash
 from chalicelib.core.wire import from_json
+from chalicelib.core.withdrawal import ConfirmWithdrawal, Receipt, Sender, StateWithdrawal, confirmed, stated
 from chalicelib.flows.commit import CLOCKWORK, Outcome, stamped
 from chalicelib.flows.offers import Offered
 from chalicelib.web import render
@@ -37,10 +42,13 @@ OPENED: Final = parse_instant("2026-11-21T09:00:00.000Z")
 ORDERED: Final = parse_instant("2026-11-21T14:00:00.000Z")
 BUYER: Final = Caller(digest_id("usr", "example", "buyer"), "buyer")
 MERCHANT: Final = "mer_example"
+SHOP: Final = Caller(digest_id("usr", "example", "shop"), "merchant", MERCHANT)
 OFFER_ID: Final = digest_id("off", "example", "offer")
 DEPOSIT_ID: Final = digest_id("dep", "example", "deposit")
 PAYMENT_ID: Final = child("pay", DEPOSIT_ID, 1)
 REFUND_ID: Final = child("ref", DEPOSIT_ID, 1)
+
+TOKEN: Final = f"wdt_{DEPOSIT_ID.partition('_')[2]}_0f1e2d3c4b5a6978_2c26b46b68ffc68ff99b453c1d"
 
 OFFER_BODY: Final[Json] = {
     "title": "SU7",
@@ -86,7 +94,7 @@ class Story(NamedTuple):
         for event in events:
             after = deposits_.evolve(after, event)
         journal = (*self.outcome.journal, *stamped(events, Asked(at, by, at), by))
-        return Story(after, Outcome(after, journal, at, DEFAULT), self.terms)
+        return Story(after, Outcome(after, journal, at, DEFAULT, self.terms), self.terms)
 
     def shown(self) -> Json:
         return render.deposit(self.outcome, BUYER)
@@ -96,9 +104,10 @@ class Story(NamedTuple):
 
 
 @cache
-def sale(preset: str) -> Sale:
+def sale(preset: str, *, made_to_spec: bool = True) -> Sale:
     """The sample offer under a preset."""
-    draft, constraints = drafts.resolve(drafts.read({**OFFER_BODY, "preset": preset}))
+    items = [{**item, "made_to_spec": made_to_spec} for item in OFFER_BODY["items"]]
+    draft, constraints = drafts.resolve(drafts.read({**OFFER_BODY, "preset": preset, "items": items}))
     made = OfferMade(
         at=OPENED,
         merchant=MERCHANT,
@@ -113,23 +122,105 @@ def sale(preset: str) -> Sale:
     return Sale(offers_.fold(OFFER_ID, [made]), frozen)
 
 
-def ordered(preset: str = "su7_2024") -> Story:
+def ordered(preset: str = "su7_2024", *, made_to_spec: bool = True) -> Story:
     """A new deposit, awaiting its payment."""
-    found = sale(preset)
+    found = sale(preset, made_to_spec=made_to_spec)
     order = Order(OFFER_ID, (Ordered("su7-max", 1),), "card", found.offer.made.terms_hash)
     placed = ordering.place(order, found.offer, found.terms, BUYER.id, ORDERED)
-    created = replace(placed, stock=ordering.draw(order, found.offer, 0, None))
+    created = replace(placed, stock=ordering.draw(order.items, found.offer, 0, None))
     first = deposits_.begin(DEPOSIT_ID, created)
     journal = stamped([created], Asked(ORDERED, BUYER, ORDERED), BUYER)
-    return Story(first, Outcome(first, journal, ORDERED, DEFAULT), found.terms)
+    return Story(first, Outcome(first, journal, ORDERED, DEFAULT, found.terms), found.terms)
 
 
-def paid(preset: str = "su7_2024") -> Story:
+def paid(preset: str = "su7_2024", *, made_to_spec: bool = True) -> Story:
     """Paid two minutes later: cooling off, or locked where the terms lock at payment."""
-    begun = ordered(preset)
+    begun = ordered(preset, made_to_spec=made_to_spec)
     at = ORDERED + duration_ms("PT2M")
     capture = CaptureSeen(f"{PAYMENT_ID}.1", begun.deposit.payment.amount, at)
     return begun.then(PaymentSeen(1, "succeeded", (capture,)), at, CLOCKWORK)
+
+
+def intended() -> Story:
+    """An hour later the buyer asks what a lock would mean."""
+    return paid().then(OpenIntent(DEFAULT), ORDERED + duration_ms("PT1H"))
+
+
+def confirmation(story: Story) -> ConfirmLock:
+    shown = story.deposit.intents[-1].shown
+    return ConfirmLock(child("lki", DEPOSIT_ID, 1), shown.disclosure_hash, shown.acknowledgement)
+
+
+def locked() -> Story:
+    """A minute later they lock it."""
+    begun = intended()
+    return begun.then(confirmation(begun), begun.outcome.at + duration_ms("PT1M"))
+
+
+def changed() -> Story:
+    """The buyer thinks again, and stays with one car."""
+    begun = paid()
+    items = (Ordered("su7-max", 1),)
+    return begun.then(ChangeItems(items, begun.deposit.stock), ORDERED + duration_ms("PT1H"))
+
+
+def ready() -> Story:
+    """Half a year later the car can be inspected."""
+    begun = locked()
+    at = ORDERED + duration_ms("P180D")
+    return begun.then(Ready((1,), at + duration_ms("P1D"), ("photo:8f14e45f",)), at, SHOP)
+
+
+def balance_opened() -> Story:
+    begun = ready()
+    return begun.then(PayBalance("card"), begun.outcome.at + duration_ms("P1D"))
+
+
+def shipped() -> Story:
+    """Paid in full, and on its way."""
+    begun = balance_opened()
+    at = begun.outcome.at + duration_ms("PT2M")
+    capture = CaptureSeen(f"{child('pay', DEPOSIT_ID, 2)}.1", begun.deposit.payment.amount, at)
+    return begun.then(PaymentSeen(2, "succeeded", (capture,)), at, CLOCKWORK).then(
+        Ship((Units(1, 1),)), at + duration_ms("P1D"), SHOP
+    )
+
+
+def delivered() -> Story:
+    begun = shipped()
+    at = begun.outcome.at + duration_ms("P3D")
+    return begun.then(Deliver((Units(1, 1),), at, ("photo:handover",)), at, SHOP)
+
+
+def received() -> Story:
+    begun = shipped()
+    return begun.then(Receive(), begun.outcome.at + duration_ms("P3D"))
+
+
+def defaulted() -> Story:
+    """Never paid, told once, time to cure it over."""
+    begun = ready()
+    return begun.then(DeclareDefault(), begun.outcome.at + duration_ms("P30D"), SHOP)
+
+
+SENDER: Final = Sender("A. Buyer", "a.buyer@example.org", DEFAULT)
+
+
+def withdrawn() -> tuple[Json, Json]:
+    """The two receipts of a withdrawal from a standard configuration."""
+    begun = paid(made_to_spec=False)
+    at = ORDERED + duration_ms("P2D")
+    first = begun.then(StateWithdrawal(SENDER), at)
+    second = first.then(ConfirmWithdrawal(1, SENDER), at + duration_ms("PT1M"))
+    receipts = (
+        stated(begun.deposit, SENDER, at, begun.terms),
+        confirmed(first.deposit, 1, SENDER, second.outcome.at, begun.terms),
+    )
+    return _receipt(first, receipts[0]), _receipt(second, receipts[1])
+
+
+def _receipt(story: Story, receipt: Receipt) -> Json:
+    return render.withdrawal(story.deposit, story.deposit.withdrawals[0], receipt)
 
 
 def cancelled() -> Story:
@@ -152,6 +243,7 @@ def answers() -> Mapping[tuple[str, str], Mapping[str, Json]]:
     unpaid, cooling, ended, done = ordered(), paid(), cancelled(), returned()
     other = unpaid.then(ChangePaymentMethod("alipay"), ORDERED + duration_ms("PT1M"))
     unlocked = paid("su7_founders_2024").then(Unlock(), ORDERED + duration_ms("PT30M"))
+    statement, confirmation_ = withdrawn()
     deposit = "/v1/deposits/{deposit_id}"
     return {
         ("POST", "/v1/offers"): {"published": offer},
@@ -160,16 +252,29 @@ def answers() -> Mapping[tuple[str, str], Mapping[str, Json]]:
         ("GET", "/v1/offers/{offer_id}"): {"open": offer},
         ("POST", "/v1/offers/{offer_id}/close"): {"closed": _closed()},
         ("POST", "/v1/offers/{offer_id}/stock"): {"ten more": _restocked(10)},
-        ("POST", "/v1/deposits"): {"awaiting payment": unpaid.shown()},
+        ("POST", "/v1/deposits"): {"awaiting payment": {**unpaid.shown(), "withdrawal_token": TOKEN}},
         ("GET", "/v1/deposits"): {"one page": _page(ended.shown())},
         ("GET", deposit): {
             "awaiting payment": unpaid.shown(),
             "cooling off": cooling.shown(),
+            "locked": locked().shown(),
             "cancelled, money back": done.shown(),
         },
         ("POST", f"{deposit}/cancel"): {"cancelled in the window": ended.shown()},
         ("POST", f"{deposit}/payment-method"): {"another method": other.shown()},
+        ("POST", f"{deposit}/changes"): {"changed": changed().shown()},
+        ("POST", f"{deposit}/lock-intents"): {"what to show": render.lock_intent(*_intent(intended()))},
+        ("POST", f"{deposit}/lock"): {"locked": locked().shown()},
         ("POST", f"{deposit}/unlock"): {"lock taken back": unlocked.shown()},
+        ("POST", f"{deposit}/ready"): {"the balance falls due": ready().shown()},
+        ("POST", f"{deposit}/balance-payments"): {"to be paid": balance_opened().shown()},
+        ("POST", f"{deposit}/shipments"): {"completed": shipped().shown()},
+        ("POST", f"{deposit}/deliveries"): {"arrived": delivered().shown()},
+        ("POST", f"{deposit}/receipt"): {"arrived": received().shown()},
+        ("POST", f"{deposit}/buyer-default"): {"ended": defaulted().shown()},
+        ("POST", f"{deposit}/withdrawals"): {"stated": statement},
+        ("POST", f"{deposit}/withdrawals/{{withdrawal_id}}/confirm"): {"confirmed": confirmation_},
+        ("GET", f"{deposit}/withdrawals/{{withdrawal_id}}"): {"confirmed": confirmation_},
         ("GET", f"{deposit}/refund-preview"): {"inside the window": _preview(cooling)},
         ("GET", f"{deposit}/refund-curve"): {"free until, then": _curve(cooling)},
         ("GET", f"{deposit}/events"): {"the whole history": _history(done)},
@@ -195,7 +300,26 @@ def bodies() -> Mapping[tuple[str, str], Json]:
         ("POST", "/v1/deposits"): order,
         ("POST", "/v1/deposits/{deposit_id}/cancel"): {"note": None},
         ("POST", "/v1/deposits/{deposit_id}/payment-method"): {"payment_method": "alipay"},
+        ("POST", "/v1/deposits/{deposit_id}/changes"): {"items": [{"sku": "su7-max", "quantity": 1}]},
+        ("POST", "/v1/deposits/{deposit_id}/lock-intents"): {},
+        ("POST", "/v1/deposits/{deposit_id}/lock"): asdict(confirmation(intended())),
         ("POST", "/v1/deposits/{deposit_id}/unlock"): {},
+        ("POST", "/v1/deposits/{deposit_id}/ready"): {
+            "lines": [1],
+            "inspect_at": "2027-05-21T10:00:00.000Z",
+            "evidence": ["photo:8f14e45f"],
+        },
+        ("POST", "/v1/deposits/{deposit_id}/balance-payments"): {"payment_method": "card"},
+        ("POST", "/v1/deposits/{deposit_id}/shipments"): {"lines": [{"line": 1, "quantity": 1}]},
+        ("POST", "/v1/deposits/{deposit_id}/deliveries"): {
+            "lines": [1],
+            "delivered_at": "2027-05-27T10:00:00.000Z",
+            "evidence": ["photo:handover"],
+        },
+        ("POST", "/v1/deposits/{deposit_id}/receipt"): {},
+        ("POST", "/v1/deposits/{deposit_id}/buyer-default"): {},
+        ("POST", "/v1/deposits/{deposit_id}/withdrawals"): {"name": SENDER.name, "reach": SENDER.reach},
+        ("POST", "/v1/deposits/{deposit_id}/withdrawals/{withdrawal_id}/confirm"): {},
         ("POST", "/v1/provider-events/{provider}"): {"type": "payment.updated", "data": {"id": PAYMENT_ID}},
         ("POST", "/sandbox/tokens"): {"role": "buyer"},
         ("POST", "/sandbox/clock"): {"advance": "PT168H"},
@@ -221,9 +345,13 @@ FACTS: Final[Mapping[Reason, Json]] = {
     Reason.LIMIT_REACHED: {"per_buyer": 1},
     Reason.WRONG_STATE: {"state": "expired"},
     Reason.UNDO_CLOSED: {"undo_until": ORDERED},
+    Reason.LOCK_INTENT_EXPIRED: {"expires_at": ORDERED},
+    Reason.LOCK_REVIEW_PENDING: {"confirmable_at": ORDERED},
+    Reason.LOCK_ACKNOWLEDGEMENT_MISMATCH: {"acknowledgement": "LOCK 5000 CNY"},
 }
 FAULTS: Final[Mapping[Reason, tuple[Fault, ...]]] = {
     Reason.INVALID_REQUEST: (Fault("/items/0/sku", "unknown_sku"),),
+    Reason.EVIDENCE_REQUIRED: (Fault("/evidence", "missing"),),
     Reason.UNKNOWN_PARAMETER: (Fault("/colour", "unknown_field"),),
     Reason.CURRENCY_MISMATCH: (Fault("/shipping", "currency_mismatch"),),
     Reason.PAYMENT_METHOD_NOT_OFFERED: (Fault("/payment_method", "unknown_method"),),
@@ -236,6 +364,10 @@ def _page(*rows: Json) -> Json:
 
 def _left(offer: Offer) -> dict[str, list[int]]:
     return {one.sku: [one.units] for one in offer.available}
+
+
+def _intent(story: Story) -> tuple[Deposit, Intent]:
+    return story.deposit, story.deposit.intents[-1]
 
 
 def _closed() -> Json:

@@ -9,7 +9,7 @@ from typing import Any, Final
 from chalicelib.core import market
 from chalicelib.core.refusal import Reason
 from chalicelib.web import examples
-from chalicelib.web.answers import DepositAnswer, OfferAnswer
+from chalicelib.web.answers import DepositAnswer, NewDepositAnswer, OfferAnswer, WithdrawalAnswer
 from chalicelib.web.bodies import IDEMPOTENCY_KEY
 from chalicelib.web.contract import ASSETS
 from chalicelib.web.edge import ENDPOINTS, Endpoint, raw_only
@@ -17,7 +17,7 @@ from chalicelib.web.languages import DEFAULT, text
 from chalicelib.web.problems import STATUS
 from chalicelib.web.schemas import REFERENCE, Schema, Schemas
 
-VERSION: Final = "0.2.0"
+VERSION: Final = "0.3.0"
 PROBLEM: Final = "application/problem+json"
 COMPONENTS: Final = "#/components/"
 PARAMETER: Final = re.compile(r"\{(\w+)\}")
@@ -64,6 +64,9 @@ owner's resource answers 404, never 403.
 TAGS: Final[Mapping[str, str]] = {
     "offers": "What is pre-sold, and under which terms.",
     "deposits": "The buyer's money on an offer.",
+    "locking": "A commitment that no slip of a thumb can make: shown, read, typed, undone.",
+    "fulfilment": "Ready, balance, shipment, arrival, and a default.",
+    "withdrawals": "The statutory right, in two steps, without a login.",
     "refunds": "Money on its way back.",
     "provider-events": "What payment providers tell us.",
     "service": "Health, payment page, this contract and what each problem means.",
@@ -170,6 +173,7 @@ HEADERS_OUT: Final[Mapping[str, Schema]] = {
 PATH_PARAMETERS: Final[Mapping[str, Callable[[], Schema]]] = {
     "offer_id": lambda: _path("An offer: `off_` and 26 characters."),
     "deposit_id": lambda: _path("A deposit: `dep_` and 26 characters."),
+    "withdrawal_id": lambda: _path("A withdrawal: `wdr_`, its deposit's 26 characters and its number."),
     "refund_id": lambda: _path("A refund: `ref_`, its deposit's 26 characters and its number."),
     "payment_id": lambda: _path("A payment: `pay_`, its deposit's 26 characters and its number."),
     "code": lambda: _path("A market.", sorted(market.current())),
@@ -272,8 +276,8 @@ def _answer(one: Endpoint, status: int, answer: Any, schemas: Schemas) -> Schema
 
 
 def _headers(one: Endpoint, status: int, answer: Any) -> list[str]:
-    versioned = answer in {DepositAnswer, OfferAnswer} if isinstance(answer, type) else False
-    made = versioned and status == HTTPStatus.CREATED
+    versioned = answer in {DepositAnswer, NewDepositAnswer, OfferAnswer} if isinstance(answer, type) else False
+    made = status == HTTPStatus.CREATED and (versioned or answer is WithdrawalAnswer)
     return (
         ["ETag"] * versioned
         + ["Location"] * (made or status == HTTPStatus.SEE_OTHER)

@@ -5,9 +5,8 @@ from typing import Final
 
 from chalice.app import Blueprint
 
-from chalicelib.core.deposit import Status, status_at
 from chalicelib.core.ids import parse_child
-from chalicelib.core.payment import PaymentStatus
+from chalicelib.core.payment import MAY_ARRIVE
 from chalicelib.core.refusal import Reason, Refused
 from chalicelib.flows.commit import caught_up, fold
 from chalicelib.flows.ports import Session
@@ -15,6 +14,7 @@ from chalicelib.web.answers import HealthAnswer
 from chalicelib.web.edge import Answer, Call, endpoint
 from chalicelib.web.languages import text
 from chalicelib.web.problems import STATUS
+from chalicelib.web.render import may_be_paid
 
 routes = Blueprint(__name__)
 HTML: Final = "text/html; charset=utf-8"
@@ -74,8 +74,8 @@ def pay(call: Call) -> Answer:
     if parsed[1] > len(found.payments):
         raise Refused(Reason.NOT_FOUND)
     payment = found.payments[parsed[1] - 1]
-    payable = payment.status in {PaymentStatus.REQUIRES_ACTION, PaymentStatus.PENDING, PaymentStatus.FAILED}
-    if not payable or status_at(found, call.asked.at) is not Status.AWAITING_PAYMENT:
+    payable = payment.status in MAY_ARRIVE and may_be_paid(found, payment)
+    if not payable:
         return _told("pay_not_payable", 409, call.locale)
     session = call.services.provider.open_session(payment_id, payment.amount, payment.method)
     if not isinstance(session, Session):

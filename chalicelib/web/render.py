@@ -5,9 +5,9 @@ from dataclasses import fields, is_dataclass
 from typing import Any, Final
 
 from chalicelib import policies
-from chalicelib.core import market
+from chalicelib.core import disclosure, market
 from chalicelib.core.decide import actions
-from chalicelib.core.deposit import Deposit, Status, Window, lock_at, status_at
+from chalicelib.core.deposit import Deposit, Intent, Status, Window, Withdrawal, awaited, lock_at, status_at
 from chalicelib.core.entitlement import Entitlement, Step
 from chalicelib.core.events import DepositEvent, RefundLine
 from chalicelib.core.ids import child
@@ -18,6 +18,7 @@ from chalicelib.core.money import Money
 from chalicelib.core.offer import status_at as offer_status_at
 from chalicelib.core.payment import Payment, PaymentStatus
 from chalicelib.core.refund import WAITING_ON, Refund
+from chalicelib.core.withdrawal import Receipt
 from chalicelib.flows.commit import Outcome, caught_up
 from chalicelib.flows.offers import Offered
 from chalicelib.web.answers import (
@@ -26,6 +27,7 @@ from chalicelib.web.answers import (
     EventAnswer,
     ItemAnswer,
     LockAnswer,
+    LockIntentAnswer,
     MoneyAnswer,
     MoneyStateAnswer,
     PaymentAnswer,
@@ -34,11 +36,12 @@ from chalicelib.web.answers import (
     RefundLineAnswer,
     RuleAnswer,
     WindowAnswer,
+    WithdrawalAnswer,
 )
 from chalicelib.web.languages import text
 
 # An event's own instant stands beside its data; where stock was drawn is nobody's business but ours.
-UNSHOWN: Final = frozenset({"at", "batch", "stock", "limit_units"})
+UNSHOWN: Final = frozenset({"at", "batch", "stock", "limit_units", "token_key"})
 
 
 def deposit(outcome: Outcome, caller: Caller) -> DepositAnswer:
@@ -57,11 +60,11 @@ def deposit(outcome: Outcome, caller: Caller) -> DepositAnswer:
         "buyer": created.buyer,
         "items": _items(seen),
         "items_total": money(seen.items_total),
-        "shipping": money(created.shipping),
+        "shipping": money(seen.shipping),
         "total": money(seen.total),
         "due_now": money(created.due_now),
         "balance": money(seen.balance),
-        "balance_due_at": None,
+        "balance_due_at": _balance_due_at(seen),
         "terms_hash": created.terms_hash,
         "payment": payment(seen, seen.payment),
         "window": _window(seen.window, at),
@@ -69,7 +72,7 @@ def deposit(outcome: Outcome, caller: Caller) -> DepositAnswer:
         "trade_in": None,
         "refund": refund(seen, latest, outcome.locale) if latest is not None else None,
         "money": _balances(seen.money),
-        "actions": list(actions(seen, caller.role, at)),
+        "actions": list(actions(seen, caller.role, at, outcome.terms)),
         "created_at": format_instant(seen.created_at),
         "updated_at": format_instant(seen.updated_at),
     }
@@ -94,6 +97,40 @@ def refund(of: Deposit, one: Refund, locale: str) -> RefundAnswer:
         ],
         "created_at": format_instant(one.created_at),
         "updated_at": format_instant(one.changed_at),
+    }
+
+
+def lock_intent(of: Deposit, one: Intent) -> LockIntentAnswer:
+    """What the buyer must be shown before they may lock, word by word from the evidence."""
+    shown = one.shown
+    ends_at = shown.window_ends_at
+    return {
+        "id": child("lki", of.id, one.n),
+        "object": "lock_intent",
+        "deposit": of.id,
+        "disclosure": {
+            "text": disclosure.shown(shown),
+            "amount_at_stake": money(shown.amount_at_stake),
+            "window_ends_at": format_instant(ends_at) if ends_at is not None else None,
+            "locale": shown.locale,
+        },
+        "disclosure_hash": shown.disclosure_hash,
+        "acknowledgement": shown.acknowledgement,
+        "confirmable_at": format_instant(shown.confirmable_at),
+        "expires_at": format_instant(shown.expires_at),
+    }
+
+
+def withdrawal(of: Deposit, one: Withdrawal, receipt: Receipt) -> WithdrawalAnswer:
+    """The receipt of a statutory withdrawal: its sender can keep it, and check its digest."""
+    return {
+        "id": receipt.id,
+        "object": "withdrawal",
+        "deposit": of.id,
+        "status": "stated" if one.confirmed_at is None else "confirmed",
+        "content": receipt.content,
+        "at": format_instant(receipt.at),
+        "digest": receipt.digest,
     }
 
 
@@ -196,17 +233,15 @@ def _items(of: Deposit) -> list[ItemAnswer]:
             "quantity": line.quantity,
             "unit_price": money(line.unit_price),
             "paid": money(paid[n - 1]),
-            "shipped": 0,
+            "shipped": one.shipped,
         }
-        for n, line in enumerate(of.lines, start=1)
+        for n, (line, one) in enumerate(zip(of.lines, of.progress, strict=True), start=1)
     ]
 
 
 def payment(of: Deposit, one: Payment) -> PaymentAnswer:
     payment_id = child("pay", of.id, one.n)
-    payable = (
-        one.status in {PaymentStatus.REQUIRES_ACTION, PaymentStatus.FAILED} and of.status is Status.AWAITING_PAYMENT
-    )
+    payable = one.status in {PaymentStatus.REQUIRES_ACTION, PaymentStatus.FAILED} and may_be_paid(of, one)
     return {
         "id": payment_id,
         "method": one.method,
@@ -215,6 +250,17 @@ def payment(of: Deposit, one: Payment) -> PaymentAnswer:
         "due_at": format_instant(one.due_at),
         "next_action": {"type": "redirect", "url": f"/pay/{payment_id}"} if payable else None,
     }
+
+
+def may_be_paid(of: Deposit, one: Payment) -> bool:
+    """Whether the deposit still waits for this payment."""
+    if one.kind == "balance":
+        return awaited(of) == one
+    return of.status is Status.AWAITING_PAYMENT
+
+
+def _balance_due_at(of: Deposit) -> str | None:
+    return format_instant(of.balance_due_at) if of.balance_due_at is not None and of.balance else None
 
 
 def _window(window: Window | None, at: int) -> WindowAnswer | None:

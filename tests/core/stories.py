@@ -1,4 +1,7 @@
-"""What the tests of the rules begin with: terms as offers make them, and deposits as their journals tell them."""
+"""What the tests of the rules begin with: terms as offers make them, and deposits as their journals tell them.
+
+Instants: T0 ordered, PAID, ASKED for a lock, LOCKED by the buyer, END of the window, LATER when every lock is final.
+"""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -9,19 +12,14 @@ import pytest
 
 from chalicelib.core import drafts, ordering
 from chalicelib.core import offer as offers
-from chalicelib.core.decide import (
-    Cancel,
-    ChangePaymentMethod,
-    Command,
-    LoseAnswer,
-    MissRefund,
-    SendRefund,
-    Unlock,
-    decide,
-)
+from chalicelib.core.decide import ChangePaymentMethod, Command, LoseAnswer, MissRefund, SendRefund, decide
 from chalicelib.core.deposit import Deposit, begin, evolve, overdue
-from chalicelib.core.events import DepositEvent
+from chalicelib.core.ending import Cancel
+from chalicelib.core.events import DepositEvent, Units
+from chalicelib.core.fulfilment import PayBalance, Ready, Ship
+from chalicelib.core.ids import child
 from chalicelib.core.instants import DAY, HOUR, MINUTE, SECOND, parse_instant
+from chalicelib.core.lock import ConfirmLock, OpenIntent, Unlock
 from chalicelib.core.money import Money
 from chalicelib.core.offer import Offer, OfferMade
 from chalicelib.core.ordering import Order, Ordered
@@ -29,6 +27,7 @@ from chalicelib.core.payment import CaptureSeen, PaymentSeen
 from chalicelib.core.refund import Refund, RefundSeen
 from chalicelib.core.refusal import Reason, Refused
 from chalicelib.core.terms import Draft, Terms, terms_hash
+from chalicelib.core.withdrawal import ConfirmWithdrawal, Sender, StateWithdrawal
 
 # The launch evening of 2024 in Shanghai. A deposit is ordered then and paid a minute later, unless a test says else.
 T0: Final = parse_instant("2024-03-28T22:00:00+08:00")
@@ -38,7 +37,16 @@ END: Final = PAID + 168 * HOUR
 UNDO: Final = PAID + HOUR
 DEPOSIT_ID: Final = "dep_" + "0" * 26
 GRACE: Final = 60 * SECOND
+# A buyer who locks asks to see what it means an hour into the window, reads for a minute and confirms.
+ASKED: Final = PAID + HOUR
+LOCKED: Final = ASKED + MINUTE
+LATER: Final = END + DAY  # a day after the window: the lock is final, however it came about
 
+INTENT: Final = OpenIntent("en")
+SENDER: Final = Sender("Ana", "ana@example.org", "en")
+STATE: Final = StateWithdrawal(SENDER)
+CONFIRM_WITHDRAWAL: Final = ConfirmWithdrawal(1, SENDER)
+BALANCE_BY_CARD: Final = PayBalance("card")
 CANCEL: Final = Cancel()
 UNLOCK: Final = Unlock()
 PAY_BY_ALIPAY: Final = ChangePaymentMethod("alipay")
@@ -139,6 +147,26 @@ class Story:
         """What close_windows does: every deadline that has passed is written down."""
         return self.tell(*overdue(self.deposit, at, at - grace))
 
+    def confirm(self, **changes: str) -> ConfirmLock:
+        """The confirmation of the latest intent: its id, its hash and its words, unless changed."""
+        latest = self.deposit.intents[-1]
+        named = {
+            "intent": child("lki", self.deposit.id, latest.n),
+            "disclosure_hash": latest.shown.disclosure_hash,
+            "acknowledgement": latest.shown.acknowledgement,
+        }
+        return ConfirmLock(**{**named, **changes})
+
+    def ready(self, *lines: int, inspect_at: int = LATER + DAY) -> Ready:
+        """The merchant's word that these lines (all of them) can be inspected."""
+        return Ready(lines or tuple(range(1, len(self.deposit.lines) + 1)), inspect_at, ("photo:1",))
+
+    def ship(self, *units: tuple[int, int]) -> Ship:
+        """These (line, quantity), or everything that is left."""
+        lines = zip(self.deposit.lines, self.deposit.progress, strict=True)
+        left = ((n, line.quantity - one.shipped) for n, (line, one) in enumerate(lines, start=1))
+        return Ship(tuple(Units(*one) for one in units or left if one[1]))
+
     def pay(self, amount: str | None = None, at: int = PAID, **seen: Any) -> str:
         """The provider reports a capture of ``amount`` (what is due) for the current payment."""
         return self.said(self.captured(amount, at, **seen), seen.get("seen_at", at))
@@ -161,6 +189,35 @@ def ordered(under: Terms = SU7, *items: tuple[str, int], **changes: Any) -> Stor
 def paid(under: Terms = SU7, *items: tuple[str, int], **changes: Any) -> Story:
     story = ordered(under, *items, **changes)
     story.pay()
+    return story
+
+
+def locked(under: Terms = SU7, *items: tuple[str, int], at: int = LOCKED, **changes: Any) -> Story:
+    """Paid, and locked by the buyer at ``at``, a minute after the intent; the undo is open from then on."""
+    story = paid(under, *items, **changes)
+    story.ask(INTENT, at - MINUTE)
+    story.ask(story.confirm(), at)
+    return story
+
+
+def final(under: Terms = SU7, *items: tuple[str, int], **changes: Any) -> Story:
+    """Paid, the window over, and everything that the clock had to say by ``LATER`` written down."""
+    return paid(under, *items, **changes).write(LATER)
+
+
+def settled(under: Terms = SU7, *items: tuple[str, int], at: int = LATER, **changes: Any) -> Story:
+    """Final, and fully paid: the balance, where there is one, was asked for and arrived at ``at``."""
+    story = final(under, *items, **changes)
+    if story.deposit.balance:
+        story.ask(BALANCE_BY_CARD, at)
+        story.pay(at=at)
+    return story
+
+
+def completed(under: Terms = SU7, *items: tuple[str, int], at: int = LATER, **changes: Any) -> Story:
+    """Fully paid, and everything shipped at ``at``."""
+    story = settled(under, *items, at=at, **changes)
+    story.ask(story.ship(), at)
     return story
 
 

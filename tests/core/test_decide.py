@@ -6,37 +6,69 @@ from itertools import product
 
 import pytest
 
-from chalicelib.core.decide import MOST_PAYMENTS, Cancel, ChangePaymentMethod, Command, Unlock, actions, decide
-from chalicelib.core.deposit import Deposit, Lock, Status, Window, evolve, lock_at, status_at
+from chalicelib.core import fulfilment
+from chalicelib.core.changes import ChangeItems
+from chalicelib.core.decide import (
+    MOST_EVENTS,
+    ChangePaymentMethod,
+    Command,
+    Elective,
+    actions,
+    decide,
+)
+from chalicelib.core.deposit import Deposit, Lock, Status, Window, evolve, lock_at, overdue, status_at
+from chalicelib.core.ending import Cancel
 from chalicelib.core.events import Expired, LockedByWindowEnd
+from chalicelib.core.fulfilment import DeclareDefault, Deliver, Receive
 from chalicelib.core.instants import DAY, HOUR, MINUTE, format_instant
+from chalicelib.core.lock import Unlock
 from chalicelib.core.money import Money
-from chalicelib.core.refusal import Reason
+from chalicelib.core.ordering import Ordered
+from chalicelib.core.payment import MOST_PAYMENTS
+from chalicelib.core.refusal import Reason, Refused
 from chalicelib.core.terms import Terms
 from tests.core.stories import (
+    BALANCE_BY_CARD,
     CANCEL,
+    CONFIRM_WITHDRAWAL,
     DUE,
     END,
     FLASH_SALE,
     FOUNDERS,
+    GRACE,
+    INTENT,
+    LATER,
+    LOCKED,
     NEVER,
     PAID,
     PAY_BY_ALIPAY,
+    STATE,
     SU7,
     T0,
     UNDO,
     UNLOCK,
     Story,
     cancelled,
+    completed,
+    draft,
+    final,
+    locked,
     money,
     ordered,
     paid,
+    plain,
     refused,
+    settled,
     terms,
+    wire,
 )
 
 WEEKS = 200 * DAY
-UNDO_SOON = PAID + 10 * MINUTE
+LOCKED_SOON = PAID + 2 * MINUTE
+UNDO_SOON = LOCKED_SOON + 10 * MINUTE
+LOCKED_LATE = END - 30 * MINUTE
+UNDO_LATE = LOCKED_LATE + HOUR
+NO_UNDO = terms(lock={"undo": None})
 
 
 def awaiting() -> Story:
@@ -64,27 +96,22 @@ def locked_without_undo() -> Story:
     return paid(FLASH_SALE)
 
 
-def locked_by_buyer(undo_until: int | None) -> Story:
-    """As after a buyer's own lock within the window. The command itself is not built yet."""
-    story = cooling()
-    lock = Lock("buyer", PAID + MINUTE, undo_until)
-    story.deposit = replace(story.deposit, status=Status.LOCKED, lock=lock)
-    return story
-
-
 def locked_early() -> Story:
-    return locked_by_buyer(UNDO_SOON)
+    """Locked by the buyer within the window: the undo is over long before it."""
+    return locked(terms(lock={"undo": "PT10M"}), at=LOCKED_SOON)
 
 
 def locked_late() -> Story:
     """Locked shortly before the window's end: the undo lasts longer than the window."""
-    return locked_by_buyer(END + HOUR)
+    return locked(at=LOCKED_LATE)
+
+
+def locked_for_good() -> Story:
+    return locked(NO_UNDO, at=LOCKED_SOON)
 
 
 def locked_never_ending() -> Story:
-    story = locked_early()
-    story.deposit = replace(story.deposit, window=Window(PAID, None))
-    return story
+    return locked(NEVER, at=LOCKED_SOON)
 
 
 def unlocked() -> Story:
@@ -100,13 +127,6 @@ def withdrawn() -> Story:
 
 def expired() -> Story:
     return ordered().write(DUE)
-
-
-def completed() -> Story:
-    """Nothing leads here yet; what is completed can be ended no more."""
-    story = paid()
-    story.deposit = replace(story.deposit, status=Status.COMPLETED)
-    return story
 
 
 REFUNDED = "deposit.cancelled refund.approved"
@@ -150,7 +170,9 @@ CASES: list[tuple[Callable[[], Story], Command, int, str]] = [
     (locked_early,        UNLOCK,        UNDO_SOON,  "undo-closed"),
     (locked_late,         UNLOCK,        END - 1,    "lock.undone"),
     (locked_late,         UNLOCK,        END,        "lock.undone"),
-    (locked_late,         UNLOCK,        END + HOUR, "undo-closed"),
+    (locked_late,         UNLOCK,        UNDO_LATE - 1, "lock.undone"),
+    (locked_late,         UNLOCK,        UNDO_LATE,  "undo-closed"),
+    (locked_for_good,     UNLOCK,        LOCKED_SOON, "undo-closed"),
     (unlocked,            CANCEL,        UNDO - 1,   REFUNDED),
     (unlocked,            CANCEL,        UNDO,       REFUNDED),
     (unlocked,            UNLOCK,        UNDO - 1,   "wrong-state"),
@@ -162,9 +184,9 @@ CASES: list[tuple[Callable[[], Story], Command, int, str]] = [
     (expired,             CANCEL,        DUE,        "wrong-state"),
     (expired,             UNLOCK,        DUE,        "wrong-state"),
     (expired,             PAY_BY_ALIPAY, DUE,        "wrong-state"),
-    (completed,           CANCEL,        END,        "wrong-state"),
-    (completed,           UNLOCK,        END,        "wrong-state"),
-    (completed,           PAY_BY_ALIPAY, END,        "wrong-state"),
+    (completed,           CANCEL,        LATER,      "wrong-state"),
+    (completed,           UNLOCK,        LATER,      "wrong-state"),
+    (completed,           PAY_BY_ALIPAY, LATER,      "wrong-state"),
 ]  # fmt: skip
 
 
@@ -189,14 +211,41 @@ def test_the_actions_of_a_buyer_are_what_is_accepted(case: tuple[Callable[[], St
     made, command, at, then = case
     name = {Cancel: "cancel", ChangePaymentMethod: "payment-method", Unlock: "unlock"}[type(command)]
     accepted = then not in set(Reason)
-    offered = actions(made().deposit, "buyer", at)
+    story = made()
+    offered = actions(story.deposit, "buyer", at, story.terms)
     assert (name in offered) == accepted
     assert list(offered) == sorted(offered)
 
 
-@pytest.mark.parametrize("role", ["merchant", "platform", "inspector", "service"])
-def test_others_than_the_buyer_have_nothing_to_do_yet(role: str) -> None:
-    assert actions(paid().deposit, role, PAID) == ()
+@pytest.mark.parametrize("role", ["platform", "inspector", "service", "nobody"])
+def test_others_than_buyer_and_merchant_have_nothing_to_do(role: str) -> None:
+    for story in (paid(), final(), settled()):
+        assert actions(story.deposit, role, LATER, story.terms) == ()
+
+
+# What a buyer and what a merchant may do along the usual way. The car is made to order: the law knows no withdrawal.
+USUAL: list[tuple[Callable[[], Story], int, str, str]] = [
+    # deposit              at             buyer                                     merchant
+    (ordered,              T0,            "cancel payment-method",                  ""),
+    (ordered,              DUE,           "",                                       ""),
+    (paid,                 PAID,          "cancel changes lock-intents",            ""),
+    (paid,                 END - 1,       "cancel changes lock-intents",            ""),
+    (paid,                 END,           "balance-payments cancel",                "ready"),
+    (locked,               LOCKED,        "cancel unlock",                          ""),
+    (locked_early,         UNDO_SOON - 1, "cancel unlock",                          ""),
+    (locked_early,         UNDO_SOON,     "balance-payments cancel",                "ready"),
+    (final,                LATER,         "balance-payments cancel",                "ready"),
+    (settled,              LATER,         "cancel",                                 "ready shipments"),
+    (completed,            LATER,         "receipt",                                "deliveries"),
+    (withdrawn,            LATER,         "",                                       ""),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("made", "at", "buyer", "merchant"), USUAL, ids=[f"{r[0].__name__} {r[1]}" for r in USUAL])
+def test_what_a_buyer_and_a_merchant_may_do(made: Callable[[], Story], at: int, buyer: str, merchant: str) -> None:
+    story = made()
+    for role, names in (("buyer", buyer), ("merchant", merchant)):
+        assert actions(story.deposit, role, at, story.terms) == tuple(names.split())
 
 
 @pytest.mark.parametrize("case", CASES, ids=told)
@@ -264,11 +313,11 @@ def test_a_cancel_asked_before_the_money_was_taken_returns_everything(under: Ter
 
 
 def test_a_cancel_asked_before_a_lock_returns_everything_although_the_lock_is_written() -> None:
-    story = locked_by_buyer(None)
-    story.ask(CANCEL, PAID + MINUTE - 1)
+    story = locked_for_good()
+    story.ask(CANCEL, LOCKED_SOON - 1)
     assert story.refund.amount == money("5088 CNY")
-    late = locked_by_buyer(None)
-    late.ask(CANCEL, PAID + MINUTE)
+    late = locked_for_good()
+    late.ask(CANCEL, LOCKED_SOON)
     assert late.refund.amount == money("88 CNY")
 
 
@@ -299,7 +348,7 @@ def test_an_undo_within_the_window_gives_the_same_window_back() -> None:
 
 def test_an_undo_where_the_window_never_ends_gives_it_back_without_an_end() -> None:
     story = locked_never_ending()
-    story.ask(UNLOCK, UNDO_SOON - 1)
+    story.ask(UNLOCK, LOCKED_SOON + 1)
     assert story.deposit.window == Window(PAID, None)
 
 
@@ -307,12 +356,12 @@ def test_an_undo_where_the_window_never_ends_gives_it_back_without_an_end() -> N
 def test_an_undo_at_the_windows_end_looks_at_the_half_open_end(at: int) -> None:
     story = locked_late()
     story.ask(UNLOCK, at)
-    same, until_undo_ends = Window(PAID, END), Window(PAID, END + HOUR, cancel_only=True)
+    same, until_undo_ends = Window(PAID, END), Window(PAID, UNDO_LATE, cancel_only=True)
     assert story.deposit.window == (same if at < END else until_undo_ends)
 
 
 @pytest.mark.parametrize(
-    ("made", "asked", "until"), [(locked_late, END, END + HOUR), (locked_by_payment, UNDO - 1, UNDO)]
+    ("made", "asked", "until"), [(locked_late, END, UNDO_LATE), (locked_by_payment, UNDO - 1, UNDO)]
 )
 def test_an_undo_without_a_window_leaves_only_cancel_until_the_undo_would_have_ended(
     made: Callable[[], Story], asked: int, until: int
@@ -321,7 +370,7 @@ def test_an_undo_without_a_window_leaves_only_cancel_until_the_undo_would_have_e
     story.ask(UNLOCK, asked)
     assert story.deposit.window is not None
     assert (story.deposit.window.ends_at, story.deposit.window.cancel_only) == (until, True)
-    assert actions(story.deposit, "buyer", until - 1) == ("cancel",)
+    assert actions(story.deposit, "buyer", until - 1, story.terms) == ("cancel",)
     assert status_at(story.deposit, until - 1) is Status.COOLING_OFF
     assert lock_at(story.deposit, until) == Lock("window_end", until)
     with refused(Reason.UNDO_CLOSED, undo_until=None):
@@ -372,3 +421,113 @@ def test_a_decision_changes_nothing_by_itself() -> None:
 def test_a_written_expiry_is_judged_the_same_as_one_that_only_the_clock_knows() -> None:
     unwritten, written = awaiting(), awaiting().tell(Expired(DUE))
     assert unwritten.said(CANCEL, DUE) == written.said(CANCEL, DUE) == "wrong-state"
+
+
+# --- The clock's announcements: written early, late or never, they decide nothing ---
+
+
+def ready() -> Story:
+    """The goods can be inspected; the balance falls due, and the time to cure a delay runs after that."""
+    story = final()
+    story.ask(story.ready(), LATER)
+    return story
+
+
+def shipped_in_part() -> Story:
+    story = settled(SU7, ("su7-max", 2))
+    story.ask(story.ship((1, 1)), LATER)
+    return story
+
+
+EUROPE = draft(plain("recommended", "EUR", market="EU", payment={"deposit": wire("100 EUR")}))
+
+
+def withdrawable() -> Story:
+    story = paid(EUROPE)
+    story.ask(STATE, PAID)
+    return story
+
+
+def with_an_intent() -> Story:
+    """An intent that is ripe 1 ms before the window ends."""
+    story = paid()
+    story.ask(INTENT, END - MINUTE)
+    return story
+
+
+ANNOUNCED = [with_an_intent, never_locked, locked_early, locked_late, unlocked, withdrawable, ready, shipped_in_part]
+
+
+def asked(story: Story) -> list[Command]:
+    """Whatever a buyer or a merchant may ask for."""
+    confirm = [story.confirm()] if story.deposit.intents else []
+    deliver = Deliver(story.ship((1, 1)).lines, LATER, ("signature:1",))
+    change = ChangeItems((Ordered(story.deposit.lines[0].sku, 3),))
+    others: list[Command] = [PAY_BY_ALIPAY, story.ready(), story.ship((1, 1)), deliver, Receive(), DeclareDefault()]
+    return [CANCEL, INTENT, *confirm, UNLOCK, change, BALANCE_BY_CARD, STATE, CONFIRM_WITHDRAWAL, *others]
+
+
+def answer(story: Story, deposit: Deposit, command: Command, at: int) -> object:
+    try:
+        return decide(deposit, command, at, story.terms)
+    except Refused as no:
+        return no.reason, no.faults, no.facts
+
+
+@pytest.mark.parametrize("made", ANNOUNCED, ids=lambda made: made.__name__)
+def test_a_decision_is_the_same_before_and_after_the_clocks_announcements_were_written(
+    made: Callable[[], Story],
+) -> None:
+    story = made()
+    ahead = overdue(story.deposit, END + WEEKS, T0)
+    written = story.deposit
+    for event in ahead:
+        written = evolve(written, event)
+    for at in {instant + offset for instant in (PAID, END, *(event.at for event in ahead)) for offset in (-1, 0, 1)}:
+        assert status_at(written, at) is status_at(story.deposit, at)
+        assert actions(written, "buyer", at, story.terms) == actions(story.deposit, "buyer", at, story.terms)
+        assert actions(written, "merchant", at, story.terms) == actions(story.deposit, "merchant", at, story.terms)
+        for command in asked(story):
+            assert answer(story, written, command, at) == answer(story, story.deposit, command, at), (command, at)
+
+
+def test_what_was_asked_before_the_end_of_the_window_counts_although_the_lock_stands_written() -> None:
+    change = ChangeItems((Ordered("su7-max", 2),))
+    for command, then in ((CANCEL, REFUNDED), (INTENT, "lock.intent_opened"), (change, "items.changed")):
+        early, late = with_an_intent().write(END + 1), with_an_intent().write(END + 1)
+        assert isinstance(early.events[-1], LockedByWindowEnd)
+        assert early.said(command, END - 1) == then
+        assert late.said(command, END) == (then if command == CANCEL else "wrong-state")
+
+
+def test_a_lock_confirmed_before_the_end_of_the_window_is_the_buyers_although_the_clocks_stands_written() -> None:
+    story = with_an_intent().write(END + 1)
+    assert story.said(story.confirm(), END - 1) == "lock.confirmed"
+    assert lock_at(story.deposit, END - 1) == Lock("buyer", END - 1, END - 1 + HOUR)
+    late = with_an_intent().write(END + 1)
+    assert late.said(late.confirm(), END) == "wrong-state"
+    assert lock_at(late.deposit, END) == Lock("window_end", END)
+
+
+def test_what_was_asked_in_time_leaves_the_window_where_it_ends() -> None:
+    """The choice meets an open window; that it ended stands written, and is not said twice."""
+    story = with_an_intent().write(END + 1)
+    story.ask(ChangeItems((Ordered("su7-max", 2),)), END - 1)
+    assert (status_at(story.deposit, END - 1), status_at(story.deposit, END)) == (Status.COOLING_OFF, Status.LOCKED)
+    assert overdue(story.deposit, END + 1, END + 1 - GRACE) == ()
+
+
+# --- How long a journal may get ---
+
+
+def test_a_long_journal_takes_no_more_optional_commands_but_always_its_end() -> None:
+    story = with_an_intent()
+    confirm = story.confirm()
+    story.deposit = replace(story.deposit, version=MOST_EVENTS - 1)
+    assert story.said(INTENT, END - 1) == "lock.intent_opened"
+    for command in asked(story):
+        if isinstance(command, Elective) and not fulfilment.finishes(story.deposit, command):
+            with refused(Reason.RATE_LIMITED, most=MOST_EVENTS):
+                decide(story.deposit, command, END - 1, story.terms)
+    assert answer(story, story.deposit, confirm, END - 1) == (Reason.LOCK_INTENT_INVALID, (), {})
+    assert story.said(CANCEL, END - 1) == REFUNDED

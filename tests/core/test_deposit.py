@@ -9,11 +9,13 @@ from typing import Any, get_args
 
 import pytest
 
+from chalicelib.core.changes import ChangeItems
 from chalicelib.core.decide import Command
 from chalicelib.core.deposit import (
     FREE,
     TRANSITIONS,
     Lock,
+    Progress,
     Status,
     due_at,
     evolve,
@@ -24,11 +26,25 @@ from chalicelib.core.deposit import (
     status_at,
 )
 from chalicelib.core.events import (
+    BalanceOpened,
+    BalanceOverdue,
+    BalancePaid,
     Cancelled,
+    Completed,
     DepositEvent,
     Expired,
+    GoodsDelivered,
+    GoodsReady,
+    GoodsReceived,
+    GoodsShipped,
+    ItemsChanged,
+    Line,
+    LockBecameFinal,
+    LockConfirmed,
     LockedByPayment,
     LockedByWindowEnd,
+    LockIntentOpened,
+    LockReminded,
     LockUndone,
     PaymentFailed,
     PaymentMethodChanged,
@@ -45,36 +61,74 @@ from chalicelib.core.events import (
     RefundSucceeded,
     RefundUnknown,
     TakenStock,
+    Units,
+    WithdrawalConfirmed,
+    WithdrawalStated,
 )
+from chalicelib.core.fulfilment import DeclareDefault, Deliver, Receive
 from chalicelib.core.instants import DAY, HOUR, MINUTE, SECOND
 from chalicelib.core.money import Money
+from chalicelib.core.ordering import Ordered
 from chalicelib.core.payment import CaptureSeen, PaymentSeen
+from chalicelib.core.terms import Terms
 from tests.core.stories import (
+    BALANCE_BY_CARD,
     CANCEL,
+    CONFIRM_WITHDRAWAL,
     DEPOSIT_ID,
     DUE,
     END,
     FLASH_SALE,
     FOUNDERS,
     GRACE,
+    INTENT,
+    LATER,
+    LOCKED,
     NEVER,
     PAID,
     PAY_BY_ALIPAY,
     SEND,
+    STATE,
+    SU7,
     T0,
     UNDO,
     UNLOCK,
     Story,
     cancelled,
+    completed,
+    final,
+    locked,
     money,
     ordered,
     paid,
     refund_news,
+    settled,
     terms,
 )
 
-CASES = tomllib.loads(Path(__file__).parents[1].joinpath("cases", "deposits.toml").read_text("utf-8"))["case"]
-ASKED: dict[str, Command] = {"cancel": CANCEL, "unlock": UNLOCK, "alipay": PAY_BY_ALIPAY}
+TABLES = Path(__file__).parents[1] / "cases"
+CASES = tomllib.loads(TABLES.joinpath("deposits.toml").read_text("utf-8"))["case"]
+WINDOWS = tomllib.loads(TABLES.joinpath("windows.toml").read_text("utf-8"))["case"]
+PROOF = ("photo:1",)
+# What a step asks, in a word or two. The merchant's word on the goods comes with the instant of the step.
+ASKED: dict[str, Callable[[Story, int], Command]] = {
+    "cancel": lambda _story, _at: CANCEL,
+    "alipay": lambda _story, _at: PAY_BY_ALIPAY,
+    "intent": lambda _story, _at: INTENT,
+    "lock": lambda story, _at: story.confirm(),
+    "unlock": lambda _story, _at: UNLOCK,
+    "two instead": lambda _story, _at: ChangeItems((Ordered("su7-max", 2),)),
+    "one instead": lambda _story, _at: ChangeItems((Ordered("su7-max", 1),)),
+    "balance": lambda _story, _at: BALANCE_BY_CARD,
+    "ready": lambda story, at: story.ready(inspect_at=at),
+    "ship": lambda story, _at: story.ship(),
+    "ship one": lambda story, _at: story.ship((1, 1)),
+    "delivered": lambda _story, at: Deliver((Units(1, 0),), at, PROOF),
+    "received": lambda _story, _at: Receive(),
+    "default": lambda _story, _at: DeclareDefault(),
+    "withdraw": lambda _story, _at: STATE,
+    "confirm": lambda _story, _at: CONFIRM_WITHDRAWAL,
+}
 
 
 def instant(since_order: str) -> int:
@@ -87,7 +141,7 @@ def instant(since_order: str) -> int:
 
 def said(story: Story, step: dict[str, Any], at: int) -> str:
     if "asks" in step:
-        return story.said(ASKED[step["asks"]], at)
+        return story.said(ASKED[step["asks"]](story, at), at)
     if "news" in step:
         return story.said(PaymentSeen(story.deposit.payment.n, step["news"]), at)
     if "writes" in step:
@@ -98,9 +152,15 @@ def said(story: Story, step: dict[str, Any], at: int) -> str:
     return story.pay(step["paid"], taken, payment=step.get("payment"), ref=step.get("capture", ""), seen_at=at)
 
 
+def under(case: dict[str, Any]) -> Terms:
+    custom = {"made_to_spec": case.get("made_to_spec", True)}
+    items = [{"sku": "su7-max", "name": "SU7 Max", "price": {"amount": "299900", "currency": "CNY"}, **custom}]
+    return terms(preset=case.get("preset", "su7_2024"), items=items)
+
+
 @pytest.mark.parametrize("case", CASES, ids=[case["name"] for case in CASES])
 def test_a_story_ends_as_it_is_told(case: dict[str, Any]) -> None:
-    story = ordered(terms(preset=case.get("preset", "su7_2024")))
+    story = ordered(under(case))
     at = T0
     for step in case["steps"]:
         at = instant(step["at"])
@@ -113,7 +173,10 @@ def test_a_story_ends_as_it_is_told(case: dict[str, Any]) -> None:
         assert deposit.window.ends_at == instant(case["window_ends"])
 
 
-def test_every_published_edge_of_a_deposit_is_in_the_stories() -> None:
+def test_every_published_deadline_is_in_the_stories_or_among_the_windows() -> None:
+    """TM1 to TM12 are the rows of facts/domain.md section 2.4."""
+    published = {case["from"] for case in (*CASES, *WINDOWS) if "from" in case}
+    assert published == {f"TM{number}" for number in range(1, 13)}
     assert {case["from"] for case in CASES if "from" in case} == {"TM10", "TM11", "TM12"}
 
 
@@ -169,11 +232,32 @@ def test_a_payment_that_comes_before_its_order_is_written_with_the_order() -> No
 PAYS = PaymentSucceeded(PAID, 1, "cap", money("5088 CNY"), windowed=True, window_ends_at=END)
 PAYS_AT_ONCE = PaymentSucceeded(PAID, 1, "cap", money("20088 CNY"), windowed=False)
 NOTHING = money("0 CNY")
+LEAVES = Cancelled(PAID, "buyer_cancel", "terms/window", NOTHING)
+BACK = Cancelled(LATER, "withdrawal", "terms/withdrawal", NOTHING)
+STATED, CONFIRMED = WithdrawalStated(PAID, 1, "sha256:1"), WithdrawalConfirmed(PAID, 1, "sha256:2")
+ONE = (Units(1, 1),)
+CHANGED = ItemsChanged(PAID, (Line("su7-max", 1, money("299900 CNY")),), money("88 CNY"))
+SHOWN = LockIntentOpened(
+    PAID, 1, ("lock_goods/1",), (), "en", money("5000 CNY"), "sha256:0", "LOCK 5000 CNY", PAID + 1, PAID + 2
+)
+OPENED = BalanceOpened(PAID, "card", money("294900 CNY"), LATER)
+RECEIVED_BALANCE = BalancePaid(LATER, 2, "cap_2", money("294900 CNY"))
+READY = GoodsReady(PAID, (1,), LATER, PROOF, LATER + DAY, LATER + 2 * DAY)
+SHIPPED, DELIVERED, RECEIVED = GoodsShipped(PAID, ONE), GoodsDelivered(PAID, ONE, PAID, PROOF), GoodsReceived(PAID, ONE)
 
 
-def completed() -> Story:
-    story = paid()
-    story.deposit = replace(story.deposit, status=Status.COMPLETED)
+def stated(made: Callable[[], Story]) -> Callable[[], Story]:
+    """With step one of a withdrawal, as for goods that are not made to order."""
+    return lambda: made().tell(replace(STATED, at=T0))
+
+
+def intended() -> Story:
+    return paid().tell(SHOWN)
+
+
+def balance_opened() -> Story:
+    story = final()
+    story.ask(BALANCE_BY_CARD, LATER)
     return story
 
 
@@ -188,16 +272,40 @@ STATES: dict[Status, Callable[[], Story]] = {
 
 
 MOVES: list[tuple[Callable[[], Story], DepositEvent, str]] = [
-    # deposit                   event                                                   then
-    (ordered,                   PAYS,                                                   "cooling_off"),
-    (ordered,                   PaymentMethodChanged(T0, "alipay"),                     "awaiting_payment"),
-    (ordered,                   Cancelled(T0, "buyer_cancel", "terms/unpaid", NOTHING), "cancelled"),
-    (ordered,                   Expired(DUE),                                           "expired"),
-    (lambda: ordered(FOUNDERS).tell(PAYS_AT_ONCE), LockedByPayment(PAID, UNDO),         "locked"),
-    (paid,                      LockedByWindowEnd(END),                                 "locked"),
-    (paid,                      Cancelled(PAID, "buyer_cancel", "terms/window", NOTHING), "cancelled"),
-    (lambda: paid(FOUNDERS),    LockUndone(PAID, UNDO),                                 "cooling_off"),
-    (lambda: paid(FOUNDERS),    Cancelled(PAID, "buyer_cancel", "terms/undo", NOTHING), "cancelled"),
+    # deposit                   event                                               then
+    (ordered,                   PAYS,                                               "cooling_off"),
+    (ordered,                   PaymentMethodChanged(T0, "alipay"),                 "awaiting_payment"),
+    (ordered,                   STATED,                                             "awaiting_payment"),
+    (stated(ordered),           CONFIRMED,                                          "awaiting_payment"),
+    (ordered,                   LEAVES,                                             "cancelled"),
+    (ordered,                   Expired(DUE),                                       "expired"),
+    (paid,                      CHANGED,                                            "cooling_off"),
+    (paid,                      LockReminded(END - 1, END),                         "cooling_off"),
+    (paid,                      SHOWN,                                              "cooling_off"),
+    (intended,                  LockConfirmed(PAID, 1, "sha256:0", UNDO),           "locked"),
+    (lambda: ordered(FOUNDERS).tell(PAYS_AT_ONCE), LockedByPayment(PAID, UNDO),     "locked"),
+    (paid,                      LockedByWindowEnd(END),                             "locked"),
+    (paid,                      STATED,                                             "cooling_off"),
+    (stated(paid),              CONFIRMED,                                          "cooling_off"),
+    (paid,                      LEAVES,                                             "cancelled"),
+    (lambda: paid(FOUNDERS),    LockUndone(PAID, UNDO),                             "cooling_off"),
+    (lambda: paid(FOUNDERS),    LockBecameFinal(UNDO),                              "locked"),
+    (lambda: paid(FOUNDERS),    READY,                                              "locked"),
+    (lambda: paid(FOUNDERS),    OPENED,                                             "locked"),
+    (balance_opened,            RECEIVED_BALANCE,                                   "locked"),
+    (lambda: paid(FOUNDERS),    BalanceOverdue(LATER, LATER + DAY),                 "locked"),
+    (lambda: paid(FOUNDERS),    SHIPPED,                                            "locked"),
+    (lambda: paid(FOUNDERS),    DELIVERED,                                          "locked"),
+    (lambda: paid(FOUNDERS),    RECEIVED,                                           "locked"),
+    (settled,                   Completed(LATER),                                   "completed"),
+    (lambda: paid(FOUNDERS),    STATED,                                             "locked"),
+    (stated(lambda: paid(FOUNDERS)), CONFIRMED,                                     "locked"),
+    (lambda: paid(FOUNDERS),    LEAVES,                                             "cancelled"),
+    (completed,                 DELIVERED,                                          "completed"),
+    (completed,                 RECEIVED,                                           "completed"),
+    (completed,                 STATED,                                             "completed"),
+    (stated(completed),         CONFIRMED,                                          "completed"),
+    (completed,                 BACK,                                               "cancelled"),
 ]  # fmt: skip
 
 
@@ -215,15 +323,30 @@ def test_every_transition_is_reached_by_a_case() -> None:
 
 EVENTS: list[DepositEvent] = [
     ordered().deposit.created,
+    CHANGED,
     PaymentMethodChanged(PAID, "alipay"),
     PaymentPending(PAID, 1),
     PaymentFailed(PAID, 1),
     PAYS,
+    OPENED,
+    replace(RECEIVED_BALANCE, at=PAID),
     PaymentNotCounted(PAID, 1, "cap_9", money("1 CNY"), "duplicate_payment"),
+    LockReminded(PAID, END),
+    SHOWN,
+    LockConfirmed(PAID, 1, "sha256:0"),
     LockedByPayment(PAID),
     LockedByWindowEnd(END),
+    LockBecameFinal(PAID),
     LockUndone(PAID),
-    Cancelled(PAID, "buyer_cancel", "terms/window", NOTHING),
+    READY,
+    SHIPPED,
+    DELIVERED,
+    RECEIVED,
+    BalanceOverdue(PAID, PAID),
+    Completed(PAID),
+    STATED,
+    CONFIRMED,
+    LEAVES,
     Expired(DUE),
     RefundApproved(PAID, 1, "overpayment", money("1 CNY"), (), PAID, 1, "cap_1"),
     RefundSent(PAID, 1),
@@ -348,9 +471,112 @@ def test_an_expiry_is_written_only_after_the_grace(at: int, grace: int, written:
     assert list(overdue(ordered().deposit, at, at - grace)) == written
 
 
-@pytest.mark.parametrize(("at", "written"), [(END - 1, []), (END, [LockedByWindowEnd(END)])])
-def test_an_announcement_needs_no_grace(at: int, written: list[DepositEvent]) -> None:
-    assert list(overdue(paid().deposit, at, at - GRACE)) == written
+# --- What the clock announces: each at its own instant, however late it is written, and once ---
+
+REMINDERS = tuple(END - distance for distance in (72 * HOUR, 24 * HOUR, 2 * HOUR))
+READY_AT = LATER + DAY
+FELL_DUE, CURE_UNTIL = READY_AT + 7 * DAY, READY_AT + 14 * DAY
+
+
+def locked_late() -> Story:
+    """Locked half an hour before the window ends; the undo lasts beyond it."""
+    return locked(at=END - 30 * MINUTE)
+
+
+def undone_late() -> Story:
+    story = locked_late()
+    story.ask(UNLOCK, END)
+    return story
+
+
+def ready() -> Story:
+    story = final()
+    story.ask(story.ready(inspect_at=READY_AT), LATER)
+    return story
+
+
+ANNOUNCEMENTS: list[tuple[Callable[[], Story], list[DepositEvent]]] = [
+    # deposit                 what is announced from PAID on
+    (paid,                    [*(LockReminded(at, END) for at in REMINDERS), LockedByWindowEnd(END)]),
+    (lambda: paid(NEVER),     []),
+    (lambda: paid(FOUNDERS),  [LockBecameFinal(UNDO)]),
+    (lambda: paid(FLASH_SALE), []),
+    (locked,                  [LockBecameFinal(LOCKED + HOUR)]),
+    (locked_late,             [LockBecameFinal(END + 30 * MINUTE)]),
+    (undone_late,             [LockedByWindowEnd(END + 30 * MINUTE)]),
+    (final,                   []),
+    (ready,                   [BalanceOverdue(FELL_DUE, CURE_UNTIL)]),
+    (settled,                 []),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("made", "announced"), ANNOUNCEMENTS)
+def test_an_announcement_is_written_from_its_instant_on_and_needs_no_grace(
+    made: Callable[[], Story], announced: list[DepositEvent]
+) -> None:
+    deposit = made().deposit
+    for n, event in enumerate(announced):
+        early, late = event.at - 1, event.at
+        assert list(overdue(deposit, early, early - GRACE)) == announced[:n]
+        assert list(overdue(deposit, late, late - GRACE)) == announced[: n + 1]
+
+
+@pytest.mark.parametrize(("made", "announced"), ANNOUNCEMENTS)
+def test_an_announcement_that_is_written_late_bears_its_own_instant_and_is_written_once(
+    made: Callable[[], Story], announced: list[DepositEvent]
+) -> None:
+    story = made()
+    before = len(story.events)
+    assert story.write(END * 2).events[before:] == announced
+    assert story.write(END * 3).events[before:] == announced
+    assert due_at(story.deposit, GRACE) is None
+
+
+@pytest.mark.parametrize(("made", "announced"), ANNOUNCEMENTS)
+def test_every_announcement_has_a_due_time(made: Callable[[], Story], announced: list[DepositEvent]) -> None:
+    story = made()
+    for event in announced:
+        assert due_at(story.deposit, GRACE) == event.at
+        assert next_due(story.deposit, event.at - 1, GRACE) == event.at
+        story.tell(event)
+
+
+@pytest.mark.parametrize(
+    ("distances", "reminded"),
+    [
+        (["PT72H", "PT24H", "PT2H"],    list(REMINDERS)),
+        (["PT2H", "PT72H", "PT24H"],    list(REMINDERS)),
+        (["PT24H", "P1D"],              [END - DAY]),
+        (["PT1S"],                      [END - SECOND]),
+        (["PT168H", "PT167H59M59S"],    [PAID + SECOND]),  # one that would come with the payment tells nothing
+        (["PT169H"],                    []),
+        ([],                            []),
+    ],
+)  # fmt: skip
+def test_reminders_come_at_the_distances_that_the_terms_name_as_far_as_they_lie_in_the_window(
+    distances: list[str], reminded: list[int]
+) -> None:
+    story = paid(terms(lock={"remind_before": distances}))
+    assert story.deposit.window is not None
+    assert list(story.deposit.window.remind_at) == reminded
+
+
+def test_nobody_is_reminded_of_a_window_while_a_lock_stands_nor_of_what_passed_meanwhile() -> None:
+    story = locked(terms(lock={"undo": "PT100H"}))
+    assert overdue(story.deposit, REMINDERS[0], REMINDERS[0]) == ()
+    story.ask(UNLOCK, REMINDERS[0])
+    assert [event.at for event in overdue(story.deposit, END, END)] == [*REMINDERS[1:], END]
+
+
+def test_a_balance_that_was_paid_late_was_still_overdue_and_one_paid_in_time_never_is() -> None:
+    story = ready()
+    story.ask(BALANCE_BY_CARD, FELL_DUE - 1)
+    story.pay(at=FELL_DUE - 1)
+    assert overdue(story.deposit, CURE_UNTIL, CURE_UNTIL) == ()
+    late = ready().write(FELL_DUE)
+    late.ask(BALANCE_BY_CARD, FELL_DUE)
+    late.pay(at=FELL_DUE)
+    assert [event.TYPE for event in late.events[-3:]] == ["balance.overdue", "balance.opened", "balance.paid"]
 
 
 def test_what_is_overdue_is_written_earliest_first_each_at_its_own_deadline() -> None:
@@ -359,14 +585,16 @@ def test_what_is_overdue_is_written_earliest_first_each_at_its_own_deadline() ->
     story.ask(SEND, PAID + HOUR)
     promised = PAID + HOUR + 7 * DAY
     late = overdue(story.deposit, END * 2, END * 2)
-    assert late == (LockedByWindowEnd(END), RefundReviewNeeded(promised, 1, "promise_missed"))
+    reminders = tuple(LockReminded(at, END) for at in REMINDERS)
+    assert late == (*reminders, LockedByWindowEnd(END), RefundReviewNeeded(promised, 1, "promise_missed"))
 
 
 @pytest.mark.parametrize(
     ("made", "due"),
     [
         (ordered,                            DUE + GRACE),
-        (paid,                               END),
+        (paid,                               REMINDERS[0]),
+        (lambda: paid(terms(lock={"remind_before": []})), END),
         (lambda: paid(NEVER),                None),
         (lambda: paid(FLASH_SALE),           None),
         (cancelled,                          PAID + DAY),
@@ -395,14 +623,62 @@ def test_what_was_tried_is_due_again_later(made: Callable[[], Story], now: int, 
 # --- What a deposit is worth ---
 
 
+def with_stock(under: Terms, *items: tuple[str, int], stock: tuple[TakenStock, ...]) -> Story:
+    """Paid, with units of counted stock and of a limit, as the flow would have taken them."""
+    story = ordered(under, *items)
+    units = sum(one.units for one in stock)
+    story.deposit = replace(story.deposit, stock=stock, limit_units=units)
+    story.pay()
+    return story
+
+
 def test_what_was_taken_from_stock_and_limits_is_known_until_the_deposit_ends() -> None:
     story = ordered()
     taken = (TakenStock("su7-max", 3, 1),)
     story.deposit = replace(story.deposit, stock=taken, limit_units=1)
     ended = evolve(story.deposit, Expired(DUE))
-    assert (ended.stock, ended.limit_units) == ((), 0)
+    assert (ended.stock, ended.sold, ended.limit_units) == ((), (), 0)
     gone = evolve(story.deposit, Cancelled(T0, "buyer_cancel", "terms/unpaid", NOTHING))
-    assert (gone.stock, gone.limit_units) == ((), 0)
+    assert (gone.stock, gone.sold, gone.limit_units) == ((), (), 0)
+
+
+def test_what_is_completed_is_sold_and_counts_for_the_limit() -> None:
+    taken = (TakenStock("su7-max", 3, 1), TakenStock("su7-max", 0, 1))
+    story = with_stock(SU7, ("su7-max", 2), stock=taken).write(LATER)
+    story.ask(BALANCE_BY_CARD, LATER)
+    story.pay(at=LATER)
+    story.ask(story.ship((1, 1)), LATER)
+    assert (story.deposit.stock, story.deposit.sold, story.deposit.limit_units) == (taken, (), 2)
+    story.ask(story.ship((1, 1)), LATER)
+    assert (story.deposit.stock, story.deposit.sold, story.deposit.limit_units) == ((), taken, 2)
+    back = evolve(story.deposit, BACK)
+    assert (back.stock, back.sold, back.limit_units) == ((), taken, 0)
+
+
+@pytest.mark.parametrize(
+    ("shipped", "sold"),
+    [
+        (0, ()),
+        (1, (TakenStock("su7-max", 3, 1),)),
+        (2, (TakenStock("su7-max", 3, 2),)),
+        (3, (TakenStock("su7-max", 3, 2), TakenStock("su7-max", 0, 1))),
+    ],
+)
+def test_of_a_cancelled_deposit_what_is_with_the_buyer_is_sold(shipped: int, sold: tuple[TakenStock, ...]) -> None:
+    taken = (TakenStock("su7-max", 3, 2), TakenStock("su7-max", 0, 2))
+    story = with_stock(SU7, ("su7-max", 4), stock=taken).write(LATER)
+    if shipped:
+        story.tell(GoodsShipped(LATER, (Units(1, shipped),)))
+    story.ask(CANCEL, LATER)
+    assert (story.deposit.stock, story.deposit.sold, story.deposit.limit_units) == ((), sold, 0)
+
+
+def test_lines_of_the_same_goods_are_sold_from_the_same_shelves() -> None:
+    taken = (TakenStock("su7-max", 1, 3),)
+    story = with_stock(SU7, ("su7-max", 1), ("su7-max", 2), stock=taken).write(LATER)
+    story.tell(GoodsShipped(LATER, (Units(1, 1), Units(2, 1))))
+    story.ask(CANCEL, LATER)
+    assert story.deposit.sold == (TakenStock("su7-max", 1, 2),)
 
 
 def test_the_balance_is_what_is_left_of_the_total() -> None:
@@ -410,6 +686,99 @@ def test_the_balance_is_what_is_left_of_the_total() -> None:
     assert (deposit.items_total, deposit.total) == (money("299900 CNY"), money("299988 CNY"))
     assert deposit.balance == money("294900 CNY")
     assert deposit.currency == "CNY"
+
+
+@pytest.mark.parametrize(
+    ("made", "paid_in", "balance"),
+    [
+        (ordered,                    "0 CNY",      "294900 CNY"),  # as it will be once the deposit is paid
+        (paid,                       "5088 CNY",   "294900 CNY"),
+        (lambda: paid(FLASH_SALE),   "299988 CNY", "0 CNY"),
+        (final,                      "5088 CNY",   "294900 CNY"),
+        (balance_opened,             "5088 CNY",   "294900 CNY"),
+        (settled,                    "299988 CNY", "0 CNY"),
+        (completed,                  "299988 CNY", "0 CNY"),
+    ],
+)  # fmt: skip
+def test_what_counts_as_paid_and_what_is_left(made: Callable[[], Story], paid_in: str, balance: str) -> None:
+    deposit = made().deposit
+    assert (deposit.paid_in, deposit.balance) == (money(paid_in), money(balance))
+
+
+@pytest.mark.parametrize("amount", ["5088 CNY", "5088.01 CNY", "9999 CNY"])
+def test_what_came_in_excess_is_not_paid_in(amount: str) -> None:
+    story = ordered()
+    story.pay(amount)
+    story.pay("7 CNY", PAID + 1)
+    assert (story.deposit.paid_in, story.deposit.balance) == (money("5088 CNY"), money("294900 CNY"))
+    assert [counted.capture for counted in story.deposit.counted] == ["cap_1"]
+
+
+FULL = {"take": "full", "deposit": None, "nature": "advance"}
+TWO_CARS = [
+    {"sku": "max", "name": "Max", "price": {"amount": "299900", "currency": "CNY"}},
+    {"sku": "pro", "name": "Pro", "price": {"amount": "245900", "currency": "CNY"}},
+]
+
+
+def test_a_change_lowers_or_raises_what_is_left_and_gives_back_what_is_too_much() -> None:
+    story = paid(terms(items=TWO_CARS, payment=FULL), ("max", 1))
+    story.ask(ChangeItems((Ordered("pro", 1),)), PAID + 1)
+    assert (story.refund.cause, story.refund.amount) == ("change", money("54000 CNY"))
+    assert (story.deposit.paid_in, story.deposit.balance) == (money("245988 CNY"), NOTHING)
+    assert story.deposit.paid_by_line() == (money("245900 CNY"),)
+    dearer = paid(terms(items=TWO_CARS), ("pro", 1))
+    dearer.ask(ChangeItems((Ordered("max", 1), Ordered("pro", 1))), PAID + 1)
+    assert (dearer.deposit.paid_in, dearer.deposit.balance) == (money("5088 CNY"), money("540800 CNY"))
+    assert dearer.deposit.total == dearer.deposit.paid_in + dearer.deposit.balance
+
+
+# --- When goods arrived: the later of the two words, for the last unit of the last line ---
+
+D1, D2, D3 = LATER + DAY, LATER + 2 * DAY, LATER + 3 * DAY
+
+
+@pytest.mark.parametrize(
+    ("delivered", "received", "arrived"),
+    [
+        ((0, None), (0, None), None),
+        ((2, D1),   (0, None), D1),
+        ((0, None), (2, D2),   D2),
+        ((2, D1),   (2, D2),   D2),
+        ((2, D2),   (2, D1),   D2),
+        ((2, D1),   (1, D3),   D1),    # half a word is none
+        ((1, D3),   (1, D3),   None),
+    ],
+)  # fmt: skip
+def test_a_line_arrived_when_its_last_unit_did_by_the_later_word(
+    delivered: tuple[int, int | None], received: tuple[int, int | None], arrived: int | None
+) -> None:
+    merchants, at = delivered
+    buyers, received_at = received
+    line = Progress(shipped=2, delivered=merchants, delivered_at=at, received=buyers, received_at=received_at)
+    assert line.arrived_at(2) == arrived
+
+
+def arriving(*steps: DepositEvent) -> int | None:
+    """Two lines, the second of two units, all shipped."""
+    story = settled(terms(items=TWO_CARS), ("max", 1), ("pro", 2)).tell(GoodsShipped(LATER, (Units(1, 1), Units(2, 2))))
+    return story.tell(*steps).deposit.arrived_at
+
+
+def came(at: int, *units: tuple[int, int]) -> GoodsDelivered:
+    return GoodsDelivered(at + HOUR, tuple(Units(*one) for one in units), at, PROOF)
+
+
+def test_a_deposit_arrived_with_its_last_line() -> None:
+    everything = GoodsReceived(D3, (Units(1, 1), Units(2, 2)))
+    assert arriving() is None
+    assert arriving(came(D1, (1, 1))) is None
+    assert arriving(came(D1, (1, 1)), came(D2, (2, 1))) is None
+    assert arriving(came(D1, (1, 1)), came(D2, (2, 1)), came(D3, (2, 1))) == D3
+    assert arriving(came(D2, (1, 1), (2, 2))) == D2
+    assert arriving(came(D2, (2, 1)), came(D1, (1, 1), (2, 1))) == D2, "news may come in any order"
+    assert arriving(everything) == D3
+    assert arriving(came(D1, (1, 1), (2, 2)), everything) == D3
 
 
 def three_lines() -> Story:
@@ -434,6 +803,12 @@ def test_too_much_money_does_not_pay_more_of_a_line() -> None:
     story = ordered()
     story.pay("9999 CNY")
     assert story.deposit.paid_by_line() == (money("5000 CNY"),)
+
+
+def test_the_balance_pays_the_lines_too() -> None:
+    assert settled().deposit.paid_by_line() == (money("299900 CNY"),)
+    two = settled(terms(items=TWO_CARS), ("max", 1), ("pro", 2)).deposit
+    assert two.paid_by_line() == (money("299900 CNY"), money("491800 CNY"))
 
 
 def test_open_refunds_are_those_not_yet_with_the_buyer() -> None:

@@ -145,6 +145,8 @@ FAULTS: list[tuple[dict[str, Any], list[tuple[str, str]]]] = [
     ({"lock": {"at": "payment"}},                                    [("/window", "window_not_with_payment")]),
     ({"lock": {"review": None}},                                     [("/lock", "review_needed")]),
     ({"lock": {"intent_ttl": None}},                                 [("/lock", "review_needed")]),
+    ({"lock": {"intent_ttl": "PT10S"}},                              [("/lock/intent_ttl", "too_small")]),
+    ({"lock": {"review": "PT1H"}},                                   [("/lock/intent_ttl", "too_small")]),
     ({"payment": {"deposit": wire("0 CNY")}},                        [("/payment/deposit", "too_small")]),
     ({"payment": {"deposit": None}},                                 [("/payment/deposit", "deposit_missing")]),
     ({"payment": {"take": "full"}},                                  [("/payment/nature", "earnest_needs_deposit")]),
@@ -173,6 +175,11 @@ FAULTS: list[tuple[dict[str, Any], list[tuple[str, str]]]] = [
 @pytest.mark.parametrize(("change", "said"), FAULTS, ids=[str(said[0]) for _, said in FAULTS])
 def test_a_fault_names_its_field(change: dict[str, Any], said: list[tuple[str, str]]) -> None:
     assert faults(body(**change)) == said
+
+
+def test_an_intent_lives_longer_than_it_is_read() -> None:
+    lock = read(body(lock={"review": "PT10S", "intent_ttl": "PT11S"})).lock
+    assert (lock.review, lock.intent_ttl) == ("PT10S", "PT11S")
 
 
 def test_priority_units_of_an_uncounted_item_have_no_limit() -> None:

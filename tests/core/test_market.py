@@ -1,10 +1,11 @@
 """The law of a market, merged into an offer: never against the buyer, and always with its source."""
 
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
 from chalicelib.core import drafts, market
+from chalicelib.core.earnest import Default
 from chalicelib.core.market import Constraint, Market
 from chalicelib.core.refusal import Reason
 from chalicelib.core.terms import Draft
@@ -134,7 +135,25 @@ def test_the_policy_with_the_highest_id_is_in_force(monkeypatch: pytest.MonkeyPa
 @pytest.mark.parametrize("law", market.current().values(), ids=lambda law: law.id)
 def test_a_policy_says_where_it_comes_from_in_every_language(law: Market) -> None:
     assert all((law.source, law.forfeit.source, law.seller_default.source, law.refund_deadline.source))
+    assert law.default.source
     assert law.withdrawal is not None
     assert law.withdrawal.source
     assert set(law.forfeit.text) == {"en", "id", "zh"}
     assert law.calendar == (law.time_zone, law.holidays)
+
+
+@pytest.mark.parametrize(
+    ("code", "kept", "percent", "times", "proportional", "excused"),
+    [
+        ("CN", "always",       20,   2, True, ("both", "force_majeure")),
+        ("EU", "made_to_spec", None, 1, True, ("both", "force_majeure")),
+        ("ID", "never",        None, 1, True, ("both", "force_majeure")),
+    ],
+)  # fmt: skip
+def test_what_a_default_costs_is_data(
+    code: str, kept: str, percent: int | None, times: int, proportional: bool, excused: tuple[str, ...]
+) -> None:
+    law = market.named(code)
+    assert (law.forfeit.allowed, law.forfeit.cap_percent, law.seller_default.multiplier) == (kept, percent, times)
+    assert (law.default.proportional, law.default.excused) == (proportional, excused)
+    assert set(law.default.excused) < set(get_args(Default))

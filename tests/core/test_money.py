@@ -134,6 +134,33 @@ def test_a_cap_is_less_than_one_unit_below_the_exact_share(minor: int, percent: 
 
 
 @pytest.mark.parametrize(
+    ("minor", "part", "whole", "kept", "owed"),
+    [
+        (2_000, 4_000, 10_000, 800,   800),    # DP6: two fifths, without a rest
+        (1_000, 1,     3,      333,   334),    # a rest is never against the buyer
+        (1_000, 2,     3,      666,   667),
+        (1,     1,     2,      0,     1),
+        (1_000, 0,     3,      0,     0),
+        (1_000, 3,     3,      1_000, 1_000),
+        (0,     1,     3,      0,     0),
+    ],
+)  # fmt: skip
+def test_a_share_that_is_kept_floors_and_one_that_is_owed_rounds_up(
+    minor: int, part: int, whole: int, kept: int, owed: int
+) -> None:
+    amount = Money(minor, "CNY")
+    assert (amount.share_floor(part, whole), amount.share_ceil(part, whole)) == (Money(kept, "CNY"), Money(owed, "CNY"))
+
+
+@given(MINOR, st.integers(0, 10**12), st.integers(1, 10**12))
+def test_the_two_shares_lie_around_the_exact_one(minor: int, part: int, whole: int) -> None:
+    amount, exact = Money(minor, "EUR"), Fraction(minor * part, whole)
+    floor, ceil = amount.share_floor(part, whole).minor, amount.share_ceil(part, whole).minor
+    assert floor <= exact <= ceil
+    assert ceil - floor == (0 if exact.denominator == 1 else 1)
+
+
+@pytest.mark.parametrize(
     ("minor", "weights", "parts"),
     [
         # a voucher over five lines, as published: what is left goes to the largest fraction, ties to the first line

@@ -2,20 +2,38 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from chalicelib.core.deposit import Deposit, begin
 from chalicelib.core.events import Created, Line, TakenStock
 from chalicelib.core.instants import HOUR, MINUTE
 from chalicelib.core.money import Money
-from chalicelib.core.offer import Stock
-from chalicelib.core.ordering import Order, Ordered, draw, due_now, place
+from chalicelib.core.offer import Offer, Stock
+from chalicelib.core.ordering import MOST_DRAWS, Moved, Ordered, draw, due_now, moves, place, priced
 from chalicelib.core.refusal import Reason, Refused
 from chalicelib.core.terms import Terms
-from tests.core.stories import FLASH_SALE, SU7, T0, money, offer_of, order_of, refused, terms, wire
+from tests.core.stories import (
+    BALANCE_BY_CARD,
+    CANCEL,
+    DEPOSIT_ID,
+    FLASH_SALE,
+    LATER,
+    SU7,
+    T0,
+    Story,
+    money,
+    offer_of,
+    order_of,
+    ordered,
+    refused,
+    terms,
+    wire,
+)
 
 BUYER = "usr_" + "0" * 26
 
@@ -101,6 +119,12 @@ def test_unknown_goods_models_and_passes_are_named(
         placed(TWO, *lines, **changes)
 
 
+def test_goods_are_priced_by_the_frozen_terms_whoever_asks() -> None:
+    assert priced([Ordered("b", 2)], TWO) == (Line("b", 2, money("0.03 CNY")),)
+    with refused(Reason.INVALID_REQUEST, ("/items/1/sku", "unknown_sku")):
+        priced([Ordered("a", 1), Ordered("c", 1)], TWO)
+
+
 def test_a_method_that_is_not_offered_is_refused() -> None:
     with refused(Reason.PAYMENT_METHOD_NOT_OFFERED, ("/payment_method", "unknown_method")):
         placed(TWO, ("a", 1), payment_method="gopay")
@@ -173,10 +197,13 @@ COUNTED = offer_of(TWO, stock=(Stock("a", 40, 4), Stock("b", 2, 1)))
 
 
 def drawn(
-    lines: list[tuple[str, int]], start: int, left: dict[str, Sequence[int]] | None
+    lines: list[tuple[str, int]],
+    start: int,
+    left: dict[str, Sequence[int]] | None,
+    held: Sequence[TakenStock] = (),
 ) -> list[tuple[str, int, int]]:
-    order = Order("off_x", tuple(Ordered(*line) for line in lines), "card", "")
-    return [(taken.sku, taken.shard, taken.units) for taken in draw(order, COUNTED, start, left)]
+    items = [Ordered(*line) for line in lines]
+    return [(taken.sku, taken.shard, taken.units) for taken in draw(items, COUNTED, start, left, held)]
 
 
 @pytest.mark.parametrize(
@@ -217,9 +244,8 @@ def test_what_is_not_there_is_sold_out(units: int, left: list[int]) -> None:
 def test_what_is_drawn_is_what_was_ordered_and_no_shard_gives_more_than_it_has(
     left: list[int], units: int, start: int
 ) -> None:
-    order = order_of(TWO, ("a", units))
     try:
-        taken = draw(order, COUNTED, start, {"a": left})
+        taken = draw([Ordered("a", units)], COUNTED, start, {"a": left})
     except Refused:
         assert sum(left) < units
         return
@@ -228,6 +254,122 @@ def test_what_is_drawn_is_what_was_ordered_and_no_shard_gives_more_than_it_has(
     assert len(given_by) == len(taken)
     assert all(0 < given_by[shard] <= left[shard] for shard in given_by)
     assert {type(one) for one in taken} == {TakenStock}
+
+
+HELD = (TakenStock("a", 2, 2), TakenStock("a", 0, 1), TakenStock("b", 0, 1))
+
+
+@pytest.mark.parametrize(
+    ("lines", "left", "then"),
+    [
+        # What is held stays where it came from, as far as it is still wanted.
+        ([("a", 3), ("b", 1)], None,                  [("a", 2, 2), ("a", 0, 1), ("b", 0, 1)]),
+        ([("a", 3)],           None,                  [("a", 2, 2), ("a", 0, 1)]),
+        ([("a", 1)],           None,                  [("a", 2, 1)]),
+        ([("b", 1)],           None,                  [("b", 0, 1)]),
+        ([("c", 5)],           None,                  []),
+        # More comes from where there is some, and one shard is one entry.
+        ([("a", 5)],           None,                  [("a", 2, 2), ("a", 0, 1), ("a", 1, 2)]),
+        ([("a", 5)],           {"a": [0, 0, 9, 0]},   [("a", 2, 4), ("a", 0, 1)]),
+        ([("a", 6)],           {"a": [2, 0, 1, 0]},   [("a", 2, 3), ("a", 0, 3)]),
+    ],
+)  # fmt: skip
+def test_a_change_keeps_the_units_it_has_and_takes_only_what_is_new(
+    lines: list[tuple[str, int]], left: dict[str, Sequence[int]] | None, then: list[tuple[str, int, int]]
+) -> None:
+    assert drawn(lines, 1, left, HELD) == then
+
+
+def test_what_is_new_has_to_be_there() -> None:
+    assert drawn([("a", 4)], 0, {"a": [1, 0, 0, 0]}, HELD) == [("a", 2, 2), ("a", 0, 2)]
+    with refused(Reason.SOLD_OUT, sku="a"):
+        drawn([("a", 5)], 0, {"a": [1, 0, 0, 0]}, HELD)
+
+
+def thin(shards: int) -> Offer:
+    return offer_of(TWO, stock=(Stock("a", shards, shards), Stock("b", 2, 1)))
+
+
+def test_a_write_touches_only_so_many_shelves_those_it_leaves_included() -> None:
+    one_each = {"a": [1] * 40}
+    assert len(draw([Ordered("a", MOST_DRAWS)], thin(40), 0, one_each)) == MOST_DRAWS
+    with refused(Reason.SOLD_OUT, sku="a"):
+        draw([Ordered("a", MOST_DRAWS + 1)], thin(40), 0, one_each)
+    left_behind = [TakenStock("b", 0, 1)]
+    assert len(draw([Ordered("a", MOST_DRAWS - 1)], thin(40), 0, one_each, left_behind)) == MOST_DRAWS - 1
+    with refused(Reason.SOLD_OUT, sku="a"):
+        draw([Ordered("a", MOST_DRAWS)], thin(40), 0, one_each, left_behind)
+
+
+@given(
+    st.lists(st.integers(0, 5), min_size=4, max_size=4),
+    st.lists(st.integers(0, 5), min_size=4, max_size=4),
+    st.integers(1, 20),
+    st.integers(0, 100),
+)
+def test_a_change_never_takes_more_than_there_is_nor_gives_back_more_than_it_has(
+    left: list[int], held: list[int], units: int, start: int
+) -> None:
+    before = [TakenStock("a", shard, units) for shard, units in enumerate(held) if units]
+    try:
+        taken = draw([Ordered("a", units)], COUNTED, start, {"a": left}, before)
+    except Refused:
+        assert sum(left) + sum(held) < units
+        return
+    now = Counter({one.shard: one.units for one in taken})
+    assert (now.total(), len(now)) == (units, len(taken))
+    for shard in range(4):
+        assert 0 <= now[shard] <= held[shard] + left[shard]
+    if units >= sum(held):
+        assert all(now[shard] >= held[shard] for shard in range(4)), "what is held is kept first"
+
+
+# --- What a step does to the shelves ---
+
+
+def holding(stock: Sequence[TakenStock], sold: Sequence[TakenStock] = ()) -> Deposit:
+    return replace(ordered(TWO, ("a", 4)).deposit, stock=tuple(stock), sold=tuple(sold))
+
+
+A0, A1, A2 = TakenStock("a", 0, 1), TakenStock("a", 1, 2), TakenStock("a", 2, 3)
+
+MOVES: list[tuple[Deposit | None, Deposit, list[Moved]]] = [
+    # before                   after                        shelves: left, live, sold
+    (None,                     holding([]),                 []),
+    (None,                     holding([A0, A1]),           [Moved("a", 0, -1, 1, 0), Moved("a", 1, -2, 2, 0)]),
+    (holding([A0, A1]),        holding([A0, A1]),           []),
+    (holding([A0, A1]),        holding([A1, A2]),           [Moved("a", 2, -3, 3, 0), Moved("a", 0, 1, -1, 0)]),
+    (holding([A1]),            holding([TakenStock("a", 1, 1)]), [Moved("a", 1, 1, -1, 0)]),
+    (holding([A0, A1]),        holding([]),                 [Moved("a", 0, 1, -1, 0), Moved("a", 1, 2, -2, 0)]),
+    (holding([A1]),            holding([], [A1]),           [Moved("a", 1, 0, -2, 2)]),
+    (holding([A1, A2]),        holding([], [TakenStock("a", 1, 1)]), [Moved("a", 1, 1, -2, 1), Moved("a", 2, 3, -3, 0)]),
+    (holding([], [A1]),        holding([], [A1]),           []),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("before", "after", "moved"), MOVES)
+def test_a_step_takes_gives_back_or_sells(before: Deposit | None, after: Deposit, moved: list[Moved]) -> None:
+    found = moves(before, after)
+    assert sorted(found, key=lambda one: one.shard) == sorted(moved, key=lambda one: one.shard)
+    assert all(one.left + one.live + one.sold == 0 for one in found)
+
+
+def test_along_a_life_units_are_taken_kept_sold_or_given_back() -> None:
+    """Of three units one is shipped, then the buyer leaves."""
+    taken = (TakenStock("a", 3, 2), TakenStock("a", 1, 1))
+    created = replace(placed(TWO, ("a", 3)), stock=taken)
+    story = Story(TWO, begin(DEPOSIT_ID, created))
+    assert moves(None, story.deposit) == (Moved("a", 3, -2, 2, 0), Moved("a", 1, -1, 1, 0))
+    before = story.deposit
+    story.pay()
+    story.write(LATER)
+    story.ask(BALANCE_BY_CARD, LATER)
+    story.pay(at=LATER)
+    story.ask(story.ship((1, 1)), LATER)
+    assert moves(before, story.deposit) == ()
+    before = story.deposit
+    story.ask(CANCEL, LATER)
+    assert moves(before, story.deposit) == (Moved("a", 3, 1, -2, 1), Moved("a", 1, 1, -1, 0))
 
 
 def test_nothing_due_is_no_order() -> None:

@@ -11,12 +11,44 @@ import pytest
 
 import chalicelib
 from chalicelib import policies
-from chalicelib.core import faults
+from chalicelib.core import disclosure, faults, withdrawal, wording
+from chalicelib.core.money import currencies
 from chalicelib.core.refusal import Reason
+from tests.core.stories import NEVER, PAID, money, paid, terms, wire
 
 LOCALES: Final = {"en", "id", "zh"}
 PARTS: Final = {"title", "detail", "about"}
-PLAIN: Final = ("faults", "lines", "pages", "problems")
+PLAIN: Final = ("faults", "lines", "pages", "problems", "rules")
+# What fills each published sentence. One that is gone from here was published once, and stays for the evidence that names it.
+FILLED: Final = {
+    "disclosures": {
+        "lock_goods/1":           {"goods", "total", "paid"},
+        "lock_free_until/1":      {"until"},
+        "lock_free_always/1":     set[str](),
+        "lock_undo/1":            {"undo"},
+        "lock_no_undo/1":         set[str](),
+        "lock_stake/1":           {"stake"},
+        "lock_no_stake/1":        set[str](),
+        "lock_acknowledgement":   {"amount"},
+    },
+    "receipts": {
+        "withdrawal_stated/1":    {"name", "deposit", "goods", "at", "reach"},
+        "withdrawal_confirmed/1": {"name", "deposit", "goods", "at", "refund", "promised", "reach"},
+    },
+    "wording": {
+        "group":                  set[str](),
+        "decimal":                set[str](),
+        "amount":                 {"code", "number"},
+        "amount/IDR":             {"number"},
+        "amount/CNY":             {"number"},
+        "amount/EUR":             {"number"},
+        "days":                   {"n"},
+        "hours":                  {"n"},
+        "minutes":                {"n"},
+        "seconds":                {"n"},
+    },
+}  # fmt: skip
+SIGNS: Final = {"group", "decimal"}
 LINE_CODES: Final = {
     "paid", "already_refunded", "shipping_kept", "trade_in_fee", "forfeited", "goods_kept", "goodwill", "owed", "compensation",
 }  # fmt: skip
@@ -77,17 +109,27 @@ def placeholders(text: str) -> set[str]:
     return {name for _, name, _, _ in string.Formatter().parse(text) if name is not None}
 
 
+def code() -> Iterator[ast.AST]:
+    for file in Path(chalicelib.__file__).parent.rglob("*.py"):
+        yield from ast.walk(ast.parse(file.read_text("utf-8")))
+
+
 def whys_in_code() -> Iterator[str]:
     """The text ids that our code names: ``Fault(pointer, "why")`` and ``fault("why")``."""
-    for file in Path(chalicelib.__file__).parent.rglob("*.py"):
-        for node in ast.walk(ast.parse(file.read_text("utf-8"))):
-            match node:
-                case ast.Call(ast.Name("Fault"), [_, ast.Constant(str(why))]) | ast.Call(
-                    ast.Name("fault"), [ast.Constant(str(why))]
-                ):
-                    yield why
-                case _:
-                    pass
+    for node in code():
+        match node:
+            case ast.Call(ast.Name("Fault"), [_, ast.Constant(str(why))]) | ast.Call(
+                ast.Name("fault"), [ast.Constant(str(why))]
+            ):
+                yield why
+            case _:
+                pass
+
+
+def named_in_code(form: str) -> set[str]:
+    """The whole strings of this form that our code holds."""
+    strings = (node.value for node in code() if isinstance(node, ast.Constant) and isinstance(node.value, str))
+    return {found for found in strings if re.fullmatch(form, found)}
 
 
 @pytest.mark.parametrize("file", policies.names("texts"))
@@ -183,3 +225,103 @@ def test_the_catalogue_names_its_version_and_source() -> None:
     assert set(catalogue) == {"version", "source", "reason"}
     assert catalogue["version"]
     assert catalogue["source"]
+
+
+# --- What a buyer is shown before a lock, receipts, and how amounts are written ---
+
+
+@pytest.mark.parametrize("file", FILLED)
+def test_every_sentence_is_there_in_every_language_with_the_places_that_our_code_fills(file: str) -> None:
+    for locale in LOCALES:
+        found = {path.removeprefix("/"): placeholders(text[locale]) for path, text in whole_texts(file)}
+        assert found == FILLED[file], locale
+
+
+def whole_texts(file: str) -> list[tuple[str, dict[str, str]]]:
+    """Each key of a file with its text: a key may hold a slash of its own."""
+    return [(key, text) for key, text in policies.read(f"texts/{file}.toml").items() if isinstance(text, dict)]
+
+
+@pytest.mark.parametrize("file", FILLED)
+def test_a_sentence_is_translated_and_chinese_is_chinese(file: str) -> None:
+    for key, text in whole_texts(file):
+        if key in SIGNS or key.startswith("amount"):
+            continue
+        assert len(set(text.values())) == len(LOCALES), key
+        assert re.search("[一-鿿]", text["zh"]), key
+        assert not re.search("[一-鿿]", text["en"] + text["id"]), key
+
+
+@pytest.mark.parametrize("file", ["disclosures", "receipts"])
+def test_what_is_shown_ends_as_a_sentence(file: str) -> None:
+    for key, text in whole_texts(file):
+        if key != "lock_acknowledgement":
+            assert all(ENDINGS[locale].fullmatch(words[-1]) for locale, words in text.items()), key
+
+
+def test_every_published_sentence_that_our_code_names_exists() -> None:
+    published = {key for file in ("disclosures", "receipts") for key in FILLED[file] if "/" in key}
+    assert named_in_code(r"[a-z_]+/[0-9]+") <= published
+    assert named_in_code(r"lock_[a-z_]+/[0-9]+|withdrawal_[a-z]+/[0-9]+") == published
+
+
+def test_every_key_of_the_wording_is_used() -> None:
+    units = {unit for unit, _ in wording.UNITS}
+    assert set(FILLED["wording"]) == units | SIGNS | {"amount"} | {f"amount/{code}" for code in ("IDR", "CNY", "EUR")}
+    assert set(FILLED["wording"]) - {f"amount/{code}" for code in currencies()} == units | SIGNS | {"amount"}
+
+
+def test_an_amount_always_names_its_currency_by_its_code() -> None:
+    for key, text in whole_texts("wording"):
+        if key.startswith("amount/"):
+            assert all(key.removeprefix("amount/") in form for form in text.values()), key
+
+
+def test_the_signs_of_a_language_cannot_be_mistaken_for_each_other() -> None:
+    signs = policies.read("texts/wording.toml")
+    for locale in LOCALES:
+        assert {signs["group"][locale], signs["decimal"][locale]} == {".", ","}
+
+
+def test_sentences_are_joined_in_every_language() -> None:
+    assert set(disclosure.SEPARATOR) == LOCALES
+
+
+# Deposits that between them are shown every sentence: with and without an end of the window, an undo, a stake.
+SHOWN: Final = (paid(), paid(NEVER), paid(terms(lock={"undo": None})), paid(terms(payment={"nature": "advance"})))
+
+
+@pytest.mark.parametrize("locale", sorted(LOCALES))
+def test_every_disclosure_can_be_written(locale: str) -> None:
+    named: set[str] = set()
+    for story in SHOWN:
+        shown = disclosure.of(story.deposit, story.terms, locale)
+        assert not set(shown.text + shown.acknowledgement) & set("{}")
+        named |= set(shown.sentences)
+    assert named == set(FILLED["disclosures"]) - {"lock_acknowledgement"}
+
+
+@pytest.mark.parametrize("locale", sorted(LOCALES))
+def test_every_receipt_can_be_written_and_holds_who_what_when_and_where_to(locale: str) -> None:
+    standard = [{"sku": "pen", "name": "Pen", "price": wire("9999 CNY")}]
+    story = paid(terms(items=standard))
+    sender = withdrawal.Sender("Ana {Lim}", "ana@example.org", locale)
+    stated = withdrawal.stated(story.deposit, sender, PAID, story.terms).content
+    story.ask(withdrawal.StateWithdrawal(sender), PAID)
+    confirmed = withdrawal.confirmed(story.deposit, 1, sender, PAID, story.terms).content
+    for content in (stated, confirmed):
+        for words in ("Ana {Lim}", "ana@example.org", story.deposit.id, "1 x Pen", "2024-03-28 22:01:00 UTC+08:00"):
+            assert words in content
+        assert not set(content.replace("{Lim}", "")) & set("{}")
+    assert wording.amount(money("5088 CNY"), locale) in confirmed
+    assert "2024-04-04 22:01:00 UTC+08:00" in confirmed
+
+
+# --- What decided a refund ---
+
+
+def test_every_rule_of_the_terms_that_our_code_names_is_explained_and_nothing_else_is() -> None:
+    rules = policies.read("texts/rules.toml")
+    assert named_in_code("terms/[a-z_]+") == set(rules) - {"version"}
+    for rule in set(rules) - {"version"}:
+        assert all(ENDINGS[locale].fullmatch(words[-1]) for locale, words in rules[rule].items()), rule

@@ -9,23 +9,31 @@ from typing import Any, Final, Self
 
 import pytest
 
-from chalicelib.core.decide import Cancel, Command
+from chalicelib.core.decide import Command
 from chalicelib.core.deposit import Deposit
-from chalicelib.core.ids import digest_id
+from chalicelib.core.ending import Cancel
+from chalicelib.core.events import LockIntentOpened
+from chalicelib.core.ids import child, digest_id
 from chalicelib.core.journal import Asked, Caller, Key
+from chalicelib.core.lock import ConfirmLock, OpenIntent
 from chalicelib.core.money import Money
 from chalicelib.core.ordering import Order, Ordered
 from chalicelib.core.payment import CaptureSeen, PaymentSeen
 from chalicelib.core.refund import RefundSeen
 from chalicelib.core.refusal import Reason, Refused
 from chalicelib.flows.attend import Attendant
+from chalicelib.flows.changes import Changes
 from chalicelib.flows.commit import Commits, Outcome, Timing
+from chalicelib.flows.defaults import Defaults
 from chalicelib.flows.deposits import DepositDesk
 from chalicelib.flows.offers import Catalogue, Offered
 from chalicelib.flows.orders import Orders, Shelf
 from chalicelib.flows.ports import Declined, NotFound, Session, Stored, Unknown
+from chalicelib.flows.withdrawals import Withdrawals
 from chalicelib.store.deposits import DepositStore
 from chalicelib.store.offers import OfferStore
+from chalicelib.store.texts import TextStore
+from chalicelib.store.vault import Vault
 from chalicelib.wiring import machine_clock, pause
 from tests.conftest import Tables
 from tests.store.builders import STAFF, T0
@@ -33,10 +41,12 @@ from tests.store.faults import Line, line
 
 GRACE: Final = 60_000
 MINUTE: Final = 60_000
+HOUR: Final = 60 * MINUTE
 DAY: Final = 86_400_000
 PRICE: Final = Money(29_990_000, "CNY")
 EARNEST: Final = Money(500_000, "CNY")
 SKU: Final = "su7-max"
+SECRET: Final = "correct horse battery staple 0001"
 _numbers: Final = count(1)
 
 
@@ -96,11 +106,16 @@ class Shop:
         self.offers = OfferStore(tables.client, tables.name)
         self.catalogue = Catalogue(self.offers, timing)
         self.shelf = Shelf()
-        self.orders = Orders(self.store, self.offers, self.catalogue, timing, self.shelf)
+        self.vault = Vault((SECRET,))
+        self.texts = TextStore(tables.client, tables.name)
+        self.orders = Orders(self.store, self.offers, self.catalogue, timing, self.shelf, self.vault.token_key)
         self.commits = Commits(self.store, self.offers, timing)
+        self.changes = Changes(self.commits, self.catalogue, self.shelf)
+        self.withdrawals = Withdrawals(self.commits, self.texts, self.vault)
         self.desk = DepositDesk(self.commits)
         self.provider = Teller()
         self.attendant = Attendant(self.commits, self.provider, timing.now)
+        self.defaults = Defaults(self.desk, self.attendant)
 
     def asked(self, by: Caller, what: str = "", key_text: str | None = None, body: str = "", **changes: Any) -> Asked:
         """A request as the edge stamps it; without a key it is a read."""
@@ -141,6 +156,27 @@ class Shop:
 
     def cancel(self, deposit_id: str, by: Caller, key_text: str | None = None, **changes: Any) -> Outcome:
         return self.command(deposit_id, Cancel(), by, key_text, **changes)
+
+    def show(
+        self, deposit_id: str, by: Caller, key_text: str | None = None, language: str = "en", **changes: Any
+    ) -> LockIntentOpened:
+        """The buyer is shown what a lock would mean."""
+        return self.command(deposit_id, OpenIntent(language), by, key_text, **changes).deposit.intents[-1].shown
+
+    def lock(
+        self, deposit_id: str, by: Caller, shown: LockIntentOpened, key_text: str | None = None, **changes: Any
+    ) -> Outcome:
+        """The buyer has read what was shown, and types the words."""
+        intent = child("lki", deposit_id, shown.intent)
+        typed = ConfirmLock(intent, shown.disclosure_hash, shown.acknowledgement)
+        return self.command(deposit_id, typed, by, key_text, **changes)
+
+    def change_items(
+        self, deposit_id: str, by: Caller, *items: tuple[str, int], key_text: str | None = None, **changes: Any
+    ) -> Outcome:
+        """The buyer wants these instead."""
+        asked = self.asked(by, f"change {deposit_id}", key_text or fresh_key(), f"{items}", **changes)
+        return self.changes.change(deposit_id, [Ordered(*item) for item in items], asked)
 
     def pay(self, deposit_id: str, at: int | None = None, amount: Money = EARNEST, payment: int = 1) -> Outcome:
         """The provider says that the whole amount was captured at an instant."""

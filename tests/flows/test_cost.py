@@ -7,25 +7,32 @@ from typing import Any, Final
 import pytest
 
 from chalicelib.core.decide import ChangePaymentMethod
+from chalicelib.core.events import Units
+from chalicelib.core.fulfilment import Deliver, PayBalance, Ready, Receive, Ship
 from chalicelib.core.journal import Caller
+from chalicelib.core.lock import Unlock
 from chalicelib.core.money import Money
 from chalicelib.core.payment import PaymentSeen
 from chalicelib.core.refund import RefundSeen
+from chalicelib.flows.commit import fold
 from chalicelib.flows.offers import Offered
 from chalicelib.flows.ports import Unknown
 from chalicelib.store.journals import key
 from tests.conftest import Tables
-from tests.flows.shop import DAY, EARNEST, MINUTE, Stand, captured, fresh_key, person
-from tests.store.builders import size
+from tests.flows.shop import DAY, EARNEST, HOUR, MINUTE, PRICE, SKU, Stand, captured, fresh_key, person
+from tests.store.builders import STAFF, size
 
 pytestmark = pytest.mark.parametrize("dynamodb", ["ministack"], indirect=True)
 APPEND: Final = ["GetItem", "UpdateItem"]
 TOGETHER: Final = "TransactWriteItems"
 KB: Final = 1_024
+REST: Final = PRICE * 2 - EARNEST
 
 
 class Till(Stand):
     """A shop whose trips and units are counted; its twin's are not."""
+
+    language = "en"
 
     def opened(self, **terms: Any) -> Offered:
         return self.warm(self.publish(**terms))
@@ -62,7 +69,7 @@ def test_each_further_action_of_a_creation_costs_two_more(till: Till) -> None:
     offered = till.opened(units=37, per_buyer=100)
     _, one_shard = till.cost(lambda: till.order(offered, person()))
     left = till.offers.left([offered.offer], consistent=True)[offered.offer.id]
-    till.shelf.remember(offered.offer.id, till.timing.now(), left)
+    till.shelf.seen[offered.offer.id] = (till.timing.now(), left)
     trips, two_shards = till.cost(lambda: till.order(offered, person(), quantity=12))
     assert trips == [TOGETHER]
     assert two_shards == one_shard + 2
@@ -111,6 +118,62 @@ def test_an_append_is_two_trips_and_costs_its_item_and_the_indexes_that_move(til
             assert (trips.count("UpdateItem"), units) == (2, 2 * kilobytes + indexes), name
         else:
             assert (trips, units) == (APPEND, kilobytes + indexes), name
+
+
+def later(ms: int, step: Step) -> Step:
+    def waited(till: Till, deposit_id: str, by: Caller) -> object:
+        till.clock.now += ms
+        return step(till, deposit_id, by)
+
+    return waited
+
+
+def shown(till: Till, one: str, by: Caller) -> object:
+    return till.show(one, by, language=till.language)
+
+
+def locked(till: Till, one: str, by: Caller) -> object:
+    """By the latest intent, which the till knows as a storefront does."""
+    intent = fold(till.twin.load(one)).intents[-1].shown
+    return till.lock(one, by, intent)
+
+
+LOCK_LIFE: Final[list[tuple[str, Step, int]]] = [
+    # a step of a locked order without stock and limits; what it costs over the item's size: 2 where due moves, 1 where
+    # it goes or comes. Between the reminders the due time stands; a lock is due when its undo ends
+    ("pending",           lambda till, one, _: till.attendant.settle(one, PaymentSeen(1, "pending"), "t"), 0),
+    ("paid",              lambda till, one, _: till.pay(one), 2),
+    ("shown",             shown, 0),
+    ("another car",       lambda till, one, by: till.change_items(one, by, (SKU, 2)), 0),
+    ("shown again",       shown, 0),
+    ("locked",            later(10_000, locked), 2),
+    ("undone",            later(MINUTE, lambda till, one, by: till.command(one, Unlock(), by)), 2),
+    ("shown once more",   shown, 0),
+    ("locked again",      later(10_000, locked), 2),
+    ("final",             later(HOUR, lambda till, one, _: till.attendant.attend(one, "job/1")), 1),
+    ("ready",             lambda till, one, _: till.command(one, Ready((1,), till.clock.now, ("photo:1",)), STAFF), 1),
+    ("balance opened",    lambda till, one, by: till.command(one, PayBalance("card"), by), 2),
+    ("balance paid",      lambda till, one, _: till.pay(one, amount=REST, payment=2), 1),
+    ("a part shipped",    lambda till, one, _: till.command(one, Ship((Units(1, 1),)), STAFF), 0),
+    ("arrived",           lambda till, one, _: till.command(one, delivered(till), STAFF), 0),
+    ("the rest shipped",  lambda till, one, _: till.command(one, Ship((Units(1, 1),)), STAFF), 0),
+    ("arrived too",       lambda till, one, _: till.command(one, delivered(till), STAFF), 0),
+    ("received",          lambda till, one, by: till.command(one, Receive(), by), 0),
+]  # fmt: skip
+
+
+def delivered(till: Till) -> Deliver:
+    return Deliver((Units(1, 0),), till.clock.now, ("scan:1",))
+
+
+def test_each_step_of_a_lock_is_two_trips_and_costs_its_item_and_the_due_time_where_it_moves(till: Till) -> None:
+    by = person()
+    deposit_id = till.order(till.opened(units=None), by).deposit.id
+    for name, step, indexes in LOCK_LIFE:
+        trips, units = till.cost(partial(step, till, deposit_id, by))
+        kilobytes = -(-size({"M": till.item(deposit_id)}) // KB)
+        reads = ["GetItem"] * (len(trips) - len(APPEND))  # the job looks more often than once
+        assert (trips, units) == ([*reads, *APPEND], kilobytes + indexes), name
 
 
 def test_a_look_that_learns_nothing_is_one_touch(till: Till) -> None:
@@ -173,6 +236,22 @@ def _life(till: Till, offered: Offered, by: Caller) -> None:
     till.cancel(one, by)
     refunded(2, EARNEST, answered=False)
     settled(2, EARNEST)
+
+
+@pytest.mark.parametrize("language", ["en", "id", "zh"])
+def test_twenty_events_with_two_locks_and_a_change_cost_at_most_120_units(till: Till, language: str) -> None:
+    """Every step of a lock with a counted car and a limit, reads included."""
+    offered = till.opened(units=37, per_buyer=5)
+    by = person()
+    till.language = language
+    wire = till.wire
+    wire.units.clear()
+    one = till.order(offered, by).deposit.id
+    for _, step, _ in LOCK_LIFE:
+        step(till, one, by)
+    assert wire.total() <= 120
+    assert till.types(one)[-1] == "goods.received"
+    assert till.load(one).version == 20
 
 
 def test_a_read_is_one_trip_and_a_list_of_twenty_two(till: Till) -> None:

@@ -1,22 +1,19 @@
 """Many at once, on the engine with real sockets: everything happens exactly once, whatever answers are lost."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator
 from functools import partial
-from threading import Barrier
-from typing import Any, Final, TypeVar
 
 import pytest
 
 from chalicelib.core.journal import Caller
 from chalicelib.core.refusal import Reason, Refused
 from chalicelib.flows.attend import Attendant
-from chalicelib.flows.commit import Outcome, Timing, fold
+from chalicelib.flows.commit import Outcome, fold
 from chalicelib.flows.offers import Offered
 from chalicelib.flows.ports import Leased, Overtaken
-from chalicelib.wiring import machine_clock, pause
 from tests.conftest import Tables
+from tests.flows.crowd import THREADS, at_once, insist, outcomes, sums, unhurried
 from tests.flows.shop import (
     EARNEST,
     GRACE,
@@ -26,15 +23,12 @@ from tests.flows.shop import (
     answer,
     captured,
     fresh_key,
-    insisting,
     person,
 )
-from tests.store.builders import counted, shards
+from tests.store.builders import counted
 from tests.store.faults import line
 
 pytestmark = pytest.mark.parametrize("dynamodb", ["ministack"], indirect=True)
-THREADS: Final = 16
-T = TypeVar("T")
 
 
 @pytest.fixture
@@ -42,43 +36,6 @@ def shop(table: Tables) -> Iterator[Shop]:
     """A shop on real time with a good line."""
     with line(table) as (own, _):
         yield Shop(own, REAL)
-
-
-def at_once(acts: Sequence[Callable[[], T]]) -> list[T]:
-    """All of them from as many threads as there are, the first ones at the same moment."""
-    together = min(len(acts), THREADS)
-    start = Barrier(together)
-
-    def run(numbered: tuple[int, Callable[[], T]]) -> T:
-        number, act = numbered
-        if number < together:
-            start.wait()
-        return act()
-
-    with ThreadPoolExecutor(THREADS) as threads:
-        return list(threads.map(run, enumerate(acts)))
-
-
-def unhurried() -> Timing:
-    """Patience by a clock at a fifth of the speed: this machine may be five times as busy as a table in the cloud."""
-    began = machine_clock()
-    return Timing(lambda: began + (machine_clock() - began) // 5, pause, GRACE)
-
-
-def insist(act: Callable[..., Outcome], *args: Any, **more: Any) -> Callable[[], Outcome | Reason]:
-    """A client who asks again with the same key until there is an answer."""
-    return lambda: insisting(lambda: act(*args, **more))
-
-
-def outcomes(results: Sequence[Outcome | Reason]) -> list[Outcome]:
-    assert all(isinstance(one, Outcome) for one in results), [one for one in results if isinstance(one, Reason)]
-    return [one for one in results if isinstance(one, Outcome)]
-
-
-def sums(table: Tables, offered: Offered) -> tuple[int, int]:
-    """Left and live of all shards; each shard's own sum is checked by ``shards``."""
-    found = shards(table, offered.offer)
-    return sum(left for left, *_ in found), sum(live for _, live, *_ in found)
 
 
 @pytest.mark.parametrize("attempts", [1, 2])

@@ -18,8 +18,9 @@ from chalicelib.core.instants import LAST_INSTANT
 from chalicelib.core.journal import Caller, Entry, Key
 from chalicelib.core.money import Money
 from chalicelib.core.offer import Offer, OfferMade
+from chalicelib.core.ordering import Moved
 from chalicelib.core.terms import Draft, terms_hash
-from chalicelib.flows.ports import Also, Stored
+from chalicelib.flows.ports import Also, Shelved, Stored
 from chalicelib.store import stock
 from chalicelib.store.journals import key
 from chalicelib.store.offers import OfferStore
@@ -124,6 +125,11 @@ def offered(terms: Draft, offer_id: str | None = None, batch: str = "batch") -> 
 
 def taken(shard: int, units: int, sku: str = "su7-max") -> TakenStock:
     return TakenStock(sku, shard, units)
+
+
+def drawn(offer: Offer, shard: int, units: int, sku: str = "su7-max") -> Shelved:
+    """Units that a deposit takes from a shard; fewer than none go back to it."""
+    return Shelved(offer.id, offer.made.batch, Moved(sku, shard, -units, units, 0))
 
 
 def walked(turn: Callable[[Any], Any]) -> list[Any]:

@@ -33,7 +33,7 @@ from chalicelib.core.events import (
 from chalicelib.core.instants import LAST_INSTANT
 from chalicelib.core.journal import Caller, Key
 from chalicelib.core.money import Money
-from chalicelib.flows.ports import Also, Count, Draw, LimitFull, Overtaken, StockShort, Stored
+from chalicelib.flows.ports import Also, Count, LimitFull, Overtaken, StockShort, Stored
 from chalicelib.store.deposits import DUE_SHARDS, KINDS, DepositStore
 from chalicelib.store.journals import Journals, key
 from tests.conftest import Tables
@@ -46,6 +46,7 @@ from tests.store.builders import (
     begun,
     counted,
     draft,
+    drawn,
     entry,
     fresh,
     lay_out,
@@ -170,22 +171,21 @@ def test_open_refunds_are_listed_the_earliest_promise_first(store: DepositStore)
 
 def test_an_append_under_the_second_best_image_writes_nothing_anywhere(table: Tables, store: DepositStore) -> None:
     offer = lay_out(table, draft(4))
-    one = Draw(offer.id, "batch", taken(0, 1))
-    stored = create(store, one, offer=offer.id, batch="batch", stock=(taken(0, 1),))
+    stored = create(store, drawn(offer, 0, 1), offer=offer.id, batch="batch", stock=(taken(0, 1),))
     newer = add(store, stored, PaymentPending(T0, 1))
     with pytest.raises(Overtaken) as faster:
-        add(store, stored, Expired(T0 + 900_000), also=[replace(one, back=True)])
+        add(store, stored, Expired(T0 + 900_000), also=[drawn(offer, 0, -1)])
     assert faster.value.stored == newer == load(store, stored.id)
     assert shards(table, offer) == [(3, 1, 0, 4)]
 
 
 def test_a_creation_takes_stock_and_limit_with_it(table: Tables, store: DepositStore) -> None:
     offer = lay_out(table, draft(4))
-    stored = create(store, Draw(offer.id, "batch", taken(0, 3)), Count(offer.id, BUYER.id, 3, 3))
+    stored = create(store, drawn(offer, 0, 3), Count(offer.id, BUYER.id, 3, 3))
     assert shards(table, offer) == [(1, 3, 0, 4)]
     assert counted(table, offer.id) == 3
     add(store, stored, Expired(T0 + 900_000), also=[
-        Draw(offer.id, "batch", taken(0, 3), back=True), Count(offer.id, BUYER.id, -3)
+        drawn(offer, 0, -3), Count(offer.id, BUYER.id, -3)
     ])  # fmt: skip
     assert shards(table, offer) == [(4, 0, 0, 4)]
     assert counted(table, offer.id) == 0
@@ -205,7 +205,7 @@ def test_a_creation_is_written_with_all_its_effects_or_not_at_all(
 ) -> None:
     offer = lay_out(table, draft(4))
     create(store, Count(offer.id, BUYER.id, 1, 2))
-    also: list[Also] = [Draw(offer.id, "batch", taken(0, units)), Count(offer.id, BUYER.id, counts, 2)]
+    also: list[Also] = [drawn(offer, 0, units), Count(offer.id, BUYER.id, counts, 2)]
     deposit_id = fresh("dep")
     with pytest.raises(why) if why else nullcontext():
         create(store, *also, deposit_id=deposit_id)
@@ -216,7 +216,7 @@ def test_a_creation_is_written_with_all_its_effects_or_not_at_all(
 
 def test_the_own_reason_is_read_first(table: Tables, store: DepositStore) -> None:
     offer = lay_out(table, draft(1))
-    also: list[Also] = [Draw(offer.id, "batch", taken(0, 1)), Count(offer.id, BUYER.id, 1, 1)]
+    also: list[Also] = [drawn(offer, 0, 1), Count(offer.id, BUYER.id, 1, 1)]
     stored = create(store, *also, deposit_id=fresh("dep"))
     deposit, entries = begun(stored.id, at=T0 + 1)  # the last unit and the limit are gone, to ourselves
     with pytest.raises(Overtaken) as ours:

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 
 from chalicelib.core.offer import Offer, OfferClosed, OfferEvent, StockChanged, fold
 from chalicelib.core.terms import canonical, terms_hash
-from chalicelib.flows.ports import Draw, Overtaken, StockShort, Stored
+from chalicelib.flows.ports import Overtaken, StockShort, Stored
 from chalicelib.store.journals import Journals, key
 from chalicelib.store.offers import CHUNK, KINDS, OfferStore
 from chalicelib.store.stock import shards_made
@@ -19,13 +19,13 @@ from tests.store.builders import (
     T0,
     any_journal,
     draft,
+    drawn,
     entry,
     fresh,
     lay_out,
     move,
     offered,
     shards,
-    taken,
     walked,
 )
 
@@ -82,7 +82,7 @@ def test_an_offer_that_is_laid_out_again_keeps_its_shards(table: Tables, store: 
     offer, entries = offered(terms)
     # Laid out long ago: the engine has forgotten the token of that write, its conditions must hold by themselves.
     table.client.transact_write_items(TransactItems=cast(Any, shards_made(table.name, offer)))
-    assert move(table, Draw(offer.id, "batch", taken(0, 4)))
+    assert move(table, drawn(offer, 0, 4))
     for _ in range(2):
         with suppress(Overtaken):
             store.create(offer, terms, entries)

@@ -1,14 +1,22 @@
 """Stock shards and limits on both engines: units move with what they belong to, never below nothing, never above."""
 
+from dataclasses import replace
 from typing import Any, Final
 
 import pytest
 
-from chalicelib.flows.ports import Count, Draw
+from chalicelib.core.offer import Offer
+from chalicelib.core.ordering import Moved
+from chalicelib.flows.ports import Count, Shelved
 from chalicelib.store import stock
 from tests.conftest import Tables
-from tests.store.builders import BUYER, counted, draft, lay_out, move, shards, taken, write
+from tests.store.builders import BUYER, counted, draft, drawn, lay_out, move, shards, write
 from tests.store.faults import line
+
+
+def shelved(offer: Offer, left: int, live: int, sold: int) -> Shelved:
+    return Shelved(offer.id, offer.made.batch, Moved("su7-max", 0, left, live, sold))
+
 
 SPREAD: Final = [
     (37, 4, [10, 9, 9, 9]),
@@ -26,17 +34,65 @@ def test_units_are_spread_evenly(units: int, parts: int, expected: list[int]) ->
 def test_a_shard_gives_what_it_has_and_takes_back_what_is_out(table: Tables) -> None:
     offer = lay_out(table, draft(4))
 
-    def drawn(units: int, *, back: bool = False) -> bool:
-        return move(table, Draw(offer.id, "batch", taken(0, units), back=back))
+    def draws(units: int) -> bool:
+        return move(table, drawn(offer, 0, units))
 
-    assert not drawn(5)
-    assert drawn(3)
-    assert not drawn(2)
-    assert drawn(1)
+    assert not draws(5)
+    assert draws(3)
+    assert not draws(2)
+    assert draws(1)
     assert shards(table, offer) == [(0, 4, 0, 4)]
-    assert not drawn(5, back=True)
-    assert drawn(4, back=True)
-    assert not drawn(1, back=True)
+    assert not draws(-5)
+    assert draws(-4)
+    assert not draws(-1)
+    assert shards(table, offer) == [(4, 0, 0, 4)]
+
+
+FULL: Final = (4, 3, 2)
+MOVES: Final = [
+    # left, live and sold change by   and then a shard of 4, 3 and 2 holds
+    ((-4, 4, 0),  (0, 7, 2)),   # taken by a deposit
+    ((-5, 5, 0),  None),
+    ((3, -3, 0),  (7, 0, 2)),   # given back
+    ((4, -4, 0),  None),
+    ((0, -3, 3),  (4, 0, 5)),   # a deposit that ends with everything shipped
+    ((0, -4, 4),  None),
+    ((1, -3, 2),  (5, 0, 4)),   # one that ends with a part shipped
+    ((1, -4, 3),  None),
+    ((2, 0, -2),  (6, 3, 0)),   # sold, and taken back
+    ((3, 0, -3),  None),
+    ((-4, 0, 4),  (0, 3, 6)),   # sold from the shelf
+    ((-5, 0, 5),  None),
+    ((0, 2, -2),  (4, 5, 0)),
+    ((0, 3, -3),  None),
+    ((5, -3, -2), (9, 0, 0)),   # two of them fall: each is held by a condition of its own
+    ((6, -4, -2), None),
+    ((6, -3, -3), None),
+    ((-4, 6, -2), (0, 9, 0)),
+    ((-5, 7, -2), None),
+    ((-4, 7, -3), None),
+    ((-4, -3, 7), (0, 0, 9)),
+    ((-5, -3, 8), None),
+    ((-4, -4, 8), None),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("by", "then"), MOVES)
+def test_units_move_between_left_live_and_sold_and_none_falls_below_zero(
+    table: Tables, by: tuple[int, int, int], then: tuple[int, int, int] | None
+) -> None:
+    offer = lay_out(table, draft(sum(FULL), expected_peak_per_second=1))
+    assert move(table, shelved(offer, -5, 3, 2))
+    assert shards(table, offer) == [(*FULL, 9)]
+    assert move(table, shelved(offer, *by)) == (then is not None)
+    assert shards(table, offer) == [(*(then or FULL), 9)]
+
+
+def test_a_shard_that_is_not_there_gives_nothing(table: Tables) -> None:
+    offer = lay_out(table, draft(4))
+    assert not move(table, drawn(offer, 1, 1))
+    assert not move(table, drawn(offer, 0, 1, "another"))
+    assert not move(table, replace(drawn(offer, 0, 1), batch="other"))
     assert shards(table, offer) == [(4, 0, 0, 4)]
 
 
@@ -67,7 +123,7 @@ def test_stock_grows_and_shrinks_by_what_is_left(table: Tables) -> None:
     def change(units: int) -> bool:
         return write(table, stock.shard_changed(table.name, offer, "su7-max", 0, units))
 
-    assert move(table, Draw(offer.id, "batch", taken(0, 1)))
+    assert move(table, drawn(offer, 0, 1))
     assert not change(-4)
     assert change(-3)
     assert shards(table, offer) == [(0, 1, 0, 1)]
@@ -85,7 +141,7 @@ def test_a_look_shows_every_shard_of_every_counted_sku(table: Tables, consistent
     ]
     cheap: Any = {"payment": {"deposit": {"amount": "1", "currency": "CNY"}}}
     offer = lay_out(table, draft(items=items, expected_peak_per_second=1_280, **cheap))  # 128 shards: two batches
-    assert move(table, Draw(offer.id, "batch", taken(101, 2, "many")))
+    assert move(table, drawn(offer, 101, 2, "many"))
     other = lay_out(table, draft(2))
     left = stock.left(table.client, table.name, [offer, other], consistent=consistent)
     assert left == {offer.id: {"many": [8] * 101 + [6] + [8] * 26, "few": [3]}, other.id: {"su7-max": [2]}}

@@ -12,6 +12,7 @@ from chalicelib.wiring import services
 from tests.world import Client, Json, Reply
 
 _runs: Final = count(1)
+PROMISED: Final = ("location", "etag", "content-type")  # of a replay, besides its bytes
 # Files of the reference page, the same for everybody.
 KEPT: Final = ("text/css", "text/javascript")
 INTERNALS: Final = (b"Traceback", b'File "', b"botocore", b"pydantic", b"chalicelib", b"ValidationException")
@@ -56,6 +57,14 @@ def accepted(reply: Reply, status: int = 200) -> Json:
     return reply.json
 
 
+def same(first: Reply, again: Reply) -> None:
+    """Status, Location, ETag and every byte; only the replay says that it is one."""
+    assert (again.status, again.raw) == (first.status, first.raw)
+    assert [again.headers.get(name) for name in PROMISED] == [first.headers.get(name) for name in PROMISED]
+    assert "idempotent-replayed" not in first.headers
+    assert again.headers["idempotent-replayed"] == "true"
+
+
 def cny(amount: str) -> Json:
     return {"amount": amount, "currency": "CNY"}
 
@@ -95,3 +104,13 @@ def attend(deposit: Json) -> None:
 
 def events_of(client: Client, deposit: Json) -> list[Json]:
     return pages(client, f"{path_of(deposit)}/events", 100)
+
+
+def amount_of(deposit: Json, name: str) -> str:
+    """One of the deposit's amounts of money."""
+    return str(deposit["money"][name]["amount"])
+
+
+def refunds_of(client: Client, deposit: Json) -> list[Json]:
+    """Every refund of a deposit, newest first."""
+    return pages(client, f"/v1/refunds?deposit={deposit['id']}", 100)

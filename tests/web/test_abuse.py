@@ -7,7 +7,7 @@ import json
 import socket
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -575,6 +575,25 @@ def good_bodies(scene: Scene) -> dict[str, Json]:
         "/v1/deposits": scene.order(),
         "/v1/deposits/{deposit_id}/cancel": {"note": None},
         "/v1/deposits/{deposit_id}/payment-method": {"payment_method": "alipay"},
+        "/v1/deposits/{deposit_id}/changes": {"items": [{"sku": "su7-max", "quantity": 2}]},
+        "/v1/deposits/{deposit_id}/lock": {
+            "intent": f"lki_{scene.deposit['id'][4:]}_1",
+            "disclosure_hash": "sha256:0",
+            "acknowledgement": "LOCK 5000 CNY",
+        },
+        "/v1/deposits/{deposit_id}/ready": {
+            "lines": [1],
+            "inspect_at": "2026-01-01T00:00:00Z",
+            "evidence": ["photo:1"],
+        },
+        "/v1/deposits/{deposit_id}/balance-payments": {"payment_method": "alipay"},
+        "/v1/deposits/{deposit_id}/shipments": {"lines": [{"line": 1, "quantity": 1}]},
+        "/v1/deposits/{deposit_id}/deliveries": {
+            "lines": [1, {"line": 1, "quantity": 1}],
+            "delivered_at": "2026-01-01T00:00:00Z",
+            "evidence": ["photo:2"],
+        },
+        "/v1/deposits/{deposit_id}/withdrawals": {"name": "Ana", "reach": "ana@example.com"},
         "/v1/provider-events/{provider}": {"data": {"id": scene.deposit["payment"]["id"]}},
     }
 
@@ -589,11 +608,36 @@ def test_whatever_is_sent_anywhere_is_not_our_fault(fuzzed: Scene, data: st.Data
     sound(caller.call(one.method, drawn_path(fuzzed, one, data), drawn_body(fuzzed, one, data), **headers))
 
 
+@pytest.fixture(scope="module")
+def lives(world: World, fuzzed: Scene) -> list[Scene]:
+    """The same people with deposits further on: free with an intent, locked for good, and with goods on their way."""
+    buyer, merchant = fuzzed.buyer, fuzzed.merchant
+    free = world.paid(buyer, fuzzed.offer)
+    accepted(buyer.post(f"{path_of(free)}/lock-intents"), 201)
+    final = world.final(buyer, merchant, quantity=2)
+    shipped = world.final(buyer, merchant, quantity=2, **AS_PAID)
+    accepted(merchant.post(f"{path_of(shipped)}/shipments", {"lines": [{"line": 1, "quantity": 1}]}))
+    return [replace(fuzzed, deposit=deposit) for deposit in (free, final, shipped)]
+
+
+AS_PAID: Final[Json] = {"payment": {"take": "full", "nature": "advance"}}
+
+
+@settings(max_examples=150, phases=[Phase.generate])
+@given(data=st.data())
+def test_whatever_is_sent_to_a_deposit_in_any_state_is_not_our_fault(lives: list[Scene], data: st.DataObject) -> None:
+    of_deposits = [one for one in ENDPOINTS if one.path.startswith("/v1/deposits/{deposit_id}")]
+    one, scene = data.draw(st.sampled_from(of_deposits), "route"), data.draw(st.sampled_from(lives), "deposit")
+    caller = data.draw(st.sampled_from([scene.buyer, scene.merchant]), "caller")
+    sound(caller.call(one.method, drawn_path(scene, one, data), drawn_body(scene, one, data)))
+
+
 def drawn_path(scene: Scene, one: Endpoint, data: st.DataObject) -> str:
     """The route with what is there or with junk in its place, and any query."""
     names = {
         "offer_id": scene.offer["id"],
         "deposit_id": scene.deposit["id"],
+        "withdrawal_id": f"wdr_{scene.deposit['id'][4:]}_1",
         "refund_id": f"ref_{scene.deposit['id'][4:]}_1",
         "payment_id": scene.deposit["payment"]["id"],
         "code": "CN",

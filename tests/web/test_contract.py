@@ -34,6 +34,7 @@ from chalicelib.web.edge import ENDPOINTS, Endpoint
 from chalicelib.web.problems import STATUS
 from local.house import problem
 from local.server import wsgi
+from tests.web.sound import attend
 from tests.world import Client, Json, Reply, World
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -334,7 +335,7 @@ def test_a_journey_answers_what_the_contract_says(world: World, spec: Json) -> N
     assert buyer.post(f"{at_deposit}/unlock").status == 409
     cancelled = buyer.post(f"{at_deposit}/cancel", {"note": None}).json
     assert buyer.post(f"{at_deposit}/cancel").status == 409
-    world.run("send_refunds")
+    attend(deposit)
     assert buyer.get(f"/v1/refunds/{cancelled['refund']['id']}").json["status"] == "succeeded"
     assert merchant.get(f"/v1/refunds?deposit={deposit['id']}").status == 200
     assert merchant.get("/v1/refunds?status=open").status == 200
@@ -343,6 +344,44 @@ def test_a_journey_answers_what_the_contract_says(world: World, spec: Json) -> N
     assert buyer.get("/v1/deposits?status=cancelled").json["data"]
     assert merchant.post(f"{at_offer}/close").json["status"] == "closed"
     assert buyer.post("/v1/deposits", order).status == 409
+
+
+def test_a_lock_and_what_follows_it_answer_what_the_contract_says(world: World, spec: Json) -> None:
+    person, staff = world.buyer(), world.merchant()
+    buyer, merchant = Asking(spec, person), Asking(spec, staff)
+    free = world.paid(person, world.offer(staff))
+    at = f"/v1/deposits/{free['id']}"
+    assert buyer.post(f"{at}/changes", {"items": [{"sku": "su7-max", "quantity": 2}]}).status == 200
+    assert buyer.post(f"{at}/changes", {"items": []}).status == 422
+    shown = buyer.post(f"{at}/lock-intents").json
+    words = {"intent": shown["id"], "disclosure_hash": shown["disclosure_hash"]}
+    lock = {**words, "acknowledgement": shown["acknowledgement"]}
+    assert buyer.post(f"{at}/lock", lock).status == 409
+    later = parse_instant(shown["confirmable_at"])
+    assert buyer.post(f"{at}/lock", lock, asked=later).json["lock"]["by"] == "buyer"
+    assert buyer.post(f"{at}/lock-intents", asked=later).status == 409
+    assert buyer.post(f"{at}/unlock", asked=later).json["lock"] is None
+    assert merchant.post(f"{at}/buyer-default").status == 409
+
+    final = f"/v1/deposits/{world.final(person, staff)['id']}"
+    ready = {"lines": [1], "inspect_at": "2026-01-01T00:00:00Z", "evidence": ["photo:1"]}
+    assert merchant.post(f"{final}/ready", {**ready, "evidence": []}).status == 422
+    assert merchant.post(f"{final}/ready", ready).json["balance_due_at"]
+    assert merchant.post(f"{final}/shipments", {"lines": [{"line": 1, "quantity": 1}]}).status == 409
+    opened = buyer.post(f"{final}/balance-payments", {"payment_method": "alipay"}).json
+    world.pay(opened)
+    shipped = merchant.post(f"{final}/shipments", {"lines": [{"line": 1, "quantity": 1}]}).json
+    assert shipped["status"] == "completed"
+    arrived = {"lines": [1], "delivered_at": shipped["updated_at"], "evidence": ["photo:2"]}
+    assert merchant.post(f"{final}/deliveries", arrived).status == 200
+    assert merchant.post(f"{final}/deliveries", arrived).status == 409
+    assert buyer.post(f"{final}/receipt").status == 200
+    stated = buyer.post(f"{final}/withdrawals", {"name": "Ana", "reach": "ana@example.com"}).json
+    assert buyer.get(f"{final}/withdrawals/{stated['id']}").json == stated
+    assert buyer.post(f"{final}/withdrawals/{stated['id']}/confirm").json["status"] == "confirmed"
+    assert buyer.post(f"{final}/withdrawals/{stated['id']}/confirm").status == 409
+    assert buyer.get(f"{final}/events").status == 200
+    assert buyer.get(f"/v1/refunds?deposit={opened['id']}").status == 200
 
 
 def test_money_kept_after_the_lock_answers_what_the_contract_says(world: World, spec: Json) -> None:

@@ -13,43 +13,64 @@ from tests.world import Client, Json, Reply, World
 LEEWAY_SECONDS: Final = 60
 CALLERS: Final = (
     *("buyer", "other buyer", "merchant", "other merchant", "inspector", "platform", "service"),
-    *("anonymous", "expired"),
+    *("anonymous", "expired", "holder", "other holder"),
 )
-# In the order of CALLERS. The deposit waits for payment, so an unlock that is let in meets the wrong state (409);
-# the other merchant's list names an offer that is not theirs (422).
+# In the order of CALLERS; a holder has the withdrawal token of a deposit and no login. The deposit waits for payment, so
+# what needs a paid or locked one and is let in meets the wrong state (409); what the buyer has withdrawn, the holder finds
+# cancelled (409); the other merchant's list names an offer that is not theirs (422).
 TABLE: Final = {
-    #                                            buyer other  shop  other inspect platf serv  none  expired
-    "POST /v1/offers":                           (403,  403,  201,  201,  403,  403,  403,  401,  401),
-    "POST /v1/offers/check":                     (403,  403,  200,  200,  403,  403,  403,  401,  401),
-    "GET /v1/offers":                            (200,  200,  200,  200,  200,  200,  200,  200,  200),
-    "GET /v1/offers/{offer_id}":                 (200,  200,  200,  200,  200,  200,  200,  200,  200),
-    "POST /v1/offers/{offer_id}/close":          (403,  403,  200,  404,  403,  403,  403,  401,  401),
-    "POST /v1/offers/{offer_id}/stock":          (403,  403,  200,  404,  403,  403,  403,  401,  401),
-    "GET /v1/presets":                           (200,  200,  200,  200,  200,  200,  200,  200,  200),
-    "GET /v1/markets":                           (200,  200,  200,  200,  200,  200,  200,  200,  200),
-    "GET /v1/markets/{code}":                    (200,  200,  200,  200,  200,  200,  200,  200,  200),
-    "POST /v1/deposits":                         (201,  201,  403,  403,  403,  403,  403,  401,  401),
-    "GET /v1/deposits":                          (200,  200,  200,  422,  403,  200,  403,  401,  401),
-    "GET /v1/deposits/{deposit_id}":             (200,  404,  200,  404,  403,  200,  403,  401,  401),
-    "POST /v1/deposits/{deposit_id}/cancel":     (200,  404,  403,  403,  403,  403,  403,  401,  401),
+    #                                            buyer other  shop  other inspect platf serv  none  expired holder other
+    "POST /v1/offers":                           (403,  403,  201,  201,  403,  403,  403,  401,  401,  401,   401),
+    "POST /v1/offers/check":                     (403,  403,  200,  200,  403,  403,  403,  401,  401,  401,   401),
+    "GET /v1/offers":                            (200,  200,  200,  200,  200,  200,  200,  200,  200,  200,   200),
+    "GET /v1/offers/{offer_id}":                 (200,  200,  200,  200,  200,  200,  200,  200,  200,  200,   200),
+    "POST /v1/offers/{offer_id}/close":          (403,  403,  200,  404,  403,  403,  403,  401,  401,  401,   401),
+    "POST /v1/offers/{offer_id}/stock":          (403,  403,  200,  404,  403,  403,  403,  401,  401,  401,   401),
+    "GET /v1/presets":                           (200,  200,  200,  200,  200,  200,  200,  200,  200,  200,   200),
+    "GET /v1/markets":                           (200,  200,  200,  200,  200,  200,  200,  200,  200,  200,   200),
+    "GET /v1/markets/{code}":                    (200,  200,  200,  200,  200,  200,  200,  200,  200,  200,   200),
+    "POST /v1/deposits":                         (201,  201,  403,  403,  403,  403,  403,  401,  401,  401,   401),
+    "GET /v1/deposits":                          (200,  200,  200,  422,  403,  200,  403,  401,  401,  401,   401),
+    "GET /v1/deposits/{deposit_id}":             (200,  404,  200,  404,  403,  200,  403,  401,  401,  401,   401),
+    "POST /v1/deposits/{deposit_id}/cancel":     (200,  404,  403,  403,  403,  403,  403,  401,  401,  401,   401),
     "POST /v1/deposits/{deposit_id}/payment-method":
-                                                 (200,  404,  403,  403,  403,  403,  403,  401,  401),
-    "POST /v1/deposits/{deposit_id}/unlock":     (409,  404,  403,  403,  403,  403,  403,  401,  401),
+                                                 (200,  404,  403,  403,  403,  403,  403,  401,  401,  401,   401),
+    "POST /v1/deposits/{deposit_id}/changes":    (409,  404,  403,  403,  403,  403,  403,  401,  401,  401,   401),
+    "POST /v1/deposits/{deposit_id}/lock-intents":
+                                                 (409,  404,  403,  403,  403,  403,  403,  401,  401,  401,   401),
+    "POST /v1/deposits/{deposit_id}/lock":       (409,  404,  403,  403,  403,  403,  403,  401,  401,  401,   401),
+    "POST /v1/deposits/{deposit_id}/unlock":     (409,  404,  403,  403,  403,  403,  403,  401,  401,  401,   401),
+    "POST /v1/deposits/{deposit_id}/ready":      (403,  403,  409,  404,  403,  403,  403,  401,  401,  401,   401),
+    "POST /v1/deposits/{deposit_id}/balance-payments":
+                                                 (409,  404,  403,  403,  403,  403,  403,  401,  401,  401,   401),
+    "POST /v1/deposits/{deposit_id}/shipments":  (403,  403,  409,  404,  403,  403,  403,  401,  401,  401,   401),
+    "POST /v1/deposits/{deposit_id}/deliveries": (403,  403,  409,  404,  403,  403,  403,  401,  401,  401,   401),
+    "POST /v1/deposits/{deposit_id}/receipt":    (409,  404,  403,  403,  403,  403,  403,  401,  401,  401,   401),
+    "POST /v1/deposits/{deposit_id}/buyer-default":
+                                                 (403,  403,  409,  404,  403,  403,  403,  401,  401,  401,   401),
+    "POST /v1/deposits/{deposit_id}/withdrawals":
+                                                 (201,  404,  403,  403,  403,  403,  403,  401,  401,  201,   404),
+    "POST /v1/deposits/{deposit_id}/withdrawals/{withdrawal_id}/confirm":
+                                                 (200,  404,  403,  403,  403,  403,  403,  401,  401,  409,   404),
+    "GET /v1/deposits/{deposit_id}/withdrawals/{withdrawal_id}":
+                                                 (200,  404,  403,  403,  403,  403,  403,  401,  401,  200,   404),
     "GET /v1/deposits/{deposit_id}/refund-preview":
-                                                 (200,  404,  200,  404,  403,  200,  403,  401,  401),
+                                                 (200,  404,  200,  404,  403,  200,  403,  401,  401,  401,   401),
     "GET /v1/deposits/{deposit_id}/refund-curve":
-                                                 (200,  404,  200,  404,  403,  200,  403,  401,  401),
-    "GET /v1/deposits/{deposit_id}/events":      (200,  404,  200,  404,  403,  200,  403,  401,  401),
-    "GET /v1/refunds/{refund_id}":               (200,  404,  200,  404,  403,  200,  403,  401,  401),
-    "GET /v1/refunds":                           (200,  404,  200,  404,  403,  200,  403,  401,  401),
-    "POST /v1/provider-events/{provider}":       (401,  401,  401,  401,  401,  401,  401,  401,  401),
-    "GET /healthz":                              (200,  200,  200,  200,  200,  200,  200,  200,  200),
-    "GET /openapi.json":                         (200,  200,  200,  200,  200,  200,  200,  200,  200),
-    "GET /docs":                                 (200,  200,  200,  200,  200,  200,  200,  200,  200),
-    "GET /docs/assets/{asset}":                  (200,  200,  200,  200,  200,  200,  200,  200,  200),
-    "GET /problems/{name}":                      (200,  200,  200,  200,  200,  200,  200,  200,  200),
-    "GET /pay/{payment_id}":                     (303,  303,  303,  303,  303,  303,  303,  303,  303),
+                                                 (200,  404,  200,  404,  403,  200,  403,  401,  401,  401,   401),
+    "GET /v1/deposits/{deposit_id}/events":      (200,  404,  200,  404,  403,  200,  403,  401,  401,  401,   401),
+    "GET /v1/refunds/{refund_id}":               (200,  404,  200,  404,  403,  200,  403,  401,  401,  401,   401),
+    "GET /v1/refunds":                           (200,  404,  200,  404,  403,  200,  403,  401,  401,  401,   401),
+    "POST /v1/provider-events/{provider}":       (401,  401,  401,  401,  401,  401,  401,  401,  401,  401,   401),
+    "GET /healthz":                              (200,  200,  200,  200,  200,  200,  200,  200,  200,  200,   200),
+    "GET /openapi.json":                         (200,  200,  200,  200,  200,  200,  200,  200,  200,  200,   200),
+    "GET /docs":                                 (200,  200,  200,  200,  200,  200,  200,  200,  200,  200,   200),
+    "GET /docs/assets/{asset}":                  (200,  200,  200,  200,  200,  200,  200,  200,  200,  200,   200),
+    "GET /problems/{name}":                      (200,  200,  200,  200,  200,  200,  200,  200,  200,  200,   200),
+    "GET /pay/{payment_id}":                     (303,  303,  303,  303,  303,  303,  303,  303,  303,  303,   303),
 }  # fmt: skip
+WITHDRAWAL: Final = {"name": "Ana", "reach": "ana@example.com"}
+NEW_YEAR: Final = "2026-01-01T00:00:00Z"
 QUERIES: Final = {
     "GET /v1/deposits": "?offer={offer_id}",
     "GET /v1/deposits/{deposit_id}/refund-preview": "?cause=buyer_cancel",
@@ -59,7 +80,7 @@ QUERIES: Final = {
 
 @dataclass(frozen=True)
 class Scene:
-    """One offer, one deposit that waits for payment, and one refund, all of the same buyer and merchant."""
+    """One offer, one deposit that waits for payment, a withdrawal of it and one refund, all of the same people."""
 
     callers: dict[str, Client]
     names: dict[str, str]
@@ -105,6 +126,12 @@ def refund(world: World, callers: dict[str, Client]) -> Json:
 def scene(world: World, callers: dict[str, Client], refund: Json) -> Scene:
     offer = world.offer(callers["merchant"])
     deposit = world.ordered(callers["buyer"], offer)
+    others = world.ordered(callers["other buyer"], offer)
+    withdrawal = callers["buyer"].post(f"/v1/deposits/{deposit['id']}/withdrawals", WITHDRAWAL).json
+    holders = {
+        "holder": world.anyone(deposit["withdrawal_token"]),
+        "other holder": world.anyone(others["withdrawal_token"]),
+    }
     draft = {
         "title": "SU7",
         "market": "CN",
@@ -112,10 +139,11 @@ def scene(world: World, callers: dict[str, Client], refund: Json) -> Scene:
         "items": [{"sku": "a", "name": "A", "price": {"amount": "299900", "currency": "CNY"}}],
     }
     return Scene(
-        callers,
+        callers | holders,
         names={
             "offer_id": offer["id"],
             "deposit_id": deposit["id"],
+            "withdrawal_id": withdrawal["id"],
             "refund_id": refund["id"],
             "payment_id": deposit["payment"]["id"],
             "code": "CN",
@@ -129,6 +157,21 @@ def scene(world: World, callers: dict[str, Client], refund: Json) -> Scene:
             "POST /v1/offers/{offer_id}/stock": {"sku": "su7-max", "change": 1},
             "POST /v1/deposits": world.order(offer),
             "POST /v1/deposits/{deposit_id}/payment-method": {"payment_method": "alipay"},
+            "POST /v1/deposits/{deposit_id}/changes": {"items": [{"sku": "su7-max", "quantity": 2}]},
+            "POST /v1/deposits/{deposit_id}/lock": {
+                "intent": f"lki_{deposit['id'][4:]}_1",
+                "disclosure_hash": "sha256:0",
+                "acknowledgement": "LOCK 5000 CNY",
+            },
+            "POST /v1/deposits/{deposit_id}/ready": {"lines": [1], "inspect_at": NEW_YEAR, "evidence": ["photo:1"]},
+            "POST /v1/deposits/{deposit_id}/balance-payments": {"payment_method": "alipay"},
+            "POST /v1/deposits/{deposit_id}/shipments": {"lines": [{"line": 1, "quantity": 1}]},
+            "POST /v1/deposits/{deposit_id}/deliveries": {
+                "lines": [1],
+                "delivered_at": NEW_YEAR,
+                "evidence": ["photo:2"],
+            },
+            "POST /v1/deposits/{deposit_id}/withdrawals": WITHDRAWAL,
         },
     )
 

@@ -1,0 +1,93 @@
+"""What a buyer is shown before a lock, word by word, and the hash that binds a lock to it."""
+
+import hashlib
+from dataclasses import dataclass
+from typing import Any, Final
+
+import rfc8785
+
+from chalicelib.core import entitlement, wording
+from chalicelib.core.deposit import Deposit
+from chalicelib.core.events import Argument, LockIntentOpened
+from chalicelib.core.money import Money
+from chalicelib.core.terms import Terms
+
+SEPARATOR: Final = {"en": " ", "id": " ", "zh": ""}
+
+
+@dataclass(frozen=True, slots=True)
+class Disclosure:
+    """The disclosure in one language. ``sentences`` name published texts that ``arguments`` fill."""
+
+    sentences: tuple[str, ...]
+    arguments: tuple[Argument, ...]
+    locale: str
+    amount_at_stake: Money
+    window_ends_at: int | None
+    acknowledgement: str
+
+    @property
+    def text(self) -> str:
+        return text(self.sentences, self.arguments, self.locale)
+
+
+def of(deposit: Deposit, terms: Terms, locale: str) -> Disclosure:
+    """What a lock would mean for this deposit as it stands."""
+    ends_at = deposit.window.ends_at if deposit.window is not None else None
+    stake = entitlement.at_stake(deposit, terms)
+    undo = wording.duration(terms.lock.undo, locale) if terms.lock.undo is not None else ""
+    words = {
+        "goods": goods(deposit, terms),
+        "total": wording.amount(deposit.total, locale),
+        "paid": wording.amount(deposit.paid_in, locale),
+        "stake": wording.amount(stake, locale),
+    }
+    if ends_at is not None:
+        words["until"] = wording.instant(ends_at, terms.policy.time_zone)
+    if undo:
+        words["undo"] = undo
+    return Disclosure(
+        sentences=(
+            "lock_goods/1",
+            "lock_free_always/1" if ends_at is None else "lock_free_until/1",
+            "lock_undo/1" if undo else "lock_no_undo/1",
+            "lock_stake/1" if stake else "lock_no_stake/1",
+        ),
+        arguments=tuple(Argument(name, word) for name, word in words.items()),
+        locale=locale,
+        amount_at_stake=stake,
+        window_ends_at=ends_at,
+        acknowledgement=wording.sentence("disclosures", "lock_acknowledgement", locale).format(amount=str(stake)),
+    )
+
+
+def shown(intent: LockIntentOpened) -> str:
+    """The text of an intent, again: the same words from the evidence in the journal."""
+    return text(intent.text, intent.arguments, intent.locale)
+
+
+def goods(deposit: Deposit, terms: Terms) -> str:
+    """``2 x SU7 Max, 1 x Wheel``, by the names in the terms."""
+    named = ((line, terms.item(line.sku)) for line in deposit.lines)
+    return ", ".join(f"{line.quantity} x {item.name if item is not None else line.sku}" for line, item in named)
+
+
+def disclosure_hash(deposit: Deposit, shown: Disclosure) -> str:
+    """``sha256:<hex>`` over canonical JSON of text, language, words to type, terms, goods, prices, stake and window."""
+    bound: dict[str, Any] = {
+        "text": shown.text,
+        "sentences": list(shown.sentences),
+        "locale": shown.locale,
+        "acknowledgement": shown.acknowledgement,
+        "terms_hash": deposit.created.terms_hash,
+        "items": [[line.sku, line.quantity, str(line.unit_price)] for line in deposit.lines],
+        "amount_at_stake": str(shown.amount_at_stake),
+        "window_ends_at": shown.window_ends_at,
+    }
+    return "sha256:" + hashlib.sha256(bytes(rfc8785.dumps(bound))).hexdigest()
+
+
+def text(sentences: tuple[str, ...], arguments: tuple[Argument, ...], locale: str) -> str:
+    words = {argument.name: argument.words for argument in arguments}
+    parts = (wording.sentence("disclosures", key, locale).format(**words) for key in sentences)
+    return SEPARATOR[locale].join(parts)

@@ -1,0 +1,122 @@
+"""Money that arrives: what counts, what goes back by itself, and what the clock of a window starts from."""
+
+from collections.abc import Iterator
+
+from chalicelib.core import ending, instants, window
+from chalicelib.core.deposit import Deposit, Status, evolve, status_at
+from chalicelib.core.entitlement import Leg
+from chalicelib.core.events import (
+    BalancePaid,
+    DepositEvent,
+    LockedByPayment,
+    PaymentFailed,
+    PaymentMethodChanged,
+    PaymentNotCounted,
+    PaymentPending,
+    PaymentSucceeded,
+    RefundLine,
+)
+from chalicelib.core.money import Money
+from chalicelib.core.payment import MOST_PAYMENTS, TRANSITIONS, CaptureSeen, PaymentSeen
+from chalicelib.core.refusal import Fault, Reason, Refused
+from chalicelib.core.terms import Terms
+
+
+def refuse_method(deposit: Deposit, at: int) -> None:
+    status = status_at(deposit, at)
+    if status is not Status.AWAITING_PAYMENT:
+        raise Refused(Reason.WRONG_STATE, state=status.value)
+    if len(deposit.payments) >= MOST_PAYMENTS:
+        raise Refused(Reason.RATE_LIMITED, most=MOST_PAYMENTS)
+
+
+def change_method(deposit: Deposit, method: str, at: int, terms: Terms) -> PaymentMethodChanged:
+    """The buyer's word, and nobody else's."""
+    if method not in terms.payment.methods:
+        raise Refused(Reason.PAYMENT_METHOD_NOT_OFFERED, (Fault("/payment_method", "unknown_method"),))
+    refuse_method(deposit, at)
+    return PaymentMethodChanged(at, method)
+
+
+def see(deposit: Deposit, seen: PaymentSeen, at: int, terms: Terms) -> Iterator[DepositEvent]:
+    """What is new in what the provider says of a payment; every capture is judged once, by its own reference."""
+    for capture in seen.captures:
+        if capture.ref in deposit.captures:
+            continue
+        for event in _judge(deposit, seen.payment, capture, at, terms):
+            yield event
+            deposit = evolve(deposit, event)
+    status = deposit.payments[seen.payment - 1].status
+    if not seen.captures:
+        if seen.status == "pending" and (status, PaymentPending) in TRANSITIONS:
+            yield PaymentPending(at, seen.payment)
+        if seen.status == "failed" and (status, PaymentFailed) in TRANSITIONS:
+            yield PaymentFailed(at, seen.payment)
+
+
+def _judge(deposit: Deposit, payment: int, capture: CaptureSeen, at: int, terms: Terms) -> Iterator[DepositEvent]:
+    cause = _why_not_counted(deposit, payment, capture)
+    if cause is not None:
+        yield PaymentNotCounted(max(capture.at, deposit.created_at), payment, capture.ref, capture.amount, cause)
+        yield from _sent_back(deposit, terms, cause, capture.amount, at, payment, capture.ref)
+        return
+    if deposit.payments[payment - 1].kind == "balance":
+        opened_at = deposit.payments[payment - 1].opened_at
+        yield BalancePaid(max(capture.at, opened_at), payment, capture.ref, capture.amount)
+    else:
+        paid = _counted(deposit, payment, capture, terms)
+        yield paid
+        if terms.lock.at == "payment":
+            undo = terms.lock.undo
+            yield LockedByPayment(paid.at, paid.at + instants.duration_ms(undo) if undo is not None else None)
+    excess = capture.amount - deposit.payments[payment - 1].amount
+    if excess:
+        yield from _sent_back(deposit, terms, "overpayment", excess, at, payment, capture.ref)
+
+
+def _why_not_counted(deposit: Deposit, payment: int, capture: CaptureSeen) -> str | None:
+    """Why a capture goes back, or None when it pays. What counts is the provider's capture instant.
+
+    A balance may be paid as long as the deposit lives: its due date is the merchant's, not the payment's.
+    """
+    due = deposit.payments[payment - 1]
+    ended = deposit.status in {Status.CANCELLED, Status.EXPIRED}
+    if ended or (deposit.paid is None and capture.at >= due.due_at):
+        return "late_payment"
+    paid = not deposit.balance if due.kind == "balance" else deposit.paid is not None
+    if paid or payment != deposit.payment.n:
+        return "duplicate_payment"
+    if capture.amount.currency != due.amount.currency or capture.amount < due.amount:
+        return "amount_mismatch"
+    return None
+
+
+def _counted(deposit: Deposit, payment: int, capture: CaptureSeen, terms: Terms) -> PaymentSucceeded:
+    starts_at = max(capture.at, deposit.created_at)
+    ends_at = None
+    if terms.window is not None and terms.lock.at == "window_end":
+        ends_at = window.ends_at(terms.window.kind, terms.window.length, starts_at, terms.policy.calendar)
+    return PaymentSucceeded(
+        at=starts_at,
+        payment=payment,
+        capture=capture.ref,
+        amount=capture.amount,
+        windowed=terms.lock.at != "payment",
+        window_ends_at=ends_at,
+        remind_at=_reminders(terms, starts_at, ends_at),
+    )
+
+
+def _reminders(terms: Terms, starts_at: int, ends_at: int | None) -> tuple[int, ...]:
+    """The distances that the terms name, as far as they lie within the window; earliest first, each once."""
+    if ends_at is None:
+        return ()
+    instants_before = {ends_at - instants.duration_ms(distance) for distance in terms.lock.remind_before}
+    return tuple(sorted(at for at in instants_before if starts_at < at < ends_at))
+
+
+def _sent_back(
+    deposit: Deposit, terms: Terms, cause: str, amount: Money, at: int, payment: int, capture: str
+) -> Iterator[DepositEvent]:
+    leg = Leg(payment, capture, (RefundLine("paid", amount),))
+    yield from ending.refund(deposit, len(deposit.refunds) + 1, cause, leg, at, terms)

@@ -1,0 +1,23 @@
+"""A buyer's default: declared only after a look at the provider, so that nobody loses money that was on its way."""
+
+from dataclasses import dataclass
+
+from chalicelib.core.fulfilment import DeclareDefault
+from chalicelib.core.journal import Asked
+from chalicelib.flows.attend import Attendant
+from chalicelib.flows.commit import Outcome
+from chalicelib.flows.deposits import DepositDesk
+
+
+@dataclass(frozen=True, slots=True)
+class Defaults:
+    """The merchant's way to end a deposit whose balance was never paid."""
+
+    desk: DepositDesk
+    attendant: Attendant
+
+    def declare(self, deposit_id: str, asked: Asked) -> Outcome:
+        """Refused(BUSY) when the provider cannot be asked now."""
+        self.desk.visible(deposit_id, asked.caller)
+        self.attendant.look_for_balance(deposit_id, f"default/{asked.key_text}")
+        return self.desk.command(deposit_id, DeclareDefault(), asked)
