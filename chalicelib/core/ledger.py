@@ -85,8 +85,11 @@ class Balances:
 
         Money in another currency is not the deposit's: it came by mistake and stands in its own refund.
         """
+        moved = tuple(postings(event, refunds))
+        if not moved:
+            return self
         sums = {account: getattr(self, account.value) for account in Account}
-        for account, amount in postings(event, refunds):
+        for account, amount in moved:
             if amount.currency != self.captured.currency:
                 continue
             signed = -amount if account is Account.CAPTURED else amount

@@ -220,13 +220,22 @@ def size(wire: Wire) -> int:
         case "B":
             return len(value)
         case "N":
-            return len(value.lstrip("-").strip("0")) // 2 + 2
+            return _digits(value)
         case "L":
             return 3 + sum(1 + size(part) for part in value)
         case "M":
             return 3 + sum(len(name) + 1 + size(part) for name, part in value.items())
         case _:
             return 1
+
+
+def _digits(number: str) -> int:
+    """A byte for each pair of digits but the noughts at the end, one more, and one for a sign."""
+    whole = number.lstrip("-")
+    pairs = whole.zfill(len(whole) + len(whole) % 2)
+    while pairs.endswith("00"):
+        pairs = pairs[:-2]
+    return 1 + len(pairs) // 2 + number.startswith("-")
 
 
 def journals(items: Mapping[str, Item], prefix: str) -> Iterator[tuple[str, Item]]:

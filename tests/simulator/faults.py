@@ -55,6 +55,8 @@ CLASSES: Final = (
     "event.bad_signature",
     "event.old_timestamp",
     "event.unknown_subject",
+    "event.balance_lost",
+    "event.former_secret",
     # clients
     "client.double_tap",
     "client.new_key",
@@ -78,6 +80,7 @@ RARE: Final = frozenset(
         "refund.pending_then_declined",
         "refund.returned_later",
         "refund.wrong_amount",
+        "event.balance_lost",
     }
 )
 RATES_OF_RARE: Final = (0, 40, 80)

@@ -1,7 +1,7 @@
 """The promises, checked after every single write against the whole store and the provider's own books.
 
-They read the journals with the real fold, and everything a mutant could bend from elsewhere: windows from the plan's
-offers, stock from the shards, executions from the provider.
+They read the journals with the real fold, and everything a mutant could bend from elsewhere: windows and stakes from the
+plan's sales (see commitments.py), stock from the shards, captures and executions from the provider.
 """
 
 from collections import Counter
@@ -11,39 +11,44 @@ from typing import Any
 
 from chalicelib.core import deposit as deposits_
 from chalicelib.core.deposit import Deposit, Status
-from chalicelib.core.events import Cancelled, DepositEvent, Expired, RefundApproved
+from chalicelib.core.events import Cancelled, Created, DepositEvent, Expired, RefundApproved, TakenStock
 from chalicelib.core.ids import child, parse_child
 from chalicelib.core.journal import Entry
 from chalicelib.core.ledger import postings
 from chalicelib.core.refund import RefundStatus
 from chalicelib.store.deposits import KINDS
 from chalicelib.store.journals import Journals
+from tests.simulator.commitments import SKEW, Commitment, Said
 from tests.simulator.expressions import Item
 from tests.simulator.provider import Executed, SimulatedProvider
+from tests.simulator.sales import Sale
 
 GRACE = 60_000
-SKEW = 5_000
 DONE = {RefundStatus.SETTLED, RefundStatus.MANUAL_REVIEW}
 
 
 @dataclass
 class Invariants:
-    """``windows`` gives the length of each offer's elapsed window in milliseconds, by offer id."""
+    """``sales`` gives what each offer's terms come to, by offer id."""
 
     now: Callable[[], int]
-    windows: dict[str, int] = field(default_factory=dict)
-    undos: dict[str, int] = field(default_factory=dict)
-    forfeiting: set[str] = field(default_factory=set)
+    sales: dict[str, Sale] = field(default_factory=dict)
     unheard: set[str] = field(default_factory=set)  # subjects of lost events: only reconciliation can find those
     provider: SimulatedProvider | None = None
     violations: list[str] = field(default_factory=list)
     states: dict[str, Deposit] = field(default_factory=dict)
+    commitments: dict[str, Commitment] = field(default_factory=dict)
+    locks_said: dict[tuple[str, int], Said] = field(default_factory=dict)
     shards: dict[str, Item] = field(default_factory=dict)
     limits: dict[str, int] = field(default_factory=dict)
     _reader: Journals[DepositEvent] = field(default_factory=lambda: Journals(None, "", KINDS))
 
     def violated(self, promise: str, what: str) -> None:
         self.violations.append(f"{promise} at {self.now()}: {what}")
+
+    def said(self, deposit_id: str, body: dict[str, Any]) -> None:
+        """What somebody sends now to lock a deposit."""
+        self.locks_said.setdefault((deposit_id, self.now()), []).append(body)
 
     def written(self, changes: list[tuple[str, Item | None, Item]]) -> None:
         """One call of the store took effect."""
@@ -78,12 +83,27 @@ class Invariants:
         for entry in added:
             event, state = entry.event, self.states.get(pk)
             if state is None:
-                self.states[pk] = deposits_.fold(pk, [event])
+                self._begin(pk, event)
                 continue
             self._zero_sum(state, event)
             self._in_time(pk, state, event, entry.received_at)
+            self.commitments[pk].see(event, entry.received_at)
             self.states[pk] = deposits_.evolve(state, event)
             self._money(pk, self.states[pk])
+            self._units(pk, self.states[pk])
+
+    def _begin(self, pk: str, event: DepositEvent) -> None:
+        assert isinstance(event, Created), event
+        self.states[pk] = deposits_.begin(pk, event)
+        self.commitments[pk] = Commitment.begun(
+            pk,
+            event,
+            self.sales[event.offer],
+            violated=self.violated,
+            now=self.now,
+            captured_at=self._captured_at,
+            said=lambda deposit_id, at: self.locks_said.get((deposit_id, at), []),
+        )
 
     def _zero_sum(self, state: Deposit, event: DepositEvent) -> None:
         sums: Counter[str] = Counter()
@@ -107,8 +127,8 @@ class Invariants:
             self.violated("P15", f"{pk} expired {self.now() - event.at} ms after its deadline")
         if isinstance(event, Expired):
             self._paid_in_time(pk, state)
-        if isinstance(event, Cancelled):
-            self._full_refund(pk, state, event, asked)
+        if isinstance(event, Cancelled) and event.cause == "buyer_default":
+            self._no_balance_came(pk, state, asked)
         if isinstance(event, RefundApproved) and any(one.n == event.refund for one in state.refunds):
             self.violated("P3", f"{pk} approved refund {event.refund} twice")
 
@@ -122,21 +142,14 @@ class Invariants:
             if exact and capture.at < state.created.due_at:
                 self.violated("P6", f"{pk} expired although {capture.ref} came in time")
 
-    def _full_refund(self, pk: str, state: Deposit, event: Cancelled, asked: int) -> None:
-        """P6, from the plan's own windows, the provider's instant of the payment and the instant of asking."""
-        if state.paid is None:
-            return
-        paid_at = self._captured_at(state.paid.capture)
-        length = self.windows.get(state.created.offer)
-        undo = self.undos.get(state.created.offer)
-        paid_at = max(self._captured_at(state.paid.capture), state.created_at)
-        inside = length is not None and asked < paid_at + length
-        free = inside or (undo is not None and asked < paid_at + undo)
-        if free and event.forfeited:
-            self.violated("P6", f"{pk} lost {event.forfeited} inside its window")
-        late = length is not None and asked >= paid_at + length
-        if late and not event.forfeited and self._forfeits(state):
-            self.violated("P6", f"{pk} kept nothing after its window")
+    def _no_balance_came(self, pk: str, state: Deposit, asked: int) -> None:
+        """Nobody is in default whose balance the provider had when that was said: we look before."""
+        assert self.provider is not None, "set before the history begins"
+        paid = self.provider.payments.get(child("pay", pk, state.payment.n))
+        for capture in paid.captures if paid is not None and state.payment.kind == "balance" else ():
+            exact = capture.amount.currency == state.currency and capture.amount >= state.payment.amount
+            if exact and capture.at <= asked:
+                self.violated("P6", f"{pk} was in default although {capture.ref} had come")
 
     def _captured_at(self, ref: str) -> int:
         """The provider's own word on when it took the money."""
@@ -145,33 +158,52 @@ class Invariants:
             capture.at for paid in self.provider.payments.values() for capture in paid.captures if capture.ref == ref
         )
 
-    def _forfeits(self, state: Deposit) -> bool:
-        return state.created.offer in self.forfeiting
-
     def _waiting(self, pk: str, after: Item) -> None:
         """P7: nothing waits without a due entry."""
         state = self.states[pk]
         waits = any(refund.status not in DONE for refund in state.refunds) or state.status is Status.AWAITING_PAYMENT
         if state.status is Status.COOLING_OFF and state.window is not None and state.window.ends_at is not None:
             waits = True
+        locked = self.commitments[pk].locked
+        if state.status is Status.LOCKED and locked is not None and locked.undo_until is not None:
+            waits = waits or self.now() < locked.undo_until
+        if deposits_.awaited(state) is not None:
+            waits = True
         if waits and "due" not in after:
             self.violated("P7", f"{pk} waits and nobody will come")
         if any(refund.open for refund in state.refunds) != ("open" in after):
             self.violated("P7", f"{pk} is not listed as it should be")
 
+    def _units(self, pk: str, state: Deposit) -> None:
+        """P4: a living deposit holds what it ordered; of one that has ended, what was shipped is sold."""
+        bound = self.commitments[pk]
+        live, sold = _by_sku(state.stock), _by_sku(state.sold)
+        gone = bound.ended_at is not None
+        ordered, shipped = bound.units_of(), bound.shipped_of()
+        over = gone or bound.completed
+        for sku in bound.sale.counted:
+            if (live[sku], sold[sku]) != (0 if over else ordered[sku], shipped[sku] if over else 0):
+                self.violated("P4", f"{pk} {sku}: {live} live, {sold} sold, {ordered} ordered, {shipped} shipped")
+        if state.limit_units != (ordered.total() if bound.sale.limited and not gone else 0):
+            self.violated("P4", f"{pk} counts {state.limit_units} of {ordered} against the limit")
+
     def _stock(self) -> None:
-        """P4: what is live in the shards is what living deposits took, and every shard adds up."""
+        """P4: what is live and sold in the shards is what deposits took and kept, and every shard adds up."""
         taken: Counter[tuple[str, str, int]] = Counter()
+        gone: Counter[tuple[str, str, int]] = Counter()
         for state in self.states.values():
             for one in state.stock:
                 taken[state.created.offer, one.sku, one.shard] += one.units
+            for one in state.sold:
+                gone[state.created.offer, one.sku, one.shard] += one.units
         for pk, item in self.shards.items():
             left, live, sold, whole = (int(item[name]["N"]) for name in ("left", "live", "sold", "total"))
             _, offer, _, sku, shard = pk.split("#")
-            if left < 0 or live < 0 or left + live + sold != whole:
-                self.violated("P4", f"{pk}: {left} left, {live} live of {whole}")
-            if taken[offer, sku, int(shard)] != live:
-                self.violated("P4", f"{pk}: {live} live, {taken[offer, sku, int(shard)]} taken")
+            place = (offer, sku, int(shard))
+            if min(left, live, sold) < 0 or left + live + sold != whole:
+                self.violated("P4", f"{pk}: {left} left, {live} live, {sold} sold of {whole}")
+            if (taken[place], gone[place]) != (live, sold):
+                self.violated("P4", f"{pk}: {live} live, {taken[place]} taken; {sold} sold, {gone[place]} gone")
 
     def _limits(self) -> None:
         counted: Counter[str] = Counter()
@@ -224,6 +256,8 @@ class Invariants:
                 self._ended(pk, refund, executed, remembered=remembered)
             self._captured(pk, state)
             self._nothing_left_over(pk, state)
+            for untold in self.commitments[pk].untold(self.now()):
+                self.violated("P7", f"{pk} never told {untold}")
 
     def _ended(self, pk: str, refund: Any, executed: set[str], *, remembered: bool) -> None:
         refund_id = f"ref_{pk.removeprefix('dep_')}_{refund.n}"
@@ -236,18 +270,38 @@ class Invariants:
             self.violated("P7", f"{refund_id} was executed and ended as {refund.status}")
 
     def _nothing_left_over(self, pk: str, state: Deposit) -> None:
-        """A living deposit holds what was due, no more; one that has ended holds nothing."""
-        alive = state.paid is not None and state.status in {Status.COOLING_OFF, Status.LOCKED}
-        expected = state.created.due_now.minor if alive else 0
+        """A deposit that lives or was completed holds what counted, no more; one that has ended only what was shipped."""
+        bound = self.commitments[pk]
+        expected = bound.counted
+        if bound.ended_at is not None:
+            expected = 0 if bound.ended_by == "withdrawal" else _goods_kept(state)
+            if expected > bound.shipped_value():
+                self.violated("P1", f"{pk} keeps {expected} for goods worth {bound.shipped_value()}")
         if state.money.held.minor != expected:
-            self.violated("P1", f"{pk} {state.status} holds {state.money.held} at rest")
+            self.violated("P1", f"{pk} {state.status} holds {state.money.held} at rest, not {expected}")
 
     def _captured(self, pk: str, state: Deposit) -> None:
-        """Every capture of the provider is known here: no money is forgotten."""
+        """Every capture of the provider is known here: no money is forgotten, no balance even without an event."""
         assert self.provider is not None, "set before the history begins"
         body = pk.removeprefix("dep_")
         for payment_id, payment in self.provider.payments.items():
-            if payment_id.startswith(f"pay_{body}_") and payment_id not in self.unheard:
+            watched = deposits_.awaited(state) is not None and payment_id == child("pay", pk, state.payment.n)
+            if payment_id.startswith(f"pay_{body}_") and (watched or payment_id not in self.unheard):
                 for capture in payment.captures:
                     if capture.ref not in state.captures:
                         self.violated("P7", f"{capture.ref} was taken and is not known here")
+
+
+def _by_sku(taken: Sequence[TakenStock]) -> Counter[str]:
+    units: Counter[str] = Counter()
+    for one in taken:
+        units[one.sku] += one.units
+    return units
+
+
+def _goods_kept(state: Deposit) -> int:
+    """What the refunds at the end left with the merchant for units that were shipped."""
+    lines = (
+        line for refund in state.refunds if refund.cause in {"buyer_cancel", "buyer_default"} for line in refund.lines
+    )
+    return sum(-line.amount.minor for line in lines if line.code == "goods_kept")

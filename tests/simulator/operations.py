@@ -13,31 +13,30 @@ from typing import Any, Final
 
 from botocore.exceptions import ClientError
 
-from chalicelib.core.decide import (
-    Cancel,
-    ChangePaymentMethod,
-    Command,
-    LoseAnswer,
-    MissRefund,
-    SendRefund,
-    Unlock,
-    decide,
-)
+from chalicelib.core.changes import ChangeItems
+from chalicelib.core.decide import ChangePaymentMethod, Command, LoseAnswer, MissRefund, SendRefund, decide
 from chalicelib.core.deposit import Deposit, fold, overdue
-from chalicelib.core.events import DepositEvent, TakenStock
+from chalicelib.core.ending import Cancel
+from chalicelib.core.events import DepositEvent, Line, TakenStock, Units
+from chalicelib.core.fulfilment import PayBalance, Ship
 from chalicelib.core.ids import digest_id
+from chalicelib.core.lock import Unlock
+from chalicelib.core.money import Money
 from chalicelib.core.offer import StockChanged
+from chalicelib.core.ordering import Ordered
 from chalicelib.core.payment import CaptureSeen, PaymentSeen
 from chalicelib.core.refund import RefundSeen
 from chalicelib.core.refusal import Refused
 from chalicelib.core.terms import Draft
-from chalicelib.flows.ports import Also, Count, Draw, Leased, LimitFull, Overtaken, Page, StockShort, Stored
+from chalicelib.flows.commit import moved
+from chalicelib.flows.ports import Also, Keep, Leased, LimitFull, Overtaken, Page, StockShort, Stored
 from chalicelib.store.deposits import DUE_SHARDS, DepositStore
 from chalicelib.store.offers import OfferStore
 from tests.simulator.dynamo import FakeDynamo
-from tests.store.builders import BUYER, STAFF, T0, begun, draft, entry, offered
+from tests.store.builders import BUYER, DEPOSIT, STAFF, T0, begun, draft, entry, offered
 
 HOUR: Final = 3_600_000
+PRICE: Final = Money(29_990_000, "CNY")
 BUYERS: Final = ("usr_1", "usr_2")
 OWNERS: Final = ("send_refunds/1", "close_windows/2")
 MOST: Final = 3  # units that a buyer may have
@@ -121,7 +120,13 @@ class _World:
         self.now = T0
         self.steps = 0
         self.deposits = DepositStore(self.client, table, grace_ms=60_000)
-        self.terms: list[Draft] = [draft(units=20, per_buyer=MOST), draft(units=None, per_buyer=None)]
+        # Everything paid at once, and bound a minute later: what is shipped is sold within few steps.
+        soon = {"kind": "elapsed", "length": "PT1M"}
+        at_once: dict[str, Any] = {"payment": {"take": "full", "nature": "advance"}, "window": soon}
+        self.terms: list[Draft] = [
+            draft(units=20, per_buyer=MOST, **at_once),
+            draft(units=None, per_buyer=None, window=soon),
+        ]
         made = [offered(terms, digest_id("off", f"{n}")) for n, terms in enumerate(self.terms)]
         self.offers = [offer for offer, _ in made]
         self.made = [entries for _, entries in made]
@@ -190,14 +195,14 @@ class _World:
             at=self.now,
             offer=offer.id,
             buyer=buyer,
-            due_at=self.now + 15 * 60_000,
+            due_at=self.now + 6 * HOUR,
             batch=offer.made.batch,
             stock=stock,
             limit_units=limit,
+            lines=(Line("su7-max", units, PRICE),),
+            due_now=PRICE * units if n == 0 else DEPOSIT,
         )
-        also: list[Also] = [Draw(offer.id, offer.made.batch, one) for one in stock]
-        if limit:
-            also.append(Count(offer.id, buyer, limit, MOST))
+        also = moved(None, deposit, MOST)
         self.deposits.create(deposit, entries, also, self.random.randrange(2))
 
     def _taken(self, units: int) -> tuple[TakenStock, ...]:
@@ -222,11 +227,9 @@ class _World:
         if not events:
             return
         after = fold(stored.id, [*(one.event for one in stored.journal), *events])
-        also: list[Also] = []
-        if before.stock and not after.stock:
-            also += [Draw(before.created.offer, before.created.batch, one, back=True) for one in before.stock]
-        if before.limit_units and not after.limit_units:
-            also.append(Count(before.created.offer, before.created.buyer, -before.limit_units))
+        also: list[Also] = list(moved(before, after, MOST))
+        if self.random.randrange(4) == 0:  # words of a person, sealed
+            also.append(Keep(f"text#{stored.id}#{len(stored.journal)}", b"sealed"))
         self.deposits.append(stored, [entry(event, BUYER) for event in events], after, also)
 
     def _next_events(self, deposit: Deposit) -> tuple[DepositEvent, ...]:
@@ -235,6 +238,8 @@ class _World:
             return late
         commands = self._commands(deposit)
         self.random.shuffle(commands)
+        if self.random.randrange(2):  # or hardly anything would be paid, and nothing leave
+            commands.sort(key=lambda one: _goes_on(deposit, one), reverse=True)
         for command in commands:
             with suppress(Refused):
                 if decided := decide(deposit, command, self.now, self._terms_of(deposit)):
@@ -248,6 +253,9 @@ class _World:
             Cancel(),
             Unlock(),
             ChangePaymentMethod("alipay"),
+            self._change(deposit),
+            PayBalance("card"),
+            *[Ship((Units(1, 1),))] * 2,
             PaymentSeen(n, "pending"),
             PaymentSeen(n, "failed"),
             PaymentSeen(n, "succeeded", (capture,)),
@@ -262,6 +270,12 @@ class _World:
                 replace(succeeded, status="returned"),
             ]
         return commands
+
+    def _change(self, deposit: Deposit) -> ChangeItems:
+        """One unit or two, from wherever; uncounted goods stay uncounted."""
+        units = self.random.randrange(1, 3)
+        stock = self._taken(units) if deposit.created.stock else ()
+        return ChangeItems((Ordered("su7-max", units),), stock)
 
     def _touch(self) -> None:
         stored = self._image()
@@ -327,3 +341,10 @@ class _World:
 
     def _terms_of(self, deposit: Deposit) -> Draft:
         return self.terms[[offer.id for offer in self.offers].index(deposit.created.offer)]
+
+
+def _goes_on(deposit: Deposit, command: Command) -> bool:
+    """Paid, then shipped; and cancelled when a part has left."""
+    if any(line.shipped for line in deposit.progress):
+        return isinstance(command, Cancel)
+    return isinstance(command, Ship) or (isinstance(command, PaymentSeen) and bool(command.captures))

@@ -1,10 +1,12 @@
 """A plan is made before anything runs: a list of actions with instants, from one seed. Shrinking drops whole actions."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from random import Random
-from typing import Any, Final
+from typing import Final
 
-from chalicelib.core.instants import DAY, HOUR, MINUTE
+from chalicelib.core.instants import DAY, HOUR, MINUTE, SECOND
+from tests.simulator.sales import EARLY, SALES
 
 # Where windows and zones are hard: a leap day, both changes of summer time in Europe, a new year, an ordinary day.
 STARTS: Final = (
@@ -19,7 +21,7 @@ BUYERS: Final = 3
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """One thing that somebody does. ``order`` names the order action it is about."""
+    """One thing that somebody does. ``order`` names the order action it is about, ``how`` the way it is done."""
 
     id: int
     at: int
@@ -28,11 +30,13 @@ class Action:
     offer: int = 0
     order: int | None = None
     quantity: int = 1
+    how: str = ""
 
     def told(self) -> str:
         """For people, in a script."""
         about = f" of order {self.order}" if self.order is not None else ""
-        return f"+{self.at / 1000:>10.3f} s  #{self.id:<3} buyer {self.buyer} {self.kind}{about}"
+        how = f" ({self.how})" if self.how else ""
+        return f"+{self.at / 1000:>10.3f} s  #{self.id:<3} buyer {self.buyer} {self.kind}{how}{about}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,93 +49,164 @@ class Plan:
     actions: tuple[Action, ...]
 
 
-OFFERS: Final[tuple[dict[str, Any], ...]] = (
-    {
-        "title": "few",
-        "market": "CN",
-        "preset": "su7_2024",
-        "limits": {"per_buyer": 2},
-        "window": {"kind": "elapsed", "length": "PT2H"},
-        "items": [{"sku": "few", "name": "Few", "price": {"amount": "100", "currency": "CNY"}, "stock": 3}],
-        "payment": {"deposit": {"amount": "30", "currency": "CNY"}},
-        "shipping": {"amount": "7.50", "currency": "CNY"},
-    },
-    {
-        "title": "founders",
-        "market": "CN",
-        "preset": "su7_founders_2024",
-        "limits": {"per_buyer": None},
-        "items": [{"sku": "founders", "name": "Founders", "price": {"amount": "215900", "currency": "CNY"}}],
-    },
-    {
-        "title": "flash",
-        "market": "ID",
-        "currency": "IDR",
-        "preset": "flash_sale",
-        "items": [{"sku": "flash", "name": "Flash", "price": {"amount": "1900000", "currency": "IDR"}, "stock": 20}],
-        "shipping": {"amount": "18000", "currency": "IDR"},
-    },
-    {
-        "title": "bike",
-        "market": "EU",
-        "currency": "EUR",
-        "preset": "recommended",
-        "payment": {"deposit": {"amount": "33.33", "currency": "EUR"}},
-        "items": [
-            {"sku": "bike", "name": "Bike", "price": {"amount": "1000", "currency": "EUR"}, "made_to_spec": True}
-        ],
-    },
-)
-# Milliseconds of each offer's elapsed window, of its undo, and whether a cancel after the lock keeps something.
-WINDOWS: Final = (2 * HOUR, None, None, 168 * HOUR)
-UNDOS: Final = (None, HOUR, None, None)
-FORFEITS: Final = (True, True, False, True)
-
-
 def make(seed: int) -> Plan:
     """The plan of a seed: the same seed, the same plan."""
     random = Random(f"plan/{seed}")
     actions: list[Action] = []
-    for _ in range(random.randrange(3, 7)):
-        _story(random, actions)
+    for _ in range(random.choice((2, 3, 3, 4, 4))):
+        random.choice(STORIES)(random, actions)
     _jobs(random, actions)
     if not random.randrange(3):
         actions.append(Action(len(actions), random.randrange(20 * MINUTE), "close", offer=random.choice(actions).offer))
-    retention = DAY if random.randrange(4) else MINUTE
+    retention = DAY if random.randrange(3) else MINUTE
     return Plan(seed, random.choice(STARTS), retention, tuple(sorted(actions, key=lambda one: (one.at, one.id))))
 
 
-def _story(random: Random, actions: list[Action]) -> None:
-    """One order and what is done about it, by its buyer, the provider and a stranger."""
-    buyer, offer = random.randrange(BUYERS), random.randrange(len(OFFERS))
-    begins = random.randrange(10 * MINUTE)
-    order = len(actions)
-    actions.append(Action(order, begins, "order", buyer, offer, None, random.choice((1, 1, 1, 2))))
+class _Story:
+    """One order and what is done about it. Offsets count from the order."""
 
-    def then(kind: str, earliest: int, latest: int) -> None:
-        at = begins + random.randrange(earliest, latest)
-        actions.append(Action(len(actions), at, kind, buyer, offer, order))
+    def __init__(
+        self, random: Random, actions: list[Action], offers: Sequence[int], quantities: Sequence[int] = (1, 1, 1, 2)
+    ) -> None:
+        self.random = random
+        self.actions = actions
+        self.buyer, self.offer = random.randrange(BUYERS), random.choice(offers)
+        self.begins = random.randrange(10 * MINUTE)
+        self.order = len(actions)
+        self.sale = SALES[self.offer]
+        quantity = random.choice(quantities)
+        actions.append(Action(self.order, self.begins, "order", self.buyer, self.offer, None, quantity))
 
-    if random.randrange(5):
-        then("pay", 1_000, 14 * MINUTE)
-    if not random.randrange(4):
-        then("method", 1_000, 10 * MINUTE)
-        then("pay", 10_000, 14 * MINUTE)
-    if not random.randrange(3):
-        then("unlock", MINUTE, 90 * MINUTE)
-    for _ in range(random.randrange(3)):
-        spread = random.choice((20 * MINUTE, 3 * HOUR, 169 * HOUR))
-        then("cancel", MINUTE, spread)
-        # The schedule comes round soon after, as it does in life.
-        ends = actions[-1].at
+    def then(self, kind: str, earliest: int, latest: int, how: str = "") -> int:
+        """An action somewhere in a span; gives its offset."""
+        after = self.random.randrange(earliest, latest)
+        at = self.begins + after
+        self.actions.append(Action(len(self.actions), at, kind, self.buyer, self.offer, self.order, how=how))
+        return after
+
+    def perhaps(self, one_in: int) -> bool:
+        return not self.random.randrange(one_in)
+
+    def come_round(self) -> None:
+        """The schedule comes round soon after, as it does in life."""
+        ends = self.actions[-1].at
         for wait in (MINUTE, 3 * MINUTE, 10 * MINUTE, 40 * MINUTE):
-            if random.randrange(2):
-                actions.append(Action(len(actions), ends + random.randrange(wait), "send_refunds"))
+            if self.random.randrange(2):
+                at = ends + self.random.randrange(wait)
+                self.actions.append(Action(len(self.actions), at, "send_refunds"))
+
+    def paid(self) -> int:
+        """Soon and mostly without any trouble: what this story is about comes later. Gives the offset."""
+        return self.then("pay", 1_000, 3 * MINUTE, self.random.choice(("surely", "surely", "surely", ""))) + 10 * SECOND
+
+    def lock(self, after: int, how: str = "right") -> int:
+        """A look at what it means, and the lock a little later."""
+        shown = self.then("intent", after, after + MINUTE)
+        wait = self.random.choice((2, 9, 11, 40, 300)) * SECOND
+        return self.then("lock", shown + wait, shown + 2 * wait, how)
+
+
+def _leaving(random: Random, actions: list[Action]) -> None:
+    """Ordered, mostly paid, and perhaps cancelled, at hard instants too."""
+    story = _Story(random, actions, range(len(SALES)))
+    if random.randrange(5):
+        story.then("pay", 1_000, 14 * MINUTE)
+    if story.perhaps(4):
+        story.then("method", 1_000, 10 * MINUTE)
+        story.then("pay", 10_000, 14 * MINUTE)
+    if story.perhaps(3):
+        story.then("unlock", MINUTE, 90 * MINUTE)
     for _ in range(random.randrange(3)):
-        then(random.choice(("look", "list")), 1_000, 4 * HOUR)
-    window = WINDOWS[offer]
-    if random.randrange(2) and window is not None:
-        then("edge_cancel", window - 2_000, window + 14 * MINUTE)
+        story.then("cancel", MINUTE, random.choice((20 * MINUTE, 3 * HOUR, 169 * HOUR)))
+        story.come_round()
+    for _ in range(random.randrange(3)):
+        story.then(random.choice(("look", "list")), 1_000, 4 * HOUR)
+    window = story.sale.window
+    if window is not None and random.randrange(2):
+        story.then("edge_cancel", window - 2_000, window + 14 * MINUTE)
+
+
+HOWS: Final = ("right", "right", "right", "right", "early", "words", "hash", "old", "foreign", "expiring")
+
+
+def _locking(random: Random, actions: list[Action]) -> None:
+    """Shown, changed, locked in right and wrong ways, undone, and lost in races."""
+    story = _Story(random, actions, EARLY)
+    at = story.paid()
+    for _ in range(random.randrange(1, 4)):
+        if story.perhaps(2):
+            at = story.then("change", at, at + 10 * MINUTE)
+        at = story.lock(at, random.choice(HOWS))
+        if story.perhaps(3):
+            story.then("change", at - 5 * SECOND, at + MINUTE)
+        if story.perhaps(3):
+            at = story.then("unlock", at + SECOND, at + 70 * MINUTE, random.choice(("", "", "edge")))
+        if story.perhaps(3):
+            # Undone soon, and then once more by what was shown before.
+            at = story.then("unlock", at + SECOND, at + 2 * MINUTE)
+            at = story.then("lock", at + SECOND, at + 3 * MINUTE)
+    if story.perhaps(2):
+        at = story.then("race", at, at + 20 * MINUTE, random.choice(("cancel", "cancel", "change", "unlock")))
+    window = story.sale.window
+    if window is not None and story.perhaps(2):
+        edge = random.choice(("edge_lock", "edge_lock", "edge_change", "edge_cancel"))
+        story.then(edge, window - 20 * MINUTE, window - MINUTE)
+    if story.perhaps(2):
+        story.then("cancel", at, at + random.choice((20 * MINUTE, 3 * HOUR)), random.choice(("", "edge")))
+        story.come_round()
+
+
+def _fulfilling(random: Random, actions: list[Action]) -> None:
+    """Locked for good, made ready, paid, shipped, received; or the buyer's default. Each waits for what it needs."""
+    story = _Story(random, actions, range(len(SALES)), (1, 2))
+    at = story.paid()
+    if story.sale.early and random.randrange(3):
+        if story.perhaps(4):
+            at = story.then("change", at, at + 5 * MINUTE)
+        at = story.lock(at)
+    if story.perhaps(3):
+        story.then("ready", at, at + 10 * MINUTE, "final")
+        story.then("default", at, at + HOUR, random.choice(("edge", "edge", "late", "at_once")))
+        if story.perhaps(2):
+            story.then("balance", at, at + 10 * MINUTE, "in_time")
+    else:
+        story.then("ready", at, at + 10 * MINUTE, random.choice(("final", "edge", "at_once")))
+        how = random.choice(("surely", "surely", "final", "edge", "late", "at_once"))
+        story.then("balance", at, at + 10 * MINUTE, how)
+    for _ in range(random.randrange(1, 3)):
+        story.then("ship", at, at + HOUR, random.choice(("one", "rest", "rest", "at_once", "too_many")))
+    if story.perhaps(2):
+        story.then("deliver", at, at + HOUR)
+    if story.perhaps(2):
+        story.then("receipt", at, at + HOUR)
+    if story.perhaps(4):
+        story.then("cancel", at + MINUTE, at + 9 * HOUR)
+        story.come_round()
+    if story.perhaps(3):
+        story.then("withdraw", at, at + random.choice((2 * HOUR, 9 * HOUR)), random.choice(("buyer", "holder")))
+        story.come_round()
+
+
+def _withdrawing(random: Random, actions: list[Action]) -> None:
+    """The right to withdraw, before payment and after it, with and without a login."""
+    story = _Story(random, actions, range(len(SALES)))
+    if random.randrange(5):
+        story.paid()
+    if story.sale.early and story.perhaps(3):
+        story.lock(3 * MINUTE)
+    for _ in range(random.randrange(1, 3)):
+        story.then("withdraw", MINUTE, random.choice((20 * MINUTE, 4 * HOUR)), random.choice(("buyer", "holder")))
+        story.come_round()
+    if story.perhaps(4):
+        story.then("cancel", MINUTE, 3 * HOUR)
+
+
+STORIES: Final[tuple[Callable[[Random, list[Action]], None], ...]] = (
+    *(_leaving, _leaving, _leaving, _leaving),
+    *(_locking, _locking),
+    *(_fulfilling, _fulfilling),
+    _withdrawing,
+)
 
 
 def _jobs(random: Random, actions: list[Action]) -> None:

@@ -1,0 +1,459 @@
+"""Buyers and the merchant: each kind of action is a method here. A refusal that is not expected breaks the contract."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
+
+from chalicelib.core.ids import child
+from chalicelib.core.instants import HOUR, MINUTE, format_instant, parse_instant
+from chalicelib.core.money import Money
+from tests.simulator.commitments import Commitment
+from tests.simulator.plan import Action
+from tests.simulator.provider import Paid
+from tests.simulator.sales import SALES
+from tests.simulator.thumbs import TRIES, Intended, Thumbs
+from tests.simulator.tokens import token
+
+if TYPE_CHECKING:
+    from tests.simulator.history import History, Reply
+
+ROOT: Final = "/v1/deposits"
+ONE: Final = f"{ROOT}/{{deposit_id}}"
+REFUSED: Final = frozenset({409, 503})
+LONGEST: Final = 6 * HOUR  # how long anybody waits for an instant
+OTHER_WORDS: Final = "LOCK 1 CNY"
+
+
+class People:
+    """Everybody outside. Each action is an actor that calls one method."""
+
+    def __init__(self, history: "History") -> None:
+        self._history = history
+        self._thumbs = Thumbs(history)
+        self._orders: dict[int, dict[str, Any]] = {}
+        self._shown: dict[int, list[dict[str, Any]]] = {}
+
+    def doing(self, action: Action) -> Callable[[], None]:
+        return lambda: getattr(self, f"_{action.kind}")(action)
+
+    # Ordering and looking.
+
+    def _order(self, action: Action) -> None:
+        offer = self._history.offers[action.offer]
+        body = {
+            "offer": offer["id"],
+            "items": [{"sku": offer["items"][0]["sku"], "quantity": action.quantity}],
+            "payment_method": "card",
+            "terms_hash": offer["terms_hash"],
+        }
+        reply = self._thumbs.insist(self._buyers(action, ROOT, ROOT, body))
+        if reply is not None and reply.status == 201:
+            self._orders[action.id] = reply.json
+        else:
+            self._history.expect(reply, REFUSED)
+
+    def _look(self, action: Action) -> None:
+        deposit = self._ordered(action)
+        if deposit is None:
+            return
+        thief = self._history.strikes("client.not_the_owner")
+        buyer = (action.buyer + 1) % 3 if thief else action.buyer
+        reply = self._history.ask("GET", f"{ROOT}/{deposit['id']}", token("buyer", f"b{buyer}"), template=ONE)
+        if reply is not None and reply.status not in ({404, 503} if thief else {200, 503}):
+            self._violated("P9" if thief else "contract", f"look answered {reply.status} {reply.body}")
+
+    def _list(self, action: Action) -> None:
+        """A buyer's list shows nobody else's deposits (P9); the index may lag, so some may be missing."""
+        reply = self._history.ask("GET", ROOT, token("buyer", f"b{action.buyer}"))
+        self._history.expect(reply, {200, 503})
+        if reply is not None and reply.status == 200:
+            buyers = {row["buyer"] for row in reply.json["data"]}
+            mine = {self._history.invariants.states[row["id"]].created.buyer for row in reply.json["data"]}
+            if len(buyers) > 1 or buyers != mine:
+                self._violated("P9", f"{action.buyer} was shown {buyers}")
+
+    def _close(self, action: Action) -> None:
+        """The merchant ends a sale; orders accepted before must stay accepted (P8)."""
+        offer = self._history.offers.get(action.offer)
+        if offer is None:
+            return
+        path, merchant = f"/v1/offers/{offer['id']}/close", token("merchant", "shop", "mer_shop")
+        for _ in range(TRIES):
+            reply = self._history.ask("POST", path, merchant, {}, key="close", template="/v1/offers/{offer_id}/close")
+            self._history.expect(reply, {200, 503})
+            if reply is not None and reply.status == 200:
+                return
+            self._sleep(200, 5_000)
+
+    # Paying.
+
+    def _pay(self, action: Action) -> None:
+        """The buyer opens the provider's page through us and pays there, more or less as asked."""
+        deposit = self._ordered(action)
+        if deposit is None:
+            return
+        latest = self._history.invariants.states[deposit["id"]].payment.n
+        n = self._random.randrange(1, latest + 1) if self._history.strikes("payment.on_replaced") else latest
+        payment_id = child("pay", deposit["id"], n)
+        for _ in range(TRIES):
+            reply = self._history.ask("GET", f"/pay/{payment_id}", None, template="/pay/{payment_id}")
+            if reply is not None and reply.status in {303, 409}:
+                break
+            self._sleep(1_000, 5_000)
+        session = self._history.provider.payments.get(payment_id)
+        if session is not None:
+            due_at = self._history.invariants.states[deposit["id"]].payments[n - 1].due_at
+            self._settle_payment(action, payment_id, session, due_at)
+
+    def _settle_payment(self, action: Action, payment_id: str, session: Paid, due_at: int) -> None:
+        history, now, amount = self._history, self._now, session.amount
+        if session.captures:
+            return
+        if action.how == "surely":
+            history.surely.add(payment_id)
+            self._arrive(payment_id, amount)
+            return
+        if history.strikes("payment.failed"):
+            session.status = "failed"
+            history.tell(payment_id)
+            return
+        if history.strikes("payment.too_little"):
+            amount = Money(amount.minor - 100, amount.currency)
+        elif history.strikes("payment.too_much"):
+            amount = Money(amount.minor + 100, amount.currency)
+        elif history.strikes("payment.other_currency"):
+            amount = Money(amount.minor, "USD")
+        arrive = partial(self._arrive, payment_id, amount)
+        if history.strikes("payment.pending"):
+            session.status = "pending"
+            history.tell(payment_id)
+            history.scheduler.at(now + self._random.randrange(1_000, 20 * MINUTE), arrive)
+            return
+        at = now
+        if history.strikes("payment.late"):
+            at = max(now, due_at + self._random.choice((-1, 0, 1, 30_000, HOUR)))
+        history.scheduler.at(at, arrive)
+        if history.strikes("payment.twice"):
+            history.scheduler.at(at + 5_000, arrive)
+
+    def _arrive(self, payment_id: str, amount: Money) -> None:
+        self._history.provider.pay(payment_id, amount, self._now)
+
+    def _method(self, action: Action) -> None:
+        self._buyer_commands(action, "payment-method", {"payment_method": "card"})
+
+    def _balance(self, action: Action) -> None:
+        """The rest, when the lock is final; paid at once, some time later, or about when the time to cure ends."""
+        if not self._wait_for_final(action):
+            return
+        reply = self._buyer_commands(action, "balance-payments", {"payment_method": "card"})
+        if reply is None or reply.status != 200:
+            return
+        bound = self._bound(action)
+        if action.how == "in_time" and bound is not None:
+            self._patiently(action, lambda bound: bound.cure_until is not None)
+            self._sleep_to(bound.cure_until, (-MINUTE, -1_000, -300, -100, -1, 0, 1))
+        else:
+            self._sleep(1_000, 6 * HOUR if action.how == "late" else 10 * MINUTE)
+        self._pay(action)
+
+    # Leaving.
+
+    def _cancel(self, action: Action, *, plainly: bool = False) -> None:
+        bound = self._bound(action)
+        if action.how == "edge" and bound is not None and bound.locked is not None:
+            self._sleep_to(bound.final_at, (-2, -1, 0, 1))
+            plainly = True
+        asked = self._now
+        reply = self._buyer_commands(action, "cancel", {}, plainly=plainly)
+        if reply is not None and reply.status == 409 and reply.problem != "already-cancelled":
+            self._refused_cancel(self._orders[self._about(action)]["id"], asked, reply)
+
+    def _refused_cancel(self, deposit_id: str, asked: int, reply: "Reply") -> None:
+        """P6: a paid deposit can be cancelled until it is completed; only one never paid in time is over by itself."""
+        bound = self._history.invariants.commitments[deposit_id]
+        if bound.paid_at is not None and asked >= bound.paid_at and not bound.completed:
+            self._violated("P6", f"{deposit_id} could not be cancelled: {reply.body}")
+
+    def _edge_cancel(self, action: Action) -> None:
+        """Within milliseconds of the window's end, and at once: no slip of the client moves the instant of asking."""
+        self._wait_for_window_end(action, (-2, -1, -1, 0, 0, 1))
+        self._cancel(action, plainly=True)
+
+    def _withdraw(self, action: Action) -> None:
+        """Both steps, by the buyer or by whoever holds the token, and the receipt once more."""
+        deposit = self._ordered(action)
+        if deposit is None:
+            return
+        path, template = f"{ROOT}/{deposit['id']}/withdrawals", f"{ONE}/withdrawals"
+        body = {"name": f"Buyer {action.buyer}", "reach": f"b{action.buyer}@example.org"}
+        stated = self._thumbs.insist(self._withdrawing(action, path, template, body))
+        self._history.expect(stated, {201, 409, 429, 503})
+        if stated is None or stated.status != 201:
+            return
+        self._sleep(1_000, 20 * MINUTE)
+        mine = f"{path}/{stated.json['id']}"
+        step = self._withdrawing(action, f"{mine}/confirm", f"{template}/{{withdrawal_id}}/confirm", {}, "confirm")
+        confirmed = self._thumbs.insist(step)
+        self._history.expect(confirmed, {200, 409, 503})
+        again = self._history.ask("GET", mine, step.bearer, template=f"{template}/{{withdrawal_id}}")
+        self._history.expect(again, {200, 503})
+        read = [one.json["content"] for one in (confirmed, again) if one is not None and one.status == 200]
+        if len(set(read)) > 1 and confirmed is not None and confirmed.status == 200:
+            self._violated("contract", f"another receipt: {read}")
+
+    # Locking.
+
+    def _intent(self, action: Action) -> None:
+        bound = self._bound(action)
+        if bound is not None and (bound.paid_at is not None or not self._random.randrange(4)):
+            self._keep_shown(action, self._buyer_commands(action, "lock-intents", {}))
+
+    def _keep_shown(self, action: Action, reply: "Reply | None") -> None:
+        if reply is not None and reply.status == 201:
+            self._shown.setdefault(self._about(action), []).append(reply.json)
+
+    def _lock(self, action: Action) -> None:
+        """The right way, and every wrong one."""
+        shown = self._latest(action)
+        if shown is None:
+            return
+        if action.how == "right":
+            self._sleep_to(parse_instant(shown["confirmable_at"]), (-1, 0, 0, 1, 5_000))
+        if action.how == "expiring":
+            self._sleep_to(parse_instant(shown["expires_at"]), (-1, 0, 1))
+        body = _answer_to(shown)
+        if action.how == "words":
+            body["acknowledgement"] = OTHER_WORDS
+        if action.how == "hash":
+            body["disclosure_hash"] = "sha256:" + "0" * 64
+        if action.how == "old":
+            body = _answer_to(self._shown[self._about(action)][0])
+        if action.how == "foreign":
+            others = [one[-1] for order, one in sorted(self._shown.items()) if order != self._about(action)]
+            body["intent"] = others[0]["id"] if others else f"lki_{'0' * 26}_1"
+        reply = self._buyer_commands(action, "lock", body, plainly=action.how in {"right", "expiring"})
+        if action.how in {"words", "hash", "foreign"} and reply is not None and reply.status == 200:
+            self._violated("P5", f"{action.told()} was accepted: {reply.body}")
+
+    def _unlock(self, action: Action) -> None:
+        bound = self._bound(action)
+        if action.how == "edge" and bound is not None and bound.locked is not None:
+            self._sleep_to(bound.final_at, (-2, -1, 0, 1))
+        self._buyer_commands(action, "unlock", {}, plainly=action.how == "edge")
+
+    def _change(self, action: Action, *, plainly: bool = False) -> None:
+        """Other goods, more or fewer of them, or the very same again."""
+        self._buyer_commands(action, "changes", {"items": self._other_goods(action)}, plainly=plainly)
+
+    def _other_goods(self, action: Action) -> list[dict[str, Any]]:
+        skus = sorted(SALES[action.offer].prices)
+        chosen = self._random.sample(skus, self._random.randrange(1, len(skus) + 1))
+        return [{"sku": sku, "quantity": self._random.choice((1, 1, 2))} for sku in chosen]
+
+    def _edge_lock(self, action: Action) -> None:
+        """Shown just before the window ends, locked within milliseconds of it."""
+        self._wait_for_window_end(action, (-10 * MINUTE, -MINUTE, -11_000))
+        self._intent(action)
+        self._wait_for_window_end(action, (-2, -1, -1, 0, 0, 1))
+        shown = self._latest(action)
+        if shown is not None:
+            self._buyer_commands(action, "lock", _answer_to(shown), plainly=True)
+
+    def _edge_change(self, action: Action) -> None:
+        self._wait_for_window_end(action, (-2, -1, -1, 0, 0, 1))
+        self._change(action, plainly=True)
+
+    def _race(self, action: Action) -> None:
+        """A lock and its opposite at the same instant."""
+        self._intent(action)
+        shown = self._latest(action)
+        if shown is None:
+            return
+        self._sleep_to(parse_instant(shown["confirmable_at"]), (0, 1, 1_000))
+        rivals: dict[str, Callable[[], object]] = {
+            "cancel": lambda: self._cancel(action, plainly=True),
+            "change": lambda: self._change(action, plainly=True),
+            "unlock": lambda: self._buyer_commands(action, "unlock", {}, plainly=True),
+        }
+        self._history.beside(f"a{action.id}-rival", rivals[action.how])
+        self._buyer_commands(action, "lock", _answer_to(shown), plainly=True)
+
+    # What the merchant does.
+
+    def _ready(self, action: Action) -> None:
+        bound = self._bound(action)
+        if not self._wait_for_final(action) or bound is None:
+            return
+        inspect_at = self._now + self._random.choice((0, MINUTE, HOUR))
+        lines = list(range(1, len(bound.lines) + 1))
+        body = {"lines": lines, "inspect_at": format_instant(inspect_at), "evidence": ["photo:ready"]}
+        self._merchant_commands(action, "ready", body)
+
+    def _ship(self, action: Action) -> None:
+        """One unit, all that is left, or more than there is; mostly when everything is paid."""
+        paid = action.how == "at_once" or self._patiently(
+            action, lambda bound: bound.owed == 0 and bound.final(self._now)
+        )
+        bound = self._bound(action)
+        if not paid or bound is None:
+            return
+        left = {line: ordered - bound.shipped[line] for line, ordered in enumerate(bound.quantities, start=1)}
+        lines = [{"line": line, "quantity": units} for line, units in left.items() if units > 0]
+        if action.how == "one":
+            lines = [{"line": one["line"], "quantity": 1} for one in lines[:1]]
+        if action.how == "too_many":
+            lines = [{"line": line, "quantity": ordered} for line, ordered in enumerate(bound.quantities, start=1)]
+        if lines:
+            asked, gone = self._now, bound.shipped.copy()
+            may = bound.final(asked) and not bound.owed and bound.ended_at is None and action.how != "too_many"
+            reply = self._merchant_commands(action, "shipments", {"lines": lines})
+            still = bound.shipped == gone and not bound.owed and bound.ended_at is None
+            if may and still and reply is not None and reply.status == 409:
+                self._violated("P7", f"{bound.id} is paid and bound, and could not be shipped: {reply.body}")
+
+    def _deliver(self, action: Action) -> None:
+        self._patiently(action, lambda bound: bound.shipped.total() > 0)
+        self._sleep(MINUTE, HOUR)
+        bound = self._bound(action)
+        if bound is None or not bound.shipped.total():
+            return
+        arrived = max(bound.shipped_at, self._now - MINUTE)
+        body = {"lines": sorted(+bound.shipped), "delivered_at": format_instant(arrived), "evidence": ["scan:1"]}
+        self._merchant_commands(action, "deliveries", body)
+
+    def _receipt(self, action: Action) -> None:
+        if self._patiently(action, lambda bound: bound.shipped.total() > 0):
+            self._sleep(MINUTE, HOUR)
+            self._buyer_commands(action, "receipt", {})
+
+    def _default(self, action: Action) -> None:
+        """At once, which is too early; at the very end of the cure; or later."""
+        if action.how != "at_once":
+            late = self._patiently(action, lambda bound: bound.due_at is not None)
+            bound = self._bound(action)
+            if not late or bound is None:
+                return
+            self._sleep_to(bound.cure_until, (-1, -1, 0, 1) if action.how == "edge" else (MINUTE, HOUR))
+        self._merchant_commands(action, "buyer-default", {}, plainly=action.how == "edge")
+
+    # Requests.
+
+    def _buyer_commands(
+        self, action: Action, name: str, body: dict[str, Any], *, plainly: bool = False
+    ) -> "Reply | None":
+        deposit = self._ordered(action)
+        if deposit is None:
+            return None
+        intended = self._buyers(action, f"{ROOT}/{deposit['id']}/{name}", f"{ONE}/{name}", body, name)
+        return self._commanded(name, intended, plainly=plainly)
+
+    def _merchant_commands(
+        self, action: Action, name: str, body: dict[str, Any], *, plainly: bool = False
+    ) -> "Reply | None":
+        deposit = self._ordered(action)
+        if deposit is None:
+            return None
+        intended = Intended(
+            who="shop",
+            bearer=token("merchant", "shop", "mer_shop"),
+            stranger=token("merchant", "thief", "mer_thief"),
+            path=f"{ROOT}/{deposit['id']}/{name}",
+            template=f"{ONE}/{name}",
+            body=body,
+            key=f"k{action.id}",
+        )
+        return self._commanded(name, intended, plainly=plainly)
+
+    def _commanded(self, name: str, intended: Intended, *, plainly: bool) -> "Reply | None":
+        reply = self._thumbs.once(intended) if plainly else self._thumbs.insist(intended)
+        right = 201 if name == "lock-intents" else 200
+        if reply is not None and reply.status not in REFUSED | {right}:
+            self._violated("contract", f"{name} answered {reply.status} {reply.body}")
+        return reply
+
+    def _buyers(self, action: Action, path: str, template: str, body: dict[str, Any], step: str = "") -> Intended:
+        who, own = f"b{action.buyer}", f"k{action.id}"
+        several = action.kind in {"edge_lock", "race", "balance"}
+        key = f"{own}-{step}" if several else own
+        return Intended(who, token("buyer", who), token("buyer", "thief"), path, template, body, key)
+
+    def _withdrawing(
+        self, action: Action, path: str, template: str, body: dict[str, Any], step: str = "state"
+    ) -> Intended:
+        one = self._buyers(action, path, template, body)
+        held = self._orders[self._about(action)]["withdrawal_token"]
+        bearer = held if action.how == "holder" else one.bearer
+        return Intended(f"{one.who}/{action.how}", bearer, one.stranger, path, template, body, f"{one.key}-{step}")
+
+    # What they know, and how they wait.
+
+    def _about(self, action: Action) -> int:
+        return action.order if action.order is not None else -1
+
+    def _ordered(self, action: Action) -> dict[str, Any] | None:
+        return self._orders.get(self._about(action))
+
+    def _latest(self, action: Action) -> dict[str, Any] | None:
+        shown = self._shown.get(self._about(action))
+        return shown[-1] if shown else None
+
+    def _bound(self, action: Action) -> Commitment | None:
+        deposit = self._ordered(action)
+        return self._history.invariants.commitments.get(deposit["id"]) if deposit is not None else None
+
+    def _wait_for_final(self, action: Action) -> bool:
+        """Until the lock is final, to the millisecond or some minutes more; "at_once" does not wait. Whether to go on."""
+        bound = self._bound(action)
+        if action.how == "at_once" or bound is None:
+            return True
+        around = (-1, 0, 0, 1) if action.how == "edge" else (0, MINUTE, 5 * MINUTE, HOUR)
+        paid = self._patiently(action, lambda bound: bound.paid_at is not None)
+        self._sleep_to(bound.final_at, around)
+        return paid
+
+    def _wait_for_window_end(self, action: Action, around: tuple[int, ...]) -> None:
+        bound = self._bound(action)
+        if bound is not None:
+            self._sleep_to(bound.window_ends_at, around, HOUR)
+
+    def _patiently(self, action: Action, condition: Callable[[Commitment], bool]) -> bool:
+        """Until something has happened, as somebody knows who looks every few minutes; not for ever.
+
+        Whether to go on: who waited for nothing mostly gives up.
+        """
+        until = self._now + LONGEST
+        bound = self._bound(action)
+        while bound is not None and not condition(bound) and self._now < until and bound.ended_at is None:
+            self._sleep(MINUTE, 20 * MINUTE)
+        return (bound is not None and condition(bound)) or not self._random.randrange(5)
+
+    def _sleep_to(self, instant: int | None, around: tuple[int, ...], longest: int = LONGEST) -> None:
+        if instant is None:
+            return
+        at = instant + self._random.choice(around)
+        if self._now < at < self._now + longest:
+            self._history.scheduler.sleep(at - self._now)
+
+    def _sleep(self, least: int, most: int) -> None:
+        self._history.scheduler.sleep(self._random.randrange(least, most))
+
+    @property
+    def _now(self) -> int:
+        return self._history.scheduler.now
+
+    @property
+    def _random(self) -> Any:
+        return self._history.actor().random
+
+    def _violated(self, promise: str, what: str) -> None:
+        self._history.invariants.violated(promise, what)
+
+
+def _answer_to(shown: dict[str, Any]) -> dict[str, Any]:
+    """What a buyer sends who means it."""
+    return {
+        "intent": shown["id"],
+        "disclosure_hash": shown["disclosure_hash"],
+        "acknowledgement": shown["acknowledgement"],
+    }

@@ -1,0 +1,162 @@
+"""The offers of every plan, and what their terms come to: worked out by hand, so that nothing of it is asked of the code
+under test. Durations in milliseconds, amounts in minor units.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from chalicelib.core.instants import HOUR, MINUTE, SECOND
+
+REVIEW: Final = 10 * SECOND
+INTENT_TTL: Final = 15 * MINUTE
+
+
+@dataclass(frozen=True, slots=True)
+class Sale:
+    """One offer. ``deposit`` is for a unit, None takes everything at once; ``cap`` is the percentage that may be kept.
+
+    ``window`` None locks at payment; ``reminders`` are distances before its end; ``counted`` are the SKUs with a stock.
+    """
+
+    body: dict[str, Any]
+    prices: dict[str, int]
+    shipping: int = 0
+    deposit: int | None = None
+    counted: frozenset[str] = frozenset()
+    limited: bool = False
+    window: int | None = None
+    undo: int | None = None
+    early: bool = False
+    reminders: tuple[int, ...] = ()
+    forfeits: bool = False
+    cap: int | None = None
+    withdrawal: bool = True
+    balance_due: int = 3 * HOUR
+    cure: int = 2 * HOUR
+
+    @property
+    def title(self) -> str:
+        return str(self.body["title"])
+
+    def at_stake(self, ordered: int, goods: int) -> int:
+        """What a buyer who leaves after the lock loses, of goods worth ``goods`` of which nothing was shipped.
+
+        ``ordered`` is what the goods were worth when the deposit was taken, ``deposit`` for each of their units.
+        """
+        if not self.forfeits:
+            return 0
+        earnest = min(ordered, goods)
+        return earnest if self.cap is None else min(earnest, goods * self.cap // 100)
+
+
+SOON: Final = {"starts": "ready", "due_within": "PT3H", "cure": "PT2H"}
+
+SALES: Final = (
+    Sale(
+        body={
+            "title": "few",
+            "market": "CN",
+            "preset": "su7_2024",
+            "limits": {"per_buyer": 2},
+            "window": {"kind": "elapsed", "length": "PT2H"},
+            "lock": {"remind_before": ["PT1H", "PT20M"]},
+            "items": [
+                {"sku": "few", "name": "Few", "price": {"amount": "100", "currency": "CNY"}, "stock": 3},
+                {"sku": "less", "name": "Less", "price": {"amount": "60", "currency": "CNY"}, "stock": 2},
+            ],
+            "payment": {"deposit": {"amount": "30", "currency": "CNY"}},
+            "shipping": {"amount": "7.50", "currency": "CNY"},
+            "balance": SOON,
+        },
+        prices={"few": 10_000, "less": 6_000},
+        shipping=750,
+        deposit=3_000,
+        counted=frozenset({"few", "less"}),
+        limited=True,
+        window=2 * HOUR,
+        undo=HOUR,
+        early=True,
+        reminders=(HOUR, 20 * MINUTE),
+        forfeits=True,
+        cap=20,
+    ),
+    Sale(
+        body={
+            "title": "founders",
+            "market": "CN",
+            "preset": "su7_founders_2024",
+            "limits": {"per_buyer": None},
+            "items": [{"sku": "founders", "name": "Founders", "price": {"amount": "215900", "currency": "CNY"}}],
+            "balance": SOON,
+        },
+        prices={"founders": 21_590_000},
+        deposit=2_000_000,
+        undo=HOUR,
+        forfeits=True,
+        cap=20,
+    ),
+    Sale(
+        body={
+            "title": "flash",
+            "market": "ID",
+            "currency": "IDR",
+            "preset": "flash_sale",
+            "limits": {"per_buyer": 2},
+            "items": [
+                {"sku": "flash", "name": "Flash", "price": {"amount": "1900000", "currency": "IDR"}, "stock": 20}
+            ],
+            "shipping": {"amount": "18000", "currency": "IDR"},
+        },
+        prices={"flash": 190_000_000},
+        shipping=1_800_000,
+        counted=frozenset({"flash"}),
+        limited=True,
+    ),
+    Sale(
+        body={
+            "title": "bike",
+            "market": "EU",
+            "currency": "EUR",
+            "preset": "recommended",
+            "payment": {"deposit": {"amount": "33.33", "currency": "EUR"}},
+            "items": [
+                {"sku": "bike", "name": "Bike", "price": {"amount": "1000", "currency": "EUR"}, "made_to_spec": True}
+            ],
+            "balance": SOON,
+        },
+        prices={"bike": 100_000},
+        deposit=3_333,
+        window=168 * HOUR,
+        undo=HOUR,
+        early=True,
+        reminders=(72 * HOUR, 24 * HOUR, 2 * HOUR),
+        forfeits=True,
+        withdrawal=False,
+    ),
+    Sale(
+        body={
+            "title": "rooms",
+            "market": "EU",
+            "currency": "EUR",
+            "preset": "recommended",
+            "payment": {"take": "full", "nature": "advance"},
+            "window": {"kind": "elapsed", "length": "PT3H"},
+            "lock": {"undo": "PT30M", "remind_before": ["PT2H", "PT15M"]},
+            "items": [
+                {"sku": "table", "name": "Table", "price": {"amount": "500", "currency": "EUR"}, "stock": 4},
+                {"sku": "stool", "name": "Stool", "price": {"amount": "120.50", "currency": "EUR"}, "stock": 6},
+                {"sku": "lamp", "name": "Lamp", "price": {"amount": "40", "currency": "EUR"}},
+            ],
+            "shipping": {"amount": "12", "currency": "EUR"},
+            "balance": SOON,
+        },
+        prices={"table": 50_000, "stool": 12_050, "lamp": 4_000},
+        shipping=1_200,
+        counted=frozenset({"table", "stool"}),
+        window=3 * HOUR,
+        undo=30 * MINUTE,
+        early=True,
+        reminders=(2 * HOUR, 15 * MINUTE),
+    ),
+)
+EARLY: Final = tuple(number for number, sale in enumerate(SALES) if sale.early)
