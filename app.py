@@ -18,6 +18,7 @@ from chalicelib.web import (
     provider_events,
     public,
     refunds,
+    tradeins,
     withdrawals,
 )
 from chalicelib.wiring import services
@@ -29,6 +30,7 @@ for blueprint in (
     locks.routes,
     fulfilment.routes,
     withdrawals.routes,
+    tradeins.routes,
     refunds.routes,
     provider_events.routes,
     public.routes,

@@ -65,7 +65,7 @@ OFFERS: Final[tuple[tuple[str, dict[str, Any]], ...]] = (
         },
     ),
     (
-        "seed-trade-in",
+        "seed-trade-in-2025",
         {
             "title": "Tukar tambah ponsel",
             "market": "ID",
@@ -80,6 +80,10 @@ OFFERS: Final[tuple[tuple[str, dict[str, Any]], ...]] = (
                 }
             ],
             "shipping": {"amount": "18000", "currency": "IDR"},
+            "trade_in": {
+                "schedule": "id-tukar-tambah",
+                "values": {"iphone-12-128": {"amount": "800000", "currency": "IDR"}},
+            },
         },
     ),
     (

@@ -17,6 +17,10 @@ Json = dict[str, Any]
 _serial = count(1)
 
 
+def rupiah(amount: str) -> Json:
+    return {"amount": amount, "currency": "IDR"}
+
+
 @dataclass
 class Reply:
     """An answer as a client sees it; header names in lower case."""
@@ -94,6 +98,9 @@ class World:
     def merchant(self, name: str = "mer_shop") -> Client:
         return self.person("merchant", name)
 
+    def inspector(self, merchant: str = "mer_shop") -> Client:
+        return self.person("inspector", merchant)
+
     def offer(self, merchant: Client | None = None, **changes: Any) -> Json:
         """A published offer: the 2024 programme in China, unless changed."""
         body: Json = {
@@ -110,6 +117,36 @@ class World:
         assert answer.status == 201, answer.raw
         return answer.json
 
+    def trading(
+        self,
+        merchant: Client | None = None,
+        *,
+        price: str = "3000000",
+        credit: str = "800000",
+        category: str = "phone",
+        **changes: Any,
+    ) -> Json:
+        """An offer that takes an old device for a credit, under the seeded Indonesian terms."""
+        item = {"sku": "new", "name": "New", "category": category, "price": rupiah(price)}
+        body: Json = {
+            "title": "Tukar tambah",
+            "market": "ID",
+            "currency": "IDR",
+            "preset": "trade_in_id",
+            "items": [item],
+            "shipping": rupiah("18000"),
+            "trade_in": {"schedule": "id-tukar-tambah", "values": {"old": rupiah(credit)}},
+        }
+        return self.offer(merchant, **{**body, **changes})
+
+    def traded(self, buyer: Client, offer: Json | None = None) -> Json:
+        """A paid deposit whose old device waits for its hand-over."""
+        sold = offer or self.trading()
+        handed_in = {"category": sold["items"][0]["category"], "model": "old"}
+        deposit = self.ordered(buyer, sold, trade_in=handed_in)
+        self.pay(deposit)
+        return buyer.get(f"/v1/deposits/{deposit['id']}").json
+
     def order(self, offer: Json, quantity: int = 1, **changes: Any) -> Json:
         """The body of an order for the first item of an offer."""
         return {
@@ -120,8 +157,8 @@ class World:
             **changes,
         }
 
-    def ordered(self, buyer: Client, offer: Json | None = None, quantity: int = 1) -> Json:
-        answer = buyer.post("/v1/deposits", self.order(offer or self.offer(), quantity))
+    def ordered(self, buyer: Client, offer: Json | None = None, quantity: int = 1, **changes: Any) -> Json:
+        answer = buyer.post("/v1/deposits", self.order(offer or self.offer(), quantity, **changes))
         assert answer.status == 201, answer.raw
         return answer.json
 

@@ -28,6 +28,8 @@ class ChangeItems:
 def refuse(deposit: Deposit, at: int) -> None:
     """Only while the buyer is free, not after an undo that leaves nothing but a cancel, and while nothing went back."""
     lock.refuse_unless_free(deposit, at)
+    if deposit.trade_in is not None:
+        raise Refused(Reason.WRONG_STATE, state="cooling_off", trade_in=deposit.trade_in.status)
     if deposit.window is not None and deposit.window.cancel_only:
         raise Refused(Reason.WRONG_STATE, state="cooling_off", cancel_only=True)
     given = [refund for refund in deposit.refunds if refund.cause not in SENT_BACK]

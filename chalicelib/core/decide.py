@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from chalicelib.core import changes, ending, entitlement, fulfilment, lock, paying, withdrawal
+from chalicelib.core import changes, ending, entitlement, fulfilment, lock, paying, tradein, withdrawal
 from chalicelib.core.changes import ChangeItems
 from chalicelib.core.deposit import Deposit, status_at
 from chalicelib.core.ending import Cancel
@@ -20,6 +20,7 @@ from chalicelib.core.refund import TRANSITIONS as REFUND_TRANSITIONS
 from chalicelib.core.refund import RefundSeen, steps_seen
 from chalicelib.core.refusal import Reason, Refused
 from chalicelib.core.terms import Terms
+from chalicelib.core.tradein import CancelTradeIn, Inspect
 from chalicelib.core.withdrawal import ConfirmWithdrawal, StateWithdrawal
 
 MOST_EVENTS: Final = 400  # after so many a deposit takes no more optional commands; what finishes it gets through
@@ -61,6 +62,8 @@ Command = (
     | Unlock
     | Receive
     | DeclareDefault
+    | Inspect
+    | CancelTradeIn
     | StateWithdrawal
     | ConfirmWithdrawal
     | SendRefund
@@ -102,6 +105,10 @@ def decide(  # noqa: PLR0912 - a table of commands
             return (fulfilment.receive(deposit, at),)
         case DeclareDefault():
             return tuple(fulfilment.declare_default(deposit, at, terms))
+        case Inspect():
+            return tuple(tradein.inspect(deposit, command, at, terms))
+        case CancelTradeIn():
+            return tuple(tradein.cancel(deposit, command, at, terms))
         case StateWithdrawal():
             return (withdrawal.state(deposit, command, at, terms),)
         case ConfirmWithdrawal():

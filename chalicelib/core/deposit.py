@@ -46,6 +46,8 @@ from chalicelib.core.events import (
     RefundReviewNeeded,
     RefundStep,
     TakenStock,
+    TradeInCancelled,
+    TradeInInspected,
     WithdrawalConfirmed,
     WithdrawalStated,
 )
@@ -85,6 +87,8 @@ TRANSITIONS: Final[Mapping[tuple[Status, type[DepositEvent]], Status]] = Mapping
         (_S.COOLING_OFF, LockConfirmed): _S.LOCKED,
         (_S.COOLING_OFF, LockedByPayment): _S.LOCKED,
         (_S.COOLING_OFF, LockedByWindowEnd): _S.LOCKED,
+        (_S.COOLING_OFF, TradeInInspected): _S.COOLING_OFF,
+        (_S.COOLING_OFF, TradeInCancelled): _S.COOLING_OFF,
         (_S.COOLING_OFF, WithdrawalStated): _S.COOLING_OFF,
         (_S.COOLING_OFF, WithdrawalConfirmed): _S.COOLING_OFF,
         (_S.COOLING_OFF, Cancelled): _S.CANCELLED,
@@ -98,6 +102,8 @@ TRANSITIONS: Final[Mapping[tuple[Status, type[DepositEvent]], Status]] = Mapping
         (_S.LOCKED, GoodsDelivered): _S.LOCKED,
         (_S.LOCKED, GoodsReceived): _S.LOCKED,
         (_S.LOCKED, Completed): _S.COMPLETED,
+        (_S.LOCKED, TradeInInspected): _S.LOCKED,
+        (_S.LOCKED, TradeInCancelled): _S.LOCKED,
         (_S.LOCKED, WithdrawalStated): _S.LOCKED,
         (_S.LOCKED, WithdrawalConfirmed): _S.LOCKED,
         (_S.LOCKED, Cancelled): _S.CANCELLED,
@@ -188,6 +194,14 @@ class Withdrawal:
 
 
 @dataclass(frozen=True, slots=True)
+class TradeIn:
+    """What became of the old device."""
+
+    status: Literal["awaiting_handover", "matched", "mismatched", "cancelled"] = "awaiting_handover"
+    inspection: TradeInInspected | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Deposit:
     """The buyer's money on an offer. Built only by ``evolve``."""
 
@@ -217,6 +231,7 @@ class Deposit:
     cure_until: int | None = None
     overdue_told: bool = False
     withdrawals: tuple[Withdrawal, ...] = ()
+    trade_in: TradeIn | None = None
 
     @property
     def currency(self) -> str:
@@ -227,8 +242,14 @@ class Deposit:
         return total((line.value for line in self.lines), self.currency)
 
     @property
+    def credit(self) -> Money:
+        """What the old device pays of the new one."""
+        traded = self.created.trade_in
+        return traded.credit if traded is not None else Money.zero(self.currency)
+
+    @property
     def total(self) -> Money:
-        return self.items_total + self.shipping
+        return self.items_total - self.credit + self.shipping
 
     @property
     def paid_in(self) -> Money:
@@ -270,9 +291,13 @@ class Deposit:
         return {refund.n: refund.amount for refund in self.refunds}
 
     def paid_by_line(self) -> tuple[Money, ...]:
-        """The goods money captured, without shipping, over the lines by value: largest remainder, ties to the lowest."""
+        """The goods money captured, without shipping, over the lines by value: largest remainder, ties to the lowest.
+
+        The credit of a trade-in is taken from its own line, the only one of its deposit.
+        """
         goods = self.paid_in - self.shipping if self.paid else Money.zero(self.currency)
-        return goods.split([line.value.minor for line in self.lines])
+        first, *others = (line.value.minor for line in self.lines)
+        return goods.split([first - self.credit.minor, *others])
 
 
 def begin(deposit_id: str, event: Created) -> Deposit:
@@ -292,6 +317,7 @@ def begin(deposit_id: str, event: Created) -> Deposit:
         money=Balances.none(event.due_now.currency),
         stock=event.stock,
         limit_units=event.limit_units,
+        trade_in=TradeIn() if event.trade_in is not None else None,
     )
 
 
@@ -331,6 +357,8 @@ def evolve(deposit: Deposit, event: DepositEvent) -> Deposit:
             return _evolve_goods(after, event)
         case BalanceOverdue():
             return replace(after, overdue_told=True)
+        case TradeInInspected() | TradeInCancelled():
+            return _evolve_trade_in(after, event)
         case WithdrawalStated() | WithdrawalConfirmed():
             return _evolve_withdrawal(after, event)
         case RefundApproved():
@@ -594,6 +622,14 @@ def _moved(line: Progress, units: int, event: GoodsShipped | GoodsDelivered | Go
             return replace(line, received=line.received + units, received_at=event.at)
 
 
+def _evolve_trade_in(deposit: Deposit, event: TradeInInspected | TradeInCancelled) -> Deposit:
+    if isinstance(event, TradeInCancelled):
+        inspection = deposit.trade_in.inspection if deposit.trade_in is not None else None
+        return replace(deposit, trade_in=TradeIn("cancelled", inspection))
+    status: Literal["matched", "mismatched"] = "matched" if event.outcome == "matched" else "mismatched"
+    return replace(deposit, trade_in=TradeIn(status, event))
+
+
 def _evolve_withdrawal(deposit: Deposit, event: WithdrawalStated | WithdrawalConfirmed) -> Deposit:
     if isinstance(event, WithdrawalStated):
         stated = Withdrawal(event.withdrawal, event.at, event.digest)
@@ -610,7 +646,10 @@ def _evolve_end(deposit: Deposit, event: Completed | Cancelled | Expired) -> Dep
     lock = lock_at(replace(deposit, status=Status.LOCKED), event.at)
     sold = deposit.sold + _shipped_stock(deposit)
     limit_units = deposit.limit_units if isinstance(event, Completed) else 0
-    return replace(deposit, stock=(), sold=sold, limit_units=limit_units, lock=lock)
+    trade_in = deposit.trade_in
+    if trade_in is not None and trade_in.status != "mismatched" and not isinstance(event, Completed):
+        trade_in = replace(trade_in, status="cancelled")
+    return replace(deposit, stock=(), sold=sold, limit_units=limit_units, lock=lock, trade_in=trade_in)
 
 
 def _shipped_stock(deposit: Deposit) -> tuple[TakenStock, ...]:

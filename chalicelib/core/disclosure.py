@@ -34,7 +34,7 @@ class Disclosure:
 def of(deposit: Deposit, terms: Terms, locale: str) -> Disclosure:
     """What a lock would mean for this deposit as it stands."""
     ends_at = deposit.window.ends_at if deposit.window is not None else None
-    stake = entitlement.at_stake(deposit, terms)
+    stake = entitlement.cost_of_leaving(deposit, terms)
     undo = wording.duration(terms.lock.undo, locale) if terms.lock.undo is not None else ""
     words = {
         "goods": goods(deposit, terms),
@@ -49,7 +49,7 @@ def of(deposit: Deposit, terms: Terms, locale: str) -> Disclosure:
     return Disclosure(
         sentences=(
             "lock_goods/1",
-            "lock_free_always/1" if ends_at is None else "lock_free_until/1",
+            _freedom(deposit, ends_at),
             "lock_undo/1" if undo else "lock_no_undo/1",
             "lock_stake/1" if stake else "lock_no_stake/1",
         ),
@@ -59,6 +59,13 @@ def of(deposit: Deposit, terms: Terms, locale: str) -> Disclosure:
         window_ends_at=ends_at,
         acknowledgement=wording.sentence("disclosures", "lock_acknowledgement", locale).format(amount=str(stake)),
     )
+
+
+def _freedom(deposit: Deposit, ends_at: int | None) -> str:
+    """What the buyer may do without a lock: an order with a trade-in can be cancelled, not changed."""
+    if deposit.trade_in is not None:
+        return "lock_cancel_always/1" if ends_at is None else "lock_cancel_until/1"
+    return "lock_free_always/1" if ends_at is None else "lock_free_until/1"
 
 
 def shown(intent: LockIntentOpened) -> str:

@@ -7,12 +7,12 @@ from typing import Any
 from pydantic import ValidationError
 
 from chalicelib import policies
-from chalicelib.core import instants, market
+from chalicelib.core import fees, instants, market
 from chalicelib.core.faults import faults_of, refused
 from chalicelib.core.market import Constraint, Market
 from chalicelib.core.money import Money
 from chalicelib.core.refusal import Fault
-from chalicelib.core.terms import PRESET, AfterLock, Draft, Refund, Terms
+from chalicelib.core.terms import PRESET, AfterLock, Draft, Refund, Terms, TradeIn
 from chalicelib.core.wire import from_json
 
 
@@ -47,6 +47,9 @@ def resolve(draft: Draft) -> tuple[Draft, tuple[Constraint, ...]]:
     """Merge the market's policy in, field by field, in the buyer's favour; say what was changed."""
     law = market.named(draft.market)
     changes: dict[str, Any] = {"market_policy": law.id}
+    if draft.trade_in is not None:
+        published = fees.schedules()[draft.trade_in.schedule]
+        changes["trade_in"] = draft.trade_in.model_copy(update={"version": published.version})
     constraints: list[Constraint] = []
     if draft.after_lock.buyer_cancel == "forfeit":
         kinder = _forfeit_constraint(draft, law)
@@ -159,8 +162,18 @@ def _faults(draft: Draft) -> Iterator[Fault]:
             yield Fault(f"/priority/reserved/{sku}", "unknown_sku")
         elif stock is not None and units > stock:
             yield Fault(f"/priority/reserved/{sku}", "too_large")
-    if draft.trade_in is not None and draft.trade_in.schedule not in policies.names("fees"):
+    if draft.trade_in is not None:
+        yield from _trade_in_faults(draft, draft.trade_in)
+
+
+def _trade_in_faults(draft: Draft, trade_in: TradeIn) -> Iterator[Fault]:
+    known = fees.schedules().get(trade_in.schedule)
+    if trade_in.version is not None:
+        yield Fault("/trade_in/version", "unknown_field")
+    if known is None:
         yield Fault("/trade_in/schedule", "unknown_schedule")
+    elif known.currency != draft.currency:
+        yield Fault("/trade_in/schedule", "currency_mismatch")
 
 
 def _currency_faults(draft: Draft) -> Iterator[Fault]:

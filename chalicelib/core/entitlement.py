@@ -1,14 +1,18 @@
 """What comes back, and why: the one function behind preview, curve and decision."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Final
 
-from chalicelib.core import earnest, statutory
+from chalicelib.core import earnest, fees, statutory
 from chalicelib.core.deposit import Counted, Deposit, Status, lock_at, status_at
 from chalicelib.core.events import RefundLine
 from chalicelib.core.money import Money, total
 from chalicelib.core.refusal import Reason, Refused
 from chalicelib.core.terms import Terms
+
+FEES: Final = frozenset({"shipping_kept", "trade_in_fee"})
+DEDUCTIONS: Final = frozenset({"forfeited", "goods_kept", "shipping_kept", "trade_in_fee"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +42,11 @@ class Entitlement:
     compensation: Money
     rule: str
     legs: tuple[Leg, ...] = ()
+    review: str | None = None
 
     def __post_init__(self) -> None:
         assert sum(line.amount.minor for line in self.lines) == self.amount.minor, self
-        assert all(line.rule is not None for line in self.lines if line.code in {"forfeited", "goods_kept"}), self
+        assert all(line.rule is not None for line in self.lines if line.code in DEDUCTIONS), self
 
 
 def of(deposit: Deposit, terms: Terms, cause: str, at: int) -> Entitlement:
@@ -56,13 +61,23 @@ def of(deposit: Deposit, terms: Terms, cause: str, at: int) -> Entitlement:
         statutory.refuse(deposit, terms, at)
         return _owed(deposit, "terms/withdrawal")
     refuse_ended(status)
+    if cause == "trade_in_mismatch":
+        return _mismatched(deposit, terms)
+    if cause == "trade_in_cancel":
+        return _owed(deposit, "terms/trade_in_cancel")
     if cause == "merchant_cancel":
         return _owed(deposit, "terms/merchant_cancel", _goods_kept(deposit), _doubled(deposit, terms))
     return _buyer_leaves(deposit, terms, status, at)
 
 
+def cost_of_leaving(deposit: Deposit, terms: Terms) -> Money:
+    """What a cancel would cost once a lock is final, as the deposit stands: the forfeit, and shipping where it is kept."""
+    shipping = total((-line.amount for line in _shipping_kept(deposit, terms)), deposit.currency)
+    return at_stake(deposit, terms) + shipping
+
+
 def at_stake(deposit: Deposit, terms: Terms) -> Money:
-    """What a cancel would cost once a lock is final, as the deposit stands."""
+    """What of the deposit would be forfeited then."""
     if terms.after_lock.buyer_cancel == "refund":
         return Money.zero(deposit.currency)
     return _forfeitable(deposit, terms)
@@ -110,12 +125,52 @@ def _buyer_leaves(deposit: Deposit, terms: Terms, status: Status, at: int) -> En
         return _owed(deposit, "terms/window", _sent_before(deposit, at))
     if not lock.final(at):
         return _owed(deposit, "terms/undo", _sent_before(deposit, at))
-    gone = _goods_kept(deposit)
+    gone = (*_goods_kept(deposit), *_shipping_kept(deposit, terms))
     kept = at_stake(deposit, terms)
     if not kept:
-        return _owed(deposit, "terms/refund_after_lock", gone)
+        by_shipping = next((line.rule for line in gone if line.code == "shipping_kept"), None)
+        return _owed(deposit, by_shipping or "terms/refund_after_lock", gone)
     rule = f"{terms.policy.id}/{terms.policy.forfeit.rule}"
     return _owed(deposit, rule, (RefundLine("forfeited", -kept, rule), *gone))
+
+
+def _mismatched(deposit: Deposit, terms: Terms) -> Entitlement:
+    """One published fee, never more than what was paid without shipping; in no band there is none, and a person looks.
+
+    Grounds that are nobody's fault on the buyer's side cost nothing, and shipping comes back.
+    """
+    traded, inspection = deposit.created.trade_in, deposit.trade_in.inspection if deposit.trade_in is not None else None
+    assert traded is not None, "only a trade-in is inspected"
+    assert inspection is not None, "a mismatch is an inspector's word"
+    schedule = fees.schedule(traded.schedule)
+    chargeable = any(
+        one.code in inspection.grounds for one in schedule.grounds(traded.category) if one.at_fault == "buyer"
+    )
+    if not chargeable:
+        return _owed(deposit, "terms/trade_in_cancel")
+    shipping = _shipping_kept(deposit, terms)
+    try:
+        charge = schedule.charge(traded.category, traded.fee_base)
+    except Refused as undefined:
+        return replace(_owed(deposit, f"{schedule.name}/shipping", shipping), review=undefined.reason.value)
+    most = max(deposit.money.held - deposit.shipping, Money.zero(deposit.currency))
+    fee = min(charge.fee, most)
+    line = RefundLine("trade_in_fee", -fee, charge.rule, inspection.evidence)
+    return _owed(deposit, charge.rule, (*shipping, line))
+
+
+def _shipping_kept(deposit: Deposit, terms: Terms) -> tuple[RefundLine, ...]:
+    """Shipping stays where the programme keeps it, unless the market's law gives standard shipping back."""
+    traded, law = deposit.created.trade_in, terms.policy
+    if traded is None or (law.withdrawal is not None and law.withdrawal.standard_shipping_back):
+        return ()
+    schedule = fees.schedule(traded.schedule)
+    kept = min(deposit.shipping, deposit.money.held)
+    return (
+        (RefundLine("shipping_kept", -kept, f"{schedule.name}/shipping"),)
+        if schedule.rules.shipping_kept and kept
+        else ()
+    )
 
 
 def _forfeitable(deposit: Deposit, terms: Terms) -> Money:
@@ -187,7 +242,8 @@ def _owed(
     lines = tuple(_summed(legs)) or (RefundLine("paid", zero),)
     forfeited = total((-line.amount for line in deductions if line.code == "forfeited"), deposit.currency)
     amount = total((leg.amount for leg in legs), deposit.currency)
-    return Entitlement(amount, lines, forfeited, zero, compensation or zero, rule, legs)
+    fees_kept = total((-line.amount for line in deductions if line.code in FEES), deposit.currency)
+    return Entitlement(amount, lines, forfeited, fees_kept, compensation or zero, rule, legs)
 
 
 def _legs(deposit: Deposit, deductions: Sequence[RefundLine]) -> Iterator[Leg]:
@@ -201,9 +257,9 @@ def _legs(deposit: Deposit, deductions: Sequence[RefundLine]) -> Iterator[Leg]:
         for place, deduction in enumerate(left):
             part = min(-deduction.amount, available)
             if part:
-                lines.append(RefundLine(deduction.code, -part, deduction.rule))
+                lines.append(replace(deduction, amount=-part))
                 available -= part
-                left[place] = RefundLine(deduction.code, deduction.amount + part, deduction.rule)
+                left[place] = replace(deduction, amount=deduction.amount + part)
         yield Leg(counted.payment, counted.capture, tuple(lines))
     assert not any(deduction.amount for deduction in left), deposit.id
 
@@ -219,5 +275,5 @@ def _summed(legs: Sequence[Leg]) -> Iterator[RefundLine]:
     sums: dict[str, RefundLine] = {}
     for line in (line for leg in legs for line in leg.lines):
         before = sums.get(line.code)
-        sums[line.code] = line if before is None else RefundLine(line.code, before.amount + line.amount, line.rule)
+        sums[line.code] = line if before is None else replace(line, amount=before.amount + line.amount)
     yield from sums.values()

@@ -39,6 +39,19 @@ class RefundLine:
     code: str
     amount: Money
     rule: str | None = None
+    evidence: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class TradedIn:
+    """The old device that pays a part: its credit, the fee schedule (``id@version``) and the price a fee is measured by."""
+
+    category: str
+    model: str
+    credit: Money
+    schedule: str
+    fee_base: Money
+    fee_if_mismatched: Money | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +73,7 @@ class Created:
     stock: tuple[TakenStock, ...] = ()
     limit_units: int = 0
     token_key: str = ""
+    trade_in: TradedIn | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -308,6 +322,26 @@ class Completed:
 
 
 @dataclass(frozen=True, slots=True)
+class TradeInInspected:
+    """An inspector's word on the old device: ``matched``, or ``mismatched`` for these grounds, with what proves them."""
+
+    TYPE: ClassVar[str] = "trade_in.inspected"
+    at: int
+    outcome: str
+    grounds: tuple[str, ...] = ()
+    evidence: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class TradeInCancelled:
+    """The trade-in fell through, and not by the buyer: ``by`` seller or courier."""
+
+    TYPE: ClassVar[str] = "trade_in.cancelled"
+    at: int
+    by: str
+
+
+@dataclass(frozen=True, slots=True)
 class WithdrawalStated:
     """Step one of a statutory withdrawal. Name and address stand encrypted elsewhere; ``digest`` is over the receipt."""
 
@@ -329,13 +363,14 @@ class WithdrawalConfirmed:
 
 @dataclass(frozen=True, slots=True)
 class Cancelled:
-    """It ended before its time. What is kept under the terms is in ``forfeited``, by ``rule``."""
+    """It ended before its time. What is kept under the terms is in ``forfeited``, by ``rule``; ``fees`` by their bands."""
 
     TYPE: ClassVar[str] = "deposit.cancelled"
     at: int
     cause: str
     rule: str
     forfeited: Money
+    fees: Money | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -359,6 +394,7 @@ class RefundApproved:
     promised_by: int
     payment: int
     capture: str
+    review: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -472,6 +508,8 @@ DepositEvent = (
     | GoodsEvent
     | BalanceOverdue
     | Completed
+    | TradeInInspected
+    | TradeInCancelled
     | WithdrawalStated
     | WithdrawalConfirmed
     | Cancelled

@@ -49,6 +49,8 @@ def postings(event: DepositEvent, refunds: dict[int, Money]) -> Iterator[Posting
             yield from _moved(Account.REFUNDED, Account.REFUNDING, refunds[event.refund])
         case Cancelled():
             yield from _moved(Account.HELD, Account.FORFEITED, event.forfeited)
+            if event.fees is not None:
+                yield from _moved(Account.HELD, Account.FEES, event.fees)
         case _:
             return
 

@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from chalicelib.core import instants
+from chalicelib.core import fees, instants
 from chalicelib.core.deposit import Deposit
-from chalicelib.core.events import Created, Line, TakenStock
+from chalicelib.core.events import Created, Line, TakenStock, TradedIn
 from chalicelib.core.money import Money, total
 from chalicelib.core.offer import Offer, OfferStatus, status_at
 from chalicelib.core.refusal import Fault, Reason, Refused
@@ -26,6 +26,14 @@ class Ordered:
 
 
 @dataclass(frozen=True, slots=True)
+class HandedIn:
+    """The old device that the buyer wants to hand in."""
+
+    category: str
+    model: str
+
+
+@dataclass(frozen=True, slots=True)
 class Order:
     """A buyer's order. The payment method is the buyer's word."""
 
@@ -34,7 +42,7 @@ class Order:
     payment_method: str
     terms_hash: str
     priority_pass: str | None = None
-    trade_in: bool = False
+    trade_in: HandedIn | None = None
 
     @property
     def units(self) -> int:
@@ -46,8 +54,13 @@ def place(order: Order, offer: Offer, terms: Terms, buyer: str, at: int) -> Crea
     refuse_fields(order, terms)
     refuse_state(order, offer, terms, at)
     lines = priced(order.items, terms)
+    traded = _traded_in(order, terms)
     whole = total((line.value for line in lines), terms.currency) + terms.shipping
+    if traded is not None:
+        whole = whole - traded.credit
     refuse_overflow(whole)
+    if not whole:
+        raise Refused(Reason.INVALID_REQUEST, [Fault("/trade_in/model", "too_large")])  # nothing would be left to pay
     return Created(
         at=at,
         offer=offer.id,
@@ -61,6 +74,7 @@ def place(order: Order, offer: Offer, terms: Terms, buyer: str, at: int) -> Crea
         method=order.payment_method,
         batch=offer.made.batch,
         limit_units=order.units if terms.limits.per_buyer is not None else 0,
+        trade_in=traded,
     )
 
 
@@ -74,14 +88,45 @@ def due_now(units: int, whole: Money, terms: Terms) -> Money:
 def refuse_fields(order: Order, terms: Terms) -> None:
     """What no state could make right: unknown goods, methods, models and passes."""
     unknown = _unknown(order.items, terms)
-    if order.trade_in and terms.trade_in is None:
-        unknown.append(Fault("/trade_in", "no_trade_in"))
+    unknown += _trade_in_faults(order, terms)
     if order.priority_pass is not None:
         unknown.append(Fault("/priority_pass", "invalid"))
     if unknown:
         raise Refused(Reason.INVALID_REQUEST, unknown)
     if order.payment_method not in terms.payment.methods:
         raise Refused(Reason.PAYMENT_METHOD_NOT_OFFERED, [Fault("/payment_method", "unknown_method")])
+
+
+def _trade_in_faults(order: Order, terms: Terms) -> list[Fault]:
+    """One line, one unit, of the old device's own category, and a model that the offer has a value for."""
+    handed_in, offered = order.trade_in, terms.trade_in
+    if handed_in is None:
+        return []
+    if offered is None:
+        return [Fault("/trade_in", "no_trade_in")]
+    found: list[Fault] = []
+    if len(order.items) != 1 or order.units != 1:
+        found.append(Fault("/items", "one_unit_with_trade_in"))
+    item = terms.item(order.items[0].sku)
+    if item is not None and item.category != handed_in.category:
+        found.append(Fault("/trade_in/category", "category_differs"))
+    if handed_in.model not in offered.values:
+        found.append(Fault("/trade_in/model", "unknown_model"))
+    return found
+
+
+def _traded_in(order: Order, terms: Terms) -> TradedIn | None:
+    """The credit, at most the price of its line; the fee is measured by that price, as it is now."""
+    handed_in, offered = order.trade_in, terms.trade_in
+    if handed_in is None or offered is None:
+        return None
+    price = priced(order.items, terms)[0].unit_price
+    try:
+        fee = fees.schedule(offered.name).charge(handed_in.category, price).fee
+    except Refused:
+        fee = None  # in no band: nothing is charged, and a person looks
+    credit = min(offered.values[handed_in.model], price)
+    return TradedIn(handed_in.category, handed_in.model, credit, offered.name, price, fee)
 
 
 def refuse_state(order: Order, offer: Offer, terms: Terms, at: int) -> None:

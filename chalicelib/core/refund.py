@@ -149,6 +149,7 @@ def approve(event: RefundApproved) -> Refund:
         capture=event.capture,
         created_at=event.at,
         changed_at=event.at,
+        review=event.review,
     )
 
 

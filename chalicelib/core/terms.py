@@ -107,10 +107,16 @@ class Limits(Frozen):
 
 
 class TradeIn(Frozen):
-    """The fee schedule and the credit for each old model."""
+    """The fee schedule, its version as frozen with the offer, and the credit for each old model."""
 
     schedule: Text
+    version: Text | None = None
     values: dict[Sku, MoneyField]
+
+    @property
+    def name(self) -> str:
+        """Names the version that fees come from."""
+        return f"{self.schedule}@{self.version}"
 
 
 class Claims(Frozen):

@@ -213,6 +213,7 @@ def refuse_strangers(deposit: Deposit, caller: Caller) -> None:
     allowed = {
         "buyer": deposit.created.buyer == caller.id,
         "merchant": deposit.created.merchant == caller.merchant,
+        "inspector": deposit.created.merchant == caller.merchant and deposit.trade_in is not None,
         "platform": True,
         "service": True,
         "provider": True,

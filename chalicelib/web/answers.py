@@ -137,6 +137,7 @@ class RefundLineAnswer(TypedDict):
     code: CodeAnswer
     amount: SignedMoneyAnswer
     rule: NotRequired[RuleAnswer]
+    evidence: NotRequired[list[str]]
     text: str
 
 
@@ -201,6 +202,19 @@ class MoneyStateAnswer(TypedDict):
 
 
 @with_config(CLOSED)
+class TradeInPartAnswer(TypedDict):
+    """An old device for a credit. ``fee_if_mismatched`` null: the price is in no band, so there is no fee."""
+
+    id: str
+    category: str
+    model: str
+    credit: MoneyAnswer
+    fee_base: MoneyAnswer
+    fee_if_mismatched: MoneyAnswer | None
+    status: Literal["awaiting_handover", "matched", "mismatched", "cancelled"]
+
+
+@with_config(CLOSED)
 class DepositAnswer(TypedDict):
     """A buyer's money on an offer. ``actions`` is what this caller may do now."""
 
@@ -222,7 +236,7 @@ class DepositAnswer(TypedDict):
     payment: PaymentAnswer
     window: WindowAnswer | None
     lock: LockAnswer | None
-    trade_in: None
+    trade_in: TradeInPartAnswer | None
     refund: RefundAnswer | None
     money: MoneyStateAnswer
     actions: list[str]
@@ -275,6 +289,34 @@ class WithdrawalAnswer(TypedDict):
 
 
 @with_config(CLOSED)
+class GroundAnswer(TypedDict):
+    """Why the device is not what was declared."""
+
+    code: str
+    label: str
+
+
+@with_config(CLOSED)
+class InspectionAnswer(TypedDict):
+    """The inspector's word."""
+
+    outcome: str
+    grounds: list[GroundAnswer]
+    evidence: list[str]
+    at: InstantAnswer
+
+
+@with_config(CLOSED)
+class TradeInAnswer(TradeInPartAnswer):
+    """A trade-in by itself, with what was found and what went back."""
+
+    object: Literal["trade_in"]
+    deposit: str
+    inspection: InspectionAnswer | None
+    refund: RefundAnswer | None
+
+
+@with_config(CLOSED)
 class DepositListAnswer(TypedDict):
     data: list[DepositAnswer]
     next_cursor: str | None
@@ -302,6 +344,7 @@ class PreviewAnswer(TypedDict):
 
 # ``from`` is a Python keyword, hence the other notation.
 _From = TypedDict("_From", {"from": InstantAnswer})
+_MoneyFrom = TypedDict("_MoneyFrom", {"from": MoneyAnswer})
 
 
 @with_config(CLOSED)
@@ -311,6 +354,68 @@ class CurvePointAnswer(_From):
     to: InstantAnswer | None
     amount: MoneyAnswer
     lines: list[RefundLineAnswer]
+
+
+@with_config(CLOSED)
+class SpanAnswer(_MoneyFrom):
+    """Prices from ``from`` to ``to``, both inside."""
+
+    to: MoneyAnswer
+
+
+@with_config(CLOSED)
+class BandAnswer(_MoneyFrom):
+    """Prices from ``from`` to ``to``, both inside, cost ``fee``."""
+
+    to: MoneyAnswer
+    fee: MoneyAnswer
+
+
+@with_config(CLOSED)
+class FeeAnswer(TypedDict):
+    """What a published band charges."""
+
+    fee: MoneyAnswer
+    band: SpanAnswer
+    rule: RuleAnswer
+
+
+@with_config(CLOSED)
+class PublishedGroundAnswer(TypedDict):
+    """A ground, whose fault it is, and what must prove it."""
+
+    code: str
+    label: str
+    at_fault: Literal["buyer", "seller", "courier"]
+    evidence: str
+
+
+@with_config(CLOSED)
+class CategoryAnswer(TypedDict):
+    """One kind of goods: its bands, the gaps between them, its grounds."""
+
+    code: str
+    label: str
+    bands: list[BandAnswer]
+    gaps: list[SpanAnswer]
+    grounds: list[PublishedGroundAnswer]
+
+
+@with_config(CLOSED)
+class ScheduleAnswer(TypedDict):
+    """A fee schedule in force, with its source."""
+
+    id: str
+    object: Literal["fee_schedule"]
+    version: str
+    currency: str
+    source: str
+    categories: list[CategoryAnswer]
+
+
+@with_config(CLOSED)
+class ScheduleListAnswer(TypedDict):
+    data: list[ScheduleAnswer]
 
 
 @with_config(CLOSED)

@@ -8,7 +8,7 @@ from pydantic import Field
 from chalicelib.core.decide import ChangePaymentMethod, Command
 from chalicelib.core.deposit import Status
 from chalicelib.core.ending import Cancel
-from chalicelib.core.ordering import Order, Ordered
+from chalicelib.core.ordering import HandedIn, Order, Ordered
 from chalicelib.core.refusal import Reason
 from chalicelib.core.wire import Category, Frozen, Sku, Text
 from chalicelib.flows.commit import Outcome, caught_up, etag
@@ -71,7 +71,7 @@ class OrderBody(Frozen):
             payment_method=self.payment_method,
             terms_hash=self.terms_hash,
             priority_pass=self.priority_pass,
-            trade_in=self.trade_in is not None,
+            trade_in=HandedIn(self.trade_in.category, self.trade_in.model) if self.trade_in is not None else None,
         )
 
 

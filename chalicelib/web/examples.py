@@ -10,7 +10,7 @@ from functools import cache
 from typing import Any, Final, NamedTuple
 
 from chalicelib.core import deposit as deposits_
-from chalicelib.core import drafts, entitlement, ordering
+from chalicelib.core import drafts, entitlement, fees, ordering
 from chalicelib.core import offer as offers_
 from chalicelib.core.changes import ChangeItems
 from chalicelib.core.decide import ChangePaymentMethod, Command, SendRefund, decide
@@ -22,12 +22,14 @@ from chalicelib.core.ids import child, digest_id
 from chalicelib.core.instants import duration_ms, parse_instant
 from chalicelib.core.journal import Asked, Caller
 from chalicelib.core.lock import ConfirmLock, OpenIntent, Unlock
+from chalicelib.core.money import Money
 from chalicelib.core.offer import Constrained, Offer, OfferMade
-from chalicelib.core.ordering import Order, Ordered
+from chalicelib.core.ordering import HandedIn, Order, Ordered
 from chalicelib.core.payment import CaptureSeen, PaymentSeen
 from chalicelib.core.refund import RefundSeen
 from chalicelib.core.refusal import Fault, Reason, Refused
 from chalicelib.core.terms import Terms, canonical, terms_hash
+from chalicelib.core.tradein import CancelTradeIn, Inspect
 from chalicelib.core.wire import from_json
 from chalicelib.core.withdrawal import ConfirmWithdrawal, Receipt, Sender, StateWithdrawal, confirmed, stated
 from chalicelib.flows.commit import CLOCKWORK, Outcome, stamped
@@ -107,7 +109,11 @@ class Story(NamedTuple):
 def sale(preset: str, *, made_to_spec: bool = True) -> Sale:
     """The sample offer under a preset."""
     items = [{**item, "made_to_spec": made_to_spec} for item in OFFER_BODY["items"]]
-    draft, constraints = drafts.resolve(drafts.read({**OFFER_BODY, "preset": preset, "items": items}))
+    return _sale({**OFFER_BODY, "preset": preset, "items": items})
+
+
+def _sale(body: Json) -> Sale:
+    draft, constraints = drafts.resolve(drafts.read(body))
     made = OfferMade(
         at=OPENED,
         merchant=MERCHANT,
@@ -124,8 +130,11 @@ def sale(preset: str, *, made_to_spec: bool = True) -> Sale:
 
 def ordered(preset: str = "su7_2024", *, made_to_spec: bool = True) -> Story:
     """A new deposit, awaiting its payment."""
-    found = sale(preset, made_to_spec=made_to_spec)
-    order = Order(OFFER_ID, (Ordered("su7-max", 1),), "card", found.offer.made.terms_hash)
+    return _ordered(sale(preset, made_to_spec=made_to_spec), "su7-max")
+
+
+def _ordered(found: Sale, sku: str, handed_in: HandedIn | None = None) -> Story:
+    order = Order(OFFER_ID, (Ordered(sku, 1),), "card", found.offer.made.terms_hash, trade_in=handed_in)
     placed = ordering.place(order, found.offer, found.terms, BUYER.id, ORDERED)
     created = replace(placed, stock=ordering.draw(order.items, found.offer, 0, None))
     first = deposits_.begin(DEPOSIT_ID, created)
@@ -203,6 +212,59 @@ def defaulted() -> Story:
     return begun.then(DeclareDefault(), begun.outcome.at + duration_ms("P30D"), SHOP)
 
 
+TRADED: Final = HandedIn("phone", "iphone-12-128")
+TRADE_IN_BODY: Final[Json] = {
+    "title": "Tukar tambah ponsel",
+    "market": "ID",
+    "currency": "IDR",
+    "preset": "trade_in_id",
+    "items": [
+        {
+            "sku": "phone-new",
+            "name": "Ponsel baru",
+            "category": "phone",
+            "price": {"amount": "3000000", "currency": "IDR"},
+        }
+    ],
+    "shipping": {"amount": "18000", "currency": "IDR"},
+    "trade_in": {
+        "schedule": "id-tukar-tambah",
+        "values": {"iphone-12-128": {"amount": "800000", "currency": "IDR"}},
+    },
+}
+INSPECTOR: Final = Caller(digest_id("usr", "example", "inspector"), "inspector", MERCHANT)
+
+
+def traded_in() -> Story:
+    """An old phone for a credit, the rest paid."""
+    begun = _ordered(_sale(TRADE_IN_BODY), "phone-new", TRADED)
+    at = ORDERED + duration_ms("PT2M")
+    capture = CaptureSeen(f"{PAYMENT_ID}.1", begun.deposit.payment.amount, at)
+    return begun.then(PaymentSeen(1, "succeeded", (capture,)), at, CLOCKWORK)
+
+
+def mismatched() -> Story:
+    """Not what was declared: one fee of its published band."""
+    found = Inspect("mismatched", ("PH_CONDITION_MISMATCH",), ("photo:8f14e45f",))
+    return traded_in().then(found, ORDERED + duration_ms("P2D"), INSPECTOR)
+
+
+def not_handed_over() -> Story:
+    """The courier never came."""
+    return traded_in().then(CancelTradeIn("courier"), ORDERED + duration_ms("P2D"), SHOP)
+
+
+def _trade_in(story: Story) -> Json:
+    return render.trade_in_whole(story.deposit, DEFAULT)
+
+
+def _fee() -> Json:
+    schedule = fees.schedules()["id-tukar-tambah"]
+    charge = schedule.charge("phone", Money.parse("3000000", "IDR"))
+    band = {"from": render.money(charge.band.lowest), "to": render.money(charge.band.highest)}
+    return {"fee": render.money(charge.fee), "band": band, "rule": render.rule(charge.rule, DEFAULT)}
+
+
 SENDER: Final = Sender("A. Buyer", "a.buyer@example.org", DEFAULT)
 
 
@@ -278,6 +340,13 @@ def answers() -> Mapping[tuple[str, str], Mapping[str, Json]]:
         ("GET", f"{deposit}/refund-preview"): {"inside the window": _preview(cooling)},
         ("GET", f"{deposit}/refund-curve"): {"free until, then": _curve(cooling)},
         ("GET", f"{deposit}/events"): {"the whole history": _history(done)},
+        ("GET", "/v1/trade-in/fees"): {"a band": _fee()},
+        ("GET", "/v1/trade-in/schedules"): {
+            "in force": {"data": [render.schedule(one, DEFAULT) for one in fees.schedules().values()]}
+        },
+        ("GET", "/v1/trade-ins/{trade_in_id}"): {"waiting for the hand-over": _trade_in(traded_in())},
+        ("POST", "/v1/trade-ins/{trade_in_id}/inspection"): {"not as declared": _trade_in(mismatched())},
+        ("POST", "/v1/trade-ins/{trade_in_id}/cancel"): {"everything back": _trade_in(not_handed_over())},
         ("GET", "/v1/refunds/{refund_id}"): {"decided": ended.refunded(), "carried out": done.refunded()},
         ("GET", "/v1/refunds"): {"one page": _page(done.refunded())},
     }
@@ -320,6 +389,12 @@ def bodies() -> Mapping[tuple[str, str], Json]:
         ("POST", "/v1/deposits/{deposit_id}/buyer-default"): {},
         ("POST", "/v1/deposits/{deposit_id}/withdrawals"): {"name": SENDER.name, "reach": SENDER.reach},
         ("POST", "/v1/deposits/{deposit_id}/withdrawals/{withdrawal_id}/confirm"): {},
+        ("POST", "/v1/trade-ins/{trade_in_id}/inspection"): {
+            "outcome": "mismatched",
+            "grounds": ["PH_CONDITION_MISMATCH"],
+            "evidence": ["photo:8f14e45f"],
+        },
+        ("POST", "/v1/trade-ins/{trade_in_id}/cancel"): {"by": "courier"},
         ("POST", "/v1/provider-events/{provider}"): {"type": "payment.updated", "data": {"id": PAYMENT_ID}},
         ("POST", "/sandbox/tokens"): {"role": "buyer"},
         ("POST", "/sandbox/clock"): {"advance": "PT168H"},
@@ -344,6 +419,7 @@ FACTS: Final[Mapping[Reason, Json]] = {
     Reason.OFFER_NOT_OPEN: {"state": "scheduled", "opens_at": ORDERED},
     Reason.LIMIT_REACHED: {"per_buyer": 1},
     Reason.WRONG_STATE: {"state": "expired"},
+    Reason.FEE_BAND_UNDEFINED: {"category": "phone", "price": Money.parse("49999", "IDR")},
     Reason.UNDO_CLOSED: {"undo_until": ORDERED},
     Reason.LOCK_INTENT_EXPIRED: {"expires_at": ORDERED},
     Reason.LOCK_REVIEW_PENDING: {"confirmable_at": ORDERED},
@@ -351,6 +427,7 @@ FACTS: Final[Mapping[Reason, Json]] = {
 }
 FAULTS: Final[Mapping[Reason, tuple[Fault, ...]]] = {
     Reason.INVALID_REQUEST: (Fault("/items/0/sku", "unknown_sku"),),
+    Reason.INVALID_GROUND: (Fault("/grounds/0", "unknown_ground"),),
     Reason.EVIDENCE_REQUIRED: (Fault("/evidence", "missing"),),
     Reason.UNKNOWN_PARAMETER: (Fault("/colour", "unknown_field"),),
     Reason.CURRENCY_MISMATCH: (Fault("/shipping", "currency_mismatch"),),

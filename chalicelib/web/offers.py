@@ -1,14 +1,16 @@
 """Offers over HTTP: publish, check, look, close, change stock; presets and markets."""
 
-from typing import Any, Final
+from typing import Annotated, Any, Final, Self
 
 from chalice.app import Blueprint
-from pydantic import Field
+from pydantic import ConfigDict, Field, ValidationError, model_validator
 
 from chalicelib import policies
-from chalicelib.core import drafts, market
+from chalicelib.core import drafts, fees, market, wording
+from chalicelib.core.faults import faults_of
+from chalicelib.core.money import Money
 from chalicelib.core.refusal import Reason, Refused
-from chalicelib.core.wire import Frozen, Sku
+from chalicelib.core.wire import Category, Frozen, MoneyField, Sku, fault, from_json
 from chalicelib.flows import offers as flow
 from chalicelib.flows.offers import Offered
 from chalicelib.web import render
@@ -35,6 +37,51 @@ class StockBody(Frozen):
 
     sku: Sku
     change: int = Field(ge=-1_000_000_000, le=1_000_000_000)
+
+
+class SentBand(Frozen):
+    """A band as ``GET /v1/trade-in/schedules`` gives it."""
+
+    lowest: MoneyField = Field(alias="from")
+    highest: MoneyField = Field(alias="to")
+    fee: MoneyField
+
+
+class SentCategory(Frozen):
+    """Its bands in the order in which they are checked; what else it has is for people."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    code: Category
+    bands: Annotated[tuple[SentBand, ...], Field(min_length=1, max_length=100)]
+
+    @model_validator(mode="after")
+    def _one_currency(self) -> Self:
+        if len({one.currency for band in self.bands for one in (band.lowest, band.highest, band.fee)}) > 1:
+            raise fault("currency_mismatch")
+        return self
+
+    def published(self) -> tuple[fees.Band, ...]:
+        return tuple(fees.Band(band.lowest, band.highest, band.fee) for band in self.bands)
+
+
+class SentSchedule(Frozen):
+    """A schedule that a merchant wants to publish."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    categories: Annotated[tuple[SentCategory, ...], Field(min_length=1, max_length=50)]
+
+
+class SentTradeIn(Frozen):
+    """What an offer says of trade-ins, with the whole schedule in place of its id."""
+
+    schedule: SentSchedule
+    values: dict[Sku, MoneyField]
+
+    def currencies(self) -> set[str]:
+        bands = (band for category in self.schedule.categories for band in category.bands)
+        return {band.fee.currency for band in bands} | {value.currency for value in self.values.values()}
 
 
 class EmptyBody(Frozen):
@@ -199,11 +246,47 @@ def _market(law: market.Market, locale: str) -> dict[str, Any]:
 
 
 def _findings(call: Call) -> list[FindingAnswer]:
+    body, sent, found = _with_schedule(call.json, call.locale)
     try:
-        draft, _ = drafts.resolve(drafts.read(call.json))
+        draft, _ = drafts.resolve(drafts.read(body))
     except Refused as refused:
-        return [_finding("error", one.pointer, one.why, call.locale) for one in refused.faults]
-    return [_finding("warning", one.pointer, one.why, call.locale) for one in drafts.warnings(draft)]
+        return [*found, *(_finding("error", one.pointer, one.why, call.locale) for one in refused.faults)]
+    if sent is not None and sent.currencies() - {draft.currency}:
+        found.append(_finding("error", "/trade_in", "currency_mismatch", call.locale))
+    return [*found, *(_finding("warning", one.pointer, one.why, call.locale) for one in drafts.warnings(draft))]
+
+
+def _with_schedule(body: dict[str, Any], locale: str) -> tuple[dict[str, Any], SentTradeIn | None, list[FindingAnswer]]:
+    """A whole schedule may stand in place of an id: it is checked by itself, and the rest as an offer without one."""
+    trade_in = body.get("trade_in")
+    if not isinstance(trade_in, dict) or not isinstance(trade_in.get("schedule"), dict):
+        return body, None, []
+    rest = {**body, "trade_in": None}
+    try:
+        sent = SentTradeIn.model_validate(from_json(trade_in))
+    except ValidationError as invalid:
+        faults = faults_of(invalid, "/trade_in")
+        return rest, None, [_finding("error", one.pointer, one.why, locale) for one in faults]
+    found = [
+        _band_finding(f"/trade_in/schedule/categories/{one.category}/bands/{one.band}", one, locale)
+        for one in fees.findings([category.published() for category in sent.schedule.categories])
+    ]
+    return rest, sent, found
+
+
+def _band_finding(pointer: str, found: fees.Finding, locale: str) -> FindingAnswer:
+    words = {"here": _span(found.here.lowest, found.here.highest, locale)}
+    if found.before is not None:
+        words["before"] = _span(found.before.lowest, found.before.highest, locale)
+    if found.why == "band_gap":
+        lowest, highest = fees.gap(found)
+        words |= {"gap_from": wording.amount(lowest, locale), "gap_to": wording.amount(highest, locale)}
+    message = text("findings", found.why, locale=locale).format(**words)
+    return {"severity": "error" if found.error else "warning", "pointer": pointer, "message": message}
+
+
+def _span(lowest: Money, highest: Money, locale: str) -> str:
+    return f"{wording.amount(lowest, locale)} – {wording.amount(highest, locale)}"  # noqa: RUF001 - a dash between amounts
 
 
 def _finding(severity: str, pointer: str, why: str, locale: str) -> FindingAnswer:

@@ -9,7 +9,7 @@ from typing import Any, Final
 from chalicelib.core import market
 from chalicelib.core.refusal import Reason
 from chalicelib.web import examples
-from chalicelib.web.answers import DepositAnswer, NewDepositAnswer, OfferAnswer, WithdrawalAnswer
+from chalicelib.web.answers import DepositAnswer, NewDepositAnswer, OfferAnswer, TradeInAnswer, WithdrawalAnswer
 from chalicelib.web.bodies import IDEMPOTENCY_KEY
 from chalicelib.web.contract import ASSETS
 from chalicelib.web.edge import ENDPOINTS, Endpoint, raw_only
@@ -67,6 +67,7 @@ TAGS: Final[Mapping[str, str]] = {
     "locking": "A commitment that no slip of a thumb can make: shown, read, typed, undone.",
     "fulfilment": "Ready, balance, shipment, arrival, and a default.",
     "withdrawals": "The statutory right, in two steps, without a login.",
+    "trade-in": "An old device for a credit; published fees, and nothing else.",
     "refunds": "Money on its way back.",
     "provider-events": "What payment providers tell us.",
     "service": "Health, payment page, this contract and what each problem means.",
@@ -173,6 +174,7 @@ HEADERS_OUT: Final[Mapping[str, Schema]] = {
 PATH_PARAMETERS: Final[Mapping[str, Callable[[], Schema]]] = {
     "offer_id": lambda: _path("An offer: `off_` and 26 characters."),
     "deposit_id": lambda: _path("A deposit: `dep_` and 26 characters."),
+    "trade_in_id": lambda: _path("A trade-in: `trd_`, its deposit's 26 characters and `1`."),
     "withdrawal_id": lambda: _path("A withdrawal: `wdr_`, its deposit's 26 characters and its number."),
     "refund_id": lambda: _path("A refund: `ref_`, its deposit's 26 characters and its number."),
     "payment_id": lambda: _path("A payment: `pay_`, its deposit's 26 characters and its number."),
@@ -276,7 +278,9 @@ def _answer(one: Endpoint, status: int, answer: Any, schemas: Schemas) -> Schema
 
 
 def _headers(one: Endpoint, status: int, answer: Any) -> list[str]:
-    versioned = answer in {DepositAnswer, NewDepositAnswer, OfferAnswer} if isinstance(answer, type) else False
+    versioned = (
+        answer in {DepositAnswer, NewDepositAnswer, OfferAnswer, TradeInAnswer} if isinstance(answer, type) else False
+    )
     made = status == HTTPStatus.CREATED and (versioned or answer is WithdrawalAnswer)
     return (
         ["ETag"] * versioned

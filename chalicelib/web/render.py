@@ -5,11 +5,12 @@ from dataclasses import fields, is_dataclass
 from typing import Any, Final
 
 from chalicelib import policies
-from chalicelib.core import disclosure, market
+from chalicelib.core import disclosure, fees, market, wording
 from chalicelib.core.decide import actions
 from chalicelib.core.deposit import Deposit, Intent, Status, Window, Withdrawal, awaited, lock_at, status_at
 from chalicelib.core.entitlement import Entitlement, Step
 from chalicelib.core.events import DepositEvent, RefundLine
+from chalicelib.core.fees import CategoryData, Schedule
 from chalicelib.core.ids import child
 from chalicelib.core.instants import SECOND, format_instant
 from chalicelib.core.journal import Caller, Entry
@@ -25,6 +26,7 @@ from chalicelib.web.answers import (
     CurvePointAnswer,
     DepositAnswer,
     EventAnswer,
+    GroundAnswer,
     ItemAnswer,
     LockAnswer,
     LockIntentAnswer,
@@ -35,6 +37,8 @@ from chalicelib.web.answers import (
     RefundAnswer,
     RefundLineAnswer,
     RuleAnswer,
+    TradeInAnswer,
+    TradeInPartAnswer,
     WindowAnswer,
     WithdrawalAnswer,
 )
@@ -69,7 +73,7 @@ def deposit(outcome: Outcome, caller: Caller) -> DepositAnswer:
         "payment": payment(seen, seen.payment),
         "window": _window(seen.window, at),
         "lock": _lock(seen, at),
-        "trade_in": None,
+        "trade_in": trade_in(seen),
         "refund": refund(seen, latest, outcome.locale) if latest is not None else None,
         "money": _balances(seen.money),
         "actions": list(actions(seen, caller.role, at, outcome.terms)),
@@ -146,17 +150,112 @@ def _line(line: RefundLine, cause: str, locale: str) -> RefundLineAnswer:
     answer: RefundLineAnswer = {"code": line.code, "amount": money(line.amount), "text": words}
     if line.rule is not None:
         answer["rule"] = rule(line.rule, locale)
+    if line.evidence:
+        answer["evidence"] = list(line.evidence)
     return answer
 
 
 def rule(rule_id: str, locale: str) -> RuleAnswer:
     """A rule by its id: of the terms (``terms/window``) or of a market's policy (``CN-2026/earnest_cap``)."""
     origin = rule_id.partition("/")[0]
+    if "@" in origin:
+        return _fee_rule(rule_id, locale)
     if origin == "terms":
         version = str(policies.read("texts/rules.toml")["version"])
         return {"id": rule_id, "version": version, "text": text("rules", rule_id, locale=locale)}
     law = market.policy(origin)
     return {"id": rule_id, "version": law.version, "text": law.forfeit.text[locale]}
+
+
+def _fee_rule(rule_id: str, locale: str) -> RuleAnswer:
+    """A rule of a fee schedule: its band, or what it says of shipping."""
+    schedule, rest = fees.rule_parts(rule_id)
+    category, _, bounds = rest.partition("/")
+    if category == fees.SHIPPING_KEPT:
+        return {"id": f"{schedule.id}/{rest}", "version": schedule.version, "text": schedule.text["shipping"][locale]}
+    lowest, highest = (Money.parse(bound, schedule.currency) for bound in bounds.split("-"))
+    words = schedule.text["fee"][locale].format(
+        from_=wording.amount(lowest, locale), to=wording.amount(highest, locale)
+    )
+    return {"id": f"{schedule.id}/{rest}", "version": schedule.version, "text": words}
+
+
+def schedule(of: Schedule, locale: str) -> dict[str, Any]:
+    """A fee schedule as published, with the gaps between its bands."""
+    return {
+        "id": of.id,
+        "object": "fee_schedule",
+        "version": of.version,
+        "currency": of.currency,
+        "source": of.source,
+        "categories": [_category(of, one, locale) for one in of.category],
+    }
+
+
+def _category(of: Schedule, one: CategoryData, locale: str) -> dict[str, Any]:
+    bands = of.bands(one.code)
+    gaps = [found for found in fees.findings([bands]) if found.why == "band_gap"]
+    return {
+        "code": one.code,
+        "label": one.label[locale],
+        "bands": [{"from": money(band.lowest), "to": money(band.highest), "fee": money(band.fee)} for band in bands],
+        "gaps": [{"from": money(lowest), "to": money(highest)} for lowest, highest in map(fees.gap, gaps)],
+        "grounds": [
+            {
+                "code": ground.code,
+                "label": ground.label[locale],
+                "at_fault": ground.at_fault,
+                "evidence": ground.evidence[locale],
+            }
+            for ground in of.grounds(one.code)
+        ],
+    }
+
+
+def trade_in(of: Deposit) -> TradeInPartAnswer | None:
+    """The trade-in as it stands in its deposit."""
+    traded, now = of.created.trade_in, of.trade_in
+    if traded is None or now is None:
+        return None
+    return {
+        "id": child("trd", of.id, 1),
+        "category": traded.category,
+        "model": traded.model,
+        "credit": money(traded.credit),
+        "fee_base": money(traded.fee_base),
+        "fee_if_mismatched": money(traded.fee_if_mismatched) if traded.fee_if_mismatched is not None else None,
+        "status": now.status,
+    }
+
+
+def trade_in_whole(of: Deposit, locale: str) -> TradeInAnswer:
+    """The trade-in by itself, with its inspection and the refund that followed."""
+    part, inspection = trade_in(of), of.trade_in.inspection if of.trade_in is not None else None
+    assert part is not None, "only a deposit with a trade-in has one to show"
+    return {
+        **part,
+        "object": "trade_in",
+        "deposit": of.id,
+        "inspection": {
+            "outcome": inspection.outcome,
+            "grounds": [_ground(of, code, locale) for code in inspection.grounds],
+            "evidence": list(inspection.evidence),
+            "at": format_instant(inspection.at),
+        }
+        if inspection is not None
+        else None,
+        "refund": refund(of, of.refund, locale) if of.refund is not None else None,
+    }
+
+
+def _ground(of: Deposit, code: str, locale: str) -> GroundAnswer:
+    traded = of.created.trade_in
+    assert traded is not None
+    found = next(one for one in fees.schedule(traded.schedule).grounds(traded.category) if one.code == code)
+    return {
+        "code": code,
+        "label": found.label[locale],
+    }
 
 
 def preview(owed: Entitlement, cause: str, at: int, locale: str) -> PreviewAnswer:

@@ -101,6 +101,14 @@ OFFER_WORDS: Final = (
 )
 
 
+WHOLE_SCHEDULE: Final[Schema] = {
+    "type": "object",
+    "description": "Only for `offers/check`: a whole schedule, shaped as `GET /v1/trade-in/schedules` gives it.",
+    "properties": {"categories": {"type": "array", "items": {"type": "object"}, "minItems": 1}},
+    "required": ["categories"],
+}
+
+
 def _offer_body() -> dict[str, Schema]:
     """An offer as a merchant writes it: three members, and whatever the preset shall not decide."""
     prefix = "OfferBody"
@@ -110,6 +118,9 @@ def _offer_body() -> dict[str, Schema]:
         if name != terms.StockedItem.__name__:
             part.pop("required", None)
             _forget_defaults(part)
+    traded = parts[terms.TradeIn.__name__]["properties"]
+    del traded["version"]
+    traded["schedule"] = {"anyOf": [traded["schedule"], WHOLE_SCHEDULE]}
     members: Schema = whole["properties"]
     del members["market_policy"]
     _forget_defaults(whole)

@@ -22,11 +22,12 @@ from chalicelib.core.instants import DAY, HOUR, MINUTE, SECOND, parse_instant
 from chalicelib.core.lock import ConfirmLock, OpenIntent, Unlock
 from chalicelib.core.money import Money
 from chalicelib.core.offer import Offer, OfferMade
-from chalicelib.core.ordering import Order, Ordered
+from chalicelib.core.ordering import HandedIn, Order, Ordered
 from chalicelib.core.payment import CaptureSeen, PaymentSeen
 from chalicelib.core.refund import Refund, RefundSeen
 from chalicelib.core.refusal import Reason, Refused
 from chalicelib.core.terms import Draft, Terms, terms_hash
+from chalicelib.core.tradein import CancelTradeIn, Inspect
 from chalicelib.core.withdrawal import ConfirmWithdrawal, Sender, StateWithdrawal
 
 # The launch evening of 2024 in Shanghai. A deposit is ordered then and paid a minute later, unless a test says else.
@@ -49,6 +50,10 @@ CONFIRM_WITHDRAWAL: Final = ConfirmWithdrawal(1, SENDER)
 BALANCE_BY_CARD: Final = PayBalance("card")
 CANCEL: Final = Cancel()
 UNLOCK: Final = Unlock()
+# What an inspector or the merchant says of an old phone.
+MATCHES: Final = Inspect("matched", (), ())
+DIFFERS: Final = Inspect("mismatched", ("PH_CONDITION_MISMATCH",), ("photo:1",))
+BY_SELLER, BY_COURIER = CancelTradeIn("seller"), CancelTradeIn("courier")
 PAY_BY_ALIPAY: Final = ChangePaymentMethod("alipay")
 
 Json = dict[str, Any]
@@ -98,6 +103,21 @@ FOUNDERS: Final = terms(preset="su7_founders_2024")
 FLASH_SALE: Final = terms(preset="flash_sale", currency="CNY")
 NEVER: Final = terms(lock={"at": "never"})
 NO_WAY_BACK: Final = terms(payment={"methods": ["virtual_account", "card"]})
+# A week to think, which the Indonesian trade-in does not have by itself.
+A_WEEK: Final[Json] = {
+    "window": {"kind": "elapsed", "length": "PT168H"},
+    "lock": {"at": "window_end", "early": True, "review": "PT10S", "intent_ttl": "PT15M", "undo": "PT1H"},
+}
+
+
+def trading(
+    price: str = "3000000 IDR", credit: str = "800000 IDR", shipping: str = "18000 IDR", **changes: Any
+) -> Terms:
+    """The Indonesian trade-in with one new thing, a phone unless changed, and one old model that is worth ``credit``."""
+    new = {"sku": "new", "name": "New", "category": changes.pop("category", "phone"), "price": wire(price)}
+    old = {"schedule": changes.pop("schedule", "id-tukar-tambah"), "values": {"old": wire(credit)}}
+    offered = {"market": "ID", "items": [new], "shipping": wire(shipping), "trade_in": old, **changes}
+    return draft(plain("trade_in_id", price.split()[1], **offered))
 
 
 def offer_of(under: Terms, **changes: Any) -> Offer:
@@ -219,6 +239,16 @@ def completed(under: Terms = SU7, *items: tuple[str, int], at: int = LATER, **ch
     story = settled(under, *items, at=at, **changes)
     story.ask(story.ship(), at)
     return story
+
+
+def handed_in(under: Terms, model: str = "old") -> Json:
+    """What an order adds when an old device is handed in: ``paid(under, **handed_in(under))``."""
+    return {"trade_in": HandedIn(under.items[0].category, model)}
+
+
+def traded(under: Terms) -> Story:
+    """Paid, less the credit of the old device, which has not been looked at yet."""
+    return paid(under, **handed_in(under))
 
 
 def cancelled(under: Terms = SU7, at: int = PAID + DAY) -> Story:

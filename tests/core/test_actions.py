@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from itertools import product
-from typing import Final
+from typing import Any, Final
 
 import pytest
 from hypothesis import given, settings
@@ -23,6 +23,8 @@ from chalicelib.core.refusal import Refused
 from chalicelib.core.terms import Terms
 from chalicelib.core.withdrawal import MOST_STATED
 from tests.core.stories import (
+    A_WEEK,
+    BY_COURIER,
     CANCEL,
     CONFIRM_WITHDRAWAL,
     DEPOSIT_ID,
@@ -33,6 +35,7 @@ from tests.core.stories import (
     INTENT,
     LATER,
     LOCKED,
+    MATCHES,
     NEVER,
     PAID,
     STATE,
@@ -52,6 +55,8 @@ from tests.core.stories import (
     refund_news,
     settled,
     terms,
+    traded,
+    trading,
     wire,
 )
 
@@ -222,6 +227,16 @@ def withdrawn() -> Story:
     return story
 
 
+def trade_in(*asked: Command, **changes: Any) -> Callable[[], Story]:
+    def made() -> Story:
+        story = traded(trading(**changes))
+        for command in asked:
+            story.ask(command, PAID)
+        return story
+
+    return made
+
+
 STORIES: Final[dict[str, Callable[[], Story]]] = {
     "awaiting payment": ordered,
     "expired": lambda: ordered().write(DUE),
@@ -259,6 +274,11 @@ STORIES: Final[dict[str, Callable[[], Story]]] = {
     "defaulted": defaulted,
     "withdrawal stated": withdrawal_stated,
     "withdrawn": withdrawn,
+    "trade-in to be handed over": trade_in(),
+    "trade-in to be handed over, cooling off": trade_in(**A_WEEK),
+    "trade-in matched": trade_in(MATCHES),
+    "trade-in matched, cooling off": trade_in(MATCHES, **A_WEEK),
+    "trade-in fell through": trade_in(BY_COURIER),
 }
 
 
@@ -328,6 +348,10 @@ LISTED: Final = [
     ("completed in Europe",    LATER,               ("receipt", "withdrawals"),                             ("deliveries",)),
     ("cancelled",              LATER,               (),                                                     ()),
     ("expired",                DUE,                 (),                                                     ()),
+    ("trade-in to be handed over", PAID,            ("cancel", "withdrawals"),                              ("ready", "shipments")),
+    ("trade-in to be handed over, cooling off", PAID, ("cancel", "lock-intents", "withdrawals"),            ()),
+    ("trade-in matched",       PAID,                ("cancel", "withdrawals"),                              ("ready", "shipments")),
+    ("trade-in fell through",  PAID,                (),                                                     ()),
 ]  # fmt: skip
 
 

@@ -61,6 +61,8 @@ from chalicelib.core.events import (
     RefundSucceeded,
     RefundUnknown,
     TakenStock,
+    TradeInCancelled,
+    TradeInInspected,
     Units,
     WithdrawalConfirmed,
     WithdrawalStated,
@@ -72,6 +74,7 @@ from chalicelib.core.ordering import Ordered
 from chalicelib.core.payment import CaptureSeen, PaymentSeen
 from chalicelib.core.terms import Terms
 from tests.core.stories import (
+    A_WEEK,
     BALANCE_BY_CARD,
     CANCEL,
     CONFIRM_WITHDRAWAL,
@@ -104,6 +107,8 @@ from tests.core.stories import (
     refund_news,
     settled,
     terms,
+    traded,
+    trading,
 )
 
 TABLES = Path(__file__).parents[1] / "cases"
@@ -243,6 +248,7 @@ SHOWN = LockIntentOpened(
 OPENED = BalanceOpened(PAID, "card", money("294900 CNY"), LATER)
 RECEIVED_BALANCE = BalancePaid(LATER, 2, "cap_2", money("294900 CNY"))
 READY = GoodsReady(PAID, (1,), LATER, PROOF, LATER + DAY, LATER + 2 * DAY)
+INSPECTED, FELL_THROUGH = TradeInInspected(PAID, "matched"), TradeInCancelled(PAID, "courier")
 SHIPPED, DELIVERED, RECEIVED = GoodsShipped(PAID, ONE), GoodsDelivered(PAID, ONE, PAID, PROOF), GoodsReceived(PAID, ONE)
 
 
@@ -253,6 +259,10 @@ def stated(made: Callable[[], Story]) -> Callable[[], Story]:
 
 def intended() -> Story:
     return paid().tell(SHOWN)
+
+
+def paid_with_trade_in() -> Story:
+    return traded(trading(**A_WEEK))
 
 
 def balance_opened() -> Story:
@@ -285,6 +295,8 @@ MOVES: list[tuple[Callable[[], Story], DepositEvent, str]] = [
     (intended,                  LockConfirmed(PAID, 1, "sha256:0", UNDO),           "locked"),
     (lambda: ordered(FOUNDERS).tell(PAYS_AT_ONCE), LockedByPayment(PAID, UNDO),     "locked"),
     (paid,                      LockedByWindowEnd(END),                             "locked"),
+    (paid_with_trade_in,        INSPECTED,                                          "cooling_off"),
+    (paid_with_trade_in,        FELL_THROUGH,                                       "cooling_off"),
     (paid,                      STATED,                                             "cooling_off"),
     (stated(paid),              CONFIRMED,                                          "cooling_off"),
     (paid,                      LEAVES,                                             "cancelled"),
@@ -298,6 +310,8 @@ MOVES: list[tuple[Callable[[], Story], DepositEvent, str]] = [
     (lambda: paid(FOUNDERS),    DELIVERED,                                          "locked"),
     (lambda: paid(FOUNDERS),    RECEIVED,                                           "locked"),
     (settled,                   Completed(LATER),                                   "completed"),
+    (lambda: traded(trading()), INSPECTED,                                          "locked"),
+    (lambda: traded(trading()), FELL_THROUGH,                                       "locked"),
     (lambda: paid(FOUNDERS),    STATED,                                             "locked"),
     (stated(lambda: paid(FOUNDERS)), CONFIRMED,                                     "locked"),
     (lambda: paid(FOUNDERS),    LEAVES,                                             "cancelled"),
@@ -344,6 +358,8 @@ EVENTS: list[DepositEvent] = [
     RECEIVED,
     BalanceOverdue(PAID, PAID),
     Completed(PAID),
+    INSPECTED,
+    FELL_THROUGH,
     STATED,
     CONFIRMED,
     LEAVES,

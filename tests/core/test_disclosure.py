@@ -21,6 +21,7 @@ from chalicelib.store.codec import members, reader
 from chalicelib.store.deposits import KINDS
 from chalicelib.store.journals import Journals
 from tests.core.stories import (
+    A_WEEK,
     CANCEL,
     DEPOSIT_ID,
     END,
@@ -34,6 +35,8 @@ from tests.core.stories import (
     paid,
     plain,
     terms,
+    traded,
+    trading,
     wire,
 )
 
@@ -368,11 +371,22 @@ def test_the_evidence_needs_neither_the_deposit_nor_its_terms() -> None:
     assert disclosure.shown(intent) == WHOLE["en"]
 
 
+def test_who_hands_in_an_old_device_is_told_of_shipping_and_not_of_changes() -> None:
+    shown = disclosure.of(traded(trading(**A_WEEK)).deposit, trading(**A_WEEK), "id")
+    assert shown.amount_at_stake == money("18000 IDR")
+    assert "Rp18.000 (IDR) ditahan" in shown.text
+    assert "mengubah" not in shown.text
+
+
 def test_every_sentence_has_all_its_places_filled() -> None:
     named = {key for key, entry in policies.read("texts/disclosures.toml").items() if isinstance(entry, dict)}
     used: set[str] = set()
     for under in (SU7, NEVER, terms(lock={"undo": None}), terms(after_lock={"buyer_cancel": "refund"})):
         shown = disclosure.of(paid(under).deposit, under, "en")
+        used |= set(shown.sentences)
+        assert "{" not in shown.text
+    for under in (trading(**A_WEEK), trading(**{**A_WEEK, "lock": {**A_WEEK["lock"], "at": "never"}})):
+        shown = disclosure.of(traded(under).deposit, under, "en")
         used |= set(shown.sentences)
         assert "{" not in shown.text
     assert used | {"lock_acknowledgement"} == named

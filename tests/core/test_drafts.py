@@ -169,6 +169,12 @@ FAULTS: list[tuple[dict[str, Any], list[tuple[str, str]]]] = [
       ("/expected_peak_per_second", "not_integer"), ("/refund", "not_object")]),
     ({"trade_in": {"schedule": "moon", "values": {"x": wire("5 EUR")}}},
      [("/trade_in/values/x", "currency_mismatch"), ("/trade_in/schedule", "unknown_schedule")]),
+    ({"trade_in": {"schedule": "id-tukar-tambah", "values": {"x": wire("5 IDR")}, "version": "2025-01-01"}},
+     [("/trade_in/values/x", "currency_mismatch"), ("/trade_in/version", "unknown_field"), ("/trade_in/schedule", "currency_mismatch")]),
+    ({"trade_in": {"values": {}}},                                   [("/trade_in/schedule", "missing")]),
+    ({"trade_in": {"schedule": "id-tukar-tambah"}},                  [("/trade_in/values", "missing")]),
+    ({"trade_in": {"schedule": "id-tukar-tambah", "values": {"has space": wire("5 CNY")}}},
+     [("/trade_in/values/has space", "pattern")]),
 ]  # fmt: skip
 
 
@@ -197,12 +203,28 @@ def test_priority_units_may_be_all_of_the_stock() -> None:
         ({"shipping": wire("8 EUR")},                     ["/shipping"]),
         ({"payment": {"deposit": wire("8 EUR")}},         ["/payment/deposit"]),
         ({"items": [{**CAR, "price": wire("8 EUR")}]},    ["/items/0/price"]),
+        ({"trade_in": {"schedule": "id-tukar-tambah", "values": {}}}, ["/trade_in/schedule"]),
         ({"currency": "EUR", "payment": {"deposit": wire("8 EUR")}}, ["/shipping", "/items/0/price"]),
     ],
 )  # fmt: skip
 def test_where_nothing_but_currencies_is_wrong_the_problem_says_so(change: dict[str, Any], pointers: list[str]) -> None:
     with refused(Reason.CURRENCY_MISMATCH, *((pointer, "currency_mismatch") for pointer in pointers)):
         read(body(**change))
+
+
+@pytest.mark.parametrize("version", ["2025-01-01", "2099-01-01", ""])
+def test_which_version_of_the_fees_holds_is_not_for_the_merchant_to_say(version: str) -> None:
+    trade_in = {"schedule": "id-tukar-tambah", "values": {"old": wire("800000 IDR")}, "version": version}
+    assert faults(plain("trade_in_id", "IDR", market="ID", trade_in=trade_in))[0][0] == "/trade_in/version"
+
+
+def test_an_offer_freezes_the_version_of_the_fees_that_is_published() -> None:
+    read_ = read(plain("trade_in_id", "IDR", market="ID", trade_in={"schedule": "id-tukar-tambah", "values": {}}))
+    assert read_.trade_in is not None
+    assert read_.trade_in.version is None
+    resolved, _ = resolve(read_)
+    assert resolved.trade_in is not None
+    assert (resolved.trade_in.version, resolved.trade_in.name) == ("2025-01-01", "id-tukar-tambah@2025-01-01")
 
 
 def test_a_mixed_bag_of_faults_is_an_invalid_request() -> None:

@@ -331,6 +331,9 @@ def test_no_more_is_kept_than_is_still_held() -> None:
     [
         ("1 CNY", (RefundLine("paid", money("2 CNY")),)),
         ("1 CNY", (RefundLine("paid", money("2 CNY")), RefundLine("forfeited", -money("1 CNY")))),
+        ("1 CNY", (RefundLine("paid", money("2 CNY")), RefundLine("goods_kept", -money("1 CNY")))),
+        ("1 CNY", (RefundLine("paid", money("2 CNY")), RefundLine("shipping_kept", -money("1 CNY")))),
+        ("1 CNY", (RefundLine("paid", money("2 CNY")), RefundLine("trade_in_fee", -money("1 CNY")))),
     ],
 )
 def test_lines_that_do_not_add_up_or_cite_no_rule_are_a_fault_of_ours(

@@ -30,7 +30,7 @@ from chalicelib.core.events import (
 )
 from chalicelib.core.fulfilment import DeclareDefault, Deliver, PayBalance, Ready, Receive
 from chalicelib.core.instants import DAY, HOUR, MINUTE, SECOND
-from chalicelib.core.ledger import Account, Balances, postings
+from chalicelib.core.ledger import Account, Balances, Posting, postings
 from chalicelib.core.lock import ConfirmLock
 from chalicelib.core.money import Money, total
 from chalicelib.core.ordering import Moved, Ordered, moves
@@ -76,6 +76,7 @@ MOVED = {
     Cancelled: ("held", "forfeited"),
 }
 KEPT = Cancelled(T0, "buyer_cancel", "CN-2026/earnest_cap", money("5000 CNY"))
+BOTH = Cancelled(T0, "buyer_cancel", "CN-2026/earnest_cap", money("5000 CNY"), money("88 CNY"))
 
 
 # --- What each event posts ---
@@ -86,7 +87,7 @@ def test_every_event_is_handled() -> None:
     assert set(MOVED) < set(get_args(DepositEvent))
 
 
-@pytest.mark.parametrize("event", [*EVENTS, KEPT], ids=lambda event: event.TYPE)
+@pytest.mark.parametrize("event", [*EVENTS, KEPT, BOTH], ids=lambda event: event.TYPE)
 def test_what_an_event_posts_sums_to_zero(event: DepositEvent) -> None:
     sums: Counter[str] = Counter()
     for _, amount in postings(event, AMOUNTS):
@@ -105,6 +106,28 @@ def test_an_event_moves_money_from_one_place_to_another_or_not_at_all(event: Dep
     assert (source.account.value, target.account.value) == MOVED[type(event)]
     assert source.amount == -target.amount
     assert target.amount
+
+
+@pytest.mark.parametrize(
+    ("forfeited", "fees", "moved"),
+    [
+        ("0 CNY",    None,     []),
+        ("0 CNY",    "0 CNY",  []),
+        ("0 CNY",    "88 CNY", [("held", "fees", "88 CNY")]),
+        ("5000 CNY", "88 CNY", [("held", "forfeited", "5000 CNY"), ("held", "fees", "88 CNY")]),
+    ],
+)  # fmt: skip
+def test_an_end_keeps_a_deposit_and_fees_apart(
+    forfeited: str, fees: str | None, moved: list[tuple[str, str, str]]
+) -> None:
+    event = replace(BOTH, forfeited=money(forfeited), fees=money(fees) if fees is not None else None)
+    entries = batched(postings(event, AMOUNTS))
+    assert [(source.account.value, target.account.value, str(target.amount)) for source, target in entries] == moved
+
+
+def batched(moved: Iterable[Posting]) -> list[tuple[Posting, Posting]]:
+    sides = list(moved)
+    return list(zip(sides[::2], sides[1::2], strict=True))
 
 
 def test_accounts_are_what_a_deposit_shows() -> None:

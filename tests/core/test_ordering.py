@@ -14,7 +14,7 @@ from chalicelib.core.events import Created, Line, TakenStock
 from chalicelib.core.instants import HOUR, MINUTE
 from chalicelib.core.money import Money
 from chalicelib.core.offer import Offer, Stock
-from chalicelib.core.ordering import MOST_DRAWS, Moved, Ordered, draw, due_now, moves, place, priced
+from chalicelib.core.ordering import MOST_DRAWS, HandedIn, Moved, Ordered, draw, due_now, moves, place, priced
 from chalicelib.core.refusal import Reason, Refused
 from chalicelib.core.terms import Terms
 from tests.core.stories import (
@@ -36,6 +36,7 @@ from tests.core.stories import (
 )
 
 BUYER = "usr_" + "0" * 26
+PHONE = HandedIn("phone", "old")
 
 
 def items(**prices: str) -> list[dict[str, Any]]:
@@ -106,9 +107,9 @@ def test_a_total_that_cannot_be_written_is_refused() -> None:
     [
         ([("a", 1), ("c", 1)], {},                               [("/items/1/sku", "unknown_sku")]),
         ([("c", 1), ("d", 1)], {},                               [("/items/0/sku", "unknown_sku"), ("/items/1/sku", "unknown_sku")]),
-        ([("a", 1)],           {"trade_in": True},               [("/trade_in", "no_trade_in")]),
+        ([("a", 1)],           {"trade_in": PHONE},              [("/trade_in", "no_trade_in")]),
         ([("a", 1)],           {"priority_pass": "pas_1"},       [("/priority_pass", "invalid")]),
-        ([("c", 1)],           {"trade_in": True, "priority_pass": "pas_1", "payment_method": "gopay"},
+        ([("c", 1)],           {"trade_in": PHONE, "priority_pass": "pas_1", "payment_method": "gopay"},
          [("/items/0/sku", "unknown_sku"), ("/trade_in", "no_trade_in"), ("/priority_pass", "invalid")]),
     ],
 )  # fmt: skip

@@ -14,7 +14,7 @@ from chalicelib import policies
 from chalicelib.core import drafts
 from chalicelib.core.terms import Terms, canonical, terms_hash
 from chalicelib.core.wire import from_json, write_money
-from tests.core.stories import body, draft, plain, wire
+from tests.core.stories import body, draft, plain, trading, wire
 
 # As the contract's section 2 tables them; "-" is null or none. Money as "amount currency", lists as words.
 PRESETS = """
@@ -169,7 +169,26 @@ def test_any_changed_term_gives_another_hash() -> None:
 
 def test_every_term_that_can_change_yet_is_among_the_changes() -> None:
     changed = {name for change in CHANGES for name in change} | {"market_policy"}
-    assert changed == set(Terms.model_fields) - {"transfer", "trade_in"}
+    assert changed == set(Terms.model_fields) - {"transfer", "trade_in"}  # trade-ins are in another currency: below
+
+
+def test_what_is_said_of_a_trade_in_is_a_term_and_so_is_the_version_of_its_fees() -> None:
+    under = trading()
+    assert under.trade_in is not None
+    versions = [
+        under,
+        trading(trade_in=None),
+        trading(credit="800001 IDR"),
+        under.model_copy(update={"trade_in": under.trade_in.model_copy(update={"values": {}})}),
+        under.model_copy(update={"trade_in": under.trade_in.model_copy(update={"version": "2025-01-02"})}),
+        under.model_copy(update={"trade_in": under.trade_in.model_copy(update={"schedule": "other"})}),
+    ]
+    assert len({terms_hash(one) for one in versions}) == len(versions)
+    assert json.loads(canonical(under))["trade_in"] == {
+        "schedule": "id-tukar-tambah",
+        "version": "2025-01-01",
+        "values": {"old": wire("800000 IDR")},
+    }
 
 
 def test_the_hash_is_that_of_what_is_stored() -> None:

@@ -5,16 +5,16 @@ import re
 import string
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, get_args, get_type_hints
 
 import pytest
 
 import chalicelib
 from chalicelib import policies
-from chalicelib.core import disclosure, faults, withdrawal, wording
+from chalicelib.core import disclosure, faults, fees, withdrawal, wording
 from chalicelib.core.money import currencies
 from chalicelib.core.refusal import Reason
-from tests.core.stories import NEVER, PAID, money, paid, terms, wire
+from tests.core.stories import A_WEEK, NEVER, PAID, money, paid, terms, traded, trading, wire
 
 LOCALES: Final = {"en", "id", "zh"}
 PARTS: Final = {"title", "detail", "about"}
@@ -25,11 +25,20 @@ FILLED: Final = {
         "lock_goods/1":           {"goods", "total", "paid"},
         "lock_free_until/1":      {"until"},
         "lock_free_always/1":     set[str](),
+        "lock_cancel_until/1":    {"until"},
+        "lock_cancel_always/1":   set[str](),
         "lock_undo/1":            {"undo"},
         "lock_no_undo/1":         set[str](),
         "lock_stake/1":           {"stake"},
         "lock_no_stake/1":        set[str](),
         "lock_acknowledgement":   {"amount"},
+    },
+    "findings": {
+        "band_reversed":          {"here"},
+        "bands_overlap":          {"here", "before"},
+        "fee_falls":              {"here", "before"},
+        "fee_above_price":        {"here"},
+        "band_gap":               {"gap_from", "gap_to"},
     },
     "receipts": {
         "withdrawal_stated/1":    {"name", "deposit", "goods", "at", "reach"},
@@ -252,7 +261,7 @@ def test_a_sentence_is_translated_and_chinese_is_chinese(file: str) -> None:
         assert not re.search("[一-鿿]", text["en"] + text["id"]), key
 
 
-@pytest.mark.parametrize("file", ["disclosures", "receipts"])
+@pytest.mark.parametrize("file", ["disclosures", "findings", "receipts"])
 def test_what_is_shown_ends_as_a_sentence(file: str) -> None:
     for key, text in whole_texts(file):
         if key != "lock_acknowledgement":
@@ -288,7 +297,11 @@ def test_sentences_are_joined_in_every_language() -> None:
 
 
 # Deposits that between them are shown every sentence: with and without an end of the window, an undo, a stake.
-SHOWN: Final = (paid(), paid(NEVER), paid(terms(lock={"undo": None})), paid(terms(payment={"nature": "advance"})))
+NO_END: Final = {**A_WEEK, "lock": {**A_WEEK["lock"], "at": "never"}}
+SHOWN: Final = (
+    *(paid(), paid(NEVER), paid(terms(lock={"undo": None})), paid(terms(payment={"nature": "advance"}))),
+    *(traded(trading(**A_WEEK)), traded(trading(**NO_END))),
+)
 
 
 @pytest.mark.parametrize("locale", sorted(LOCALES))
@@ -315,6 +328,56 @@ def test_every_receipt_can_be_written_and_holds_who_what_when_and_where_to(local
         assert not set(content.replace("{Lim}", "")) & set("{}")
     assert wording.amount(money("5088 CNY"), locale) in confirmed
     assert "2024-04-04 22:01:00 UTC+08:00" in confirmed
+
+
+# --- Fees of a trade-in ---
+
+SCHEDULES: Final = policies.names("fees")
+
+
+def schedule_texts(stem: str) -> Iterator[tuple[str, dict[str, str]]]:
+    """Every text that a reader of a schedule meets, with where it stands."""
+    data = policies.read(f"fees/{stem}.toml")
+    yield from ((f"text/{name}", text) for name, text in data["text"].items())
+    yield from ((f"{one['code']}/label", one["label"]) for one in data["category"])
+    yield from ((f"{one['code']}/{part}", one[part]) for one in data["ground"] for part in ("label", "evidence"))
+
+
+@pytest.mark.parametrize("stem", SCHEDULES)
+def test_a_schedule_speaks_three_languages(stem: str) -> None:
+    for path, text in schedule_texts(stem):
+        assert set(text) == LOCALES, path
+        assert all(words and words == words.strip() for words in text.values()), path
+        assert len(set(text.values())) == len(LOCALES), path
+        assert re.search("[一-鿿]", text["zh"]), path
+        assert not re.search("[一-鿿]", text["en"] + text["id"]), path
+
+
+@pytest.mark.parametrize("stem", SCHEDULES)
+def test_only_the_rule_of_a_fee_has_places_to_fill_and_they_are_those_of_its_band(stem: str) -> None:
+    for path, text in schedule_texts(stem):
+        expected = {"from_", "to"} if path == "text/fee" else set()
+        assert all(placeholders(words) == expected for words in text.values()), path
+
+
+@pytest.mark.parametrize("stem", SCHEDULES)
+def test_the_rules_of_a_schedule_are_sentences(stem: str) -> None:
+    rules = policies.read(f"fees/{stem}.toml")["text"]
+    assert set(rules) == {"fee", "shipping"}
+    for name, text in rules.items():
+        assert all(ENDINGS[locale].fullmatch(words[-1]) for locale, words in text.items()), name
+
+
+@pytest.mark.parametrize("stem", SCHEDULES)
+def test_no_two_grounds_of_a_kind_of_goods_read_the_same(stem: str) -> None:
+    grounds = policies.read(f"fees/{stem}.toml")["ground"]
+    for locale in LOCALES:
+        said = [(ground["category"], ground["label"][locale]) for ground in grounds]
+        assert len(set(said)) == len(said), locale
+
+
+def test_everything_that_can_be_wrong_with_a_band_is_said_and_nothing_else() -> None:
+    assert set(FILLED["findings"]) == set(get_args(get_type_hints(fees.Finding)["why"]))
 
 
 # --- What decided a refund ---

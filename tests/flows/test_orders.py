@@ -10,7 +10,7 @@ import pytest
 from chalicelib.core.ids import digest_id
 from chalicelib.core.journal import Caller
 from chalicelib.core.offer import Available
-from chalicelib.core.ordering import Order, Ordered
+from chalicelib.core.ordering import HandedIn, Order, Ordered
 from chalicelib.core.refusal import Fault, Reason
 from chalicelib.flows.offers import Offered
 from tests.conftest import Tables
@@ -292,7 +292,7 @@ FIELDS: Final = [
     ({"offer": "off_1"}, Reason.INVALID_REQUEST, "/offer"),
     ({"items": (Ordered("other", 1),)}, Reason.INVALID_REQUEST, "/items/0/sku"),
     ({"priority_pass": "pas_1"}, Reason.INVALID_REQUEST, "/priority_pass"),
-    ({"trade_in": True}, Reason.INVALID_REQUEST, "/trade_in"),
+    ({"trade_in": HandedIn("phone", "old")}, Reason.INVALID_REQUEST, "/trade_in"),
     ({"payment_method": "gopay"}, Reason.PAYMENT_METHOD_NOT_OFFERED, "/payment_method"),
     ({"items": (Ordered(SKU, 10**9),)}, Reason.INVALID_REQUEST, "/items"),
     ({"terms_hash": "sha256:other"}, Reason.TERMS_CHANGED, None),

@@ -17,6 +17,7 @@ import pytest
 
 README = Path(__file__).parents[2] / "README.md"
 STOREFRONT = README.parent / "docs/storefront.md"
+TRADE_IN = README.parent / "docs/trade-in.md"
 READY_WITHIN = 15  # seconds, once installed
 # What no two runs have in common: instants, the seconds that are left, ids and digests.
 VOLATILE = re.compile(
@@ -92,12 +93,13 @@ def lasting(lines: Sequence[str]) -> list[str]:
 
 @pytest.mark.timeout(200)
 def test_the_conversations_of_the_docs_work_and_survive_a_restart(tmp_path: Path) -> None:
-    """One house for both pages: the storefront's goes first, since it moves the clock by a week."""
+    """One house for all pages: the storefront's goes first, since it moves the clock by a week."""
     port = free_port()
     base = f"http://127.0.0.1:{port}"
     with running(port, tmp_path / "state"):
-        printed = conversation(STOREFRONT, base, tmp_path)
-        assert lasting(printed) == lasting(block(STOREFRONT, "text").splitlines())
+        for page in (STOREFRONT, TRADE_IN):
+            printed = conversation(page, base, tmp_path)
+            assert lasting(printed) == lasting(block(page, "text").splitlines())
         lines = conversation(README, base, tmp_path, after='\necho; echo "$DEPOSIT $TOKEN"\n')
         books = json.loads(lines[-2])["data"]
         assert [(row["amount"]["amount"], row["status"]) for row in books] == [("5000", "succeeded")]

@@ -43,11 +43,14 @@ from chalicelib.core.events import (
     RefundSettled,
     RefundSucceeded,
     RefundUnknown,
+    TradeInCancelled,
+    TradeInInspected,
 )
 from chalicelib.core.ids import child
 from tests.simulator.sales import INTENT_TTL, REVIEW, Sale
 
 SKEW: Final = 5_000
+BY_THE_BUYER: Final = frozenset({"buyer_cancel", "trade_in_mismatch"})
 # All that may still happen to a deposit that has ended: money moves, nothing else does.
 AFTER_THE_END: Final = (
     *(PaymentPending, PaymentFailed, PaymentNotCounted, RefundApproved, RefundSent, RefundUnknown, RefundPending),
@@ -98,6 +101,7 @@ class Commitment:
     received: Counter[int] = field(default_factory=Counter)
     told: set[tuple[str, int]] = field(default_factory=set)
     completed: bool = False
+    inspected: str = ""
     ended_at: int | None = None
     ended_by: str = ""
 
@@ -115,7 +119,7 @@ class Commitment:
     @property
     def owed(self) -> int:
         """What is still to be paid for everything."""
-        return self.goods + self.sale.shipping - self.counted
+        return self.goods - self.sale.credit + self.sale.shipping - self.counted
 
     @property
     def final_at(self) -> int | None:
@@ -162,6 +166,8 @@ class Commitment:
                 self._decided(event, asked)
             case GoodsReady() | BalanceOpened() | GoodsShipped() | GoodsDelivered() | GoodsReceived() | Completed():
                 self._fulfilled(event, asked)
+            case TradeInInspected() | TradeInCancelled():
+                self._traded_in(event, asked)
             case Cancelled():
                 self._cancelled(event, asked)
             case Expired():
@@ -335,9 +341,36 @@ class Commitment:
             if one.quantity <= 0 or units[one.line] > most[one.line]:
                 self._broken("P4", f"{event}: {units[one.line]} of {most[one.line]} in line {one.line}")
 
+    # The old device.
+
+    def _traded_in(self, event: TradeInInspected | TradeInCancelled, asked: int) -> None:
+        """One word of the inspector, while the deposit lives and nothing is on its way back."""
+        if not self.sale.credit or self.paid_at is None or asked < self.paid_at or self.completed:
+            self._broken("P1", f"{event} of no trade-in that is paid")
+        if isinstance(event, TradeInInspected) and self.open_refunds:
+            self._broken("P3", f"{event} while refunds {self.open_refunds} are open")
+        if isinstance(event, TradeInInspected) and self.inspected:
+            self._broken("P1", f"{event} after {self.inspected}")
+        if isinstance(event, TradeInInspected):
+            self.inspected = event.outcome
+
+    def _fee(self, event: Cancelled) -> None:
+        """Shipping kept and the published fee, once, never more than what was paid for goods; no fee without a mismatch."""
+        due = 0
+        if event.cause == "trade_in_mismatch":
+            due = min(self.sale.fee, self.counted - self.sale.shipping)
+            if self.inspected != "mismatched":
+                self._broken("P1", f"{event} without an inspector's word")
+        if self.sale.credit and self.counted and event.cause in BY_THE_BUYER:
+            due += self.sale.shipping
+        taken = event.fees.minor if event.fees is not None else 0
+        if taken != due:
+            self._broken("P1", f"{event} takes fees of {taken}, published are {due}")
+
     # The end.
 
     def _cancelled(self, event: Cancelled, asked: int) -> None:
+        self._fee(event)
         kept = event.forfeited.minor
         bound = self.final(asked)
         if event.cause == "withdrawal" and not self.sale.withdrawal:
@@ -349,7 +382,7 @@ class Commitment:
         if (event.cause == "withdrawal" or not bound) and kept:
             self._broken("P6", f"{event} asked at {asked}, free until {self.final_at}")
         stake = self.sale.at_stake(self.ordered, self.goods)
-        if event.cause != "withdrawal" and bound:
+        if event.cause in {"buyer_cancel", "buyer_default"} and bound:
             self._kept(event, kept, stake)
         self.ended_at, self.ended_by = asked, event.cause
 

@@ -274,9 +274,10 @@ class Invariants:
         bound = self.commitments[pk]
         expected = bound.counted
         if bound.ended_at is not None:
-            expected = 0 if bound.ended_by == "withdrawal" else _goods_kept(state)
-            if expected > bound.shipped_value():
-                self.violated("P1", f"{pk} keeps {expected} for goods worth {bound.shipped_value()}")
+            kept = 0 if bound.ended_by == "withdrawal" else _goods_kept(state)
+            if kept > bound.shipped_value():
+                self.violated("P1", f"{pk} keeps {kept} for goods worth {bound.shipped_value()}")
+            expected = kept
         if state.money.held.minor != expected:
             self.violated("P1", f"{pk} {state.status} holds {state.money.held} at rest, not {expected}")
 

@@ -21,6 +21,7 @@ ROOT: Final = "/v1/deposits"
 ONE: Final = f"{ROOT}/{{deposit_id}}"
 REFUSED: Final = frozenset({409, 503})
 LONGEST: Final = 6 * HOUR  # how long anybody waits for an instant
+GROUND: Final = "PH_CONDITION_MISMATCH"
 OTHER_WORDS: Final = "LOCK 1 CNY"
 
 
@@ -46,6 +47,9 @@ class People:
             "payment_method": "card",
             "terms_hash": offer["terms_hash"],
         }
+        if SALES[action.offer].credit:
+            body["items"][0]["quantity"] = 1
+            body["trade_in"] = {"category": "phone", "model": "old"}
         reply = self._thumbs.insist(self._buyers(action, ROOT, ROOT, body))
         if reply is not None and reply.status == 201:
             self._orders[action.id] = reply.json
@@ -337,6 +341,58 @@ class People:
             self._sleep_to(bound.cure_until, (-1, -1, 0, 1) if action.how == "edge" else (MINUTE, HOUR))
         self._merchant_commands(action, "buyer-default", {}, plainly=action.how == "edge")
 
+    # The old device.
+
+    def _inspect(self, action: Action, *, plainly: bool = False) -> None:
+        """The inspector's word, right and wrong."""
+        body: dict[str, Any] = {"outcome": "mismatched", "grounds": [GROUND], "evidence": ["photo:1"]}
+        if action.how == "matched":
+            body = {"outcome": "matched"}
+        wrong: dict[str, dict[str, Any]] = {
+            "unproved": {"evidence": []},
+            "no_ground": {"grounds": []},
+            "other_category": {"grounds": ["TV_CRT"]},
+        }
+        body |= wrong.get(action.how, {})
+        inspector = token("inspector", "eye", "mer_shop")
+        intended = self._at_trade_in(
+            action, "inspection", body, "eye", inspector, token("inspector", "eye", "mer_thief")
+        )
+        if intended is None:
+            return
+        if action.how in wrong:
+            self._history.expect(self._thumbs.once(intended), {422, 503})
+            return
+        self._commanded("inspection", intended, plainly=plainly)
+
+    def _fall_through(self, action: Action, *, plainly: bool = False) -> None:
+        """Seller or courier let it fail."""
+        shop, thief = token("merchant", "shop", "mer_shop"), token("merchant", "thief", "mer_thief")
+        body = {"by": self._random.choice(("seller", "courier"))}
+        intended = self._at_trade_in(action, "cancel", body, "shop", shop, thief)
+        if intended is not None:
+            self._commanded("trade-in cancel", intended, plainly=plainly)
+
+    def _inspect_race(self, action: Action) -> None:
+        """An inspection and what contradicts it, at the same instant."""
+        rivals: dict[str, Callable[[], object]] = {
+            "cancel": lambda: self._cancel(action, plainly=True),
+            "fall_through": lambda: self._fall_through(action, plainly=True),
+            "inspect": lambda: self._inspect(action, plainly=True),
+        }
+        self._history.beside(f"a{action.id}-rival", rivals[action.how])
+        self._inspect(action, plainly=True)
+
+    def _at_trade_in(
+        self, action: Action, name: str, body: dict[str, Any], who: str, bearer: str, stranger: str
+    ) -> Intended | None:
+        deposit = self._ordered(action)
+        if deposit is None or deposit["trade_in"] is None:
+            return None
+        path = f"/v1/trade-ins/{deposit['trade_in']['id']}/{name}"
+        template = f"/v1/trade-ins/{{trade_in_id}}/{name}"
+        return Intended(who, bearer, stranger, path, template, body, f"k{action.id}-{name}")
+
     # Requests.
 
     def _buyer_commands(
@@ -374,7 +430,7 @@ class People:
 
     def _buyers(self, action: Action, path: str, template: str, body: dict[str, Any], step: str = "") -> Intended:
         who, own = f"b{action.buyer}", f"k{action.id}"
-        several = action.kind in {"edge_lock", "race", "balance"}
+        several = action.kind in {"edge_lock", "race", "balance", "inspect_race"}
         key = f"{own}-{step}" if several else own
         return Intended(who, token("buyer", who), token("buyer", "thief"), path, template, body, key)
 

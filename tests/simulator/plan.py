@@ -6,7 +6,7 @@ from random import Random
 from typing import Final
 
 from chalicelib.core.instants import DAY, HOUR, MINUTE, SECOND
-from tests.simulator.sales import EARLY, SALES
+from tests.simulator.sales import EARLY, SALES, SWAPS
 
 # Where windows and zones are hard: a leap day, both changes of summer time in Europe, a new year, an ordinary day.
 STARTS: Final = (
@@ -201,11 +201,30 @@ def _withdrawing(random: Random, actions: list[Action]) -> None:
         story.then("cancel", MINUTE, 3 * HOUR)
 
 
+def _trading_in(random: Random, actions: list[Action]) -> None:
+    """An old phone for a new one: inspected, cancelled by either side, both at once, and twice."""
+    story = _Story(random, actions, SWAPS)
+    at = story.paid()
+    if story.perhaps(5):
+        at = story.then("inspect", at, at + HOUR, random.choice(("unproved", "no_ground", "other_category")))
+    if story.perhaps(3):
+        at = story.then("inspect", at, at + HOUR, "matched")
+    kinds = random.choice((("inspect",), ("inspect",), ("fall_through",), ("cancel",), ("inspect", "cancel")))
+    for kind in kinds:
+        story.then(kind, at, at + HOUR, "mismatched" if kind == "inspect" else "")
+    if story.perhaps(2):
+        story.then("inspect_race", at, at + HOUR, random.choice(("cancel", "fall_through", "inspect")))
+    story.come_round()
+    if story.perhaps(4):
+        story.then("withdraw", at, at + 4 * HOUR, random.choice(("buyer", "holder")))
+
+
 STORIES: Final[tuple[Callable[[Random, list[Action]], None], ...]] = (
     *(_leaving, _leaving, _leaving, _leaving),
     *(_locking, _locking),
     *(_fulfilling, _fulfilling),
     _withdrawing,
+    _trading_in,
 )
 
 

@@ -15,6 +15,7 @@ INTENT_TTL: Final = 15 * MINUTE
 class Sale:
     """One offer. ``deposit`` is for a unit, None takes everything at once; ``cap`` is the percentage that may be kept.
 
+    ``credit`` is what an old device pays, ``fee`` what its published band charges for a mismatch.
     ``window`` None locks at payment; ``reminders`` are distances before its end; ``counted`` are the SKUs with a stock.
     """
 
@@ -31,6 +32,8 @@ class Sale:
     forfeits: bool = False
     cap: int | None = None
     withdrawal: bool = True
+    credit: int = 0
+    fee: int = 0
     balance_due: int = 3 * HOUR
     cure: int = 2 * HOUR
 
@@ -47,6 +50,22 @@ class Sale:
             return 0
         earnest = min(ordered, goods)
         return earnest if self.cap is None else min(earnest, goods * self.cap // 100)
+
+
+def _swap(name: str, price: str, credit: str) -> dict[str, Any]:
+    """A new phone for money and an old one."""
+    return {
+        "title": name,
+        "market": "ID",
+        "currency": "IDR",
+        "preset": "trade_in_id",
+        "limits": {"per_buyer": None},
+        "items": [
+            {"sku": name, "name": name, "category": "phone", "price": {"amount": price, "currency": "IDR"}},
+        ],
+        "shipping": {"amount": "18000", "currency": "IDR"},
+        "trade_in": {"schedule": "id-tukar-tambah", "values": {"old": {"amount": credit, "currency": "IDR"}}},
+    }
 
 
 SOON: Final = {"starts": "ready", "due_within": "PT3H", "cure": "PT2H"}
@@ -158,5 +177,21 @@ SALES: Final = (
         early=True,
         reminders=(2 * HOUR, 15 * MINUTE),
     ),
+    # The fee of the first band that holds exactly its upper edge, and one that is more than what was paid for goods.
+    Sale(
+        body=_swap("swap", "3000000", "800000"),
+        prices={"swap": 300_000_000},
+        shipping=1_800_000,
+        credit=80_000_000,
+        fee=4_000_000,
+    ),
+    Sale(
+        body=_swap("cheap", "60000", "40000"),
+        prices={"cheap": 6_000_000},
+        shipping=1_800_000,
+        credit=4_000_000,
+        fee=3_500_000,
+    ),
 )
+SWAPS: Final = tuple(number for number, sale in enumerate(SALES) if sale.credit)
 EARLY: Final = tuple(number for number, sale in enumerate(SALES) if sale.early)

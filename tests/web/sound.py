@@ -84,6 +84,10 @@ def path_of(deposit: Json) -> str:
     return f"/v1/deposits/{deposit['id']}"
 
 
+def trade_in_path(deposit: Json) -> str:
+    return f"/v1/trade-ins/{deposit['trade_in']['id']}"
+
+
 def pages(client: Client, path: str, limit: int) -> list[Json]:
     """Every row of a list, page by page; no page is longer than asked for."""
     rows: list[Json] = []

@@ -27,7 +27,7 @@ from chalicelib.web.edge import ENDPOINTS, Endpoint
 from chalicelib.web.rates import Rates
 from chalicelib.wiring import services
 from local.issuer import AUDIENCE, ISSUER
-from tests.web.sound import accepted, path_of, refused, sound
+from tests.web.sound import accepted, path_of, refused, sound, trade_in_path
 from tests.world import Client, Json, Reply, World
 
 YEAR: Final = {"due_within": "P365D"}  # nothing here expires, whatever other tests do to the clock
@@ -35,16 +35,21 @@ YEAR: Final = {"due_within": "P365D"}  # nothing here expires, whatever other te
 
 @dataclass(frozen=True)
 class Scene:
-    """A shop with an offer and two buyers, each with a deposit. Refusals change nothing, so one scene serves all."""
+    """A shop with an offer, an inspector, two buyers with a deposit each, and a trade-in of the first one.
+
+    Refusals change nothing, so one scene serves all.
+    """
 
     world: World
     buyer: Client
     other: Client
     merchant: Client
     rival: Client
+    inspector: Client
     offer: Json
     deposit: Json
     others: Json
+    traded: Json
 
     @property
     def draft(self) -> Json:
@@ -83,7 +88,9 @@ def made(world: World) -> Scene:
     buyer, other, merchant = world.buyer(), world.buyer(), world.merchant("mer_abused")
     offer = world.offer(merchant, payment=YEAR)
     deposit, others = world.ordered(buyer, offer), world.ordered(other, offer)
-    return Scene(world, buyer, other, merchant, world.merchant("mer_rival"), offer, deposit, others)
+    traded = world.traded(buyer, world.trading(merchant))
+    rival, inspector = world.merchant("mer_rival"), world.inspector("mer_abused")
+    return Scene(world, buyer, other, merchant, rival, inspector, offer, deposit, others, traded)
 
 
 # Tokens: rows 1 to 12.
@@ -214,6 +221,12 @@ def looked(path: str) -> Callable[[Scene], Reply]:
     return lambda scene: scene.buyer.get(path.format(deposit=scene.deposit["id"], other=scene.others["id"]))
 
 
+def inspected(grounds: list[str], evidence: list[str]) -> Callable[[Scene], Reply]:
+    """The inspector's word that the old device is not what was declared."""
+    body = {"outcome": "mismatched", "grounds": grounds, "evidence": evidence}
+    return lambda scene: scene.inspector.post(f"{trade_in_path(scene.traded)}/inspection", body)
+
+
 def keyed(key: str) -> Callable[[Scene], Reply]:
     return lambda scene: scene.buyer.call("POST", "/v1/deposits", scene.order(), idempotency_key=key)
 
@@ -231,6 +244,7 @@ def changed(deposit_id: str) -> str:
 
 
 PRICE: Final = "/items/0/price"
+FEES: Final = "/v1/trade-in/fees?schedule=id-tukar-tambah"
 BAD: Final = "invalid-request"
 GOOD_OFFER: Final = "off_" + "0" * 26
 ROWS: Final[list[tuple[int, str, Callable[[Scene], Reply], int, str, str | None]]] = [
@@ -364,6 +378,20 @@ ROWS: Final[list[tuple[int, str, Callable[[Scene], Reply], int, str, str | None]
     (59, "an instant before time",     lambda s: s.merchant.post("/v1/offers", {**s.draft, "opens_at": -1}), 422, BAD, "/opens_at"),
     (59, "an instant after all time",  lambda s: s.merchant.post("/v1/offers", {**s.draft, "opens_at": 10**30}), 422, BAD, "/opens_at"),
     (60, "a day that is not",          lambda s: s.merchant.post("/v1/offers", {**s.draft, "opens_at": "2026-02-30T00:00:00Z"}), 422, BAD, "/opens_at"),
+    (68, "a category of nobody",       looked(f"{FEES}&category=car&price=3000000"),              422, BAD, "/category"),
+    (68, "a schedule of nobody",       looked("/v1/trade-in/fees?schedule=x&category=phone&price=1"), 422, BAD, "/schedule"),
+    (68, "a price below every band",   looked(f"{FEES}&category=phone&price=49999"),              409, "fee-band-undefined", None),
+    (68, "a price above every band",   looked(f"{FEES}&category=phone&price=30000001"),           409, "fee-band-undefined", None),
+    (68, "a television too cheap",     looked(f"{FEES}&category=tv&price=1000000"),               409, "fee-band-undefined", None),
+    (68, "a price between two rupiah", looked(f"{FEES}&category=phone&price=1000000.50"),         422, BAD, "/price"),
+    (68, "a price below nothing",      looked(f"{FEES}&category=phone&price=-1"),                 422, BAD, "/price"),
+    (68, "no price",                   looked(f"{FEES}&category=phone"),                          422, BAD, "/price"),
+    (69, "a ground of nobody",         inspected(["PH_BORING"], ["photo:1"]),                     422, "invalid-ground", "/grounds/0"),
+    (69, "a ground of televisions",    inspected(["PH_CONDITION_MISMATCH", "TV_CRT"], ["photo:1"]), 422, "invalid-ground", "/grounds/1"),
+    (69, "the same ground twice",      inspected(["PH_CONDITION_MISMATCH"] * 2, ["photo:1"]),     422, "invalid-ground", "/grounds/1"),
+    (69, "no ground",                  inspected([], ["photo:1"]),                                422, "invalid-ground", "/grounds"),
+    (69, "no evidence",                inspected(["PH_CONDITION_MISMATCH"], []),                  422, "evidence-required", "/evidence"),
+    (69, "neither, evidence first",    inspected([], []),                                         422, "evidence-required", "/evidence"),
     (88, "PUT on a POST route",        asked("PUT", "/v1/deposits/{deposit}/cancel"),             405, "method-not-allowed", None),
     (88, "DELETE a deposit",           asked("DELETE", "/v1/deposits/{deposit}"),                 405, "method-not-allowed", None),
     (88, "PATCH a deposit",            asked("PATCH", "/v1/deposits/{deposit}"),                  405, "method-not-allowed", None),
@@ -406,6 +434,7 @@ def test_the_whole_draft_that_the_fuzz_begins_with_is_good(scene: Scene) -> None
 def test_nothing_of_all_this_changed_anything(scene: Scene) -> None:
     assert scene.buyer.get(path_of(scene.deposit)).json["version"] == 1
     assert scene.other.get(path_of(scene.others)).json["version"] == 1
+    assert scene.buyer.get(path_of(scene.traded)).json["version"] == scene.traded["version"]
 
 
 def test_rows_37_and_39_an_offer_that_is_not_open_and_one_that_is_sold_out(world: World) -> None:
@@ -433,6 +462,19 @@ def test_row_60_the_callers_clock_means_nothing(scene: Scene) -> None:
     told: Json = {"date": "Thu, 01 Jan 2099 00:00:00 GMT", "x-request-time": "4070908800", "requestTimeEpoch": "0"}
     before, after = (scene.buyer.get(path_of(scene.deposit), **headers).json for headers in ({}, told))
     assert before == after
+
+
+def test_rows_70_and_71_one_fee_and_never_more_than_there_is(world: World) -> None:
+    """50,000 would be the fee; 49,999 were paid beside the shipping. Asked again under another key, it is too late."""
+    merchant, inspector = world.merchant("mer_abused"), world.inspector("mer_abused")
+    traded = world.traded(world.buyer(), world.trading(merchant, price="7000001", credit="6950002"))
+    path = f"{trade_in_path(traded)}/inspection"
+    body = {"outcome": "mismatched", "grounds": ["PH_CONDITION_MISMATCH"], "evidence": ["photo:1"]}
+    lines = accepted(inspector.post(path, body))["refund"]["lines"]
+    assert [line["amount"]["amount"] for line in lines] == ["67999", "-18000", "-49999"]
+    told = refused(inspector.post(path, body), 409, "wrong-state")
+    assert (told["state"], told["trade_in"]) == ("cancelled", "mismatched")
+    refused(merchant.post(f"{trade_in_path(traded)}/cancel", {"by": "seller"}), 409, "wrong-state")
 
 
 def test_row_85_who_asks_too_often_is_told_when_to_come_back(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -540,10 +582,16 @@ HEADERS: Final = st.dictionaries(
     max_size=3,
 )
 QUERY: Final = st.dictionaries(
-    st.sampled_from(["limit", "cursor", "status", "offer", "deposit", "cause", "at", "x"]) | st.text(max_size=3),
+    st.sampled_from(
+        ["limit", "cursor", "status", "offer", "deposit", "cause", "at", "schedule", "category", "price", "x"]
+    )
+    | st.text(max_size=3),
     st.text(st.characters(codec="utf-8"), max_size=30)
     | st.sampled_from(
-        ["open", "cooling_off", "buyer_cancel", "merchant_cancel", "withdrawal", "1", "2030-01-01T00:00:00Z"]
+        [
+            *("open", "cooling_off", "buyer_cancel", "merchant_cancel", "withdrawal", "1", "2030-01-01T00:00:00Z"),
+            *("id-tukar-tambah", "phone", "3000000"),
+        ]
     ),
     max_size=3,
 )
@@ -566,13 +614,17 @@ def replaced(value: Any, path: tuple[str | int, ...], junk: Any) -> Any:
     return copy
 
 
+IDR: Final = {"amount": "50000", "currency": "IDR"}
+SCHEDULE: Final[Json] = {"categories": [{"code": "phone", "bands": [{"from": IDR, "to": IDR, "fee": IDR}]}]}
+
+
 def good_bodies(scene: Scene) -> dict[str, Json]:
     """What each route that reads a body would take."""
     return {
         "/v1/offers": scene.whole_draft,
-        "/v1/offers/check": scene.whole_draft,
+        "/v1/offers/check": {**scene.whole_draft, "trade_in": {"schedule": SCHEDULE, "values": {"old": IDR}}},
         "/v1/offers/{offer_id}/stock": {"sku": "su7-max", "change": 1},
-        "/v1/deposits": scene.order(),
+        "/v1/deposits": scene.order(trade_in={"category": "phone", "model": "old"}),
         "/v1/deposits/{deposit_id}/cancel": {"note": None},
         "/v1/deposits/{deposit_id}/payment-method": {"payment_method": "alipay"},
         "/v1/deposits/{deposit_id}/changes": {"items": [{"sku": "su7-max", "quantity": 2}]},
@@ -594,6 +646,12 @@ def good_bodies(scene: Scene) -> dict[str, Json]:
             "evidence": ["photo:2"],
         },
         "/v1/deposits/{deposit_id}/withdrawals": {"name": "Ana", "reach": "ana@example.com"},
+        "/v1/trade-ins/{trade_in_id}/inspection": {
+            "outcome": "mismatched",
+            "grounds": ["PH_CONDITION_MISMATCH"],
+            "evidence": ["photo:3"],
+        },
+        "/v1/trade-ins/{trade_in_id}/cancel": {"by": "seller"},
         "/v1/provider-events/{provider}": {"data": {"id": scene.deposit["payment"]["id"]}},
     }
 
@@ -603,21 +661,24 @@ def good_bodies(scene: Scene) -> dict[str, Json]:
 @given(data=st.data())
 def test_whatever_is_sent_anywhere_is_not_our_fault(fuzzed: Scene, data: st.DataObject) -> None:
     one = data.draw(st.sampled_from([one for one in ENDPOINTS if not one.path.startswith("/sandbox/")]), "route")
-    caller = data.draw(st.sampled_from([fuzzed.buyer, fuzzed.merchant, fuzzed.world.anyone()]), "caller")
+    callers = [fuzzed.buyer, fuzzed.merchant, fuzzed.inspector, fuzzed.world.anyone()]
+    caller = data.draw(st.sampled_from(callers), "caller")
     headers: Json = {name.replace("-", "_"): text for name, text in data.draw(HEADERS, "headers").items()}
     sound(caller.call(one.method, drawn_path(fuzzed, one, data), drawn_body(fuzzed, one, data), **headers))
 
 
 @pytest.fixture(scope="module")
 def lives(world: World, fuzzed: Scene) -> list[Scene]:
-    """The same people with deposits further on: free with an intent, locked for good, and with goods on their way."""
+    """The same people with deposits further on: free with an intent, locked for good, goods on their way, a trade-in."""
     buyer, merchant = fuzzed.buyer, fuzzed.merchant
     free = world.paid(buyer, fuzzed.offer)
     accepted(buyer.post(f"{path_of(free)}/lock-intents"), 201)
     final = world.final(buyer, merchant, quantity=2)
     shipped = world.final(buyer, merchant, quantity=2, **AS_PAID)
     accepted(merchant.post(f"{path_of(shipped)}/shipments", {"lines": [{"line": 1, "quantity": 1}]}))
-    return [replace(fuzzed, deposit=deposit) for deposit in (free, final, shipped)]
+    traded = world.traded(buyer, world.trading(merchant))
+    lived = [replace(fuzzed, deposit=deposit, traded=traded) for deposit in (free, final, shipped)]
+    return [*lived, replace(fuzzed, deposit=traded, traded=traded)]
 
 
 AS_PAID: Final[Json] = {"payment": {"take": "full", "nature": "advance"}}
@@ -626,9 +687,9 @@ AS_PAID: Final[Json] = {"payment": {"take": "full", "nature": "advance"}}
 @settings(max_examples=150, phases=[Phase.generate])
 @given(data=st.data())
 def test_whatever_is_sent_to_a_deposit_in_any_state_is_not_our_fault(lives: list[Scene], data: st.DataObject) -> None:
-    of_deposits = [one for one in ENDPOINTS if one.path.startswith("/v1/deposits/{deposit_id}")]
+    of_deposits = [one for one in ENDPOINTS if one.path.startswith(("/v1/deposits/{deposit_id}", "/v1/trade-ins/"))]
     one, scene = data.draw(st.sampled_from(of_deposits), "route"), data.draw(st.sampled_from(lives), "deposit")
-    caller = data.draw(st.sampled_from([scene.buyer, scene.merchant]), "caller")
+    caller = data.draw(st.sampled_from([scene.buyer, scene.merchant, scene.inspector]), "caller")
     sound(caller.call(one.method, drawn_path(scene, one, data), drawn_body(scene, one, data)))
 
 
@@ -639,6 +700,7 @@ def drawn_path(scene: Scene, one: Endpoint, data: st.DataObject) -> str:
         "deposit_id": scene.deposit["id"],
         "withdrawal_id": f"wdr_{scene.deposit['id'][4:]}_1",
         "refund_id": f"ref_{scene.deposit['id'][4:]}_1",
+        "trade_in_id": scene.traded["trade_in"]["id"],
         "payment_id": scene.deposit["payment"]["id"],
         "code": "CN",
         "name": "busy",

@@ -34,7 +34,7 @@ from chalicelib.web.edge import ENDPOINTS, Endpoint
 from chalicelib.web.problems import STATUS
 from local.house import problem
 from local.server import wsgi
-from tests.web.sound import attend
+from tests.web.sound import attend, trade_in_path
 from tests.world import Client, Json, Reply, World
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -188,6 +188,21 @@ def test_causes_and_codes_are_those_that_have_words() -> None:
     words = {name for name in policies.read("texts/lines.toml") if name not in {"source", "version"}}
     assert set(CODES) == {name for name in words if "/" not in name}
     assert {name.partition("/")[2] for name in words if "/" in name} <= set(CAUSES)
+
+
+def test_a_trade_in_is_written_as_it_is_taken(spec: Json) -> None:
+    """The version of a schedule is frozen by the service: nobody sends it, everybody reads it."""
+    schemas = spec["components"]["schemas"]
+    assert set(schemas["OfferBodyTradeIn"]["properties"]) == {"schedule", "values"}
+    shown = examples.answers()["POST", "/v1/trade-ins/{trade_in_id}/inspection"]["not as declared"]
+    assert [line["amount"]["amount"] for line in shown["refund"]["lines"]] == ["2218000", "-18000", "-40000"]
+
+
+def test_a_whole_schedule_may_be_sent_to_be_checked(spec: Json) -> None:
+    published = examples.answers()["GET", "/v1/trade-in/schedules"]["in force"]["data"][0]
+    content = spec["paths"]["/v1/offers/check"]["post"]["requestBody"]["content"]["application/json"]
+    whole = {**examples.TRADE_IN_BODY, "trade_in": {**examples.TRADE_IN_BODY["trade_in"], "schedule": published}}
+    assert faults(spec, content["schema"], whole) == []
 
 
 # What every route declares.
@@ -395,6 +410,41 @@ def test_money_kept_after_the_lock_answers_what_the_contract_says(world: World, 
     assert [line["code"] for line in ended["refund"]["lines"]] == ["paid", "forfeited"]
 
 
+def test_a_trade_in_answers_what_the_contract_says(world: World, spec: Json) -> None:
+    person, staff = world.buyer(), world.merchant()
+    buyer, merchant, inspector = (Asking(spec, who) for who in (person, staff, world.inspector()))
+    nobody = Asking(spec, world.anyone())
+    fees = "/v1/trade-in/fees?schedule=id-tukar-tambah&category=phone&price"
+    assert nobody.get(f"{fees}=3000000").status == 200
+    assert nobody.get(f"{fees}=49999").status == 409
+    assert nobody.get(f"{fees}=x").status == 422
+    whole = nobody.get("/v1/trade-in/schedules").json["data"][0]
+    trade_in = {**examples.TRADE_IN_BODY["trade_in"], "schedule": whole}
+    assert merchant.post("/v1/offers/check", {**examples.TRADE_IN_BODY, "trade_in": trade_in}).json["ok"]
+    assert merchant.post("/v1/offers", {**examples.TRADE_IN_BODY, "trade_in": trade_in}).status == 422
+    offer = merchant.post("/v1/offers", {**examples.TRADE_IN_BODY, "limits": {"per_buyer": None}}).json
+    order = world.order(offer, trade_in={"category": "phone", "model": "iphone-12-128"})
+    first, second = (buyer.post("/v1/deposits", order).json for _ in range(2))
+    assert buyer.post("/v1/deposits", {**order, "trade_in": {"category": "tv", "model": "x"}}).status == 422
+    for deposit in (first, second):
+        world.pay(deposit)
+    at, other = (trade_in_path(deposit) for deposit in (first, second))
+    assert buyer.get(at).json["status"] == "awaiting_handover"
+    assert buyer.get(f"{at}x").status == 404
+    found = {"outcome": "mismatched", "grounds": ["PH_CONDITION_MISMATCH"], "evidence": ["photo:1"]}
+    assert inspector.post(f"{at}/inspection", {**found, "evidence": []}).status == 422
+    assert inspector.post(f"{at}/inspection", found, if_match='"1-awaiting_payment"').status == 412
+    assert inspector.post(f"{at}/inspection", found).json["refund"]["cause"] == "trade_in_mismatch"
+    assert inspector.post(f"{at}/inspection", found).status == 409
+    assert inspector.post(f"{other}/inspection", {"outcome": "matched"}).json["status"] == "matched"
+    assert merchant.post(f"{other}/cancel", {"by": "nobody"}).status == 422
+    assert merchant.post(f"{other}/cancel", {"by": "courier"}).json["status"] == "cancelled"
+    assert merchant.post(f"{other}/cancel", {"by": "courier"}).status == 409
+    assert buyer.get(f"/v1/deposits/{first['id']}").json["trade_in"]["status"] == "mismatched"
+    assert buyer.get(f"/v1/deposits/{first['id']}/events").status == 200
+    assert buyer.get(f"/v1/refunds?deposit={first['id']}").status == 200
+
+
 def test_what_stands_beside_deposits_answers_what_the_contract_says(world: World, spec: Json) -> None:
     nobody = Asking(spec, world.anyone())
     for path in ("/healthz", "/v1/presets", "/v1/markets", "/v1/markets/CN", "/openapi.json", "/docs"):
@@ -510,5 +560,6 @@ def as_one_of(world: World, one: Endpoint) -> dict[str, str]:
     if not one.roles:
         return {}
     role = min(one.roles)
-    person = world.person(role, "mer_invented" if role == "merchant" else None, sub=f"invented-{role}")
+    staff = "mer_invented" if role in {"merchant", "inspector"} else None
+    person = world.person(role, staff, sub=f"invented-{role}")
     return {"Authorization": f"Bearer {person.token}"}

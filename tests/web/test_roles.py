@@ -12,62 +12,68 @@ from tests.world import Client, Json, Reply, World
 
 LEEWAY_SECONDS: Final = 60
 CALLERS: Final = (
-    *("buyer", "other buyer", "merchant", "other merchant", "inspector", "platform", "service"),
+    *("buyer", "other buyer", "merchant", "other merchant", "inspector", "other inspector", "platform", "service"),
     *("anonymous", "expired", "holder", "other holder"),
 )
 # In the order of CALLERS; a holder has the withdrawal token of a deposit and no login. The deposit waits for payment, so
 # what needs a paid or locked one and is let in meets the wrong state (409); what the buyer has withdrawn, the holder finds
-# cancelled (409); the other merchant's list names an offer that is not theirs (422).
+# cancelled (409); the other merchant's list names an offer that is not theirs (422). The trade-in waits for its hand-over.
 TABLE: Final = {
-    #                                            buyer other  shop  other inspect platf serv  none  expired holder other
-    "POST /v1/offers":                           (403,  403,  201,  201,  403,  403,  403,  401,  401,  401,   401),
-    "POST /v1/offers/check":                     (403,  403,  200,  200,  403,  403,  403,  401,  401,  401,   401),
-    "GET /v1/offers":                            (200,  200,  200,  200,  200,  200,  200,  200,  200,  200,   200),
-    "GET /v1/offers/{offer_id}":                 (200,  200,  200,  200,  200,  200,  200,  200,  200,  200,   200),
-    "POST /v1/offers/{offer_id}/close":          (403,  403,  200,  404,  403,  403,  403,  401,  401,  401,   401),
-    "POST /v1/offers/{offer_id}/stock":          (403,  403,  200,  404,  403,  403,  403,  401,  401,  401,   401),
-    "GET /v1/presets":                           (200,  200,  200,  200,  200,  200,  200,  200,  200,  200,   200),
-    "GET /v1/markets":                           (200,  200,  200,  200,  200,  200,  200,  200,  200,  200,   200),
-    "GET /v1/markets/{code}":                    (200,  200,  200,  200,  200,  200,  200,  200,  200,  200,   200),
-    "POST /v1/deposits":                         (201,  201,  403,  403,  403,  403,  403,  401,  401,  401,   401),
-    "GET /v1/deposits":                          (200,  200,  200,  422,  403,  200,  403,  401,  401,  401,   401),
-    "GET /v1/deposits/{deposit_id}":             (200,  404,  200,  404,  403,  200,  403,  401,  401,  401,   401),
-    "POST /v1/deposits/{deposit_id}/cancel":     (200,  404,  403,  403,  403,  403,  403,  401,  401,  401,   401),
+    #                                            buyer other  shop  other inspec other platf serv  none  expired holder other
+    "POST /v1/offers":                           (403,  403,  201,  201,  403,  403,  403,  403,  401,  401,  401,   401),
+    "POST /v1/offers/check":                     (403,  403,  200,  200,  403,  403,  403,  403,  401,  401,  401,   401),
+    "GET /v1/offers":                            (200,  200,  200,  200,  200,  200,  200,  200,  200,  200,  200,   200),
+    "GET /v1/offers/{offer_id}":                 (200,  200,  200,  200,  200,  200,  200,  200,  200,  200,  200,   200),
+    "POST /v1/offers/{offer_id}/close":          (403,  403,  200,  404,  403,  403,  403,  403,  401,  401,  401,   401),
+    "POST /v1/offers/{offer_id}/stock":          (403,  403,  200,  404,  403,  403,  403,  403,  401,  401,  401,   401),
+    "GET /v1/presets":                           (200,  200,  200,  200,  200,  200,  200,  200,  200,  200,  200,   200),
+    "GET /v1/markets":                           (200,  200,  200,  200,  200,  200,  200,  200,  200,  200,  200,   200),
+    "GET /v1/markets/{code}":                    (200,  200,  200,  200,  200,  200,  200,  200,  200,  200,  200,   200),
+    "POST /v1/deposits":                         (201,  201,  403,  403,  403,  403,  403,  403,  401,  401,  401,   401),
+    "GET /v1/deposits":                          (200,  200,  200,  422,  403,  403,  200,  403,  401,  401,  401,   401),
+    "GET /v1/deposits/{deposit_id}":             (200,  404,  200,  404,  403,  403,  200,  403,  401,  401,  401,   401),
+    "POST /v1/deposits/{deposit_id}/cancel":     (200,  404,  403,  403,  403,  403,  403,  403,  401,  401,  401,   401),
     "POST /v1/deposits/{deposit_id}/payment-method":
-                                                 (200,  404,  403,  403,  403,  403,  403,  401,  401,  401,   401),
-    "POST /v1/deposits/{deposit_id}/changes":    (409,  404,  403,  403,  403,  403,  403,  401,  401,  401,   401),
+                                                 (200,  404,  403,  403,  403,  403,  403,  403,  401,  401,  401,   401),
+    "POST /v1/deposits/{deposit_id}/changes":    (409,  404,  403,  403,  403,  403,  403,  403,  401,  401,  401,   401),
     "POST /v1/deposits/{deposit_id}/lock-intents":
-                                                 (409,  404,  403,  403,  403,  403,  403,  401,  401,  401,   401),
-    "POST /v1/deposits/{deposit_id}/lock":       (409,  404,  403,  403,  403,  403,  403,  401,  401,  401,   401),
-    "POST /v1/deposits/{deposit_id}/unlock":     (409,  404,  403,  403,  403,  403,  403,  401,  401,  401,   401),
-    "POST /v1/deposits/{deposit_id}/ready":      (403,  403,  409,  404,  403,  403,  403,  401,  401,  401,   401),
+                                                 (409,  404,  403,  403,  403,  403,  403,  403,  401,  401,  401,   401),
+    "POST /v1/deposits/{deposit_id}/lock":       (409,  404,  403,  403,  403,  403,  403,  403,  401,  401,  401,   401),
+    "POST /v1/deposits/{deposit_id}/unlock":     (409,  404,  403,  403,  403,  403,  403,  403,  401,  401,  401,   401),
+    "POST /v1/deposits/{deposit_id}/ready":      (403,  403,  409,  404,  403,  403,  403,  403,  401,  401,  401,   401),
     "POST /v1/deposits/{deposit_id}/balance-payments":
-                                                 (409,  404,  403,  403,  403,  403,  403,  401,  401,  401,   401),
-    "POST /v1/deposits/{deposit_id}/shipments":  (403,  403,  409,  404,  403,  403,  403,  401,  401,  401,   401),
-    "POST /v1/deposits/{deposit_id}/deliveries": (403,  403,  409,  404,  403,  403,  403,  401,  401,  401,   401),
-    "POST /v1/deposits/{deposit_id}/receipt":    (409,  404,  403,  403,  403,  403,  403,  401,  401,  401,   401),
+                                                 (409,  404,  403,  403,  403,  403,  403,  403,  401,  401,  401,   401),
+    "POST /v1/deposits/{deposit_id}/shipments":  (403,  403,  409,  404,  403,  403,  403,  403,  401,  401,  401,   401),
+    "POST /v1/deposits/{deposit_id}/deliveries": (403,  403,  409,  404,  403,  403,  403,  403,  401,  401,  401,   401),
+    "POST /v1/deposits/{deposit_id}/receipt":    (409,  404,  403,  403,  403,  403,  403,  403,  401,  401,  401,   401),
     "POST /v1/deposits/{deposit_id}/buyer-default":
-                                                 (403,  403,  409,  404,  403,  403,  403,  401,  401,  401,   401),
+                                                 (403,  403,  409,  404,  403,  403,  403,  403,  401,  401,  401,   401),
     "POST /v1/deposits/{deposit_id}/withdrawals":
-                                                 (201,  404,  403,  403,  403,  403,  403,  401,  401,  201,   404),
+                                                 (201,  404,  403,  403,  403,  403,  403,  403,  401,  401,  201,   404),
     "POST /v1/deposits/{deposit_id}/withdrawals/{withdrawal_id}/confirm":
-                                                 (200,  404,  403,  403,  403,  403,  403,  401,  401,  409,   404),
+                                                 (200,  404,  403,  403,  403,  403,  403,  403,  401,  401,  409,   404),
     "GET /v1/deposits/{deposit_id}/withdrawals/{withdrawal_id}":
-                                                 (200,  404,  403,  403,  403,  403,  403,  401,  401,  200,   404),
+                                                 (200,  404,  403,  403,  403,  403,  403,  403,  401,  401,  200,   404),
     "GET /v1/deposits/{deposit_id}/refund-preview":
-                                                 (200,  404,  200,  404,  403,  200,  403,  401,  401,  401,   401),
+                                                 (200,  404,  200,  404,  403,  403,  200,  403,  401,  401,  401,   401),
     "GET /v1/deposits/{deposit_id}/refund-curve":
-                                                 (200,  404,  200,  404,  403,  200,  403,  401,  401,  401,   401),
-    "GET /v1/deposits/{deposit_id}/events":      (200,  404,  200,  404,  403,  200,  403,  401,  401,  401,   401),
-    "GET /v1/refunds/{refund_id}":               (200,  404,  200,  404,  403,  200,  403,  401,  401,  401,   401),
-    "GET /v1/refunds":                           (200,  404,  200,  404,  403,  200,  403,  401,  401,  401,   401),
-    "POST /v1/provider-events/{provider}":       (401,  401,  401,  401,  401,  401,  401,  401,  401,  401,   401),
-    "GET /healthz":                              (200,  200,  200,  200,  200,  200,  200,  200,  200,  200,   200),
-    "GET /openapi.json":                         (200,  200,  200,  200,  200,  200,  200,  200,  200,  200,   200),
-    "GET /docs":                                 (200,  200,  200,  200,  200,  200,  200,  200,  200,  200,   200),
-    "GET /docs/assets/{asset}":                  (200,  200,  200,  200,  200,  200,  200,  200,  200,  200,   200),
-    "GET /problems/{name}":                      (200,  200,  200,  200,  200,  200,  200,  200,  200,  200,   200),
-    "GET /pay/{payment_id}":                     (303,  303,  303,  303,  303,  303,  303,  303,  303,  303,   303),
+                                                 (200,  404,  200,  404,  403,  403,  200,  403,  401,  401,  401,   401),
+    "GET /v1/deposits/{deposit_id}/events":      (200,  404,  200,  404,  403,  403,  200,  403,  401,  401,  401,   401),
+    "GET /v1/refunds/{refund_id}":               (200,  404,  200,  404,  403,  403,  200,  403,  401,  401,  401,   401),
+    "GET /v1/refunds":                           (200,  404,  200,  404,  403,  403,  200,  403,  401,  401,  401,   401),
+    "GET /v1/trade-in/fees":                     (200,  200,  200,  200,  200,  200,  200,  200,  200,  200,  200,   200),
+    "GET /v1/trade-in/schedules":                (200,  200,  200,  200,  200,  200,  200,  200,  200,  200,  200,   200),
+    "GET /v1/trade-ins/{trade_in_id}":           (200,  404,  200,  404,  200,  404,  200,  403,  401,  401,  401,   401),
+    "POST /v1/trade-ins/{trade_in_id}/inspection":
+                                                 (403,  403,  403,  403,  200,  404,  403,  403,  401,  401,  401,   401),
+    "POST /v1/trade-ins/{trade_in_id}/cancel":   (403,  403,  200,  404,  403,  403,  403,  403,  401,  401,  401,   401),
+    "POST /v1/provider-events/{provider}":       (401,  401,  401,  401,  401,  401,  401,  401,  401,  401,  401,   401),
+    "GET /healthz":                              (200,  200,  200,  200,  200,  200,  200,  200,  200,  200,  200,   200),
+    "GET /openapi.json":                         (200,  200,  200,  200,  200,  200,  200,  200,  200,  200,  200,   200),
+    "GET /docs":                                 (200,  200,  200,  200,  200,  200,  200,  200,  200,  200,  200,   200),
+    "GET /docs/assets/{asset}":                  (200,  200,  200,  200,  200,  200,  200,  200,  200,  200,  200,   200),
+    "GET /problems/{name}":                      (200,  200,  200,  200,  200,  200,  200,  200,  200,  200,  200,   200),
+    "GET /pay/{payment_id}":                     (303,  303,  303,  303,  303,  303,  303,  303,  303,  303,  303,   303),
 }  # fmt: skip
 WITHDRAWAL: Final = {"name": "Ana", "reach": "ana@example.com"}
 NEW_YEAR: Final = "2026-01-01T00:00:00Z"
@@ -75,12 +81,13 @@ QUERIES: Final = {
     "GET /v1/deposits": "?offer={offer_id}",
     "GET /v1/deposits/{deposit_id}/refund-preview": "?cause=buyer_cancel",
     "GET /v1/refunds": "?deposit={deposit_id}",
+    "GET /v1/trade-in/fees": "?schedule=id-tukar-tambah&category=phone&price=3000000",
 }
 
 
 @dataclass(frozen=True)
 class Scene:
-    """One offer, one deposit that waits for payment, a withdrawal of it and one refund, all of the same people."""
+    """One offer, one deposit that waits for payment, a withdrawal of it, one refund and one trade-in, of the same people."""
 
     callers: dict[str, Client]
     names: dict[str, str]
@@ -106,7 +113,8 @@ def callers(world: World) -> dict[str, Client]:
         "other buyer": world.buyer(),
         "merchant": world.merchant("mer_roles"),
         "other merchant": world.merchant("mer_another"),
-        "inspector": world.person("inspector", "mer_roles"),
+        "inspector": world.inspector("mer_roles"),
+        "other inspector": world.inspector("mer_another"),
         "platform": world.person("platform"),
         "service": world.person("service"),
         "anonymous": world.anyone(),
@@ -122,8 +130,13 @@ def refund(world: World, callers: dict[str, Client]) -> Json:
     return found
 
 
+@pytest.fixture(scope="module")
+def trading(world: World, callers: dict[str, Client]) -> Json:
+    return world.trading(callers["merchant"])
+
+
 @pytest.fixture
-def scene(world: World, callers: dict[str, Client], refund: Json) -> Scene:
+def scene(world: World, callers: dict[str, Client], refund: Json, trading: Json) -> Scene:
     offer = world.offer(callers["merchant"])
     deposit = world.ordered(callers["buyer"], offer)
     others = world.ordered(callers["other buyer"], offer)
@@ -145,6 +158,7 @@ def scene(world: World, callers: dict[str, Client], refund: Json) -> Scene:
             "deposit_id": deposit["id"],
             "withdrawal_id": withdrawal["id"],
             "refund_id": refund["id"],
+            "trade_in_id": world.traded(callers["buyer"], trading)["trade_in"]["id"],
             "payment_id": deposit["payment"]["id"],
             "code": "CN",
             "name": "not-found",
@@ -172,6 +186,8 @@ def scene(world: World, callers: dict[str, Client], refund: Json) -> Scene:
                 "evidence": ["photo:2"],
             },
             "POST /v1/deposits/{deposit_id}/withdrawals": WITHDRAWAL,
+            "POST /v1/trade-ins/{trade_in_id}/inspection": {"outcome": "matched"},
+            "POST /v1/trade-ins/{trade_in_id}/cancel": {"by": "courier"},
         },
     )
 
@@ -197,21 +213,24 @@ def test_every_role_gets_what_the_table_says(scene: Scene, route: str) -> None:
 
 
 def state_of(scene: Scene) -> list[object]:
-    paths = ("/v1/deposits/{deposit_id}", "/v1/offers/{offer_id}", "/v1/refunds/{refund_id}")
+    paths = (
+        *("/v1/deposits/{deposit_id}", "/v1/offers/{offer_id}", "/v1/refunds/{refund_id}"),
+        "/v1/trade-ins/{trade_in_id}",
+    )
     answers = [scene.callers["platform"].get(path.format(**scene.names)) for path in paths]
-    return [(answer.headers.get("etag"), answer.json["updated_at"]) for answer in answers]
+    return [(answer.headers.get("etag"), answer.json.get("updated_at")) for answer in answers]
 
 
-@pytest.mark.parametrize("caller", ["other buyer", "other merchant"])
-@pytest.mark.parametrize(
-    "route", [route for route, row in TABLE.items() if "{deposit_id}" in route or "{refund" in route]
-)
+CHILDREN: Final = ("{deposit_id}", "{refund_id}", "{trade_in_id}")
+
+
+@pytest.mark.parametrize("caller", ["other buyer", "other merchant", "other inspector"])
+@pytest.mark.parametrize("route", [route for route in TABLE if any(child in route for child in CHILDREN)])
 def test_what_is_anothers_looks_like_what_does_not_exist(scene: Scene, route: str, caller: str) -> None:
     """Word for word, but for the ids of the request."""
     missing = "0" * 26
-    nobody = Scene(
-        scene.callers, {**scene.names, "deposit_id": f"dep_{missing}", "refund_id": f"ref_{missing}_1"}, scene.bodies
-    )
+    ids = {"deposit_id": f"dep_{missing}", "refund_id": f"ref_{missing}_1", "trade_in_id": f"trd_{missing}_1"}
+    nobody = Scene(scene.callers, scene.names | ids, scene.bodies)
     answers = [one.ask(route, caller).json for one in (scene, nobody)]
     shown = [{name: part for name, part in body.items() if name not in {"instance", "request_id"}} for body in answers]
     assert shown[0] == shown[1]
