@@ -57,7 +57,7 @@ def of(deposit: Deposit, terms: Terms, locale: str) -> Disclosure:
         locale=locale,
         amount_at_stake=stake,
         window_ends_at=ends_at,
-        acknowledgement=wording.sentence("disclosures", "lock_acknowledgement", locale).format(amount=str(stake)),
+        acknowledgement=wording.text("disclosures", "lock_acknowledgement", locale=locale).format(amount=str(stake)),
     )
 
 
@@ -96,5 +96,5 @@ def disclosure_hash(deposit: Deposit, shown: Disclosure) -> str:
 
 def text(sentences: tuple[str, ...], arguments: tuple[Argument, ...], locale: str) -> str:
     words = {argument.name: argument.words for argument in arguments}
-    parts = (wording.sentence("disclosures", key, locale).format(**words) for key in sentences)
+    parts = (wording.text("disclosures", key, locale=locale).format(**words) for key in sentences)
     return SEPARATOR[locale].join(parts)

@@ -103,7 +103,7 @@ def confirm(deposit: Deposit, command: ConfirmWithdrawal, at: int, terms: Terms)
 
 
 def _written(key: str, deposit: Deposit, sender: Sender, at: int, terms: Terms, **more: str) -> str:
-    return wording.sentence("receipts", key, sender.locale).format(
+    return wording.text("receipts", key, locale=sender.locale).format(
         name=sender.name,
         reach=sender.reach,
         deposit=deposit.id,

@@ -1,7 +1,7 @@
-"""Texts for people inside the rules: published sentences, and amounts, instants and durations as the reader writes them."""
+"""Texts for people: those of policies/texts, and amounts, instants and durations as the reader writes them."""
 
 from datetime import timedelta
-from typing import Final
+from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from chalicelib import policies
@@ -12,9 +12,13 @@ UNITS: Final = (("days", DAY), ("hours", HOUR), ("minutes", MINUTE), ("seconds",
 THOUSAND: Final = 3  # digits of a group
 
 
-def sentence(file: str, key: str, locale: str) -> str:
-    """One published text. A missing one is a bug, found by the test of completeness."""
-    return str(policies.read(f"texts/{file}.toml")[key][locale])
+def text(file: str, *path: str, locale: str) -> str:
+    """One text of ``policies/texts``. A missing one is a bug, found by the test of completeness, never replaced."""
+    found: Any = policies.read(f"texts/{file}.toml")
+    for step in (*path, locale):
+        found = found[step]
+    assert isinstance(found, str)
+    return found
 
 
 def amount(money: Money, locale: str) -> str:
@@ -31,14 +35,14 @@ def instant(at: int, zone: str) -> str:
     return f"{local:%Y-%m-%d %H:%M:%S} UTC{_distance(local.utcoffset() or timedelta())}"
 
 
-def duration(text: str, locale: str) -> str:
+def duration(length: str, locale: str) -> str:
     """``1 h 30 min``: the units that are not zero."""
-    left = duration_ms(text)
+    left = duration_ms(length)
     parts: list[str] = []
-    for unit, length in UNITS:
-        n, left = divmod(left, length)
+    for unit, milliseconds in UNITS:
+        n, left = divmod(left, milliseconds)
         if n:
-            parts.append(sentence("wording", unit, locale).format(n=n))
+            parts.append(text("wording", unit, locale=locale).format(n=n))
     return " ".join(parts)
 
 
@@ -47,8 +51,8 @@ def _number(plain: str, locale: str) -> str:
     sign, digits = ("-", whole[1:]) if whole.startswith("-") else ("", whole)
     head = len(digits) % THOUSAND
     groups = ([digits[:head]] if head else []) + [digits[i : i + THOUSAND] for i in range(head, len(digits), THOUSAND)]
-    grouped = sign + sentence("wording", "group", locale).join(groups)
-    return grouped + sentence("wording", "decimal", locale) + fraction if fraction else grouped
+    grouped = sign + text("wording", "group", locale=locale).join(groups)
+    return grouped + text("wording", "decimal", locale=locale) + fraction if fraction else grouped
 
 
 def _distance(offset: timedelta) -> str:

@@ -299,8 +299,12 @@ def _filter(call: Call) -> str:
 
 def whole(call: Call, outcome: Outcome) -> Answer:
     """The deposit as a command leaves it."""
-    seen = caught_up(outcome.deposit, outcome.at)
-    return Answer(render.deposit(outcome, call.caller), 200, {"ETag": etag(seen, outcome.at), **replay_header(outcome)})
+    return Answer(render.deposit(outcome, call.caller), 200, state_headers(outcome))
+
+
+def state_headers(outcome: Outcome) -> dict[str, str]:
+    """The deposit's ETag, and whether the answer was given before."""
+    return {"ETag": etag(caught_up(outcome.deposit, outcome.at), outcome.at), **replay_header(outcome)}
 
 
 def replay_header(outcome: Outcome) -> dict[str, str]:

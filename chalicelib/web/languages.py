@@ -1,9 +1,7 @@
-"""In which language an answer speaks, and the texts themselves."""
+"""In which language an answer speaks."""
 
 import re
-from typing import Any, Final
-
-from chalicelib import policies
+from typing import Final
 
 LOCALES: Final = ("en", "id", "zh")
 DEFAULT: Final = "en"
@@ -25,15 +23,6 @@ def negotiate(accept_language: str | None) -> str:
         ranked.setdefault(locale, others)
     best = max(ranked, key=lambda locale: ranked[locale])
     return best if ranked[best] else DEFAULT
-
-
-def text(file: str, *path: str, locale: str) -> str:
-    """One text of ``policies/texts``. A missing one is a bug, found by the test of completeness, never replaced."""
-    found: Any = policies.read(f"texts/{file}.toml")
-    for step in (*path, locale):
-        found = found[step]
-    assert isinstance(found, str)
-    return found
 
 
 def _wish(part: str) -> tuple[str, int]:

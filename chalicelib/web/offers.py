@@ -11,6 +11,7 @@ from chalicelib.core.faults import faults_of
 from chalicelib.core.money import Money
 from chalicelib.core.refusal import Reason, Refused
 from chalicelib.core.wire import Category, Frozen, MoneyField, Sku, fault, from_json
+from chalicelib.core.wording import text
 from chalicelib.flows import offers as flow
 from chalicelib.flows.offers import Offered
 from chalicelib.web import render
@@ -24,7 +25,6 @@ from chalicelib.web.answers import (
     PresetListAnswer,
 )
 from chalicelib.web.edge import Answer, Call, endpoint
-from chalicelib.web.languages import text
 from chalicelib.web.parameters import CURSOR, LIMIT_DEFAULT, limit, next_cursor, position
 
 routes = Blueprint(__name__)

@@ -8,12 +8,13 @@ from typing import Any, Final
 
 from chalicelib.core import market
 from chalicelib.core.refusal import Reason
+from chalicelib.core.wording import text
 from chalicelib.web import examples
 from chalicelib.web.answers import DepositAnswer, NewDepositAnswer, OfferAnswer, TradeInAnswer, WithdrawalAnswer
 from chalicelib.web.bodies import IDEMPOTENCY_KEY
 from chalicelib.web.contract import ASSETS
 from chalicelib.web.edge import ENDPOINTS, Endpoint, raw_only
-from chalicelib.web.languages import DEFAULT, text
+from chalicelib.web.languages import DEFAULT
 from chalicelib.web.problems import STATUS
 from chalicelib.web.schemas import REFERENCE, Schema, Schemas
 

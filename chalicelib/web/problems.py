@@ -9,7 +9,7 @@ from chalicelib.core import instants
 from chalicelib.core.money import Money
 from chalicelib.core.refusal import Reason, Refused
 from chalicelib.core.wire import write_money
-from chalicelib.web.languages import text
+from chalicelib.core.wording import text
 
 _R = Reason
 

@@ -8,11 +8,11 @@ from chalice.app import Blueprint
 from chalicelib.core.ids import parse_child
 from chalicelib.core.payment import MAY_ARRIVE
 from chalicelib.core.refusal import Reason, Refused
+from chalicelib.core.wording import text
 from chalicelib.flows.commit import caught_up, fold
 from chalicelib.flows.ports import Session
 from chalicelib.web.answers import HealthAnswer
 from chalicelib.web.edge import Answer, Call, endpoint
-from chalicelib.web.languages import text
 from chalicelib.web.problems import STATUS
 from chalicelib.web.render import may_be_paid
 

@@ -20,6 +20,7 @@ from chalicelib.core.offer import status_at as offer_status_at
 from chalicelib.core.payment import Payment, PaymentStatus
 from chalicelib.core.refund import WAITING_ON, Refund
 from chalicelib.core.withdrawal import Receipt
+from chalicelib.core.wording import text
 from chalicelib.flows.commit import Outcome, caught_up
 from chalicelib.flows.offers import Offered
 from chalicelib.web.answers import (
@@ -42,7 +43,6 @@ from chalicelib.web.answers import (
     WindowAnswer,
     WithdrawalAnswer,
 )
-from chalicelib.web.languages import text
 
 # An event's own instant stands beside its data; where stock was drawn is nobody's business but ours.
 UNSHOWN: Final = frozenset({"at", "batch", "stock", "limit_units", "token_key"})

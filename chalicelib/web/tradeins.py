@@ -11,10 +11,10 @@ from chalicelib.core.money import Money
 from chalicelib.core.refusal import Fault, Reason, Refused
 from chalicelib.core.tradein import CancelTradeIn, Inspect
 from chalicelib.core.wire import Frozen, Text
-from chalicelib.flows.commit import Outcome, caught_up, etag
+from chalicelib.flows.commit import Outcome, caught_up
 from chalicelib.web import render
 from chalicelib.web.answers import FeeAnswer, ScheduleListAnswer, TradeInAnswer
-from chalicelib.web.deposits import READ, replay_header
+from chalicelib.web.deposits import READ, state_headers
 from chalicelib.web.edge import Answer, Call, endpoint
 from chalicelib.web.offers import WRITES
 from chalicelib.web.parameters import text
@@ -163,5 +163,4 @@ def _price(given: str, currency: str) -> Money:
 
 def _whole(outcome: Outcome) -> Answer:
     seen = caught_up(outcome.deposit, outcome.at)
-    headers = {"ETag": etag(seen, outcome.at), **replay_header(outcome)}
-    return Answer(render.trade_in_whole(seen, outcome.locale), 200, headers)
+    return Answer(render.trade_in_whole(seen, outcome.locale), 200, state_headers(outcome))

@@ -98,7 +98,7 @@ def test_a_duration_is_told_in_the_units_that_are_not_zero(text: str, en: str, i
 
 @given(seconds=st.integers(1, 3_653 * 86_400), locale=st.sampled_from(LOCALES))
 def test_a_duration_adds_up_to_what_the_terms_say(seconds: int, locale: str) -> None:
-    units = {wording.sentence("wording", unit, locale).format(n=""): length for unit, length in wording.UNITS}
+    units = {wording.text("wording", unit, locale=locale).format(n=""): length for unit, length in wording.UNITS}
     text = wording.duration(f"PT{seconds}S", locale)
     parts = re.findall(r"(\d+)( \D+?)(?= \d|$)", text)
     assert sum(int(n) * units[unit] for n, unit in parts) == duration_ms(f"PT{seconds}S")
@@ -141,4 +141,4 @@ def test_an_instant_names_its_second_and_never_a_later_one(at: int, zone: str) -
 
 def test_a_text_that_nobody_published_is_a_fault_of_ours() -> None:
     with pytest.raises(KeyError):
-        wording.sentence("disclosures", "lock_goods/0", "en")
+        wording.text("disclosures", "lock_goods/0", locale="en")

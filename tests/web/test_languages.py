@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chalicelib import policies
+from chalicelib.core import wording
 from chalicelib.web import languages
 
 CASES = [
@@ -72,13 +73,13 @@ def texts(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("texts")
 def test_a_text_is_found_at_any_depth() -> None:
-    assert languages.text("problems", "sold-out", "title", locale="zh") == "已售罄"
-    assert languages.text("problems", "plain", locale="en") == "Plain"
+    assert wording.text("problems", "sold-out", "title", locale="zh") == "已售罄"
+    assert wording.text("problems", "plain", locale="en") == "Plain"
 
 
 @pytest.mark.usefixtures("texts")
 def test_a_missing_text_is_a_bug_and_not_another_text() -> None:
     with pytest.raises(KeyError):
-        languages.text("problems", "plain", locale="zh")
+        wording.text("problems", "plain", locale="zh")
     with pytest.raises(AssertionError):
-        languages.text("problems", "sold-out", locale="title")
+        wording.text("problems", "sold-out", locale="title")
