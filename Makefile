@@ -2,7 +2,7 @@
 
 PORT ?= 8000
 STATE_DIR ?= .local
-export PORT STATE_DIR
+export PORT STATE_DIR FROM TO
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -12,7 +12,7 @@ READY := $(VENV)/.installed
 CODE := chalicelib local deploy tests $(wildcard app.py benchmarks)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check format coverage simulate mutants package lock clean
+.PHONY: help run test check format coverage simulate mutants bench reconcile verify package lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -45,6 +45,15 @@ simulate: $(READY) ## Play HISTORIES (1000) from SEED (1) against the real handl
 
 mutants: $(READY) ## Plant each known mistake and count the histories until it is noticed
 	@$(PYTHON) -m tests.simulator.mutants $(ARGS)
+
+bench: $(READY) ## Measure reconciliation: lines a second, memory, resumed after a kill
+	@$(PYTHON) -m benchmarks
+
+reconcile: $(READY) ## Compare the running service's books with its provider's (FROM=, TO=)
+	@$(PYTHON) -m local.reconcile
+
+verify: $(READY) ## Compute a refund's proof again, offline (PROOF=file)
+	@$(PYTHON) -m local.verify $(PROOF)
 
 package: $(READY) ## Build and check what is deployed, in out/
 	@$(PYTHON) -m deploy.package

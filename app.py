@@ -7,6 +7,7 @@ from chalice.app import Chalice, Rate, Request, Response
 
 from chalicelib.core.refusal import Reason
 from chalicelib.jobs import close_windows as close_windows_job
+from chalicelib.jobs import reconcile as reconcile_job
 from chalicelib.jobs import send_refunds as send_refunds_job
 from chalicelib.web import (
     contract,
@@ -17,6 +18,7 @@ from chalicelib.web import (
     offers,
     provider_events,
     public,
+    reconciliation,
     refunds,
     tradeins,
     withdrawals,
@@ -32,6 +34,7 @@ for blueprint in (
     withdrawals.routes,
     tradeins.routes,
     refunds.routes,
+    reconciliation.routes,
     provider_events.routes,
     public.routes,
     contract.routes,
@@ -62,3 +65,8 @@ def send_refunds(event: Any) -> dict[str, Any]:
 @app.schedule(Rate(1, unit=Rate.MINUTES))
 def close_windows(event: Any) -> dict[str, Any]:
     return asdict(close_windows_job.run(services(), event.context.get_remaining_time_in_millis))
+
+
+@app.schedule(Rate(1, unit=Rate.MINUTES))
+def reconcile(event: Any) -> dict[str, Any]:
+    return asdict(reconcile_job.run(services(), event.context.get_remaining_time_in_millis))

@@ -20,10 +20,16 @@ from chalicelib.flows.defaults import Defaults
 from chalicelib.flows.deposits import DepositDesk
 from chalicelib.flows.offers import Catalogue
 from chalicelib.flows.orders import Orders, Shelf
-from chalicelib.flows.ports import Clock, Provider
+from chalicelib.flows.pace import Pace
+from chalicelib.flows.payees import Payees
+from chalicelib.flows.ports import Clock, Provider, Settlement
+from chalicelib.flows.reconcile import Reconciliation
+from chalicelib.flows.refunds import Refunds
 from chalicelib.flows.withdrawals import Withdrawals
 from chalicelib.store.deposits import DepositStore
+from chalicelib.store.keys import KeyStore
 from chalicelib.store.offers import OfferStore
+from chalicelib.store.runs import RunStore
 from chalicelib.store.texts import TextStore
 from chalicelib.store.vault import Vault
 
@@ -34,6 +40,8 @@ if TYPE_CHECKING:
 GRACE_MS: Final = 60_000
 SHORTEST_PAUSE_MS: Final = 20
 LONGEST_PAUSE_MS: Final = 400
+# Providers allow about 25 calls a second; reconciliation keeps below that.
+BETWEEN_CALLS_MS: Final = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +56,7 @@ class Settings:
     jwks: str
     origins: tuple[str, ...]
     provider: str
+    settlement: str
     webhook_secrets: tuple[str, ...]
     secrets: tuple[str, ...]
     writes_per_minute: int | None
@@ -68,6 +77,7 @@ def settings() -> Settings:
         jwks=env.get("EARNEST_JWKS", '{"keys":[]}'),
         origins=tuple(env.get("EARNEST_ORIGINS", "").split()),
         provider=env.get("EARNEST_PROVIDER", "sandbox" if sandbox else ""),
+        settlement=env.get("EARNEST_SETTLEMENT", "list"),
         webhook_secrets=tuple(env.get("EARNEST_WEBHOOK_SECRETS", "").split()),
         secrets=tuple(env.get("EARNEST_SECRETS", "").split()),
         writes_per_minute=_rate("EARNEST_WRITES_PER_MINUTE", default_rate),
@@ -89,6 +99,10 @@ def pause(losses: int) -> None:
     """Full jitter, doubling: competitors spread out instead of meeting again."""
     longest = min(LONGEST_PAUSE_MS, SHORTEST_PAUSE_MS * 2 ** min(losses, 5))
     time.sleep(random.randrange(longest) / 1_000)  # noqa: S311 - spreading, not secrecy
+
+
+def sleep(milliseconds: int) -> None:
+    time.sleep(milliseconds / 1_000)
 
 
 def fresh_run_id(job: str) -> str:
@@ -122,8 +136,13 @@ class Services:
     desk: DepositDesk
     changes: Changes
     withdrawals: Withdrawals
+    payees: Payees
+    keys: KeyStore
+    runs: RunStore
     vault: Vault
     provider: Provider
+    settlement: Settlement
+    pace: Callable[[], None]
     sandbox: "Sandbox | None"
     run_id: Callable[[str], str]
 
@@ -132,7 +151,16 @@ class Services:
         return received + (self.sandbox.offset if self.sandbox is not None else 0)
 
     def attendant(self, role: str = "service") -> Attendant:
-        return Attendant(self.desk.commits, self.provider, self.clock, role)
+        return Attendant(self.desk.commits, self.provider, self.payees, self.clock, role)
+
+    @property
+    def refunds(self) -> Refunds:
+        return Refunds(self.desk.commits, self.attendant(), self.payees, self.keys)
+
+    @property
+    def reconciliation(self) -> Reconciliation:
+        attendant, commits = self.attendant(), self.desk.commits
+        return Reconciliation(commits, self.runs, self.settlement, attendant, self.refunds, self.clock, self.pace)
 
     @property
     def defaults(self) -> Defaults:
@@ -150,7 +178,9 @@ def build(found: Settings, client: Any) -> Services:
     provider = _provider(found, sandbox)
     clock: Clock = sandbox.now if sandbox is not None else machine_clock
     timing = Timing(now=machine_clock, pause=pause, grace_ms=0 if found.sandbox else GRACE_MS)
-    return assembled(found, client, timing, provider, clock, sandbox)
+    pace = Pace(0 if found.sandbox else BETWEEN_CALLS_MS, machine_clock, sleep)
+    settlement = _settlement(found, provider, sandbox)
+    return assembled(found, client, timing, provider, settlement, clock, sandbox, pace=pace)
 
 
 def assembled(
@@ -158,9 +188,11 @@ def assembled(
     client: Any,
     timing: Timing,
     provider: Provider,
+    settlement: Settlement,
     clock: Clock,
     sandbox: "Sandbox | None" = None,
     run_id: Callable[[str], str] = fresh_run_id,
+    pace: Callable[[], None] = lambda: None,
 ) -> Services:
     """The object graph from its outer parts: client, time and provider."""
     deposits = DepositStore(client, found.table, timing.grace_ms)
@@ -168,6 +200,7 @@ def assembled(
     catalogue = Catalogue(offers, timing)
     vault = Vault(found.secrets)
     commits, shelf = Commits(deposits, offers, timing), Shelf()
+    texts = TextStore(client, found.table)
     return Services(
         settings=found,
         machine=timing.now,
@@ -178,9 +211,14 @@ def assembled(
         orders=Orders(deposits, offers, catalogue, timing, shelf, vault.token_key),
         desk=DepositDesk(commits),
         changes=Changes(commits, catalogue, shelf),
-        withdrawals=Withdrawals(commits, TextStore(client, found.table), vault),
+        withdrawals=Withdrawals(commits, texts, vault),
+        payees=Payees(texts, vault),
+        keys=KeyStore(client, found.table),
+        runs=RunStore(client, found.table),
         vault=vault,
         provider=provider,
+        settlement=settlement,
+        pace=pace,
         sandbox=sandbox,
         run_id=run_id,
     )
@@ -192,6 +230,17 @@ def _sandbox(found: Settings, client: Any) -> "Sandbox":
     from chalicelib.gateways.sandbox import Sandbox  # noqa: PLC0415
 
     return Sandbox(Books(client, found.sandbox_table), machine_clock)
+
+
+def _settlement(found: Settings, provider: Provider, sandbox: "Sandbox | None") -> Settlement:
+    """The provider's own list, or the file that it writes, as the settings say."""
+    if sandbox is not None and found.settlement == "csv":
+        from chalicelib.gateways.settlement_file import SettlementFile  # noqa: PLC0415 - few need it
+
+        return SettlementFile(sandbox.settlement_csv, sandbox.settle_days)
+    if sandbox is None:
+        raise LookupError(f"no settlement report of {provider.name!r} is set up")
+    return sandbox
 
 
 def _provider(found: Settings, sandbox: "Sandbox | None") -> Provider:

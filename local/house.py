@@ -3,13 +3,12 @@
 import logging
 import threading
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 from app import app
 from chalicelib.core.instants import SECOND
 from chalicelib.core.refusal import Reason, Refused
-from chalicelib.jobs import close_windows, send_refunds
-from chalicelib.jobs.sweep import Report
+from chalicelib.jobs import close_windows, reconcile, send_refunds
 from chalicelib.store.schema import create_tables
 from chalicelib.web import edge, signatures
 from chalicelib.wiring import Services, dynamodb, machine_clock, services, settings
@@ -21,9 +20,10 @@ from local.server import Gateway, Headers, serve
 log = logging.getLogger("earnest.local")
 
 A_RUN: Final = 300_000  # what a schedule's Lambda would have, in milliseconds
-JOBS: Final[dict[str, Callable[[Services, Callable[[], int]], Report]]] = {
+JOBS: Final[dict[str, Callable[[Services, Callable[[], int]], Any]]] = {
     "send_refunds": send_refunds.run,
     "close_windows": close_windows.run,
+    "reconcile": reconcile.run,
 }
 
 

@@ -7,24 +7,41 @@ from dataclasses import asdict, dataclass
 from typing import Annotated, Any, Final, Literal
 
 from chalice.app import Blueprint, Chalice
-from pydantic import Field
+from pydantic import Field, with_config
+from typing_extensions import TypedDict  # before Python 3.12 pydantic reads only this one
 
 from chalicelib.core import instants
+from chalicelib.core.deposit import Deposit
 from chalicelib.core.ids import parse_child, well_formed
+from chalicelib.core.money import Money
+from chalicelib.core.reconcile import SHARDS
 from chalicelib.core.refusal import Fault, Reason, Refused
 from chalicelib.core.wire import Duration, Frozen, InstantField, MoneyField, Text
 from chalicelib.flows.commit import fold
+from chalicelib.gateways.books import Row
 from chalicelib.gateways.sandbox import FAULTS, Sandbox
 from chalicelib.jobs.sweep import Report
 from chalicelib.web import render
+from chalicelib.web.answers import CLOSED, InstantAnswer, MoneyAnswer
 from chalicelib.web.edge import Answer, Call, endpoint
-from chalicelib.web.parameters import text
+from chalicelib.web.parameters import CURSOR, instant, next_cursor, position, text
 from chalicelib.web.public import HTML, page
 from chalicelib.wiring import Services, machine_clock
 from local.issuer import Issuer
 
 routes = Blueprint(__name__)
 A_RUN: Final = 300_000
+REPORT_PAGE: Final = 100
+CSV: Final = "text/csv; charset=utf-8"
+CHARGEBACKS: Final[Mapping[str, Literal["opened", "won", "lost"]]] = {
+    "chargeback_opened": "opened",
+    "chargeback_won": "won",
+    "chargeback_lost": "lost",
+}
+SPAN: Final = (
+    instant("from", "Executed at this instant or later.")._replace(required=True),
+    instant("to", "Executed before this instant.")._replace(required=True),
+)
 
 Jobs = Mapping[str, Callable[[Services, Callable[[], int]], Report]]
 
@@ -72,9 +89,9 @@ class ClockBody(Frozen):
 
 
 class PaymentBody(Frozen):
-    """What the buyer's payment comes to; without an amount it is what was asked for."""
+    """What becomes of a payment; without an amount it is what was asked for, or the whole capture that is disputed."""
 
-    outcome: Literal["succeeded", "failed"]
+    outcome: Literal["succeeded", "failed", "chargeback_opened", "chargeback_won", "chargeback_lost"]
     amount: MoneyField | None = None
 
 
@@ -150,28 +167,35 @@ def move_clock(call: Call) -> Answer:
     body=PaymentBody,
     answers={200: dict[str, object]},
     keyed=False,
-    reasons=(Reason.NOT_FOUND, Reason.INVALID_REQUEST),
+    reasons=(Reason.NOT_FOUND, Reason.INVALID_REQUEST, Reason.CURRENCY_MISMATCH, Reason.WRONG_STATE),
     tag="sandbox",
 )
 def pay(call: Call) -> Answer:
     body: PaymentBody = call.fields
     payment_id = call.params["payment_id"]
+    deposit, n = _paying(payment_id)
+    if body.amount is not None and body.amount.minor <= 0:
+        raise Refused(Reason.INVALID_REQUEST, [Fault("/amount", "too_small")])
+    provider = _desk().provider
+    if body.outcome in CHARGEBACKS:
+        provider.charge_back(payment_id, CHARGEBACKS[body.outcome], body.amount)
+    else:
+        # The provider takes money for any payment that ever was: one that is dead or replaced too.
+        provider.open_session(payment_id, deposit.payments[n - 1].amount, deposit.payments[n - 1].method)
+        provider.pay(payment_id, body.outcome, body.amount)
+    after, _ = _paying(payment_id)
+    return Answer({"payment": render.payment(after, after.payments[n - 1])})
+
+
+def _paying(payment_id: str) -> tuple[Deposit, int]:
+    """The deposit and which of its payments this is."""
     parsed = parse_child("pay", payment_id)
     if parsed is None:
         raise Refused(Reason.NOT_FOUND)
-    if body.amount is not None and body.amount.minor <= 0:
-        raise Refused(Reason.INVALID_REQUEST, [Fault("/amount", "too_small")])
-    deposit_id, n = f"dep_{parsed[0]}", parsed[1]
-    commits = _desk().services.desk.commits
-    deposit = fold(commits.load(deposit_id))
-    if n > len(deposit.payments):
+    deposit = fold(_desk().services.desk.commits.load(f"dep_{parsed[0]}"))
+    if parsed[1] > len(deposit.payments):
         raise Refused(Reason.NOT_FOUND)
-    payment = deposit.payments[n - 1]
-    provider = _desk().provider
-    provider.open_session(payment_id, payment.amount, payment.method)
-    provider.pay(payment_id, body.outcome, body.amount)
-    after = fold(commits.load(deposit_id))
-    return Answer({"payment": render.payment(after, after.payments[n - 1])})
+    return deposit, parsed[1]
 
 
 @endpoint(
@@ -215,6 +239,87 @@ def books(call: Call) -> Answer:
     deposit_id = call.query["deposit"]
     rows = _desk().provider.books(deposit_id.partition("_")[2]) if well_formed("dep", deposit_id) else []
     return Answer({"data": rows})
+
+
+@with_config(CLOSED)
+class SettlementLine(TypedDict):
+    """A line of the provider's report, as its file has it."""
+
+    type: Literal["capture", "refund", "payout", "return"]
+    reference: str
+    provider_reference: str
+    amount: MoneyAnswer
+    executed_at: InstantAnswer
+
+
+@with_config(CLOSED)
+class SettlementPage(TypedDict):
+    """One page of the report."""
+
+    data: list[SettlementLine]
+    next_cursor: str | None
+
+
+@endpoint(
+    routes,
+    "GET",
+    "/sandbox/provider/settlement",
+    summary="The provider's settlement report: lines that have appeared, by deposit, shard by shard",
+    answers={200: SettlementPage},
+    query=(*SPAN, CURSOR),
+    reasons=(Reason.INVALID_CURSOR, Reason.INVALID_REQUEST),
+    tag="sandbox",
+)
+def settlement(call: Call) -> Answer:
+    begins = position(call, _scope) or {"shard": 0, "after": ""}
+    rows, more = _settled(*_span(call), int(str(begins["shard"])), str(begins["after"]))
+    return Answer({"data": [_told(row) for row in rows], "next_cursor": next_cursor(call, _scope, more)})
+
+
+def _settled(start: int, end: int, shard: int, after: str) -> tuple[list[Row], dict[str, object] | None]:
+    """A page of the report and where the next one begins. The lines of one payment or refund are never parted."""
+    rows: list[Row] = []
+    while len(rows) < REPORT_PAGE and shard < SHARDS:
+        found, last = _desk().provider.settled(start, end, shard, after, REPORT_PAGE - len(rows))
+        rows += found
+        shard, after = (shard, last) if last is not None else (shard + 1, "")
+    return rows, {"shard": shard, "after": after} if shard < SHARDS else None
+
+
+@endpoint(
+    routes,
+    "GET",
+    "/sandbox/provider/settlement.csv",
+    summary="The same report as a file, by instant of execution",
+    answers={200: str},
+    query=SPAN,
+    reasons=(Reason.INVALID_REQUEST,),
+    tag="sandbox",
+    media_type=CSV,
+)
+def settlement_csv(call: Call) -> Answer:
+    return Answer("".join(_desk().provider.settlement_csv(*_span(call))))
+
+
+def _span(call: Call) -> tuple[int, int]:
+    start, end = call.query["from"], call.query["to"]
+    if end <= start:
+        raise Refused(Reason.INVALID_REQUEST, [Fault("/to", "invalid")])
+    return start, end
+
+
+def _scope(call: Call) -> str:
+    return f"{call.query['from']}/{call.query['to']}"
+
+
+def _told(row: Row) -> SettlementLine:
+    return {
+        "type": row["type"],
+        "reference": row["reference"],
+        "provider_reference": row["ref"],
+        "amount": render.money(Money(row["minor"], row["currency"])),
+        "executed_at": instants.format_instant(row["at"]),
+    }
 
 
 @endpoint(

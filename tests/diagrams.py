@@ -37,8 +37,8 @@ LIVES: Final = (
         "Deposit",
         "`completed` is reached with the shipment of the last unit, and left only by a statutory withdrawal. An event "
         "is drawn from the status at its own instant: what was asked before a window ended meets it open, although "
-        "its end may stand written already. Events of payments and refunds that are not in the diagram never change "
-        "the status of a deposit.",
+        "its end may stand written already. Events of payments, refunds and chargebacks that are not in the diagram "
+        "never change the status of a deposit.",
         _D,
         (_D.AWAITING_PAYMENT,),
         deposit.TRANSITIONS,

@@ -3,7 +3,8 @@
 import json
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
 Json = dict[str, Any]
 _serial = count(1)
+MOST_PASSES = 10  # of a job that works off at most so many runs at once
 
 
 def rupiah(amount: str) -> Json:
@@ -196,9 +198,46 @@ class World:
     def run(self, job: str) -> Json:
         return self.anyone().post(f"/sandbox/jobs/{job}", {}).json
 
+    def reconciled(self, start: str, end: str) -> Json:
+        """A run over a span, worked off to its end."""
+        platform = self.person("platform")
+        begun = platform.post("/v1/reconciliation-runs", {"from": start, "to": end})
+        assert begun.status == 202, begun.raw
+        path = begun.headers["location"]
+        for _ in range(MOST_PASSES):
+            self.run("reconcile")
+            run = platform.get(path).json
+            if run["status"] != "running":
+                return run
+        raise AssertionError(f"{path} never ends")
+
     def books(self, deposit: Json) -> list[Json]:
         found: list[Json] = self.anyone().get(f"/sandbox/provider/refunds?deposit={deposit['id']}").json["data"]
         return found
+
+
+@contextmanager
+def another(world: World, client: "DynamoDBClient", **changes: Any) -> Iterator[World]:
+    """The same house over tables and a clock of its own, with settings changed: nothing of other tests is in it."""
+    from chalicelib.store.schema import create_tables  # noqa: PLC0415
+    from chalicelib.wiring import build, installed, services  # noqa: PLC0415
+    from local import sandbox  # noqa: PLC0415
+
+    name = f"earnest-another-{next(_serial)}"
+    found = replace(services().settings, table=name, sandbox_table=f"{name}-sandbox", **changes)
+    create_tables(client, found.table, found.sandbox_table)
+    built = build(found, client)
+    assert built.sandbox is not None
+    built.sandbox.deliver = world.house._deliver
+    desk = sandbox._desks[0]
+    sandbox._desks[:] = [replace(desk, services=built)]
+    try:
+        with installed(lambda: built):
+            yield world
+    finally:
+        sandbox._desks[:] = [desk]
+        for table in (found.table, found.sandbox_table):
+            client.delete_table(TableName=table)
 
 
 @pytest.fixture(scope="session")

@@ -4,20 +4,34 @@ A command is judged at ``at``, the instant it reached the edge. No decision read
 its own room; this one is the way in, and says what a caller may do now.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from chalicelib.core import changes, ending, entitlement, fulfilment, lock, paying, tradein, withdrawal
+from chalicelib.core import (
+    changes,
+    chargeback,
+    destination,
+    ending,
+    entitlement,
+    fulfilment,
+    goodwill,
+    lock,
+    paying,
+    tradein,
+    withdrawal,
+)
 from chalicelib.core.changes import ChangeItems
-from chalicelib.core.deposit import Deposit, status_at
+from chalicelib.core.deposit import Deposit, evolve, status_at
+from chalicelib.core.destination import NameDestination, Reroute, Retry, SendRefund
 from chalicelib.core.ending import Cancel
-from chalicelib.core.events import DepositEvent, RefundReviewNeeded, RefundSent, RefundUnknown
+from chalicelib.core.events import DepositEvent, RefundReviewNeeded, RefundUnknown
 from chalicelib.core.fulfilment import DeclareDefault, Deliver, PayBalance, Ready, Receive, Ship
+from chalicelib.core.goodwill import Grant
 from chalicelib.core.lock import ConfirmLock, OpenIntent, Unlock
 from chalicelib.core.payment import PaymentSeen
+from chalicelib.core.refund import ASKED_FOR, RefundSeen, RefundStatus, steps_seen
 from chalicelib.core.refund import TRANSITIONS as REFUND_TRANSITIONS
-from chalicelib.core.refund import RefundSeen, steps_seen
 from chalicelib.core.refusal import Reason, Refused
 from chalicelib.core.terms import Terms
 from chalicelib.core.tradein import CancelTradeIn, Inspect
@@ -34,17 +48,11 @@ class ChangePaymentMethod:
 
 
 @dataclass(frozen=True, slots=True)
-class SendRefund:
-    """A job is about to ask the provider for the first time."""
-
-    refund: int
-
-
-@dataclass(frozen=True, slots=True)
 class LoseAnswer:
     """The provider gave no answer that can be read."""
 
     refund: int
+    way: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +60,17 @@ class MissRefund:
     """The provider does not know the refund and no longer remembers its key."""
 
     refund: int
+    way: int = 0
 
 
-Elective = ChangePaymentMethod | ChangeItems | OpenIntent | Ready | PayBalance | Ship | Deliver
+@dataclass(frozen=True, slots=True)
+class DoubtRefund:
+    """A refund that the rules do not give when they are asked again: nothing is sent, a person looks."""
+
+    refund: int
+
+
+Elective = ChangePaymentMethod | ChangeItems | OpenIntent | Ready | PayBalance | Ship | Deliver | Grant
 Command = (
     Elective
     | Cancel
@@ -69,6 +85,10 @@ Command = (
     | SendRefund
     | LoseAnswer
     | MissRefund
+    | DoubtRefund
+    | NameDestination
+    | Reroute
+    | Retry
     | PaymentSeen
     | RefundSeen
 )
@@ -114,15 +134,25 @@ def decide(  # noqa: PLR0912 - a table of commands
         case ConfirmWithdrawal():
             return tuple(withdrawal.confirm(deposit, command, at, terms))
         case SendRefund():
-            return _refund_step(deposit, RefundSent(at, command.refund))
+            return destination.send(deposit, command.refund, at)
         case LoseAnswer():
-            return _refund_step(deposit, RefundUnknown(at, command.refund))
+            return _refund_step(deposit, RefundUnknown(at, command.refund), command.way)
         case MissRefund():
-            return _refund_step(deposit, RefundReviewNeeded(at, command.refund, "not_found"))
+            return _refund_step(deposit, RefundReviewNeeded(at, command.refund, "not_found"), command.way)
+        case DoubtRefund():
+            return _doubted(deposit, command.refund, at)
+        case Grant():
+            return tuple(goodwill.grant(deposit, command, at, terms))
+        case NameDestination():
+            return (destination.name(deposit, command, at, terms),)
+        case Reroute():
+            return (destination.reroute(deposit, command, at, terms),)
+        case Retry():
+            return (destination.retry(deposit, command, at, terms),)
         case PaymentSeen():
             return tuple(paying.see(deposit, command, at, terms))
         case RefundSeen():
-            return tuple(steps_seen(deposit.refunds[command.refund - 1], command))
+            return tuple(_seen(deposit, command, at))
 
 
 Check = Callable[[Deposit, int, Terms], object]
@@ -144,6 +174,7 @@ ACTIONS: Final[Mapping[str, Mapping[str, Check]]] = {
         "buyer-default": lambda deposit, at, _terms: fulfilment.refuse_default(deposit, at),
         "deliveries": lambda deposit, at, _terms: fulfilment.refuse_deliver(deposit, at),
         "ready": lambda deposit, at, _terms: fulfilment.refuse_ready(deposit, at),
+        "refunds": lambda deposit, _at, _terms: goodwill.refuse(deposit),
         "shipments": lambda deposit, at, _terms: fulfilment.refuse_ship(deposit, at),
     },
 }
@@ -170,7 +201,21 @@ def _allowed(check: Check, deposit: Deposit, at: int, terms: Terms) -> bool:
     return True
 
 
-def _refund_step(deposit: Deposit, event: RefundSent | RefundUnknown | RefundReviewNeeded) -> tuple[DepositEvent, ...]:
-    """The step, or nothing when the refund has moved on meanwhile."""
-    status = deposit.refunds[event.refund - 1].status
-    return (event,) if (status, type(event)) in REFUND_TRANSITIONS else ()
+def _seen(deposit: Deposit, seen: RefundSeen, at: int) -> Iterator[DepositEvent]:
+    """What is new of a refund; where a bank has given its money meanwhile, that is its end."""
+    for event in steps_seen(deposit.refunds[seen.refund - 1], seen):
+        yield event
+        deposit = evolve(deposit, event)
+    yield from chargeback.cover(deposit, at)
+
+
+def _refund_step(deposit: Deposit, event: RefundUnknown | RefundReviewNeeded, way: int) -> tuple[DepositEvent, ...]:
+    """The step, or nothing when the refund has moved on meanwhile, or takes another way by now."""
+    refund = deposit.refunds[event.refund - 1]
+    asked_for = refund.status in ASKED_FOR and refund.way == way
+    return (event,) if asked_for and (refund.status, type(event)) in REFUND_TRANSITIONS else ()
+
+
+def _doubted(deposit: Deposit, n: int, at: int) -> tuple[DepositEvent, ...]:
+    unsent = deposit.refunds[n - 1].status is RefundStatus.APPROVED
+    return (RefundReviewNeeded(at, n, "proof_differs"),) if unsent else ()

@@ -6,18 +6,23 @@ irreversible (``Expired``), which are written only after a grace.
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Final, Literal, TypeVar
 
 from chalicelib.core import payment as payments_
 from chalicelib.core import refund as refunds_
+from chalicelib.core import routes
 from chalicelib.core.events import (
     BalanceOpened,
     BalanceOverdue,
     BalancePaid,
     Cancelled,
+    ChargebackEvent,
+    ChargebackLost,
+    ChargebackOpened,
+    ChargebackWon,
     Completed,
     Created,
     DepositEvent,
@@ -43,6 +48,7 @@ from chalicelib.core.events import (
     PaymentPending,
     PaymentSucceeded,
     RefundApproved,
+    RefundDeclined,
     RefundReviewNeeded,
     RefundStep,
     TakenStock,
@@ -51,10 +57,11 @@ from chalicelib.core.events import (
     WithdrawalConfirmed,
     WithdrawalStated,
 )
+from chalicelib.core.instants import DAY
 from chalicelib.core.ledger import Balances
 from chalicelib.core.money import Money, total
 from chalicelib.core.payment import Payment
-from chalicelib.core.refund import Refund
+from chalicelib.core.refund import Refund, RefundStatus
 
 
 class Status(StrEnum):
@@ -69,7 +76,7 @@ class Status(StrEnum):
 
 
 _S = Status
-_Row = TypeVar("_Row", bound="Payment | Refund | Intent | Withdrawal")
+_Row = TypeVar("_Row", bound="Payment | Refund | Intent | Withdrawal | Dispute")
 
 # Which event may happen in which status, and to what it leads. Events of payments and refunds that are not here are
 # free: they never change the status.
@@ -114,7 +121,14 @@ TRANSITIONS: Final[Mapping[tuple[Status, type[DepositEvent]], Status]] = Mapping
         (_S.COMPLETED, Cancelled): _S.CANCELLED,
     }
 )
-FREE: Final = (PaymentPending, PaymentFailed, PaymentNotCounted, RefundApproved, *RefundStep.__args__)
+FREE: Final = (
+    PaymentPending,
+    PaymentFailed,
+    PaymentNotCounted,
+    RefundApproved,
+    *RefundStep.__args__,
+    *ChargebackEvent.__args__,
+)
 FINAL: Final = frozenset({_S.COMPLETED, _S.CANCELLED, _S.EXPIRED})
 
 
@@ -175,12 +189,30 @@ class Progress:
 
 
 @dataclass(frozen=True, slots=True)
-class Counted:
-    """A capture that pays for this deposit: what goes back to the buyer's source goes back against it."""
+class Captured:
+    """Money that the provider took: what goes back to the buyer's source goes back against it.
+
+    ``at`` is the provider's instant. ``counts`` is False for what came by mistake and goes back by itself.
+    """
 
     payment: int
     capture: str
     amount: Money
+    at: int
+    counts: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Dispute:
+    """A chargeback: the buyer's bank disputes what was captured. ``won`` and ``lost`` are the merchant's."""
+
+    n: int
+    ref: str
+    payment: int
+    capture: str
+    amount: Money
+    opened_at: int
+    status: Literal["open", "won", "lost"] = "open"
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,8 +256,8 @@ class Deposit:
     intents: tuple[Intent, ...] = ()
     changes: int = 0
     refunds: tuple[Refund, ...] = ()
-    captures: tuple[str, ...] = field(default=())
-    counted: tuple[Counted, ...] = ()
+    captures: tuple[Captured, ...] = ()
+    disputes: tuple[Dispute, ...] = ()
     paid: PaymentSucceeded | None = None
     balance_due_at: int | None = None
     cure_until: int | None = None
@@ -246,6 +278,17 @@ class Deposit:
         """What the old device pays of the new one."""
         traded = self.created.trade_in
         return traded.credit if traded is not None else Money.zero(self.currency)
+
+    @property
+    def counted(self) -> tuple[Captured, ...]:
+        """The captures that pay for it."""
+        return tuple(one for one in self.captures if one.counts)
+
+    @property
+    def refundable(self) -> Money:
+        """What can still be given back: what is held and not in dispute."""
+        disputed = (self.left_of(one) for one in self.counted if self.disputed(one.capture))
+        return max(self.money.held - total(disputed, self.currency), Money.zero(self.currency))
 
     @property
     def total(self) -> Money:
@@ -286,6 +329,19 @@ class Deposit:
         """Whether somebody relied on a final lock: what was asked before it can no longer change what is ordered."""
         touched = any(line.ready_at is not None or line.shipped for line in self.progress)
         return touched or self.payment.kind == "balance"
+
+    def captured(self, capture: str) -> Captured:
+        """The capture of that reference."""
+        return next(one for one in self.captures if one.capture == capture)
+
+    def left_of(self, captured: Captured) -> Money:
+        """What of a capture has not been decided to go back, in whatever state those refunds are."""
+        against = (refund.amount for refund in self.refunds if refund.capture == captured.capture)
+        return captured.amount - total(against, captured.amount.currency)
+
+    def disputed(self, capture: str) -> bool:
+        """Whether the buyer's bank has not decided yet about that capture."""
+        return any(one.capture == capture and one.status == "open" for one in self.disputes)
 
     def refund_amounts(self) -> dict[int, Money]:
         return {refund.n: refund.amount for refund in self.refunds}
@@ -362,7 +418,10 @@ def evolve(deposit: Deposit, event: DepositEvent) -> Deposit:
         case WithdrawalStated() | WithdrawalConfirmed():
             return _evolve_withdrawal(after, event)
         case RefundApproved():
-            return replace(after, refunds=(*deposit.refunds, refunds_.approve(event)))
+            method = deposit.payments[event.payment - 1].method
+            return replace(after, refunds=(*deposit.refunds, refunds_.approve(event, method)))
+        case ChargebackOpened() | ChargebackWon() | ChargebackLost():
+            return _evolve_dispute(after, event)
         case Completed() | Cancelled() | Expired():
             return _evolve_end(after, event)
         case Created():
@@ -460,9 +519,20 @@ def _deadlines(deposit: Deposit) -> Iterator[DepositEvent]:
     if deposit.status is Status.LOCKED:
         yield from _locked_deadlines(deposit)
     for refund in deposit.refunds:
+        closes_at = _closes_at(deposit, refund)
+        if closes_at is not None:
+            yield RefundDeclined(closes_at, refund.n, routes.ENDED)
         review_at = refunds_.review_at(refund)
         if review_at is not None:
             yield RefundReviewNeeded(review_at, refund.n, "promise_missed")
+
+
+def _closes_at(deposit: Deposit, refund: Refund) -> int | None:
+    """When the way to the source closes for a refund that was not sent: from then on the buyer is asked."""
+    if refund.status is not RefundStatus.APPROVED or refund.destination is not None:
+        return None
+    ends_at = routes.ends_at(routes.route(refund.method), deposit.captured(refund.capture).at)
+    return max(ends_at, refund.changed_at) if ends_at is not None else None
 
 
 def _locked_deadlines(deposit: Deposit) -> Iterator[DepositEvent]:
@@ -477,11 +547,19 @@ def _locked_deadlines(deposit: Deposit) -> Iterator[DepositEvent]:
 def due_at(deposit: Deposit, grace: int) -> int | None:
     """The earliest instant at which something must be written or asked. ``grace`` delays what is irreversible."""
     ahead = [event.at + (grace if isinstance(event, Expired) else 0) for event in _deadlines(deposit)]
-    looks = [look for refund in deposit.refunds if (look := refunds_.due_at(refund)) is not None]
+    looks = [look for refund in deposit.refunds if (look := look_at(deposit, refund)) is not None]
+    looks += [one.opened_at + DAY for one in deposit.disputes if one.status == "open"]
     waiting = awaited(deposit)
     if waiting is not None:
         looks.append(payments_.look_at(waiting))
     return min((*ahead, *looks), default=None)
+
+
+def look_at(deposit: Deposit, refund: Refund) -> int | None:
+    """When something must be done for a refund. What is not sent yet waits while the bank decides about its money."""
+    if refund.status is RefundStatus.APPROVED and deposit.disputed(refund.capture):
+        return refunds_.review_at(refund)
+    return refunds_.due_at(refund)
 
 
 def next_due(deposit: Deposit, now: int, grace: int) -> int | None:
@@ -490,8 +568,9 @@ def next_due(deposit: Deposit, now: int, grace: int) -> int | None:
     looks = [
         look if look > now else refunds_.next_look(refund, now)
         for refund in deposit.refunds
-        if (look := refunds_.due_at(refund)) is not None
+        if (look := look_at(deposit, refund)) is not None
     ]
+    looks += [max(one.opened_at, now) + DAY for one in deposit.disputes if one.status == "open"]
     waiting = awaited(deposit)
     if waiting is not None:
         looks.append(payments_.next_look(waiting, now))
@@ -518,9 +597,9 @@ def _evolve_payment(deposit: Deposit, event: PaymentEvent) -> Deposit:
     seen = replace(one, status=payments_.TRANSITIONS[one.status, type(event)])
     if isinstance(event, PaymentSucceeded | BalancePaid | PaymentNotCounted):
         seen = replace(seen, captures=(*one.captures, event.capture))
-        deposit = replace(deposit, captures=(*deposit.captures, event.capture))
-    if isinstance(event, PaymentSucceeded | BalancePaid):
-        deposit = replace(deposit, counted=(*deposit.counted, Counted(event.payment, event.capture, event.amount)))
+        counts = not isinstance(event, PaymentNotCounted)
+        taken = Captured(event.payment, event.capture, event.amount, event.at, counts)
+        deposit = replace(deposit, captures=(*deposit.captures, taken))
     deposit = replace(deposit, payments=_with(deposit.payments, seen))
     if isinstance(event, PaymentSucceeded):
         window = Window(event.at, event.window_ends_at, remind_at=event.remind_at) if event.windowed else None
@@ -628,6 +707,14 @@ def _evolve_trade_in(deposit: Deposit, event: TradeInInspected | TradeInCancelle
         return replace(deposit, trade_in=TradeIn("cancelled", inspection))
     status: Literal["matched", "mismatched"] = "matched" if event.outcome == "matched" else "mismatched"
     return replace(deposit, trade_in=TradeIn(status, event))
+
+
+def _evolve_dispute(deposit: Deposit, event: ChargebackEvent) -> Deposit:
+    if isinstance(event, ChargebackOpened):
+        opened = Dispute(event.dispute, event.ref, event.payment, event.capture, event.amount, event.at)
+        return replace(deposit, disputes=(*deposit.disputes, opened))
+    ended = replace(deposit.disputes[event.dispute - 1], status="won" if isinstance(event, ChargebackWon) else "lost")
+    return replace(deposit, disputes=_with(deposit.disputes, ended))
 
 
 def _evolve_withdrawal(deposit: Deposit, event: WithdrawalStated | WithdrawalConfirmed) -> Deposit:

@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from chalicelib import policies
-from chalicelib.core import fees, instants, market
+from chalicelib.core import fees, instants, market, routes
 from chalicelib.core.faults import faults_of, refused
 from chalicelib.core.market import Constraint, Market
 from chalicelib.core.money import Money
@@ -79,16 +79,15 @@ def warnings(draft: Draft) -> Iterator[Fault]:
     law = draft.policy
     if draft.after_lock.buyer_cancel == "forfeit" and above_cap(draft, law):
         yield Fault("/payment/deposit", "deposit_above_cap")
-    routes = policies.read("routes.toml")
     for index, method in enumerate(draft.payment.methods):
-        route = routes[method]
-        if not route["to_source"]:
+        route = routes.route(method)
+        if not route.to_source:
             yield Fault(f"/payment/methods/{index}", "method_without_refund")
-        elif _outlives(draft, route.get("window_days")):
+        elif outlives(draft, route.window_days):
             yield Fault(f"/payment/methods/{index}", "refund_path_ends_first")
 
 
-def _outlives(draft: Terms, route_days: int | None) -> bool:
+def outlives(draft: Terms, route_days: int | None) -> bool:
     """Whether the window and the promised delivery together last longer than the route can refund."""
     if route_days is None:
         return False

@@ -2,16 +2,12 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Final
 
-from chalicelib import policies
-from chalicelib.core import entitlement, instants
+from chalicelib.core import entitlement, routes
 from chalicelib.core.deposit import Deposit
 from chalicelib.core.entitlement import Entitlement, Leg
 from chalicelib.core.events import Cancelled, DepositEvent, RefundApproved, RefundDeclined, RefundSettled
 from chalicelib.core.terms import Terms
-
-ROUTE_CLOSED: Final = "route_cannot_refund"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,16 +28,27 @@ def end(deposit: Deposit, cause: str, owed: Entitlement, at: int, terms: Terms) 
     told = [leg for leg in owed.legs if leg.amount or any(line.rule for line in leg.lines)] or owed.legs[:1]
     legs = sorted(told, key=lambda leg: (bool(leg.amount), -leg.payment))
     for n, leg in enumerate(legs, start=len(deposit.refunds) + 1):
-        yield from refund(deposit, n, cause, leg, at, terms, owed.review)
+        yield from refund(deposit, n, cause, leg, at, terms, review=owed.review)
 
 
 def refund(
-    deposit: Deposit, n: int, cause: str, leg: Leg, at: int, terms: Terms, review: str | None = None
+    deposit: Deposit,
+    n: int,
+    cause: str,
+    leg: Leg,
+    at: int,
+    terms: Terms,
+    *,
+    review: str | None = None,
+    note: str | None = None,
 ) -> Iterator[DepositEvent]:
     """A refund decision. Nothing to pay is settled at once; a route that cannot refund asks the buyer at once."""
-    promised_by = at + instants.duration_ms(terms.refund.deadline)
-    yield RefundApproved(at, n, cause, leg.amount, leg.lines, promised_by, leg.payment, leg.capture, review)
+    captured, route = deposit.captured(leg.capture), routes.route(deposit.payments[leg.payment - 1].method)
+    promised_by = routes.promised_by(route, captured.at, at, terms.refund.deadline)
+    yield RefundApproved(at, n, cause, leg.amount, leg.lines, promised_by, leg.payment, leg.capture, review, note)
     if not leg.amount:
         yield RefundSettled(at, n)
-    elif not policies.read("routes.toml")[deposit.payments[leg.payment - 1].method]["to_source"]:
-        yield RefundDeclined(at, n, ROUTE_CLOSED)
+        return
+    closed = routes.closed(route, leg.amount, captured.amount, captured.at, at)
+    if closed is not None:
+        yield RefundDeclined(at, n, closed)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from chalicelib.core import earnest, fees, statutory
-from chalicelib.core.deposit import Counted, Deposit, Status, lock_at, status_at
+from chalicelib.core.deposit import Captured, Deposit, Status, lock_at, status_at
 from chalicelib.core.events import RefundLine
 from chalicelib.core.money import Money, total
 from chalicelib.core.refusal import Reason, Refused
@@ -238,12 +238,23 @@ def _owed(
 ) -> Entitlement:
     """Everything that counted and has not gone back yet, less the deductions; each taken from the earliest capture."""
     zero = Money.zero(deposit.currency)
+    deductions = tuple(_within(deposit, deductions))
     legs = tuple(_legs(deposit, deductions))
     lines = tuple(_summed(legs)) or (RefundLine("paid", zero),)
     forfeited = total((-line.amount for line in deductions if line.code == "forfeited"), deposit.currency)
     amount = total((leg.amount for leg in legs), deposit.currency)
     fees_kept = total((-line.amount for line in deductions if line.code in FEES), deposit.currency)
     return Entitlement(amount, lines, forfeited, fees_kept, compensation or zero, rule, legs)
+
+
+def _within(deposit: Deposit, deductions: Sequence[RefundLine]) -> Iterator[RefundLine]:
+    """The deductions as far as there is something left to take them from: what was given back cannot be kept as well."""
+    left = total((deposit.left_of(counted) for counted in deposit.counted), deposit.currency)
+    for deduction in deductions:
+        kept = min(-deduction.amount, left)
+        left -= kept
+        if kept:
+            yield replace(deduction, amount=-kept)
 
 
 def _legs(deposit: Deposit, deductions: Sequence[RefundLine]) -> Iterator[Leg]:
@@ -264,10 +275,9 @@ def _legs(deposit: Deposit, deductions: Sequence[RefundLine]) -> Iterator[Leg]:
     assert not any(deduction.amount for deduction in left), deposit.id
 
 
-def gone_back(deposit: Deposit, counted: Counted) -> Money:
+def gone_back(deposit: Deposit, counted: Captured) -> Money:
     """What has been decided to go back against a capture, in whatever state that refund is."""
-    against = (refund.amount for refund in deposit.refunds if refund.capture == counted.capture)
-    return total(against, deposit.currency)
+    return counted.amount - deposit.left_of(counted)
 
 
 def _summed(legs: Sequence[Leg]) -> Iterator[RefundLine]:

@@ -383,7 +383,10 @@ class Expired:
 
 @dataclass(frozen=True, slots=True)
 class RefundApproved:
-    """Money is owed back; the amount is reserved by this write. ``capture`` is the provider's capture it returns."""
+    """Money is owed back; the amount is reserved by this write. ``capture`` is the provider's capture it returns.
+
+    ``note`` is the digest of what a person wrote to it, encrypted elsewhere.
+    """
 
     TYPE: ClassVar[str] = "refund.approved"
     at: int
@@ -395,6 +398,57 @@ class RefundApproved:
     payment: int
     capture: str
     review: str | None = None
+    note: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RefundDestinationNamed:
+    """The buyer named an account, encrypted elsewhere; ``digest`` is keyed, so that it tells nothing but a change.
+
+    Nothing is paid before ``payable_from``, and the promise counts from there: until now it waited for the buyer.
+    """
+
+    TYPE: ClassVar[str] = "refund.destination_named"
+    at: int
+    refund: int
+    destination: int
+    digest: str
+    payable_from: int
+    promised_by: int
+
+
+@dataclass(frozen=True, slots=True)
+class RefundRerouted:
+    """The platform took it off its way: it goes to an account that the buyer will name, and is promised anew.
+
+    ``note`` is a digest.
+    """
+
+    TYPE: ClassVar[str] = "refund.rerouted"
+    at: int
+    refund: int
+    promised_by: int
+    note: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RefundRetried:
+    """It was never executed, as a person or a bank says: it is sent anew, under a new key, and promised anew."""
+
+    TYPE: ClassVar[str] = "refund.retried"
+    at: int
+    refund: int
+    promised_by: int
+
+
+@dataclass(frozen=True, slots=True)
+class RefundCovered:
+    """The buyer has this money by a chargeback: it is settled without being sent."""
+
+    TYPE: ClassVar[str] = "refund.covered"
+    at: int
+    refund: int
+    dispute: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -466,12 +520,48 @@ class RefundReturned:
 
 @dataclass(frozen=True, slots=True)
 class RefundReviewNeeded:
-    """A person has to look. ``why``: ``promise_missed``, ``not_found``, ``amount_differs``."""
+    """A person has to look.
+
+    ``why``: ``promise_missed``, ``not_found``, ``amount_differs``, ``proof_differs``, ``double_exposure``,
+    ``below_route_min``, ``above_route_max``.
+    """
 
     TYPE: ClassVar[str] = "refund.review_needed"
     at: int
     refund: int
     why: str
+
+
+@dataclass(frozen=True, slots=True)
+class ChargebackOpened:
+    """The buyer's bank disputes a capture. What of it is held cannot move until the bank has decided."""
+
+    TYPE: ClassVar[str] = "chargeback.opened"
+    at: int
+    dispute: int
+    ref: str
+    payment: int
+    capture: str
+    amount: Money
+
+
+@dataclass(frozen=True, slots=True)
+class ChargebackWon:
+    """The bank decided for the merchant: nothing moved."""
+
+    TYPE: ClassVar[str] = "chargeback.won"
+    at: int
+    dispute: int
+
+
+@dataclass(frozen=True, slots=True)
+class ChargebackLost:
+    """The bank gave the buyer the money. ``excess`` is what the buyer had back already, or what was kept by right."""
+
+    TYPE: ClassVar[str] = "chargeback.lost"
+    at: int
+    dispute: int
+    excess: Money | None = None
 
 
 PaymentEvent = (
@@ -493,7 +583,12 @@ RefundStep = (
     | RefundDeclined
     | RefundReturned
     | RefundReviewNeeded
+    | RefundDestinationNamed
+    | RefundRerouted
+    | RefundRetried
+    | RefundCovered
 )
+ChargebackEvent = ChargebackOpened | ChargebackWon | ChargebackLost
 DepositEvent = (
     Created
     | ItemsChanged
@@ -516,4 +611,5 @@ DepositEvent = (
     | Expired
     | RefundApproved
     | RefundStep
+    | ChargebackEvent
 )

@@ -12,6 +12,7 @@ from chalicelib.core.events import (
     PaymentNotCounted,
     PaymentSucceeded,
     RefundApproved,
+    RefundCovered,
     RefundReturned,
     RefundSucceeded,
 )
@@ -43,7 +44,7 @@ def postings(event: DepositEvent, refunds: dict[int, Money]) -> Iterator[Posting
             yield from _moved(Account.CAPTURED, Account.HELD, event.amount)
         case RefundApproved():
             yield from _moved(Account.HELD, Account.REFUNDING, event.amount)
-        case RefundSucceeded():
+        case RefundSucceeded() | RefundCovered():
             yield from _moved(Account.REFUNDING, Account.REFUNDED, refunds[event.refund])
         case RefundReturned():
             yield from _moved(Account.REFUNDED, Account.REFUNDING, refunds[event.refund])

@@ -96,29 +96,40 @@ class Money:
         return cls(minor, currency)
 
     def percent_floor(self, percent: int) -> "Money":
-        """That many percent, floored to the minor unit: caps never round against the buyer."""
-        return Money(self.minor * percent // 100, self.currency)
+        """That many percent, floored to the currency's step: caps never round against the buyer."""
+        return self.share_floor(percent, 100)
 
     def share_floor(self, part: int, whole: int) -> "Money":
         """``part`` of ``whole`` of the amount, floored: what is kept never rounds against the buyer."""
-        return Money(self.minor * part // whole, self.currency)
+        return Money(self.minor * part // (whole * self._step) * self._step, self.currency)
 
     def share_ceil(self, part: int, whole: int) -> "Money":
-        """The same, rounded up to the minor unit: what is owed to the buyer."""
-        return Money(-(-self.minor * part // whole), self.currency)
+        """The same, rounded up: what is owed to the buyer."""
+        return Money(-(-self.minor * part // (whole * self._step)) * self._step, self.currency)
 
     def split(self, weights: Sequence[int]) -> tuple["Money", ...]:
-        """Parts in proportion to the weights that sum to the whole: largest remainder, ties to the lowest index."""
+        """Parts in proportion to the weights that sum to the whole: largest remainder, ties to the lowest index.
+
+        All are whole steps of the currency; what a provider took in smaller change stays with the first that has a weight.
+        """
         total = sum(weights)
         assert min(weights, default=0) >= 0, weights
         if total == 0:
             assert not self, "money needs somewhere to go"
             return tuple(Money.zero(self.currency) for _ in weights)
-        floors = [self.minor * weight // total for weight in weights]
-        by_remainder = sorted(range(len(weights)), key=lambda i: (-(self.minor * weights[i] % total), i))
-        for i in by_remainder[: self.minor - sum(floors)]:
+        steps, change = divmod(self.minor, self._step)
+        floors = [steps * weight // total for weight in weights]
+        by_remainder = sorted(range(len(weights)), key=lambda i: (-(steps * weights[i] % total), i))
+        for i in by_remainder[: steps - sum(floors)]:
             floors[i] += 1
-        return tuple(Money(part, self.currency) for part in floors)
+        parts = [part * self._step for part in floors]
+        parts[next(i for i, weight in enumerate(weights) if weight)] += change
+        return tuple(Money(part, self.currency) for part in parts)
+
+    @property
+    def _step(self) -> int:
+        """The smallest amount that is traded, in minor units."""
+        return currencies()[self.currency].step
 
     def _same(self, other: "Money") -> int:
         if other.currency != self.currency:

@@ -54,7 +54,7 @@ def place(order: Order, offer: Offer, terms: Terms, buyer: str, at: int) -> Crea
     refuse_fields(order, terms)
     refuse_state(order, offer, terms, at)
     lines = priced(order.items, terms)
-    traded = _traded_in(order, terms)
+    traded = traded_in(order, terms)
     whole = total((line.value for line in lines), terms.currency) + terms.shipping
     if traded is not None:
         whole = whole - traded.credit
@@ -115,7 +115,7 @@ def _trade_in_faults(order: Order, terms: Terms) -> list[Fault]:
     return found
 
 
-def _traded_in(order: Order, terms: Terms) -> TradedIn | None:
+def traded_in(order: Order, terms: Terms) -> TradedIn | None:
     """The credit, at most the price of its line; the fee is measured by that price, as it is now."""
     handed_in, offered = order.trade_in, terms.trade_in
     if handed_in is None or offered is None:

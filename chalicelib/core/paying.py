@@ -1,8 +1,8 @@
-"""Money that arrives: what counts, what goes back by itself, and what the clock of a window starts from."""
+"""Money that arrives: what counts, what goes back by itself, what a bank disputes, and where a window starts from."""
 
 from collections.abc import Iterator
 
-from chalicelib.core import ending, instants, window
+from chalicelib.core import chargeback, ending, instants, window
 from chalicelib.core.deposit import Deposit, Status, evolve, status_at
 from chalicelib.core.entitlement import Leg
 from chalicelib.core.events import (
@@ -41,11 +41,15 @@ def change_method(deposit: Deposit, method: str, at: int, terms: Terms) -> Payme
 def see(deposit: Deposit, seen: PaymentSeen, at: int, terms: Terms) -> Iterator[DepositEvent]:
     """What is new in what the provider says of a payment; every capture is judged once, by its own reference."""
     for capture in seen.captures:
-        if capture.ref in deposit.captures:
+        if any(one.capture == capture.ref for one in deposit.captures):
             continue
         for event in _judge(deposit, seen.payment, capture, at, terms):
             yield event
             deposit = evolve(deposit, event)
+    for dispute in seen.disputes:
+        for told in chargeback.see(deposit, seen.payment, dispute, at, terms):
+            yield told
+            deposit = evolve(deposit, told)
     status = deposit.payments[seen.payment - 1].status
     if not seen.captures:
         if seen.status == "pending" and (status, PaymentPending) in TRANSITIONS:
@@ -55,26 +59,28 @@ def see(deposit: Deposit, seen: PaymentSeen, at: int, terms: Terms) -> Iterator[
 
 
 def _judge(deposit: Deposit, payment: int, capture: CaptureSeen, at: int, terms: Terms) -> Iterator[DepositEvent]:
-    cause = _why_not_counted(deposit, payment, capture)
+    cause = why_not_counted(deposit, payment, capture)
     if cause is not None:
-        yield PaymentNotCounted(max(capture.at, deposit.created_at), payment, capture.ref, capture.amount, cause)
-        yield from _sent_back(deposit, terms, cause, capture.amount, at, payment, capture.ref)
+        strange = PaymentNotCounted(max(capture.at, deposit.created_at), payment, capture.ref, capture.amount, cause)
+        yield strange
+        yield from _sent_back(evolve(deposit, strange), terms, cause, capture.amount, at, payment, capture.ref)
         return
+    paid: BalancePaid | PaymentSucceeded
     if deposit.payments[payment - 1].kind == "balance":
         opened_at = deposit.payments[payment - 1].opened_at
-        yield BalancePaid(max(capture.at, opened_at), payment, capture.ref, capture.amount)
+        paid = BalancePaid(max(capture.at, opened_at), payment, capture.ref, capture.amount)
     else:
         paid = _counted(deposit, payment, capture, terms)
-        yield paid
-        if terms.lock.at == "payment":
-            undo = terms.lock.undo
-            yield LockedByPayment(paid.at, paid.at + instants.duration_ms(undo) if undo is not None else None)
+    yield paid
+    if isinstance(paid, PaymentSucceeded) and terms.lock.at == "payment":
+        undo = terms.lock.undo
+        yield LockedByPayment(paid.at, paid.at + instants.duration_ms(undo) if undo is not None else None)
     excess = capture.amount - deposit.payments[payment - 1].amount
     if excess:
-        yield from _sent_back(deposit, terms, "overpayment", excess, at, payment, capture.ref)
+        yield from _sent_back(evolve(deposit, paid), terms, "overpayment", excess, at, payment, capture.ref)
 
 
-def _why_not_counted(deposit: Deposit, payment: int, capture: CaptureSeen) -> str | None:
+def why_not_counted(deposit: Deposit, payment: int, capture: CaptureSeen) -> str | None:
     """Why a capture goes back, or None when it pays. What counts is the provider's capture instant.
 
     A balance may be paid as long as the deposit lives: its due date is the merchant's, not the payment's.
@@ -103,11 +109,11 @@ def _counted(deposit: Deposit, payment: int, capture: CaptureSeen, terms: Terms)
         amount=capture.amount,
         windowed=terms.lock.at != "payment",
         window_ends_at=ends_at,
-        remind_at=_reminders(terms, starts_at, ends_at),
+        remind_at=reminders(terms, starts_at, ends_at),
     )
 
 
-def _reminders(terms: Terms, starts_at: int, ends_at: int | None) -> tuple[int, ...]:
+def reminders(terms: Terms, starts_at: int, ends_at: int | None) -> tuple[int, ...]:
     """The distances that the terms name, as far as they lie within the window; earliest first, each once."""
     if ends_at is None:
         return ()

@@ -89,11 +89,12 @@ def next_look(payment: Payment, now: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class PaymentSeen:
-    """What the provider says of one payment now. ``captures`` lists every capture: reference, amount, instant."""
+    """What the provider says of one payment now: every capture it took, and every chargeback against them."""
 
     payment: int
     status: Literal["open", "pending", "failed", "succeeded"]
     captures: tuple["CaptureSeen", ...] = ()
+    disputes: tuple["DisputeSeen", ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,3 +104,13 @@ class CaptureSeen:
     ref: str
     amount: Money
     at: int
+
+
+@dataclass(frozen=True, slots=True)
+class DisputeSeen:
+    """A chargeback against a capture. ``won`` and ``lost`` are the merchant's."""
+
+    ref: str
+    capture: str
+    amount: Money
+    status: Literal["open", "won", "lost"]

@@ -6,25 +6,31 @@ only under the same key while the provider still remembers it.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeVar
 
-from chalicelib.core.decide import Command, LoseAnswer, MissRefund, SendRefund, decide
-from chalicelib.core.deposit import Deposit, awaited, next_due, overdue
+from chalicelib.core import destination, proof
+from chalicelib.core.decide import Command, DoubtRefund, LoseAnswer, MissRefund, decide
+from chalicelib.core.deposit import Deposit, awaited, look_at, next_due, overdue
+from chalicelib.core.destination import Payee, SendRefund
 from chalicelib.core.events import DepositEvent, Expired, RefundSent
 from chalicelib.core.ids import child, parse_child
-from chalicelib.core.instants import HOUR
-from chalicelib.core.journal import Asked, Caller
-from chalicelib.core.payment import PaymentSeen, look_at
-from chalicelib.core.refund import Refund, RefundSeen, RefundStatus, due_at
+from chalicelib.core.instants import DAY, HOUR
+from chalicelib.core.journal import Asked, Caller, Entry
+from chalicelib.core.payment import PaymentSeen
+from chalicelib.core.payment import look_at as payment_look_at
+from chalicelib.core.refund import Refund, RefundSeen, RefundStatus, key
 from chalicelib.core.refusal import Reason, Refused
 from chalicelib.core.terms import Terms
 from chalicelib.flows.commit import Commits, Outcome, fold
+from chalicelib.flows.payees import Payees
 from chalicelib.flows.ports import Clock, NotFound, Provider, Stored, Unknown
 
 # A look, a call and its answer fit into it; whoever comes later finds the lease past and looks again.
 LEASE: Final = 60_000
 # After this long the provider call that follows ``sent`` is left to the next worker: it may have begun its look.
 FRESH: Final = 30_000
+
+Journal = Stored[DepositEvent]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +39,7 @@ class Attendant:
 
     commits: Commits
     provider: Provider
+    payees: Payees
     clock: Clock
     role: str = "service"
 
@@ -42,14 +49,15 @@ class Attendant:
         if stored.due is None or stored.due > self.clock():
             return False
         # Refunds first: a last look comes before a missed promise is handed to a person.
-        if self._look_after_refunds(stored, owner):
-            stored = self.commits.load(deposit_id)
-        if self._look_after_balance(stored, owner):
-            stored = self.commits.load(deposit_id)
+        stored = self._look_after_refunds(stored, owner)
+        stored = self._look_after_payments(stored, owner)
         expire = self._about_to_expire(stored)
-        if expire and not self._looked_before_expiry(stored, owner):
-            return True
-        self.commits.run(deposit_id, self._asked(owner), lambda _deposit, _terms: (), expire=expire)
+        if expire:
+            looked = self._looked_before_expiry(stored, owner)
+            if looked is None:
+                return True
+            stored = looked
+        self.commits.run(deposit_id, self._asked(owner), lambda _deposit, _terms: (), expire=expire, stored=stored)
         return True
 
     def hear(self, subject: str, owner: str) -> bool:
@@ -62,36 +70,47 @@ class Attendant:
         if named is None:
             return False
         try:
-            deposit = fold(self.commits.load(f"dep_{named[0]}"))
+            stored = self.commits.load(f"dep_{named[0]}")
         except Refused as refused:
             if refused.reason is not Reason.NOT_FOUND:
                 raise
             return False
+        deposit = fold(stored)
         if named[1] > len(deposit.payments if payment else deposit.refunds):
             return False
-        seen = self.provider.find_payment(subject) if payment else self.provider.find_refund(subject)
-        if isinstance(seen, Unknown):
-            raise Refused(Reason.BUSY, retry_after=1)
+        seen = self.seen_payment(subject) if payment else self.seen_refund(deposit, named[1])
         if isinstance(seen, NotFound):
             return False
-        self.settle(deposit.id, seen, owner)
+        self.settle(deposit.id, seen, owner, stored)
         return True
 
-    def settle(self, deposit_id: str, seen: PaymentSeen | RefundSeen, owner: str) -> Outcome:
-        """The one way in for answers, events and jobs: what is new in ``seen`` becomes events, in one append."""
-        return self._run(deposit_id, seen, owner)
+    def seen_payment(self, payment_id: str) -> PaymentSeen | NotFound:
+        """What the provider says of a payment; Refused(BUSY) when it says nothing."""
+        return _said(self.provider.find_payment(payment_id))
+
+    def seen_refund(self, deposit: Deposit, n: int) -> RefundSeen | NotFound:
+        """What the provider says of a refund on its present way; Refused(BUSY) when it says nothing."""
+        return _said(self.provider.find_refund(key(deposit.id, deposit.refunds[n - 1])))
+
+    def settle(
+        self, deposit_id: str, seen: PaymentSeen | RefundSeen, owner: str, stored: Journal | None = None
+    ) -> Outcome:
+        """The one way in for answers, events, jobs and reconciliation: what is new becomes events, in one append."""
+        return self._run(stored if stored is not None else self.commits.load(deposit_id), seen, owner)
+
+    def forgotten(self, refund: Refund) -> bool:
+        """Whether the provider may have forgotten the key that the refund was sent under."""
+        return refund.sent_at is not None and self.clock() - refund.sent_at >= self.provider.key_retention_ms - HOUR
 
     def look_for_balance(self, deposit_id: str, owner: str) -> None:
         """Before a default is declared: whether the balance arrived after all. Refused(BUSY) when nobody can say."""
-        deposit = fold(self.commits.load(deposit_id))
-        waiting = awaited(deposit)
+        stored = self.commits.load(deposit_id)
+        waiting = awaited(fold(stored))
         if waiting is None:
             return
-        seen = self.provider.find_payment(child("pay", deposit_id, waiting.n))
-        if isinstance(seen, Unknown):
-            raise Refused(Reason.BUSY, retry_after=1)
+        seen = self.seen_payment(child("pay", deposit_id, waiting.n))
         if isinstance(seen, PaymentSeen):
-            self.settle(deposit_id, seen, owner)
+            self.settle(deposit_id, seen, owner, stored)
 
     def push_back(self, deposit_id: str, owner: str) -> int:
         """After a failure: come back later and later. How often it has failed by now."""
@@ -103,102 +122,130 @@ class Attendant:
         )
         return failures
 
-    def _about_to_expire(self, stored: Stored[DepositEvent]) -> bool:
+    def _about_to_expire(self, stored: Journal) -> bool:
         now = self.clock()
         ripe = overdue(fold(stored), now, now - self.commits.timing.grace_ms)
         return any(isinstance(event, Expired) for event in ripe)
 
-    def _looked_before_expiry(self, stored: Stored[DepositEvent], owner: str) -> bool:
-        """Ask whether the current payment arrived in time after all; without an answer the deposit does not expire."""
+    def _looked_before_expiry(self, stored: Journal, owner: str) -> Journal | None:
+        """Ask whether the current payment arrived in time after all; without an answer (None) it does not expire."""
         now = self.clock()
         seen = self.provider.find_payment(child("pay", stored.id, fold(stored).payment.n))
         if isinstance(seen, Unknown):
-            self.commits.deposits.touch(stored, now + LEASE, owner=owner, until=now, now=now)
-            return False
-        if isinstance(seen, PaymentSeen):
-            self.settle(stored.id, seen, owner)
-        return True
+            self.commits.deposits.touch(stored, now + LEASE, owner=owner, until=now, now=now, failures=stored.failures)
+            return None
+        return self._after(stored, seen, owner) if isinstance(seen, PaymentSeen) else stored
 
-    def _look_after_balance(self, stored: Stored[DepositEvent], owner: str) -> bool:
-        """A balance payment that was opened is looked for: its event may have been lost on the way."""
+    def _look_after_payments(self, stored: Journal, owner: str) -> Journal:
+        """A balance that was opened and a chargeback that is open are asked about: their events may have been lost."""
         now, deposit = self.clock(), fold(stored)
         waiting = awaited(deposit)
-        if waiting is None or look_at(waiting) > now:
-            return False
-        self._take_lease(stored, deposit, owner, now)
-        seen = self.provider.find_payment(child("pay", deposit.id, waiting.n))
-        if isinstance(seen, PaymentSeen):
-            self.settle(deposit.id, seen, owner)
-        return True
+        due = [waiting.n] if waiting is not None and payment_look_at(waiting) <= now else []
+        due += [one.payment for one in deposit.disputes if one.status == "open" and one.opened_at + DAY <= now]
+        if due:
+            self._take_lease(stored, deposit, owner, now)
+        for n in sorted(set(due)):
+            seen = self.provider.find_payment(child("pay", deposit.id, n))
+            if isinstance(seen, PaymentSeen):
+                stored = self._after(stored, seen, owner)
+        return stored
 
-    def _look_after_refunds(self, stored: Stored[DepositEvent], owner: str) -> bool:
-        """Whether anything was due, so that the journal may have grown."""
-        now = self.clock()
-        deposit = fold(stored)
-        due = [refund for refund in deposit.refunds if (at := due_at(refund)) is not None and at <= now]
-        waiting = [refund for refund in due if refund.status is not RefundStatus.APPROVED]
-        if waiting:
+    def _look_after_refunds(self, stored: Journal, owner: str) -> Journal:
+        now, deposit = self.clock(), fold(stored)
+        due = [refund for refund in deposit.refunds if (at := look_at(deposit, refund)) is not None and at <= now]
+        unsent = [one for one in due if one.status is RefundStatus.APPROVED and destination.send(deposit, one.n, now)]
+        if len(unsent) < len(due):
             self._take_lease(stored, deposit, owner, now)
         for refund in due:
-            if refund.status is RefundStatus.APPROVED:
-                self._send(deposit, refund, owner)
-            else:
-                self._look(deposit, refund, owner)
-        return bool(due)
+            look = self._send if refund in unsent else self._look
+            stored = look(stored, refund, owner)
+        return stored
 
-    def _take_lease(self, stored: Stored[DepositEvent], deposit: Deposit, owner: str, now: int) -> None:
+    def _take_lease(self, stored: Journal, deposit: Deposit, owner: str, now: int) -> None:
         due = next_due(deposit, now, self.commits.timing.grace_ms)
         later = due if due is not None else now + LEASE
-        self.commits.deposits.touch(stored, later, owner=owner, until=now + LEASE, now=now)
+        self.commits.deposits.touch(stored, later, owner=owner, until=now + LEASE, now=now, failures=stored.failures)
 
-    def _send(self, deposit: Deposit, refund: Refund, owner: str) -> None:
-        """``sent`` stands in the journal before the first call, and whoever wrote it makes the call."""
+    def _send(self, stored: Journal, refund: Refund, owner: str) -> Journal:
+        """``sent`` stands in the journal before the first call, and whoever wrote it makes the call.
+
+        What the rules do not give when they are asked again is not sent.
+        """
         began = self.commits.timing.now()
-        outcome = self._run(deposit.id, SendRefund(refund.n), owner)
-        if self._sent_by(outcome, refund.n, owner) and self.commits.timing.now() - began < FRESH:
-            self._ask(outcome.deposit, refund, owner)
+        journal, terms = [entry.event for entry in stored.journal], self.commits.terms(fold(stored))
+        if proof.differs(stored.id, journal, refund.n, terms):
+            return self._after(stored, DoubtRefund(refund.n), owner)
+        payee = self._payee(stored.id, refund)
+        outcome = self._run(stored, SendRefund(refund.n), owner)
+        stored = Stored(stored.id, outcome.journal)
+        if _sent_by(outcome, refund.n, owner) and self.commits.timing.now() - began < FRESH:
+            return self._ask(stored, outcome.deposit, outcome.deposit.refunds[refund.n - 1], payee, owner)
+        return stored
 
-    def _sent_by(self, outcome: Outcome, n: int, owner: str) -> bool:
-        """Also when our own answer was lost on the way: the event carries its writer."""
-        return any(
-            isinstance(entry.event, RefundSent) and entry.event.refund == n and entry.by.id == owner
-            for entry in outcome.journal
-        )
+    def _payee(self, deposit_id: str, refund: Refund) -> Payee | None:
+        """Opened before ``sent`` is written: what cannot be opened is not sent, and another account can be named."""
+        return self.payees.of(deposit_id, refund.n, refund.destination) if refund.destination is not None else None
 
-    def _ask(self, deposit: Deposit, refund: Refund, owner: str) -> None:
-        answer = self.provider.refund(
-            child("ref", deposit.id, refund.n), child("pay", deposit.id, refund.payment), refund.capture, refund.amount
-        )
+    def _ask(self, stored: Journal, deposit: Deposit, refund: Refund, payee: Payee | None, owner: str) -> Journal:
+        answer = self._called(deposit, refund, payee)
         if isinstance(answer, Unknown) or (answer.status != "declined" and answer.amount != refund.amount):
             # An amount that is not ours makes the answer unreadable: the books will tell.
-            self._run(deposit.id, LoseAnswer(refund.n), owner)
-        else:
-            self.settle(deposit.id, answer, owner)
+            return self._after(stored, LoseAnswer(refund.n, refund.way), owner)
+        return self._after(stored, answer, owner)
 
-    def _look(self, deposit: Deposit, refund: Refund, owner: str) -> None:
-        if refund.status in {RefundStatus.REQUIRES_ACTION, RefundStatus.RETURNED}:
-            return
-        seen = self.provider.find_refund(child("ref", deposit.id, refund.n))
+    def _called(self, deposit: Deposit, refund: Refund, payee: Payee | None) -> RefundSeen | Unknown:
+        if payee is not None:
+            return self.provider.pay_out(key(deposit.id, refund), refund.amount, payee)
+        payment_id = child("pay", deposit.id, refund.payment)
+        return self.provider.refund(key(deposit.id, refund), payment_id, refund.capture, refund.amount)
+
+    def _look(self, stored: Journal, refund: Refund, owner: str) -> Journal:
+        waits = {RefundStatus.APPROVED, RefundStatus.REQUIRES_ACTION, RefundStatus.RETURNED}
+        if refund.status in waits:
+            return stored
+        deposit = fold(stored)
+        seen = self.provider.find_refund(key(deposit.id, refund))
         if isinstance(seen, RefundSeen):
-            self.settle(deposit.id, seen, owner)
-        elif isinstance(seen, NotFound) and refund.status is not RefundStatus.SUCCEEDED:
-            self._send_again_or_ask_a_person(deposit, refund, owner)
+            return self._after(stored, seen, owner)
+        if isinstance(seen, Unknown) or refund.status is RefundStatus.SUCCEEDED:
+            return stored
+        if self.forgotten(refund):
+            return self._after(stored, MissRefund(refund.n, refund.way), owner)
+        # The same key, never a new one; and nothing new while the buyer's bank may take the money back itself.
+        if deposit.disputed(refund.capture):
+            return stored
+        return self._ask(stored, deposit, refund, self._payee(deposit.id, refund), owner)
 
-    def _send_again_or_ask_a_person(self, deposit: Deposit, refund: Refund, owner: str) -> None:
-        """The same key as long as the provider surely remembers it; never a new one."""
-        assert refund.sent_at is not None, "only what was sent is looked for"
-        if self.clock() - refund.sent_at < self.provider.key_retention_ms - HOUR:
-            self._ask(deposit, refund, owner)
-        else:
-            self._run(deposit.id, MissRefund(refund.n), owner)
+    def _after(self, stored: Journal, command: Command, owner: str) -> Journal:
+        return Stored(stored.id, self._run(stored, command, owner).journal)
 
-    def _run(self, deposit_id: str, command: Command, owner: str) -> Outcome:
+    def _run(self, stored: Journal, command: Command, owner: str) -> Outcome:
         asked = self._asked(owner)
 
         def decision(deposit: Deposit, terms: Terms) -> Sequence[DepositEvent]:
             return decide(deposit, command, asked.at, terms)
 
-        return self.commits.run(deposit_id, asked, decision)
+        return self.commits.run(stored.id, asked, decision, stored=stored)
 
     def _asked(self, owner: str) -> Asked:
         return Asked(self.clock(), Caller(owner, self.role), self.commits.timing.now())
+
+
+def _sent_by(outcome: Outcome, n: int, owner: str) -> bool:
+    """Also when our own answer was lost on the way: the event carries its writer."""
+    sent = [entry for entry in outcome.journal if _is_sent(entry, n)]
+    still = outcome.deposit.refunds[n - 1].status is RefundStatus.SENT
+    return still and bool(sent) and sent[-1].by.id == owner
+
+
+def _is_sent(entry: Entry[DepositEvent], n: int) -> bool:
+    return isinstance(entry.event, RefundSent) and entry.event.refund == n
+
+
+T = TypeVar("T", PaymentSeen, RefundSeen)
+
+
+def _said(seen: T | NotFound | Unknown) -> T | NotFound:
+    if isinstance(seen, Unknown):
+        raise Refused(Reason.BUSY, retry_after=1)
+    return seen

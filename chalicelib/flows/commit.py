@@ -132,14 +132,15 @@ class Commits:
         *,
         expire: bool = False,
         beside: Callable[[], Sequence[Also]] = tuple,
+        stored: Stored[DepositEvent] | None = None,
     ) -> Outcome:
         """Decide and append, again and again until nobody was faster, or say busy.
 
-        ``expire`` also writes what is irreversible, once its grace is over. Only who has just looked at the provider
+        ``stored`` is the journal where the caller has just read it. ``expire`` also writes what is irreversible, once its grace is over. Only who has just looked at the provider
         may say so: every other append leaves an overdue deposit to the job. ``beside`` is what the latest decision
         writes in the same transaction, besides stock and limits. StockShort and LimitFull are the caller's to answer.
         """
-        stored = self.load(deposit_id)
+        stored = stored if stored is not None else self.load(deposit_id)
         race = Race(self.timing)
         while True:
             try:

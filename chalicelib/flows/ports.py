@@ -1,17 +1,20 @@
 """What the flows need from outside, as they see it: journals that are appended to, stock that moves with them, a provider."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, Protocol
+from typing import Any, Final, Generic, Protocol
 
 from chalicelib.core.deposit import Deposit
+from chalicelib.core.destination import Payee
 from chalicelib.core.events import DepositEvent
 from chalicelib.core.journal import E_co, Entry
 from chalicelib.core.money import Money
 from chalicelib.core.offer import Offer, OfferEvent
 from chalicelib.core.ordering import Moved
 from chalicelib.core.payment import PaymentSeen
+from chalicelib.core.reconcile import Line
 from chalicelib.core.refund import RefundSeen
+from chalicelib.core.run import BreakEvent, BreakFound, Run, RunEvent, RunFailed, RunFinished
 from chalicelib.core.terms import Terms
 
 
@@ -53,6 +56,14 @@ class Leased(Exception):
     """Another worker holds the lease; leave the item alone."""
 
 
+class SpanTaken(Exception):
+    """A run over that span has not finished. ``run`` is its id."""
+
+    def __init__(self, run: str) -> None:
+        super().__init__(run)
+        self.run = run
+
+
 @dataclass(frozen=True, slots=True)
 class Shelved:
     """One shard of an offer's stock changes with a deposit."""
@@ -80,7 +91,15 @@ class Keep:
     sealed: bytes
 
 
-Also = Shelved | Count | Keep
+@dataclass(frozen=True, slots=True)
+class KeyTaken:
+    """An idempotency key whose route names the deposit in its body: it belongs to that deposit from now on."""
+
+    scope: bytes
+    deposit: str
+
+
+Also = Shelved | Count | Keep | KeyTaken
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +108,10 @@ class Page(Generic[E_co]):
 
     rows: tuple[Stored[E_co], ...]
     position: Mapping[str, object] | None
+
+
+# A launch writes the due index three times a deposit; sixteen partitions carry sixteen thousand writes a second.
+DUE_SHARDS: Final = 16
 
 
 class Deposits(Protocol):
@@ -124,6 +147,12 @@ class Deposits(Protocol):
     def open_of(self, merchant: str, limit: int, position: Mapping[str, object] | None) -> Page[DepositEvent]: ...
 
     def open_everywhere(self, limit: int, position: Mapping[str, object] | None) -> Page[DepositEvent]: ...
+
+    def moved(self, start: int, end: int, shard: int, after: str, today: int) -> Iterator[Line]:
+        """Our movements of a span in one shard, ascending, of deposits behind ``after``."""
+
+    def owing(self, shard: int) -> Sequence[str]:
+        """The ids of the deposits in one shard that have an open refund, ascending."""
 
     def due(self, queue: str, shard: int, until: int, limit: int) -> Sequence[str]:
         """The ids of what is due in one shard of a queue (``time`` or ``work``), earliest first."""
@@ -192,10 +221,43 @@ class Provider(Protocol):
 
     def find_payment(self, payment_id: str) -> PaymentSeen | NotFound | Unknown: ...
 
-    def refund(self, refund_id: str, payment_id: str, capture: str, amount: Money) -> RefundSeen | Unknown:
-        """Ask for a refund under a key that is the refund's id, whatever the attempt. A decline is a RefundSeen."""
+    def refund(self, key: str, payment_id: str, capture: str, amount: Money) -> RefundSeen | Unknown:
+        """Ask for a refund to its source, under the key of its way (``core.refund.key``), whatever the attempt.
 
-    def find_refund(self, refund_id: str) -> RefundSeen | NotFound | Unknown: ...
+        A decline is a RefundSeen.
+        """
+
+    def pay_out(self, key: str, amount: Money, payee: Payee) -> RefundSeen | Unknown:
+        """The same to an account that the buyer named."""
+
+    def find_refund(self, key: str) -> RefundSeen | NotFound | Unknown:
+        """What became of a refund or a payout, by its key."""
+
+    def holder_of(self, bank: str, account: str) -> str | NotFound | Unknown:
+        """In whose name the bank keeps an account; empty where it does not tell."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReportPage:
+    """Some lines of a settlement report, ascending by ``core.reconcile.Line.place``; ``after`` None is the end."""
+
+    lines: Sequence[Line]
+    after: str | None
+
+
+class Settlement(Protocol):
+    """A provider's settlement report: one line for each executed capture, refund and payout, and for each return."""
+
+    @property
+    def settle_days(self) -> int | None:
+        """By when a line shows, where the provider promises more than its routes do."""
+
+    def page(self, start: int, end: int, shard: int, after: str, limit: int) -> ReportPage | Unknown:
+        """The lines executed in the half-open span whose deposit falls into the shard, behind the place ``after``.
+
+        The first page of the first shard begins a run: it shows what is reported by then. ValueError when the report
+        is not readable.
+        """
 
 
 class Texts(Protocol):
@@ -204,8 +266,52 @@ class Texts(Protocol):
     def get(self, key: str) -> bytes | None: ...
 
 
+@dataclass(frozen=True, slots=True)
+class RunAt:
+    """A run as it was read, and where its last slice stopped; ``cursors`` counts those stops."""
+
+    stored: Stored[RunEvent]
+    cursor: dict[str, Any] | None
+    cursors: int
+
+
+class Runs(Protocol):
+    """Reconciliation runs and their breaks."""
+
+    def get(self, run_id: str) -> RunAt | None: ...
+
+    def create(self, run: Run, entry: Entry[RunEvent]) -> None:
+        """Overtaken when the id exists, SpanTaken while another run compares the same span, Contended."""
+
+    def checkpoint(
+        self, at: RunAt, cursor: Mapping[str, Any], breaks: Sequence[BreakFound], owner: str, now: int, until: int
+    ) -> RunAt:
+        """Save the cursor together with the breaks found since the last one. Leased when another worker is at it."""
+
+    def finish(self, at: RunAt, run: Run, event: RunFinished | RunFailed, now: int) -> None: ...
+
+    def unfinished(self, now: int, limit: int) -> Sequence[str]: ...
+
+    def listed(self, limit: int, position: Mapping[str, object] | None) -> Page[RunEvent]: ...
+
+    def breaks(self, run_id: str, limit: int, position: Mapping[str, object] | None) -> Page[BreakEvent]: ...
+
+    def get_break(self, break_id: str) -> Stored[BreakEvent] | None: ...
+
+    def resolve(self, stored: Stored[BreakEvent], entry: Entry[BreakEvent], note: Keep | None) -> None: ...
+
+
+class Keys(Protocol):
+    """Which deposit a key of such a route belongs to."""
+
+    def deposit_of(self, scope: bytes) -> str | None: ...
+
+
 class Vault(Protocol):
     """Secrets of the service: texts that only it can read, and tokens that only it can make."""
+
+    def fingerprint(self, text: bytes) -> str:
+        """The same for the same text, as long as the secret stands; it tells nothing about the text."""
 
     def seal(self, key: str, text: bytes) -> bytes: ...
 

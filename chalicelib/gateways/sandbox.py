@@ -3,26 +3,34 @@
 It never looks into our journals. What it executes it does at most once for a key, as long as it remembers the key.
 """
 
+import csv
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from threading import RLock
-from typing import Any, Final
+from typing import Any, Final, Literal
 
-from chalicelib.core.ids import parse_child
-from chalicelib.core.instants import HOUR, MINUTE, format_instant
-from chalicelib.core.money import Money
-from chalicelib.core.payment import CaptureSeen, PaymentSeen
-from chalicelib.core.refund import RefundSeen
-from chalicelib.flows.ports import Declined, NotFound, Session, Unknown
-from chalicelib.gateways.books import Books, Row
+from chalicelib.core.destination import Payee
+from chalicelib.core.ids import digest_id, parse_child
+from chalicelib.core.instants import DAY, HOUR, MINUTE, format_instant
+from chalicelib.core.money import Money, total
+from chalicelib.core.payment import CaptureSeen, DisputeSeen, PaymentSeen
+from chalicelib.core.reconcile import Line, placed
+from chalicelib.core.refund import RefundSeen, parse_key
+from chalicelib.core.refusal import Fault, Reason, Refused
+from chalicelib.flows.ports import Declined, NotFound, ReportPage, Session, Unknown
+from chalicelib.gateways.books import SETTLES, Books, Report, Row
+from chalicelib.gateways.settlement_file import COLUMNS, KINDS
 
 PENDING: Final = 5 * MINUTE
 LATE: Final = 90_000
 COMES_BACK: Final = 24 * HOUR
-SETTLES: Final = 24 * HOUR
 KEYS_KEPT: Final = 24 * HOUR
 REDELIVERY: Final = MINUTE
 MOST_DELIVERIES: Final = 10
+# The ends of accounts that no bank keeps, and that it keeps in another name.
+NO_ACCOUNT: Final = "404"
+OTHER_HOLDER: Final = "409"
 
 _CALLS: Final = (
     "timeout_before",
@@ -52,9 +60,11 @@ class Sandbox:
 
     name = "sandbox"
     key_retention_ms = KEYS_KEPT
+    settle_days: int | None = SETTLES // DAY
 
     def __init__(self, books: Books, machine: Callable[[], int], deliver: Deliver | None = None) -> None:
         self._books = books
+        self._report = Report(books, lambda: self._next_fault("settlement"))
         self._machine = machine
         self._lock = RLock()
         self._offset = int((books.get("clock", "offset") or {"ms": 0})["ms"])
@@ -88,10 +98,12 @@ class Sandbox:
         if fault not in FAULTS.get(on, ()):
             raise ValueError(on)
         with self._lock:
+            self._report.enter(self.now())  # what is already due does not meet it any more
             self._books.put(f"faults#{on}", f"{self._serial():012d}", {"fault": fault, "left": times})
 
     def disarm(self) -> None:
         with self._lock:
+            self._report.enter(self.now())
             for on in FAULTS:
                 for line, _ in self._books.lines(f"faults#{on}"):
                     self._books.drop(f"faults#{on}", line)
@@ -103,7 +115,7 @@ class Sandbox:
             if self._payment(payment_id) is None:
                 self._write_payment(
                     payment_id,
-                    {"status": "open", "asked": _written(amount), "method": method, "captures": []},
+                    {"status": "open", "asked": _written(amount), "method": method, "captures": [], "disputes": []},
                 )
         return Session(f"/sandbox/checkout/{payment_id}")
 
@@ -113,27 +125,97 @@ class Sandbox:
         if row is None:
             return NotFound()
         captures = tuple(CaptureSeen(one["ref"], _read(one["amount"]), one["at"]) for one in row["captures"])
-        return PaymentSeen(_ordinal("pay", payment_id), row["status"], captures)
+        disputes = tuple(
+            DisputeSeen(one["ref"], one["capture"], _read(one["amount"]), one["status"]) for one in row["disputes"]
+        )
+        return PaymentSeen(_ordinal(payment_id), row["status"], captures, disputes)
 
-    def refund(self, refund_id: str, payment_id: str, capture: str, amount: Money) -> RefundSeen | Unknown:
+    def refund(self, key: str, payment_id: str, capture: str, amount: Money) -> RefundSeen | Unknown:
         with self._lock:
-            known = self._remembered(refund_id)
-            if known is not None:
-                return self._seen(refund_id, known) if known["status"] != "in_flight" else Unknown()
-            fault = self._next_fault("refund")
-            if fault in {"timeout_before", "error_500"}:
-                return Unknown()
-            row = self._new_refund(refund_id, capture, amount)
-            if fault == "declined" or not self._covered(payment_id, capture, row):
-                return self._decline(refund_id, row, fault)
-            return self._execute_as_told(refund_id, row, fault)
+            uncovered = None if self._covered(payment_id, capture, amount) else "not_covered"
+            return self._ask("refund", key, amount, capture, uncovered)
 
-    def find_refund(self, refund_id: str) -> RefundSeen | NotFound | Unknown:
+    def pay_out(self, key: str, amount: Money, payee: Payee) -> RefundSeen | Unknown:
+        """To an account. No capture covers it, and nothing of the payee is written anywhere."""
         with self._lock:
-            rows = [row for _, row in self._refunds(refund_id) if row["status"] != "in_flight"]
-            return self._seen(refund_id, rows[-1]) if rows else NotFound()
+            unknown = "account_not_found" if payee.account.endswith(NO_ACCOUNT) else None
+            return self._ask("payout", key, amount, None, unknown)
 
-    # What a buyer does at the provider.
+    def find_refund(self, key: str) -> RefundSeen | NotFound | Unknown:
+        with self._lock:
+            self._report.enter(self.now())
+            rows = [row for _, row in self._refunds(key) if row["status"] != "in_flight"]
+            return self._seen(key, rows[-1]) if rows else NotFound()
+
+    def holder_of(self, bank: str, account: str) -> str | NotFound | Unknown:
+        """In whose name an account is kept; empty when this bank does not tell names.
+
+        An account ending in 404 is unknown, one ending in 409 is somebody else's; others are told once registered.
+        """
+        if account.endswith(NO_ACCOUNT):
+            return NotFound()
+        if account.endswith(OTHER_HOLDER):
+            return "SOMEBODY ELSE"
+        found = self._books.get("accounts", digest_id("acc", bank, account))
+        return str(found["holder"]) if found is not None else ""
+
+    # The settlement report.
+
+    def page(self, start: int, end: int, shard: int, after: str, limit: int) -> ReportPage | Unknown:
+        rows, last = self.settled(start, end, shard, after, limit)
+        lines = [Line(row["place"], row["ref"], row["minor"], row["currency"], row["at"]) for row in rows]
+        return ReportPage(lines, last)
+
+    def settled(self, start: int, end: int, shard: int, after: str, limit: int) -> tuple[list[Row], str | None]:
+        """The same with everything that the report says of a line."""
+        self._enter()
+        return self._report.page(start, end, shard, after, limit)
+
+    def settlement_csv(self, start: int, end: int) -> Iterator[str]:
+        """The report of a span as the file that other providers give: by instant of execution."""
+        self._enter()
+        writer = csv.writer(_Echo(), lineterminator="\n")
+        yield str(writer.writerow(COLUMNS))
+        for row in self._report.in_order(start, end):
+            money = Money(row["minor"], row["currency"])
+            told = (row["type"], row["reference"], row["ref"], money.amount, money.currency)
+            yield str(writer.writerow((*told, format_instant(row["at"]))))
+
+    def _enter(self) -> None:
+        with self._lock:
+            self._report.enter(self.now())
+
+    def _expect(self, type_: str, reference: str, ref: str, money: Money, at: int) -> None:
+        """What was executed gets its line a day later."""
+        place = placed(KINDS[type_], reference)
+        row = {"n": self._serial(), "type": type_, "reference": reference, "ref": ref, "place": place, "at": at}
+        self._report.expect({**row, "minor": money.minor, "currency": money.currency})
+
+    # What people do at the provider and its banks.
+
+    def book_by_hand(self, amount: Money, ref: str) -> None:
+        """Somebody takes money in the provider's dashboard, under a reference of his own."""
+        with self._lock:
+            self._expect("capture", ref, ref, amount, self.now())
+
+    def register_holder(self, bank: str, account: str, holder: str) -> None:
+        """From now on this bank tells in whose name it keeps the account."""
+        with self._lock:
+            self._books.put("accounts", digest_id("acc", bank, account), {"holder": holder})
+
+    def charge_back(
+        self, payment_id: str, outcome: Literal["opened", "won", "lost"], amount: Money | None = None
+    ) -> None:
+        """The buyer's bank takes the latest capture back, or ends that. The same outcome again changes nothing."""
+        with self._lock:
+            row = self._payment(payment_id)
+            if row is None or not row["captures"]:
+                raise Refused(Reason.WRONG_STATE, state="not_captured")
+            disputes = _disputed(row, amount) if outcome == "opened" else _decided(row["disputes"], outcome)
+            if disputes != row["disputes"]:
+                self._write_payment(payment_id, {**row, "disputes": disputes})
+                self._tell(payment_id, self.now())
+        self.pump()
 
     def pay(self, payment_id: str, outcome: str, amount: Money | None) -> None:
         """The buyer pays, or the provider declines. The same outcome again changes nothing."""
@@ -151,7 +233,7 @@ class Sandbox:
         with self._lock:
             rows = self._books.lines(f"refunds#{deposit_body}")
         return [
-            {"id": row["ref"], "refund": line.split("#")[0], "amount": row["amount"], "status": row["status"]}
+            {"id": row["ref"], "refund": _refund_id(line), **{name: row[name] for name in ("kind", "amount", "status")}}
             for line, row in rows
             if row["status"] != "in_flight"
         ]
@@ -171,16 +253,17 @@ class Sandbox:
             self._deliver(effect)
             return
         with self._lock:
-            page, line = effect["page"], effect["line"]
-            row = self._books.get(page, line)
+            row = self._books.get(effect["page"], effect["line"])
             assert row is not None, "effects belong to a row"
             if effect["kind"] == "capture":
                 self._capture(effect["subject"], row, _read(row["awaited"]), effect["at"])
+            elif effect["kind"] == "reverse":  # the bank took a payment back without a word before
+                disputes = _decided(_disputed(row, None), "lost")
+                self._write_payment(effect["subject"], {**row, "disputes": disputes})
             elif effect["kind"] == "execute":
                 self._executed(row, effect["at"])
-                self._books.put(page, line, row)
             else:
-                self._books.put(page, line, {**row, "status": "returned", "at": effect["at"]})
+                self._return(row, effect["at"])
             self._tell(effect["subject"], effect["at"])
 
     def _deliver(self, effect: Row) -> None:
@@ -202,7 +285,7 @@ class Sandbox:
     # Payments.
 
     def _take(self, payment_id: str, row: Row, amount: Money) -> None:
-        if _complete(row):
+        if _complete(row) or row["status"] == "pending":
             return
         fault = self._next_fault("payment")
         if fault in {"timeout_before", "error_500"}:
@@ -211,25 +294,25 @@ class Sandbox:
             self._fail(payment_id, row)
         elif fault in {"pending", "succeeds_later"}:
             self._write_payment(payment_id, {**row, "status": "pending", "awaited": _written(amount)})
-            self._later(
-                {
-                    "kind": "capture",
-                    "at": self.now() + (PENDING if fault == "pending" else LATE),
-                    "page": _payments(payment_id),
-                    "line": payment_id,
-                    "subject": payment_id,
-                }
-            )
+            self._payment_effect("capture", payment_id, PENDING if fault == "pending" else LATE)
             if fault == "pending":
                 self._tell(payment_id, self.now())
         else:
-            self._capture(payment_id, row, amount, self.now())
+            taken = Money(amount.minor - 1, amount.currency) if fault == "wrong_amount" else amount
+            self._capture(payment_id, row, taken, self.now())
+            if fault == "returned_later":
+                self._payment_effect("reverse", payment_id, COMES_BACK)
             if fault not in {"timeout_after", "lost_event"}:
                 self._tell(payment_id, self.now(), times=3 if fault == "duplicate_event" else 1)
+
+    def _payment_effect(self, kind: str, payment_id: str, after: int) -> None:
+        place = {"page": _payments(payment_id), "line": payment_id, "subject": payment_id}
+        self._later({"kind": kind, "at": self.now() + after, **place})
 
     def _capture(self, payment_id: str, row: Row, amount: Money, at: int) -> None:
         taken = {"ref": f"{payment_id}.{len(row['captures']) + 1}", "amount": _written(amount), "at": at}
         self._write_payment(payment_id, {**row, "status": "succeeded", "captures": [*row["captures"], taken]})
+        self._expect("capture", payment_id, str(taken["ref"]), amount, at)
 
     def _fail(self, payment_id: str, row: Row) -> None:
         if row["status"] not in {"failed", "succeeded"}:
@@ -242,93 +325,110 @@ class Sandbox:
     def _write_payment(self, payment_id: str, row: Row) -> None:
         self._books.put(_payments(payment_id), payment_id, row)
 
-    # Refunds.
+    # Refunds and payouts.
 
-    def _refunds(self, refund_id: str) -> list[tuple[str, Row]]:
-        page = f"refunds#{_body('ref', refund_id)}"
-        return [(line, row) for line, row in self._books.lines(page) if line.startswith(f"{refund_id}#")]
+    def _refunds(self, key: str) -> list[tuple[str, Row]]:
+        return [(line, row) for line, row in self._books.lines(_refunds(key)) if line.startswith(f"{key}#")]
 
-    def _remembered(self, refund_id: str) -> Row | None:
+    def _remembered(self, key: str) -> Row | None:
         """What the key already did, unless it is too old to be remembered."""
         return next(
-            (row for _, row in self._refunds(refund_id) if self.now() - row["asked_at"] < self.key_retention_ms), None
+            (row for _, row in self._refunds(key) if self.now() - row["asked_at"] < self.key_retention_ms), None
         )
 
-    def _new_refund(self, refund_id: str, capture: str, amount: Money) -> Row:
-        n = len(self._refunds(refund_id)) + 1
+    def _ask(
+        self, kind: str, key: str, amount: Money, capture: str | None, impossible: str | None
+    ) -> RefundSeen | Unknown:
+        known = self._remembered(key)
+        if known is not None:
+            return self._seen(key, known) if known["status"] != "in_flight" else Unknown()
+        fault = self._next_fault("refund")
+        if fault in {"timeout_before", "error_500"}:
+            return Unknown()
+        row = self._new_row(kind, key, amount, capture)
+        code = "declined" if fault == "declined" else impossible
+        if code is not None:
+            row |= {"status": "declined", "code": code}
+            self._save(row)
+            return self._seen(key, row)
+        return self._execute_as_told(key, row, fault)
+
+    def _new_row(self, kind: str, key: str, amount: Money, capture: str | None) -> Row:
+        n = len(self._refunds(key)) + 1
         now = self.now()
         return {
-            "ref": f"sbx_{refund_id}.{n}",
-            "line": f"{refund_id}#{n}",
+            "kind": kind,
+            "ref": f"sbx_{key}.{n}",
+            "key": key,
+            "line": f"{key}#{n:03d}",
             "capture": capture,
             "amount": _written(amount),
             "asked_at": now,
             "at": now,
             "status": "in_flight",
-            "settles_at": None,
         }
 
-    def _covered(self, payment_id: str, capture: str, row: Row) -> bool:
-        """A provider's last line of defence: refunds of a capture never exceed it."""
+    def _covered(self, payment_id: str, capture: str, amount: Money) -> bool:
+        """A provider's last line of defence: refunds and lost chargebacks of a capture never exceed it."""
         payment = self._payment(payment_id)
         taken = next((one for one in payment["captures"] if one["ref"] == capture), None) if payment else None
-        if taken is None:
+        if payment is None or taken is None or taken["amount"]["currency"] != amount.currency:
             return False
-        page = f"refunds#{_body('pay', payment_id)}"
-        gone = [
-            _read(other["amount"]).minor
-            for _, other in self._books.lines(page)
-            if other["capture"] == capture and other["status"] not in {"declined", "returned"}
+        lost = [one for one in payment["disputes"] if one["status"] == "lost"]
+        sent = [
+            row
+            for _, row in self._books.lines(_refunds(payment_id))
+            if row["kind"] == "refund" and row["status"] not in {"declined", "returned"}
         ]
-        return sum(gone) + _read(row["amount"]).minor <= _read(taken["amount"]).minor
+        gone = [_read(one["amount"]) for one in (*lost, *sent) if one["capture"] == capture]
+        return total((amount, *gone), amount.currency) <= _read(taken["amount"])
 
-    def _decline(self, refund_id: str, row: Row, fault: str | None) -> RefundSeen:
-        row = {**row, "status": "declined", "code": "declined" if fault == "declined" else "not_covered"}
-        self._save(refund_id, row)
-        return self._seen(refund_id, row)
-
-    def _execute_as_told(self, refund_id: str, row: Row, fault: str | None) -> RefundSeen | Unknown:
+    def _execute_as_told(self, key: str, row: Row, fault: str | None) -> RefundSeen | Unknown:
         now = self.now()
         if fault in {"pending", "succeeds_later"}:
             row["status"] = "pending" if fault == "pending" else "in_flight"
-            self._save(refund_id, row)
-            self._refund_effect("execute", refund_id, row, now + (PENDING if fault == "pending" else LATE))
-            return self._seen(refund_id, row) if fault == "pending" else Unknown()
+            self._save(row)
+            self._refund_effect("execute", row, now + (PENDING if fault == "pending" else LATE))
+            return self._seen(key, row) if fault == "pending" else Unknown()
         self._executed(row, now)
-        self._save(refund_id, row)
         if fault == "returned_later":
-            self._refund_effect("return", refund_id, row, now + COMES_BACK)
+            self._refund_effect("return", row, now + COMES_BACK)
         if fault != "lost_event":
-            self._tell(refund_id, now, times=3 if fault == "duplicate_event" else 1)
+            self._tell(_refund_id(key), now, times=3 if fault == "duplicate_event" else 1)
         if fault == "timeout_after":
             return Unknown()
-        seen = self._seen(refund_id, row)
+        seen = self._seen(key, row)
         if fault == "wrong_amount":
-            less = Money(seen.amount.minor - 1, seen.amount.currency)
-            return RefundSeen(seen.refund, seen.status, less, seen.provider_ref, seen.at)
+            return replace(seen, amount=Money(seen.amount.minor - 1, seen.amount.currency))
         return seen
 
     def _executed(self, row: Row, at: int) -> None:
-        missing = self._next_fault("settlement") == "line_missing"
-        row |= {"status": "succeeded", "at": at, "settles_at": None if missing else at + SETTLES}
+        row |= {"status": "succeeded", "at": at, "executed_at": at}
+        self._save(row)
+        self._expect(row["kind"], row["key"], row["ref"], _read(row["amount"]), at)
 
-    def _refund_effect(self, kind: str, refund_id: str, row: Row, at: int) -> None:
-        page = f"refunds#{_body('ref', refund_id)}"
-        self._later({"kind": kind, "at": at, "page": page, "line": row["line"], "subject": refund_id})
+    def _return(self, row: Row, at: int) -> None:
+        self._save({**row, "status": "returned", "at": at})
+        self._expect("return", row["key"], row["ref"], _read(row["amount"]), at)
 
-    def _save(self, refund_id: str, row: Row) -> None:
-        self._books.put(f"refunds#{_body('ref', refund_id)}", row["line"], row)
+    def _refund_effect(self, kind: str, row: Row, at: int) -> None:
+        key = row["key"]
+        self._later({"kind": kind, "at": at, "page": _refunds(key), "line": row["line"], "subject": _refund_id(key)})
 
-    def _seen(self, refund_id: str, row: Row) -> RefundSeen:
-        settles_at = row["settles_at"]
+    def _save(self, row: Row) -> None:
+        self._books.put(_refunds(row["key"]), row["line"], row)
+
+    def _seen(self, key: str, row: Row) -> RefundSeen:
         return RefundSeen(
-            refund=_ordinal("ref", refund_id),
+            refund=_ordinal(key),
             status=row["status"],
             amount=_read(row["amount"]),
             provider_ref=row["ref"],
             at=row["at"],
-            settled=settles_at is not None and settles_at <= self.now(),
+            settled=self._report.shows(placed("refund", key), row["ref"]),
             code=row.get("code", ""),
+            way=_way(key),
+            executed_at=row.get("executed_at"),
         )
 
     # Effects, events and faults.
@@ -378,17 +478,62 @@ def _read(written: Mapping[str, str]) -> Money:
     return Money.parse(written["amount"], written["currency"])
 
 
-def _body(prefix: str, child_id: str) -> str:
-    parsed = parse_child(prefix, child_id)
-    assert parsed is not None, child_id
-    return parsed[0]
+def _disputed(row: Row, amount: Money | None) -> list[Row]:
+    """The chargebacks of a payment with one against its latest capture, by its whole amount unless told otherwise."""
+    capture = row["captures"][-1]
+    taken = _read(capture["amount"])
+    asked = taken if amount is None else amount
+    if asked.currency != taken.currency:
+        raise Refused(Reason.CURRENCY_MISMATCH, [Fault("/amount", "currency_mismatch")])
+    if asked > taken:
+        raise Refused(Reason.INVALID_REQUEST, [Fault("/amount", "too_large")])
+    known: list[Row] = row["disputes"]
+    if any(one["capture"] == capture["ref"] for one in known):
+        return known
+    ref = f"{capture['ref']}.d1"
+    return [*known, {"ref": ref, "capture": capture["ref"], "amount": _written(asked), "status": "open"}]
 
 
-def _ordinal(prefix: str, child_id: str) -> int:
-    parsed = parse_child(prefix, child_id)
-    assert parsed is not None, child_id
-    return parsed[1]
+def _decided(disputes: Sequence[Row], outcome: str) -> list[Row]:
+    """The chargebacks with the open one ended."""
+    if any(one["status"] == "open" for one in disputes):
+        return [{**one, "status": outcome} if one["status"] == "open" else one for one in disputes]
+    if not disputes or disputes[-1]["status"] != outcome:
+        raise Refused(Reason.WRONG_STATE, state="no_open_chargeback")
+    return [*disputes]
+
+
+class _Echo:
+    """What the csv module takes for a file: it gives each row back."""
+
+    def write(self, text: str) -> str:
+        return text
+
+
+def _named(subject: str) -> tuple[str, int, int]:
+    """The deposit's 26 characters, the ordinal and the way, of a payment's id or a refund's key."""
+    paid = parse_child("pay", subject)
+    parsed = parse_key(subject) if paid is None else (*paid, 0)
+    assert parsed is not None, subject
+    return parsed
+
+
+def _ordinal(subject: str) -> int:
+    return _named(subject)[1]
+
+
+def _way(key: str) -> int:
+    return _named(key)[2]
+
+
+def _refund_id(key: str) -> str:
+    """The refund's id of a key or of a line of it: what events and the books name."""
+    return key.partition("#")[0].partition(".")[0]
 
 
 def _payments(payment_id: str) -> str:
-    return f"payments#{_body('pay', payment_id)}"
+    return f"payments#{_named(payment_id)[0]}"
+
+
+def _refunds(subject: str) -> str:
+    return f"refunds#{_named(subject)[0]}"

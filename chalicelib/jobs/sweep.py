@@ -7,8 +7,7 @@ from typing import Final
 
 from chalicelib.core.refusal import Refused
 from chalicelib.flows.attend import Attendant
-from chalicelib.flows.ports import Clock, Contended, Deposits, Leased, Overtaken
-from chalicelib.store.deposits import DUE_SHARDS
+from chalicelib.flows.ports import DUE_SHARDS, Clock, Contended, Deposits, Leased, Overtaken
 
 log = logging.getLogger("earnest.jobs")
 

@@ -1,21 +1,33 @@
 """The journals of deposits: one item each, one conditional write, and the indexes that find candidates."""
 
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, get_args
 
 from chalicelib.core.deposit import Deposit, due_at
 from chalicelib.core.events import DepositEvent
 from chalicelib.core.instants import LAST_INSTANT
 from chalicelib.core.journal import Entry
-from chalicelib.flows.ports import Also, Count, LimitFull, Overtaken, Page, Shelved, StockShort, Stored
+from chalicelib.core.reconcile import Line
+from chalicelib.core.refusal import Reason, Refused
+from chalicelib.flows.ports import (
+    DUE_SHARDS,
+    Also,
+    Count,
+    KeyTaken,
+    LimitFull,
+    Overtaken,
+    Page,
+    Shelved,
+    StockShort,
+    Stored,
+)
 from chalicelib.store.codec import Wire
 from chalicelib.store.journals import Journals
+from chalicelib.store.movements import Movements, indexed
 from chalicelib.store.requests import ConditionFailed, transact
 from chalicelib.store.stock import action
 
-# A launch writes the due index three times a deposit; sixteen partitions carry sixteen thousand writes a second.
-DUE_SHARDS: Final = 16
 KINDS: Final = {kind.TYPE: kind for kind in get_args(DepositEvent)}
 MOST_ACTIONS: Final = 30
 
@@ -28,6 +40,7 @@ class DepositStore:
         self._table = table
         self._grace_ms = grace_ms
         self._journals: Journals[DepositEvent] = Journals(client, table, KINDS)
+        self._movements = Movements(client, table)
 
     def get(self, deposit_id: str) -> Stored[DepositEvent] | None:
         return self._journals.get(deposit_id)
@@ -84,24 +97,30 @@ class DepositStore:
         queues = [f"work#{shard:02d}" for shard in range(DUE_SHARDS)]
         return self._journals.page("due", queues, "due", limit, position, newest_first=False)
 
+    def moved(self, start: int, end: int, shard: int, after: str, today: int) -> Iterator[Line]:
+        return self._movements.lines(start, end, shard, after, today)
+
+    def owing(self, shard: int) -> Sequence[str]:
+        return sorted(self._journals.ids("due", f"work#{shard:02d}"))
+
     def due(self, queue: str, shard: int, until: int, limit: int) -> Sequence[str]:
         return self._journals.first("due", f"{queue}#{shard:02d}", "due", until, limit)
 
     def _indexed(self, deposit: Deposit) -> dict[str, Wire]:
         """The index attributes, from the state alone."""
-        indexed: dict[str, Wire] = {}
+        found = indexed(deposit)
         waiting = deposit.open_refunds
         if waiting:
-            indexed["open"] = {"S": deposit.created.merchant}
-            indexed["promised"] = {"N": str(min(refund.promised_by for refund in waiting))}
+            found["open"] = {"S": deposit.created.merchant}
+            found["promised"] = {"N": str(min(refund.promised_by for refund in waiting))}
         due = due_at(deposit, self._grace_ms)
         if due is None and waiting:
             due = LAST_INSTANT  # no job has anything to do here; a person finds it in the queue
         if due is not None:
             shard = zlib.crc32(deposit.id.encode()) % DUE_SHARDS
-            indexed["due_shard"] = {"S": f"{'work' if waiting else 'time'}#{shard:02d}"}
-            indexed["due"] = {"N": str(due)}
-        return indexed
+            found["due_shard"] = {"S": f"{'work' if waiting else 'time'}#{shard:02d}"}
+            found["due"] = {"N": str(due)}
+        return found
 
     def _together(self, own: Mapping[str, Any], also: Sequence[Also]) -> None:
         actions = [own, *(action(self._table, effect) for effect in also)]
@@ -116,6 +135,8 @@ class DepositStore:
         if failed.failed[0]:
             return Overtaken(self._journals.image(failed.items[0]))
         broken = [effect for effect, fails in zip(also, failed.failed[1:], strict=True) if fails]
+        if any(isinstance(effect, KeyTaken) for effect in broken):
+            return Refused(Reason.IDEMPOTENCY_KEY_REUSED)
         if any(isinstance(effect, Count) for effect in broken):
             return LimitFull()
         return StockShort() if any(isinstance(effect, Shelved) for effect in broken) else failed

@@ -1,6 +1,6 @@
 """A journal is one item: read it, begin it, add to it under the condition that nobody else did, or push its due time."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, Generic
 
 from chalicelib.core.journal import Caller, E_co, Entry, Key
@@ -9,8 +9,9 @@ from chalicelib.store.codec import Wire, encode, members, reader
 from chalicelib.store.requests import ConditionFailed, Item, send
 
 ALL_OLD: Final = "ALL_OLD"
+IDS: Final = 1_000  # keys that one query asks for
 BATCH: Final = 100  # keys that one BatchGetItem takes
-INDEXED: Final = ("open", "promised", "due_shard", "due")
+INDEXED: Final = ("open", "promised", "due_shard", "due", "moved", "lines")
 
 
 class Journals(Generic[E_co]):
@@ -143,6 +144,16 @@ class Journals(Generic[E_co]):
         """The ids at the head of a partition, up to an instant, earliest first."""
         answer = self._query(index, partition, sort, limit, forward=True, condition="#s <= :at", at=until)
         return [item["pk"]["S"] for item in answer["Items"]]
+
+    def ids(self, index: str, partition: str) -> Iterator[str]:
+        """All ids of a partition, in the order of its index."""
+        start: Mapping[str, Wire] | None = None
+        while True:
+            answer = self._query(index, partition, "", IDS, forward=True, start=start)
+            yield from (item["pk"]["S"] for item in answer["Items"])
+            start = answer.get("LastEvaluatedKey")
+            if start is None:
+                return
 
     def _places(
         self, index: str, partition: str, sort: str, wanted: int, sign: int, after: tuple[int, str] | None

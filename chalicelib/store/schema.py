@@ -6,15 +6,18 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
 
-def _index(name: str, partition: str, sort: str) -> dict[str, Any]:
-    """An index that only finds candidates, so it carries nothing but keys."""
+def _index(name: str, partition: str, sort: str, *held: str) -> dict[str, Any]:
+    """An index that finds candidates carries nothing but keys; one that is read instead of journals holds more."""
+    projection = (
+        {"ProjectionType": "INCLUDE", "NonKeyAttributes": list(held)} if held else {"ProjectionType": "KEYS_ONLY"}
+    )
     return {
         "IndexName": name,
         "KeySchema": [
             {"AttributeName": partition, "KeyType": "HASH"},
             {"AttributeName": sort, "KeyType": "RANGE"},
         ],
-        "Projection": {"ProjectionType": "KEYS_ONLY"},
+        "Projection": projection,
     }
 
 
@@ -28,6 +31,7 @@ TABLE: Final[dict[str, Any]] = {
         {"AttributeName": "promised", "AttributeType": "N"},
         {"AttributeName": "due_shard", "AttributeType": "S"},
         {"AttributeName": "due", "AttributeType": "N"},
+        {"AttributeName": "moved", "AttributeType": "S"},
     ],
     "KeySchema": [{"AttributeName": "pk", "KeyType": "HASH"}],
     "GlobalSecondaryIndexes": [
@@ -35,6 +39,7 @@ TABLE: Final[dict[str, Any]] = {
         _index("by_offer", "by_offer", "created"),
         _index("open", "open", "promised"),
         _index("due", "due_shard", "due"),
+        _index("moved", "moved", "pk", "lines"),
     ],
     "BillingMode": "PAY_PER_REQUEST",
     "StreamSpecification": {"StreamEnabled": True, "StreamViewType": "NEW_IMAGE"},

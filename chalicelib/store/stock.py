@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from chalicelib.core.offer import Offer
-from chalicelib.flows.ports import Also, Count, Keep, Shelved
+from chalicelib.flows.ports import Also, Count, Keep, KeyTaken, Shelved
 from chalicelib.store.codec import Wire
 from chalicelib.store.journals import ALL_OLD, BATCH, key
+from chalicelib.store.keys import taken
 from chalicelib.store.requests import send
 from chalicelib.store.texts import kept
 
@@ -31,6 +32,8 @@ def action(table: str, also: Also) -> dict[str, Any]:
             return _count(table, also)
         case Keep():
             return kept(table, also)
+        case KeyTaken():
+            return taken(table, also)
 
 
 def _shelved(table: str, shelved: Shelved) -> dict[str, Any]:

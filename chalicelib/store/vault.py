@@ -41,6 +41,10 @@ class Vault:
         secret = self._secrets[sealed[:MARK].hex()]
         return bytes(_cipher(secret).decrypt(sealed[MARK:], [key.encode()]))
 
+    def fingerprint(self, text: bytes) -> str:
+        """Tells whether a text changed, and nothing else."""
+        return hmac.new(self._secrets[self.token_key], b"fingerprint" + text, hashlib.sha256).hexdigest()
+
     def token(self, deposit_id: str, token_key: str) -> str | None:
         """``wdt_<26 characters of the deposit>_<secret>_<proof>``, or None when the secret is gone."""
         secret = self._secrets.get(token_key)

@@ -1,13 +1,13 @@
 """The shapes of answers: what a renderer must produce, and what OpenAPI says of it, from one declaration."""
 
-from typing import Annotated, Any, Final, Literal, NotRequired
+from typing import Annotated, Any, Final, Literal, NotRequired, get_args
 
 from pydantic import ConfigDict, Field, WithJsonSchema, with_config
 
 # Before Python 3.12 pydantic reads only this one; it comes with pydantic.
 from typing_extensions import TypedDict
 
-from chalicelib.core import market, terms
+from chalicelib.core import market, reconcile, run, terms
 from chalicelib.core.wire import INSTANT_SCHEMA, MONEY_SCHEMA
 
 CLOSED = ConfigDict(extra="forbid")
@@ -67,6 +67,8 @@ SignedMoneyAnswer = Annotated[Amount, WithJsonSchema(SIGNED_MONEY_SCHEMA)]
 InstantAnswer = Annotated[str, WithJsonSchema(INSTANT_SCHEMA)]
 CauseAnswer = Annotated[str, Field(json_schema_extra={"enum": list(CAUSES)})]
 CodeAnswer = Annotated[str, Field(json_schema_extra={"enum": list(CODES)})]
+BreakKindAnswer = Annotated[str, Field(json_schema_extra={"enum": list(get_args(reconcile.BreakKind))})]
+ActionAnswer = Annotated[str, Field(json_schema_extra={"enum": list(get_args(run.Action))})]
 HashAnswer = Annotated[str, Field(pattern="^sha256:[0-9a-f]{64}$")]
 
 
@@ -143,9 +145,10 @@ class RefundLineAnswer(TypedDict):
 
 @with_config(CLOSED)
 class DestinationAnswer(TypedDict):
-    """Where the money goes."""
+    """Where the money goes; ``payout``: to an account that is still to be named. Nothing is paid before ``payable_from``."""
 
     kind: Literal["original_method", "bank_account", "payout"]
+    payable_from: NotRequired[InstantAnswer]
 
 
 @with_config(CLOSED)
@@ -160,7 +163,10 @@ class AttemptAnswer(TypedDict):
 
 @with_config(CLOSED)
 class RefundAnswer(TypedDict):
-    """Money on its way back. ``lines`` sum to ``amount``; ``waiting_on`` says whose turn it is."""
+    """Money on its way back. ``lines`` sum to ``amount``; ``waiting_on`` says whose turn it is.
+
+    ``review``: why a person looks. ``declined``: why its way is closed, and the buyer is asked for an account.
+    """
 
     id: str
     object: Literal["refund"]
@@ -183,6 +189,7 @@ class RefundAnswer(TypedDict):
     waiting_on: Literal["provider", "bank", "buyer", "platform", "nobody"]
     destination: DestinationAnswer
     review: str | None
+    declined: str | None
     attempts: list[AttemptAnswer]
     created_at: InstantAnswer
     updated_at: InstantAnswer
@@ -199,6 +206,15 @@ class MoneyStateAnswer(TypedDict):
     forfeited: MoneyAnswer
     fees: MoneyAnswer
     compensation: MoneyAnswer
+
+
+@with_config(CLOSED)
+class RefundPathAnswer(TypedDict):
+    """How the current method gives money back, until when, and whether this order may outlive that way."""
+
+    kind: Literal["original_method", "payout"]
+    ends_at: InstantAnswer | None
+    outlived: bool
 
 
 @with_config(CLOSED)
@@ -239,6 +255,8 @@ class DepositAnswer(TypedDict):
     trade_in: TradeInPartAnswer | None
     refund: RefundAnswer | None
     money: MoneyStateAnswer
+    refundable: MoneyAnswer
+    refund_path: RefundPathAnswer
     actions: list[str]
     created_at: InstantAnswer
     updated_at: InstantAnswer
@@ -325,6 +343,131 @@ class DepositListAnswer(TypedDict):
 @with_config(CLOSED)
 class RefundListAnswer(TypedDict):
     data: list[RefundAnswer]
+    next_cursor: str | None
+
+
+@with_config(CLOSED)
+class ProvedEventAnswer(TypedDict):
+    """A fact of the deposit's history that the refund was computed from."""
+
+    type: str
+    data: dict[str, Any]
+
+
+@with_config(CLOSED)
+class ProofAnswer(TypedDict):
+    """Inputs, rules and result of a refund. ``digest`` is over RFC 8785 canonical JSON of everything else."""
+
+    object: Literal["refund_proof"]
+    calculator: str
+    refund: str
+    deposit: str
+    cause: CauseAnswer
+    terms_hash: HashAnswer
+    terms: dict[str, Any]
+    events: list[ProvedEventAnswer]
+    result: dict[str, Any]
+    digest: HashAnswer
+
+
+@with_config(CLOSED)
+class DifferenceAnswer(TypedDict):
+    """Where a proof does not hold: what the rules give, and what it says."""
+
+    pointer: str
+    expected: Any
+    found: Any
+
+
+@with_config(CLOSED)
+class VerdictAnswer(TypedDict):
+    """Whether a proof holds."""
+
+    valid: bool
+    differences: list[DifferenceAnswer]
+
+
+@with_config(CLOSED)
+class ProgressAnswer(TypedDict):
+    """Lines compared so far, and how much that is of all."""
+
+    ours: int
+    provider: int
+    percent: int
+
+
+@with_config(CLOSED)
+class CountsAnswer(TypedDict):
+    """Verdicts. Young lines of ours that no report shows yet are ``in_transit``: neither matched nor a break."""
+
+    matched: int
+    repaired: int
+    in_transit: int
+    breaks: int
+
+
+@with_config(CLOSED)
+class TotalAnswer(TypedDict):
+    """Control totals of one currency in major units: captures and returns less refunds and payouts."""
+
+    currency: str
+    ours: str
+    provider: str
+    difference: str
+
+
+# ``from`` is no name in Python, so this one is written as a call.
+RunAnswer = TypedDict(
+    "RunAnswer",
+    {
+        "id": str,
+        "object": Literal["reconciliation_run"],
+        "status": Literal["running", "balanced", "breaks_open", "failed"],
+        "from": InstantAnswer,
+        "to": InstantAnswer,
+        "progress": ProgressAnswer,
+        "counts": CountsAnswer,
+        "totals": list[TotalAnswer],
+        "digest": str | None,
+        "failure": str | None,
+        "report_url": str,
+        "created_at": InstantAnswer,
+        "updated_at": InstantAnswer,
+    },
+)
+with_config(CLOSED)(RunAnswer)
+
+
+@with_config(CLOSED)
+class RunListAnswer(TypedDict):
+    data: list[RunAnswer]
+    next_cursor: str | None
+
+
+@with_config(CLOSED)
+class BreakAnswer(TypedDict):
+    """A difference that could not be repaired; null where a side has nothing."""
+
+    id: str
+    object: Literal["break"]
+    run: str
+    kind: BreakKindAnswer
+    deposit: str | None
+    payment: str | None
+    refund: str | None
+    provider_ref: str | None
+    ours: MoneyAnswer | None
+    provider: MoneyAnswer | None
+    status: Literal["open", "resolved"]
+    action: ActionAnswer | None
+    note: str | None
+    created_at: InstantAnswer
+    resolved_at: InstantAnswer | None
+
+
+@with_config(CLOSED)
+class BreakListAnswer(TypedDict):
+    data: list[BreakAnswer]
     next_cursor: str | None
 
 

@@ -170,10 +170,10 @@ def endpoint(
 
 
 def unroutable(reason: Reason, headers: Mapping[str, str], path: str, request_id: str) -> Response:
-    """The answer where no route fits. A caller under /v1 is asked for a token first, as everywhere."""
+    """The answer where no route fits. A caller under /v1 is asked for a token first, as everywhere; size comes before."""
     given = _lower(headers)
     try:
-        if path.startswith("/v1/"):
+        if path.startswith("/v1/") and reason is not Reason.BODY_TOO_LARGE:
             _verifier(services().settings).caller(given.get("authorization"))
         raise Refused(reason)
     except Refused as no:
@@ -304,7 +304,8 @@ def _keyed(call: Call, key_text: str) -> Asked:
         key_text,
     ]
     body = json.dumps(_one_form(call.json), sort_keys=True, separators=(",", ":"))
-    key = Key(_digest(json.dumps(scope)), _digest(body))
+    # The key, which is stored nowhere, salts the body's digest: who reads the table cannot guess an account from it.
+    key = Key(_digest(json.dumps(scope)), _digest(json.dumps([*scope, body])))
     return Asked(asked.at, asked.caller, asked.received, asked.locale, key, key_text, asked.if_match)
 
 

@@ -10,14 +10,17 @@ from functools import cache
 from typing import Any, Final, NamedTuple
 
 from chalicelib.core import deposit as deposits_
-from chalicelib.core import drafts, entitlement, fees, ordering
+from chalicelib.core import drafts, entitlement, fees, ordering, proof
 from chalicelib.core import offer as offers_
+from chalicelib.core import run as runs
 from chalicelib.core.changes import ChangeItems
-from chalicelib.core.decide import ChangePaymentMethod, Command, SendRefund, decide
+from chalicelib.core.decide import ChangePaymentMethod, Command, decide
 from chalicelib.core.deposit import Deposit, Intent
+from chalicelib.core.destination import NameDestination, Reroute, SendRefund
 from chalicelib.core.ending import Cancel
 from chalicelib.core.events import DepositEvent, Units
 from chalicelib.core.fulfilment import DeclareDefault, Deliver, PayBalance, Ready, Receive, Ship
+from chalicelib.core.goodwill import Grant
 from chalicelib.core.ids import child, digest_id
 from chalicelib.core.instants import duration_ms, parse_instant
 from chalicelib.core.journal import Asked, Caller
@@ -26,15 +29,18 @@ from chalicelib.core.money import Money
 from chalicelib.core.offer import Constrained, Offer, OfferMade
 from chalicelib.core.ordering import HandedIn, Order, Ordered
 from chalicelib.core.payment import CaptureSeen, PaymentSeen
+from chalicelib.core.reconcile import Line, Tally, placed
 from chalicelib.core.refund import RefundSeen
 from chalicelib.core.refusal import Fault, Reason, Refused
+from chalicelib.core.run import Break, BreakFound, BreakResolved, Run
 from chalicelib.core.terms import Terms, canonical, terms_hash
 from chalicelib.core.tradein import CancelTradeIn, Inspect
 from chalicelib.core.wire import from_json
 from chalicelib.core.withdrawal import ConfirmWithdrawal, Receipt, Sender, StateWithdrawal, confirmed, stated
 from chalicelib.flows.commit import CLOCKWORK, Outcome, stamped
 from chalicelib.flows.offers import Offered
-from chalicelib.web import render
+from chalicelib.flows.reconcile import Shown
+from chalicelib.web import render, reports
 from chalicelib.web.languages import DEFAULT
 from chalicelib.web.problems import problem as written
 
@@ -298,6 +304,76 @@ def returned() -> Story:
     return begun.then(SendRefund(1), at, CLOCKWORK).then(seen, at, CLOCKWORK)
 
 
+def granted() -> Story:
+    """The merchant gives some of it back, an hour after the payment."""
+    begun = paid()
+    grant = Grant(Money.parse("500", "CNY"), begun.deposit.refundable)
+    return begun.then(grant, ORDERED + duration_ms("PT1H"), SHOP)
+
+
+def declined() -> Story:
+    """The way back is closed: the buyer is asked for an account."""
+    begun = cancelled()
+    at = begun.outcome.at + duration_ms("PT1M")
+    seen = RefundSeen(1, "declined", begun.deposit.refunds[0].amount, "re_7c1f", at, code="card_closed")
+    return begun.then(SendRefund(1), at, CLOCKWORK).then(seen, at, CLOCKWORK)
+
+
+def named() -> Story:
+    begun = declined()
+    return begun.then(NameDestination(1, "example"), begun.outcome.at + duration_ms("PT1H"))
+
+
+def rerouted() -> Story:
+    begun = declined()
+    return begun.then(Reroute(1), begun.outcome.at + duration_ms("PT1H"), Caller("example", "platform"))
+
+
+def proved() -> Json:
+    story = cancelled()
+    events = [entry.event for entry in story.outcome.journal]
+    return proof.made(DEPOSIT_ID, events, 1, story.terms)
+
+
+RUN_ID: Final = digest_id("rec", "example", "run")
+DAY_BEGAN: Final = parse_instant("2026-11-20T00:00:00.000Z")
+DAY_ENDED: Final = parse_instant("2026-11-21T00:00:00.000Z")
+
+
+def compared() -> tuple[Shown, Shown, Break, Break]:
+    """A run that has just begun, the same at its end with one difference, and that difference before and after."""
+    begun = runs.fold(RUN_ID, [runs.start(OPENED, DAY_BEGAN, DAY_ENDED)])
+    tally = Tally()
+    paid_in = Line(placed("capture", PAYMENT_ID), f"{PAYMENT_ID}.1", 500_000, "CNY", DAY_BEGAN)
+    gone = Line(placed("refund", REFUND_ID), "re_7c1f", 500_000, "CNY", DAY_BEGAN)
+    tally.match(paid_in, paid_in)
+    tally.differ("amount_mismatch", gone, gone._replace(minor=499_900))
+    done = runs.evolve(begun, runs.finish(OPENED + duration_ms("PT1M"), tally))
+    found = BreakFound(
+        at=OPENED,
+        run=RUN_ID,
+        kind="amount_mismatch",
+        n=1,
+        deposit=DEPOSIT_ID,
+        refund=REFUND_ID,
+        provider_ref=gone.ref,
+        ours=gone.money,
+        provider=Money(499_900, "CNY"),
+    )
+    resolved = BreakResolved(ORDERED, "accept_provider")
+    break_id = digest_id("brk", RUN_ID, "1")
+    return (
+        _run(begun, Tally()),
+        _run(done, tally),
+        runs.fold_break(break_id, [found]),
+        runs.fold_break(break_id, [found, resolved]),
+    )
+
+
+def _run(run: Run, tally: Tally) -> Shown:
+    return Shown(run, tally, DEFAULT)
+
+
 @cache
 def answers() -> Mapping[tuple[str, str], Mapping[str, Json]]:
     """Examples of what each route answers when all is well, by method and path."""
@@ -307,6 +383,8 @@ def answers() -> Mapping[tuple[str, str], Mapping[str, Json]]:
     unlocked = paid("su7_founders_2024").then(Unlock(), ORDERED + duration_ms("PT30M"))
     statement, confirmation_ = withdrawn()
     deposit = "/v1/deposits/{deposit_id}"
+    begun, compared_, open_, resolved = compared()
+    a_run = "/v1/reconciliation-runs/{run_id}"
     return {
         ("POST", "/v1/offers"): {"published": offer},
         ("POST", "/v1/offers/check"): {"fine": {"ok": True, "findings": []}},
@@ -349,6 +427,16 @@ def answers() -> Mapping[tuple[str, str], Mapping[str, Json]]:
         ("POST", "/v1/trade-ins/{trade_in_id}/cancel"): {"everything back": _trade_in(not_handed_over())},
         ("GET", "/v1/refunds/{refund_id}"): {"decided": ended.refunded(), "carried out": done.refunded()},
         ("GET", "/v1/refunds"): {"one page": _page(done.refunded())},
+        ("POST", "/v1/refunds"): {"goodwill": granted().refunded()},
+        ("POST", "/v1/refunds/{refund_id}/destination"): {"an account": named().refunded()},
+        ("POST", "/v1/refunds/{refund_id}/reroute"): {"to be named": rerouted().refunded()},
+        ("GET", "/v1/refunds/{refund_id}/proof"): {"a cancel inside the window": proved()},
+        ("POST", "/v1/refund-proofs/verify"): {"it holds": {"valid": True, "differences": []}},
+        ("POST", "/v1/reconciliation-runs"): {"begun": reports.run(begun)},
+        ("GET", "/v1/reconciliation-runs"): {"one page": _page(reports.run(compared_))},
+        ("GET", a_run): {"running": reports.run(begun), "one difference": reports.run(compared_)},
+        ("GET", f"{a_run}/breaks"): {"one page": _page(reports.difference(open_, None))},
+        ("POST", "/v1/breaks/{break_id}/resolve"): {"resolved": reports.difference(resolved, None)},
     }
 
 
@@ -395,6 +483,26 @@ def bodies() -> Mapping[tuple[str, str], Json]:
             "evidence": ["photo:8f14e45f"],
         },
         ("POST", "/v1/trade-ins/{trade_in_id}/cancel"): {"by": "courier"},
+        ("POST", "/v1/refunds"): {
+            "deposit": DEPOSIT_ID,
+            "amount": {"amount": "500", "currency": "CNY"},
+            "expected_refundable": {"amount": "5088", "currency": "CNY"},
+            "note": None,
+        },
+        ("POST", "/v1/refunds/{refund_id}/destination"): {
+            "kind": "bank_account",
+            "holder": "A. Buyer",
+            "bank": "BCA",
+            "account": "1234567890",
+            "consent": True,
+        },
+        ("POST", "/v1/refunds/{refund_id}/reroute"): {"kind": "payout", "note": None},
+        ("POST", "/v1/refund-proofs/verify"): proved(),
+        ("POST", "/v1/reconciliation-runs"): {
+            "from": "2026-11-20T00:00:00.000Z",
+            "to": "2026-11-21T00:00:00.000Z",
+        },
+        ("POST", "/v1/breaks/{break_id}/resolve"): {"action": "accept_provider", "note": None},
         ("POST", "/v1/provider-events/{provider}"): {"type": "payment.updated", "data": {"id": PAYMENT_ID}},
         ("POST", "/sandbox/tokens"): {"role": "buyer"},
         ("POST", "/sandbox/clock"): {"advance": "PT168H"},
@@ -420,6 +528,8 @@ FACTS: Final[Mapping[Reason, Json]] = {
     Reason.LIMIT_REACHED: {"per_buyer": 1},
     Reason.WRONG_STATE: {"state": "expired"},
     Reason.FEE_BAND_UNDEFINED: {"category": "phone", "price": Money.parse("49999", "IDR")},
+    Reason.REFUND_EXCEEDS_REFUNDABLE: {"refundable": Money.parse("5088", "CNY")},
+    Reason.FUNDS_IN_DISPUTE: {"refundable": Money.parse("0", "CNY")},
     Reason.UNDO_CLOSED: {"undo_until": ORDERED},
     Reason.LOCK_INTENT_EXPIRED: {"expires_at": ORDERED},
     Reason.LOCK_REVIEW_PENDING: {"confirmable_at": ORDERED},
@@ -429,6 +539,7 @@ FAULTS: Final[Mapping[Reason, tuple[Fault, ...]]] = {
     Reason.INVALID_REQUEST: (Fault("/items/0/sku", "unknown_sku"),),
     Reason.INVALID_GROUND: (Fault("/grounds/0", "unknown_ground"),),
     Reason.EVIDENCE_REQUIRED: (Fault("/evidence", "missing"),),
+    Reason.CONSENT_REQUIRED: (Fault("/consent", "consent_needed"),),
     Reason.UNKNOWN_PARAMETER: (Fault("/colour", "unknown_field"),),
     Reason.CURRENCY_MISMATCH: (Fault("/shipping", "currency_mismatch"),),
     Reason.PAYMENT_METHOD_NOT_OFFERED: (Fault("/payment_method", "unknown_method"),),

@@ -10,7 +10,14 @@ from chalicelib.core import market
 from chalicelib.core.refusal import Reason
 from chalicelib.core.wording import text
 from chalicelib.web import examples
-from chalicelib.web.answers import DepositAnswer, NewDepositAnswer, OfferAnswer, TradeInAnswer, WithdrawalAnswer
+from chalicelib.web.answers import (
+    DepositAnswer,
+    NewDepositAnswer,
+    OfferAnswer,
+    RefundAnswer,
+    TradeInAnswer,
+    WithdrawalAnswer,
+)
 from chalicelib.web.bodies import IDEMPOTENCY_KEY
 from chalicelib.web.contract import ASSETS
 from chalicelib.web.edge import ENDPOINTS, Endpoint, raw_only
@@ -18,7 +25,7 @@ from chalicelib.web.languages import DEFAULT
 from chalicelib.web.problems import STATUS
 from chalicelib.web.schemas import REFERENCE, Schema, Schemas
 
-VERSION: Final = "0.3.0"
+VERSION: Final = "0.4.0"
 PROBLEM: Final = "application/problem+json"
 COMPONENTS: Final = "#/components/"
 PARAMETER: Final = re.compile(r"\{(\w+)\}")
@@ -69,7 +76,8 @@ TAGS: Final[Mapping[str, str]] = {
     "fulfilment": "Ready, balance, shipment, arrival, and a default.",
     "withdrawals": "The statutory right, in two steps, without a login.",
     "trade-in": "An old device for a credit; published fees, and nothing else.",
-    "refunds": "Money on its way back.",
+    "refunds": "Money on its way back, and proofs of every amount.",
+    "reconciliation": "Our books against the provider's, line by line, in both directions.",
     "provider-events": "What payment providers tell us.",
     "service": "Health, payment page, this contract and what each problem means.",
     "sandbox": "Only on a developer's machine: tokens, the clock, the provider's side.",
@@ -177,6 +185,8 @@ PATH_PARAMETERS: Final[Mapping[str, Callable[[], Schema]]] = {
     "deposit_id": lambda: _path("A deposit: `dep_` and 26 characters."),
     "trade_in_id": lambda: _path("A trade-in: `trd_`, its deposit's 26 characters and `1`."),
     "withdrawal_id": lambda: _path("A withdrawal: `wdr_`, its deposit's 26 characters and its number."),
+    "run_id": lambda: _path("A reconciliation run: `rec_` and 26 characters."),
+    "break_id": lambda: _path("A break: `brk_` and 26 characters."),
     "refund_id": lambda: _path("A refund: `ref_`, its deposit's 26 characters and its number."),
     "payment_id": lambda: _path("A payment: `pay_`, its deposit's 26 characters and its number."),
     "code": lambda: _path("A market.", sorted(market.current())),
@@ -278,14 +288,17 @@ def _answer(one: Endpoint, status: int, answer: Any, schemas: Schemas) -> Schema
     return told
 
 
+LOCATED: Final = (WithdrawalAnswer, RefundAnswer)
+
+
 def _headers(one: Endpoint, status: int, answer: Any) -> list[str]:
     versioned = (
         answer in {DepositAnswer, NewDepositAnswer, OfferAnswer, TradeInAnswer} if isinstance(answer, type) else False
     )
-    made = status == HTTPStatus.CREATED and (versioned or answer is WithdrawalAnswer)
+    made = status == HTTPStatus.CREATED and (versioned or answer in LOCATED)
     return (
         ["ETag"] * versioned
-        + ["Location"] * (made or status == HTTPStatus.SEE_OTHER)
+        + ["Location"] * (made or status in {HTTPStatus.SEE_OTHER, HTTPStatus.ACCEPTED})
         + ["Idempotent-Replayed"] * one.keyed
     )
 

@@ -1,23 +1,57 @@
-"""Refunds over HTTP: one, those of a deposit, and those still owed."""
+"""Refunds over HTTP: one, those of a deposit, those still owed; goodwill, another way, and proofs for everybody."""
 
-from typing import Final
+from typing import Annotated, Final, Literal
 
 from chalice.app import Blueprint
+from pydantic import StringConstraints
 
+from chalicelib.core import proof as proofs
+from chalicelib.core.destination import Payee
+from chalicelib.core.refund import Refund
 from chalicelib.core.refusal import Fault, Reason, Refused
+from chalicelib.core.wire import Frozen, MoneyField, Text
+from chalicelib.flows.commit import Outcome
 from chalicelib.web import render
-from chalicelib.web.answers import RefundAnswer, RefundListAnswer
-from chalicelib.web.deposits import READ, READERS
+from chalicelib.web.answers import ProofAnswer, RefundAnswer, RefundListAnswer, VerdictAnswer
+from chalicelib.web.deposits import READ, READERS, replay_header
 from chalicelib.web.edge import Answer, Call, endpoint
+from chalicelib.web.offers import WRITES
 from chalicelib.web.parameters import CURSOR, LIMIT_DEFAULT, choice, limit, next_cursor, position, text
 
 routes = Blueprint(__name__)
 BACK_OFFICE: Final = {"merchant", "platform"}
+Note = Annotated[str, StringConstraints(min_length=1, max_length=2_000)]
+
+
+class GrantBody(Frozen):
+    """Some money back out of goodwill. ``expected_refundable`` is the deposit's ``refundable`` as you saw it."""
+
+    deposit: Text
+    amount: MoneyField
+    expected_refundable: MoneyField
+    note: Note | None = None
+
+
+class DestinationBody(Frozen):
+    """The buyer's own account, given with the buyer's consent."""
+
+    kind: Literal["bank_account"]
+    holder: Annotated[str, StringConstraints(min_length=1, max_length=140, pattern=r"^[^\x00-\x1f\x7f]*$")]
+    bank: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9 ._-]{0,39}$")]
+    account: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9 -]{2,39}$")]
+    consent: bool
+
+
+class RerouteBody(Frozen):
+    """To an account that the buyer will be asked for."""
+
+    kind: Literal["payout"]
+    note: Note | None = None
 
 
 def visible(call: Call) -> None:
     """Ownership is told before faults of the query."""
-    call.services.desk.refund(call.params["refund_id"], call.asked)
+    call.services.refunds.find(call.params["refund_id"], call.asked)
 
 
 @endpoint(
@@ -32,8 +66,115 @@ def visible(call: Call) -> None:
     guard=visible,
 )
 def show(call: Call) -> Answer:
-    outcome, refund = call.services.desk.refund(call.params["refund_id"], call.asked)
+    outcome, refund = call.services.refunds.find(call.params["refund_id"], call.asked)
     return Answer(render.refund(outcome.deposit, refund, outcome.locale))
+
+
+@endpoint(
+    routes,
+    "POST",
+    "/v1/refunds",
+    summary="Grant goodwill: some of what is held goes back, whatever the rules say",
+    roles={"merchant"},
+    body=GrantBody,
+    answers={201: RefundAnswer},
+    reasons=(
+        Reason.INVALID_REQUEST,
+        Reason.CURRENCY_MISMATCH,
+        Reason.REFUND_EXCEEDS_REFUNDABLE,
+        Reason.FUNDS_IN_DISPUTE,
+        *WRITES,
+    ),
+    tag="refunds",
+)
+def grant(call: Call) -> Answer:
+    """Status, total and balance of the deposit stay. Two grants at once: the second sees another `expected_refundable`."""
+    body: GrantBody = call.fields
+    faults = [Fault("/amount", "too_small")] if body.amount.minor <= 0 else []
+    faults += [Fault("/expected_refundable", "too_small")] if body.expected_refundable.minor < 0 else []
+    if faults:
+        raise Refused(Reason.INVALID_REQUEST, faults)
+    outcome, refund = call.services.refunds.grant(
+        body.deposit, body.amount, body.expected_refundable, body.note, call.asked
+    )
+    shown = render.refund(outcome.deposit, refund, outcome.locale)
+    return Answer(shown, 201, {"Location": f"/v1/refunds/{shown['id']}", **replay_header(outcome)})
+
+
+@endpoint(
+    routes,
+    "POST",
+    "/v1/refunds/{refund_id}/destination",
+    summary="Name the account that a refund is paid to, where its way back is closed",
+    roles={"buyer"},
+    body=DestinationBody,
+    answers={200: RefundAnswer},
+    reasons=(*READ, Reason.CONSENT_REQUIRED, Reason.WRONG_STATE, *WRITES),
+    tag="refunds",
+    guard=visible,
+)
+def destination(call: Call) -> Answer:
+    """In `requires_action` and `returned`, and again until money is on its way there.
+
+    The first account is paid at once, another one after a cool-down. Its bank is asked in whose name it is.
+    """
+    body: DestinationBody = call.fields
+    call.services.refunds.find(call.params["refund_id"], call.asked)
+    if not body.consent:
+        raise Refused(Reason.CONSENT_REQUIRED, [Fault("/consent", "consent_needed")])
+    payee = Payee(body.holder, body.bank, body.account)
+    return _whole(*call.services.refunds.name_destination(call.params["refund_id"], payee, call.asked))
+
+
+@endpoint(
+    routes,
+    "POST",
+    "/v1/refunds/{refund_id}/reroute",
+    summary="Take a refund off its way: the buyer is asked for an account",
+    roles={"platform"},
+    body=RerouteBody,
+    answers={200: RefundAnswer},
+    reasons=(*READ, Reason.WRONG_STATE, *WRITES),
+    tag="refunds",
+    guard=visible,
+)
+def reroute(call: Call) -> Answer:
+    """Only where nothing that was sent can still be executed; in `manual_review` the provider is asked first."""
+    body: RerouteBody = call.fields
+    return _whole(*call.services.refunds.reroute(call.params["refund_id"], body.note, call.asked))
+
+
+@endpoint(
+    routes,
+    "GET",
+    "/v1/refunds/{refund_id}/proof",
+    summary="Everything that is needed to compute a refund again, without trusting us",
+    roles=READERS,
+    answers={200: ProofAnswer},
+    reasons=READ,
+    tag="refunds",
+    guard=visible,
+)
+def proof(call: Call) -> Answer:
+    return Answer(call.services.refunds.proof(call.params["refund_id"], call.asked))
+
+
+@endpoint(
+    routes,
+    "POST",
+    "/v1/refund-proofs/verify",
+    summary="Compute a proof again: what differs, and where",
+    answers={200: VerdictAnswer},
+    raw_body="RefundProof",
+    keyed=False,
+    reasons=(Reason.INVALID_REQUEST,),
+    tag="refunds",
+)
+def verify(call: Call) -> Answer:
+    """Reads nothing but the proof itself. The same check runs offline: `make verify PROOF=file`."""
+    found = proofs.differences(call.json)
+    rows = [{"pointer": one.pointer, "expected": one.expected, "found": one.found} for one in found]
+    return Answer({"valid": not rows, "differences": rows})
 
 
 @endpoint(
@@ -76,9 +217,13 @@ def _of_deposit(call: Call, deposit_id: str) -> Answer:
 
 def _still_owed(call: Call) -> Answer:
     size = call.query.get("limit", LIMIT_DEFAULT)
-    found, after = call.services.desk.open_refunds(call.asked, size, position(call, _filter))
+    found, after = call.services.refunds.still_owed(call.asked, size, position(call, _filter))
     rows = [render.refund(outcome.deposit, refund, call.locale) for outcome, refund in found]
     return Answer({"data": rows, "next_cursor": next_cursor(call, _filter, after)})
+
+
+def _whole(outcome: Outcome, refund: Refund) -> Answer:
+    return Answer(render.refund(outcome.deposit, refund, outcome.locale), 200, replay_header(outcome))
 
 
 def _filter(call: Call) -> str:

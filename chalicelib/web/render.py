@@ -5,7 +5,7 @@ from dataclasses import fields, is_dataclass
 from typing import Any, Final
 
 from chalicelib import policies
-from chalicelib.core import disclosure, fees, market, wording
+from chalicelib.core import disclosure, drafts, fees, market, routes, wording
 from chalicelib.core.decide import actions
 from chalicelib.core.deposit import Deposit, Intent, Status, Window, Withdrawal, awaited, lock_at, status_at
 from chalicelib.core.entitlement import Entitlement, Step
@@ -18,7 +18,8 @@ from chalicelib.core.ledger import Balances
 from chalicelib.core.money import Money
 from chalicelib.core.offer import status_at as offer_status_at
 from chalicelib.core.payment import Payment, PaymentStatus
-from chalicelib.core.refund import WAITING_ON, Refund
+from chalicelib.core.refund import Refund, RefundStatus
+from chalicelib.core.terms import Terms
 from chalicelib.core.withdrawal import Receipt
 from chalicelib.core.wording import text
 from chalicelib.flows.commit import Outcome, caught_up
@@ -26,6 +27,7 @@ from chalicelib.flows.offers import Offered
 from chalicelib.web.answers import (
     CurvePointAnswer,
     DepositAnswer,
+    DestinationAnswer,
     EventAnswer,
     GroundAnswer,
     ItemAnswer,
@@ -37,6 +39,7 @@ from chalicelib.web.answers import (
     PreviewAnswer,
     RefundAnswer,
     RefundLineAnswer,
+    RefundPathAnswer,
     RuleAnswer,
     TradeInAnswer,
     TradeInPartAnswer,
@@ -76,6 +79,8 @@ def deposit(outcome: Outcome, caller: Caller) -> DepositAnswer:
         "trade_in": trade_in(seen),
         "refund": refund(seen, latest, outcome.locale) if latest is not None else None,
         "money": _balances(seen.money),
+        "refundable": money(seen.refundable),
+        "refund_path": _refund_path(seen, outcome.terms),
         "actions": list(actions(seen, caller.role, at, outcome.terms)),
         "created_at": format_instant(seen.created_at),
         "updated_at": format_instant(seen.updated_at),
@@ -92,9 +97,10 @@ def refund(of: Deposit, one: Refund, locale: str) -> RefundAnswer:
         "amount": money(one.amount),
         "lines": lines(one.lines, one.cause, locale),
         "promised_by": format_instant(one.promised_by),
-        "waiting_on": WAITING_ON[one.status],
-        "destination": {"kind": "original_method"},
+        "waiting_on": "bank" if one.status is RefundStatus.APPROVED and of.disputed(one.capture) else one.waiting_on,
+        "destination": _destination(one),
         "review": one.review,
+        "declined": one.declined,
         "attempts": [
             {"n": tried.n, "status": tried.status, "provider_ref": tried.provider_ref, "at": format_instant(tried.at)}
             for tried in one.attempts
@@ -102,6 +108,12 @@ def refund(of: Deposit, one: Refund, locale: str) -> RefundAnswer:
         "created_at": format_instant(one.created_at),
         "updated_at": format_instant(one.changed_at),
     }
+
+
+def _destination(one: Refund) -> DestinationAnswer:
+    if one.destination is None:
+        return {"kind": one.goes_to}
+    return {"kind": one.goes_to, "payable_from": format_instant(one.payable_from)}
 
 
 def lock_intent(of: Deposit, one: Intent) -> LockIntentAnswer:
@@ -398,6 +410,19 @@ def _balances(held: Balances) -> MoneyStateAnswer:
     }
 
 
+def _refund_path(of: Deposit, under: Terms) -> RefundPathAnswer:
+    """Told when it is sold: a way back that may close before the order comes to its end."""
+    latest = of.counted[-1] if of.counted else None
+    method = of.payments[latest.payment - 1].method if latest is not None else of.payment.method
+    route = routes.route(method)
+    ends_at = routes.ends_at(route, latest.at) if latest is not None else None
+    return {
+        "kind": "original_method" if route.to_source else "payout",
+        "ends_at": format_instant(ends_at) if ends_at is not None else None,
+        "outlived": route.to_source and drafts.outlives(under, route.window_days),
+    }
+
+
 def _plain(name: str, value: Any) -> Any:
     """A field of an event as JSON: instants and amounts as everywhere in the contract."""
     if isinstance(value, Money):
@@ -406,7 +431,7 @@ def _plain(name: str, value: Any) -> Any:
         return [_plain(name, part) for part in value]
     if is_dataclass(value):
         return {field.name: _plain(field.name, getattr(value, field.name)) for field in fields(value)}
-    if isinstance(value, int) and not isinstance(value, bool) and name.endswith(("_at", "_by", "_until")):
+    if isinstance(value, int) and not isinstance(value, bool) and name.endswith(("_at", "_by", "_from", "_until")):
         return format_instant(value)
     if isinstance(value, Mapping):
         return {key: _plain(key, part) for key, part in value.items()}

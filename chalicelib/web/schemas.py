@@ -63,6 +63,7 @@ class Schemas:
             INSTANT: {**INSTANT_SCHEMA, "description": "RFC 3339 in UTC, with milliseconds."},
             **_offer_body(),
             "ProviderEvent": PROVIDER_EVENT,
+            "RefundProof": {"type": "object", "description": "A proof as `GET /v1/refunds/{refund_id}/proof` gave it."},
         }
 
     def answer(self, shape: Any) -> Schema:

@@ -135,6 +135,59 @@ def test_an_index_holds_only_items_that_have_its_keys(tables: Tables) -> None:
     assert set(found("due", "due_shard", "time#00")[0]) == {"pk", "due_shard", "due"}
 
 
+def moved(tables: Tables, day: str) -> list[dict[str, Any]]:
+    """What the day's index shows."""
+    return tables.client.query(
+        TableName=tables.name,
+        IndexName="moved",
+        KeyConditionExpression="#day = :day AND #pk > :after",
+        ExpressionAttributeNames={"#day": "moved", "#pk": "pk"},
+        ExpressionAttributeValues={":day": {"S": day}, ":after": {"S": "dep_"}},
+    )["Items"]
+
+
+def move(tables: Tables, pk: str, day: str, lines: str) -> dict[str, float]:
+    """A deposit's place in the day's index and what it shows there; the units that each index took."""
+    answer = tables.client.update_item(
+        TableName=tables.name,
+        Key={"pk": {"S": pk}},
+        UpdateExpression="SET #moved = :moved, #lines = :lines",
+        ExpressionAttributeNames={"#moved": "moved", "#lines": "lines"},
+        ExpressionAttributeValues={":moved": {"S": day}, ":lines": {"S": lines}},
+        ReturnConsumedCapacity="INDEXES",
+    )
+    parts: Any = answer.get("ConsumedCapacity", {}).get("GlobalSecondaryIndexes", {})
+    return {name: part["CapacityUnits"] for name, part in parts.items()}
+
+
+def test_the_day_of_a_movement_shows_its_lines_and_nothing_else_sorted_by_deposit(tables: Tables) -> None:
+    for pk in ("dep_3", "dep_1", "dep_2"):
+        move(tables, pk, "20261121#00", f"lines of {pk}")
+    move(tables, "dep_0", "20261121#01", "in another shard")
+    assert moved(tables, "20261121#00") == [
+        {"pk": {"S": pk}, "moved": {"S": "20261121#00"}, "lines": {"S": f"lines of {pk}"}}
+        for pk in ("dep_1", "dep_2", "dep_3")
+    ]
+    move(tables, "dep_2", "20261122#00", "later")
+    assert [item["pk"]["S"] for item in moved(tables, "20261121#00")] == ["dep_1", "dep_3"]
+    assert [item["lines"]["S"] for item in moved(tables, "20261122#00")] == ["later"]
+
+
+@pytest.mark.parametrize("dynamodb", ["ministack"], indirect=True)
+def test_the_day_of_a_movement_costs_one_unit_where_it_comes_or_changes_and_two_where_the_day_does(
+    tables: Tables,
+) -> None:
+    costs = [
+        # the day, and what the index shows; what that costs
+        ("20261121#00", "one line", {"moved": 1}),
+        ("20261121#00", "one line", {}),
+        ("20261121#00", "two lines", {"moved": 1}),
+        ("20261122#00", "two lines", {"moved": 2}),
+        ("20261122#00", "x" * 1_024, {"moved": 2}),  # it is over 1 kB then
+    ]
+    assert [(day, lines, move(tables, "dep_1", day, lines)) for day, lines, _ in costs] == costs
+
+
 def test_a_batch_has_its_limit(tables: Tables) -> None:
     writes: Any = [{"PutRequest": {"Item": {"pk": {"S": f"key_{number}"}}}} for number in range(26)]
     answer = refusal(lambda: tables.client.batch_write_item(RequestItems={tables.name: writes}))

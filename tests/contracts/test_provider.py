@@ -1,32 +1,43 @@
 """What the flows rely on in a payment provider, asked of the sandbox's and of the simulator's alike."""
 
+import json
 from collections.abc import Callable
-from itertools import count
+from itertools import count, product
 from random import Random
-from typing import Any, Final, Protocol
+from typing import Any, Final, Literal, Protocol
 
 import pytest
 
+from chalicelib.core.destination import Payee
 from chalicelib.core.ids import child, digest_id
-from chalicelib.core.instants import HOUR, MINUTE
+from chalicelib.core.instants import DAY, HOUR, MINUTE
 from chalicelib.core.money import Money
-from chalicelib.core.payment import CaptureSeen, PaymentSeen
-from chalicelib.core.refund import RefundSeen
-from chalicelib.flows.ports import NotFound, Provider, Session, Unknown
+from chalicelib.core.payment import CaptureSeen, DisputeSeen, PaymentSeen
+from chalicelib.core.reconcile import SHARDS, Kind, Line, placed, shard_of
+from chalicelib.core.refund import RefundSeen, way_key
+from chalicelib.flows.ports import NotFound, Provider, ReportPage, Session, Settlement, Unknown
 from chalicelib.gateways.books import Books
 from chalicelib.gateways.sandbox import Sandbox
+from chalicelib.gateways.settlement_file import SettlementFile
 from chalicelib.store import schema
+from tests.gateways.paper import T0
+from tests.gateways.paper import sandbox as on_paper
 from tests.simulator.faults import CLASSES, Faults
 from tests.simulator.provider import SimulatedProvider
 from tests.simulator.scheduler import Actor, Scheduler
 
-T0: Final = 1_795_269_600_000
 DEPOSIT: Final = digest_id("dep", "provider")
 PAYMENT: Final = child("pay", DEPOSIT, 1)
 REFUND: Final = child("ref", DEPOSIT, 1)
 DUE: Final = Money(500_000, "CNY")
 HALF: Final = Money(250_000, "CNY")
+PAYEE: Final = Payee("Ana Lim", "ICBC", "6222020200112233445")
+ALWAYS: Final = (0, T0 + 400 * DAY)
 _numbers: Final = count(1)
+
+
+class Reporting(Provider, Settlement, Protocol):
+    """Both providers of ours report too."""
 
 
 class Desk(Protocol):
@@ -34,14 +45,20 @@ class Desk(Protocol):
 
     retention_ms: int
 
-    def ask(self, call: Callable[[Provider], Any]) -> Any: ...
+    def ask(self, call: Callable[[Reporting], Any]) -> Any: ...
 
     def now(self) -> int: ...
 
     def wait(self, milliseconds: int) -> None: ...
 
-    def pay(self, amount: Money) -> int:
+    def pay(self, amount: Money, payment_id: str = PAYMENT) -> int:
         """Money arrives for the payment; the instant of it."""
+
+    def dispute(self, status: Literal["open", "won", "lost"]) -> None:
+        """The buyer's bank takes the latest capture back, or decides."""
+
+    def told(self) -> list[str]:
+        """What its events were about so far."""
 
     def spoil(self, fault: str) -> None:
         """What the next refund meets, by the sandbox's name for it."""
@@ -56,9 +73,14 @@ class SandboxDesk:
     def __init__(self, client: Any) -> None:
         name = f"provider-{next(_numbers)}"
         schema.create_tables(client, name, f"{name}-sandbox")
-        self._sandbox = Sandbox(Books(client, f"{name}-sandbox"), lambda: T0)
+        self._sandbox = Sandbox(Books(client, f"{name}-sandbox"), lambda: T0, self._deliver)
+        self._told: list[str] = []
 
-    def ask(self, call: Callable[[Provider], Any]) -> Any:
+    def _deliver(self, _id: str, body: bytes) -> int:
+        self._told.append(json.loads(body)["data"]["id"])
+        return 200
+
+    def ask(self, call: Callable[[Reporting], Any]) -> Any:
         return call(self._sandbox)
 
     def now(self) -> int:
@@ -67,9 +89,16 @@ class SandboxDesk:
     def wait(self, milliseconds: int) -> None:
         self._sandbox.advance(self.now() + milliseconds)
 
-    def pay(self, amount: Money) -> int:
-        self._sandbox.pay(PAYMENT, "succeeded", amount)
+    def pay(self, amount: Money, payment_id: str = PAYMENT) -> int:
+        self._sandbox.pay(payment_id, "succeeded", amount)
         return self.now()
+
+    def dispute(self, status: Literal["open", "won", "lost"]) -> None:
+        self._sandbox.charge_back(PAYMENT, "opened" if status == "open" else status)
+
+    def told(self) -> list[str]:
+        self._sandbox.pump()
+        return self._told
 
     def spoil(self, fault: str) -> None:
         self._sandbox.arm("refund", fault, 1)
@@ -98,9 +127,10 @@ class SimulatedDesk:
     def __init__(self) -> None:
         self._scheduler = Scheduler(T0)
         self._faults = Faults(dict.fromkeys(CLASSES, 0))
-        self._provider = SimulatedProvider(self._scheduler, self._faults, self.retention_ms, tell=lambda _subject: None)
+        self._told: list[str] = []
+        self._provider = SimulatedProvider(self._scheduler, self._faults, self.retention_ms, self._told.append)
 
-    def ask(self, call: Callable[[Provider], Any]) -> Any:
+    def ask(self, call: Callable[[Reporting], Any]) -> Any:
         answers: list[Any] = []
         random = Random("desk")  # noqa: S311 - the time that a trip takes
         actor = Actor("desk", random, lambda: answers.append(call(self._provider)))
@@ -115,9 +145,15 @@ class SimulatedDesk:
     def wait(self, milliseconds: int) -> None:
         self._scheduler.drain(self.now() + milliseconds)
 
-    def pay(self, amount: Money) -> int:
-        self._provider.pay(PAYMENT, amount, self.now())
+    def pay(self, amount: Money, payment_id: str = PAYMENT) -> int:
+        self._provider.pay(payment_id, amount, self.now())
         return self.now()
+
+    def dispute(self, status: Literal["open", "won", "lost"]) -> None:
+        self._provider.dispute(PAYMENT, status)
+
+    def told(self) -> list[str]:
+        return self._told
 
     def spoil(self, fault: str) -> None:
         self._faults.rates[FAULTS[fault]] = 100
@@ -140,20 +176,37 @@ def paid(desk: Desk) -> Desk:
     return desk
 
 
-def open_session(desk: Desk) -> Any:
-    return desk.ask(lambda provider: provider.open_session(PAYMENT, DUE, "card"))
+def open_session(desk: Desk, payment_id: str = PAYMENT) -> Any:
+    return desk.ask(lambda provider: provider.open_session(payment_id, DUE, "card"))
 
 
 def payment(desk: Desk) -> Any:
     return desk.ask(lambda provider: provider.find_payment(PAYMENT))
 
 
-def refund(desk: Desk, amount: Money = DUE) -> Any:
-    return desk.ask(lambda provider: provider.refund(REFUND, PAYMENT, f"{PAYMENT}.1", amount))
+class Send(Protocol):
+    """Asks for a refund or a payout under a key."""
+
+    def __call__(self, desk: Desk, amount: Money = DUE, key: str = REFUND) -> Any: ...
 
 
-def found(desk: Desk) -> Any:
-    return desk.ask(lambda provider: provider.find_refund(REFUND))
+def refund(desk: Desk, amount: Money = DUE, key: str = REFUND) -> Any:
+    return desk.ask(lambda provider: provider.refund(key, PAYMENT, f"{PAYMENT}.1", amount))
+
+
+def pay_out(desk: Desk, amount: Money = DUE, key: str = REFUND) -> Any:
+    return desk.ask(lambda provider: provider.pay_out(key, amount, PAYEE))
+
+
+@pytest.fixture(params=[refund, pay_out], ids=["refund", "payout"])
+def send(request: pytest.FixtureRequest) -> Send:
+    """What holds for a refund holds for a payout."""
+    found: Send = request.param
+    return found
+
+
+def found(desk: Desk, key: str = REFUND) -> Any:
+    return desk.ask(lambda provider: provider.find_refund(key))
 
 
 def test_it_says_how_long_it_remembers_a_key(desk: Desk) -> None:
@@ -188,32 +241,32 @@ def test_every_capture_is_seen_once_with_its_own_instant(desk: Desk) -> None:
     assert payment(desk) == payment(desk) == PaymentSeen(1, "succeeded", captures)
 
 
-def test_a_refund_is_executed_once_for_its_key(paid: Desk) -> None:
-    answers = [refund(paid) for _ in range(3)]
+def test_a_refund_is_executed_once_for_its_key(paid: Desk, send: Send) -> None:
+    answers = [send(paid) for _ in range(3)]
     assert answers[0] == RefundSeen(1, "succeeded", DUE, answers[0].provider_ref, answers[0].at, code=answers[0].code)
     assert answers == [found(paid)] * 3
     assert paid.executed() == 1
 
 
-def test_a_refund_is_settled_a_day_after(paid: Desk) -> None:
-    at = refund(paid).at
+def test_a_refund_is_settled_a_day_after(paid: Desk, send: Send) -> None:
+    at = send(paid).at
     paid.wait(at + 24 * HOUR - 2_000 - paid.now())
     assert not found(paid).settled
     paid.wait(2_000)
     assert found(paid).settled
 
 
-def test_a_declined_refund_stays_declined(paid: Desk) -> None:
+def test_a_declined_refund_stays_declined(paid: Desk, send: Send) -> None:
     paid.spoil("declined")
-    answers = [refund(paid), refund(paid), found(paid)]
+    answers = [send(paid), send(paid), found(paid)]
     assert [answer.status for answer in answers] == ["declined"] * 3
     assert answers[0].code
     assert paid.executed() == 0
 
 
-def test_a_pending_refund_succeeds_later_and_is_the_same_one(paid: Desk) -> None:
+def test_a_pending_refund_succeeds_later_and_is_the_same_one(paid: Desk, send: Send) -> None:
     paid.spoil("pending")
-    first = refund(paid)
+    first = send(paid)
     assert (first.status, found(paid).status) == ("pending", "pending")
     paid.wait(2 * HOUR)
     later = found(paid)
@@ -222,9 +275,9 @@ def test_a_pending_refund_succeeds_later_and_is_the_same_one(paid: Desk) -> None
     assert paid.executed() == 1
 
 
-def test_a_refund_may_come_back_after_it_succeeded(paid: Desk) -> None:
+def test_a_refund_may_come_back_after_it_succeeded(paid: Desk, send: Send) -> None:
     paid.spoil("returned_later")
-    first = refund(paid)
+    first = send(paid)
     assert first.status == "succeeded"
     paid.wait(48 * HOUR)
     later = found(paid)
@@ -242,9 +295,9 @@ NO_ANSWER: Final = [
 
 
 @pytest.mark.parametrize(("fault", "now", "later"), NO_ANSWER, ids=[fault for fault, _, _ in NO_ANSWER])
-def test_no_answer_may_mean_anything_and_a_look_tells(paid: Desk, fault: str, now: int, later: int) -> None:
+def test_no_answer_may_mean_anything_and_a_look_tells(paid: Desk, send: Send, fault: str, now: int, later: int) -> None:
     paid.spoil(fault)
-    assert isinstance(refund(paid), Unknown)
+    assert isinstance(send(paid), Unknown)
     assert paid.executed() == now
     assert isinstance(found(paid), RefundSeen) == bool(now)
     paid.wait(15 * MINUTE)
@@ -253,26 +306,219 @@ def test_no_answer_may_mean_anything_and_a_look_tells(paid: Desk, fault: str, no
 
 
 @pytest.mark.parametrize("fault", [fault for fault, _, _ in NO_ANSWER])
-def test_the_same_key_after_no_answer_never_pays_twice(paid: Desk, fault: str) -> None:
+def test_the_same_key_after_no_answer_never_pays_twice(paid: Desk, send: Send, fault: str) -> None:
     paid.spoil(fault)
-    refund(paid)
+    send(paid)
     paid.wait(15 * MINUTE)
-    assert refund(paid).status == "succeeded"
+    assert send(paid).status == "succeeded"
     assert paid.executed() == 1
 
 
-def test_an_answer_may_name_another_amount_than_its_books(paid: Desk) -> None:
+def test_an_answer_may_name_another_amount_than_its_books(paid: Desk, send: Send) -> None:
     paid.spoil("wrong_amount")
-    assert refund(paid).amount != DUE
+    assert send(paid).amount != DUE
     assert found(paid).amount == DUE
 
 
 @pytest.mark.parametrize(("age", "times"), [(-1, 1), (0, 2)], ids=["remembered", "forgotten"])
-def test_a_key_that_is_forgotten_executes_again(paid: Desk, age: int, times: int) -> None:
+def test_a_key_that_is_forgotten_executes_again(paid: Desk, send: Send, age: int, times: int) -> None:
     """That is what providers do: it is ours never to send a key that old."""
-    at = refund(paid, HALF).at
+    at = send(paid, HALF).at
     paid.wait(at + paid.retention_ms + age * 2_000 - paid.now())
-    again = refund(paid, HALF)
+    again = send(paid, HALF)
     assert again.status == "succeeded"
     assert paid.executed() == times
     assert found(paid).provider_ref == again.provider_ref
+
+
+def test_another_way_is_another_execution_of_the_same_refund(paid: Desk) -> None:
+    paid.spoil("declined")
+    assert refund(paid).status == "declined"
+    key = way_key(REFUND, 2)
+    assert isinstance(found(paid, key), NotFound)
+    sent = pay_out(paid, DUE, key)
+    assert (sent.refund, sent.way, sent.status, sent.amount) == (1, 2, "succeeded", DUE)
+    assert pay_out(paid, DUE, key) == found(paid, key) == sent
+    assert (found(paid).way, found(paid).status) == (0, "declined")
+    assert paid.executed() == 1
+
+
+def test_a_payout_needs_no_capture(desk: Desk) -> None:
+    assert pay_out(desk).status == "succeeded"
+
+
+def test_events_name_the_refund_whatever_its_way(paid: Desk) -> None:
+    refund(paid, HALF)
+    pay_out(paid, HALF, way_key(REFUND, 1))
+    paid.spoil("returned_later")
+    pay_out(paid, HALF, way_key(REFUND, 2))
+    paid.wait(48 * HOUR)
+    assert paid.told() == [PAYMENT, REFUND, REFUND, REFUND, REFUND]
+
+
+def test_a_bank_that_tells_no_names_answers_nothing(desk: Desk) -> None:
+    assert desk.ask(lambda provider: provider.holder_of(PAYEE.bank, PAYEE.account)) == ""
+
+
+# Chargebacks.
+
+
+@pytest.mark.parametrize("ends", ["won", "lost"])
+def test_a_chargeback_is_seen_with_its_payment_until_it_ends(paid: Desk, ends: Literal["won", "lost"]) -> None:
+    assert payment(paid).disputes == ()
+    told = len(paid.told())
+    for status in ("open", ends):
+        paid.dispute(status)
+        capture = f"{PAYMENT}.1"
+        assert payment(paid).disputes == (DisputeSeen(f"{capture}.d1", capture, DUE, status),)
+        assert payment(paid).status == "succeeded"
+    assert paid.told()[told:] == [PAYMENT] * 2
+
+
+# The settlement report.
+
+
+def page(desk: Desk, shard: int, span: tuple[int, int] = ALWAYS, after: str = "", limit: int = 100) -> ReportPage:
+    """One page, sound in itself."""
+    answer = desk.ask(lambda provider: provider.page(*span, shard, after, limit))
+    assert isinstance(answer, ReportPage)
+    lines = list(answer.lines)
+    assert lines == sorted(lines)
+    assert {shard_of(line.place) for line in lines} <= {shard}
+    assert all(line.place > after and span[0] <= line.at < span[1] for line in lines)
+    assert answer.after is None or answer.after == lines[-1].place
+    return answer
+
+
+def report(desk: Desk, shard: int, limit: int = 100) -> list[Line]:
+    """Every line of a shard, page by page."""
+    lines: list[Line] = []
+    after: str | None = ""
+    while after is not None:
+        answer = page(desk, shard, after=after, limit=limit)
+        lines += answer.lines
+        after = answer.after
+    return lines
+
+
+def line(kind: Kind, reference: str, ref: str, amount: Money, at: int) -> Line:
+    return Line(placed(kind, reference), ref, amount.minor, amount.currency, at)
+
+
+OWN: Final = shard_of(placed("capture", PAYMENT))
+
+
+def moved(desk: Desk) -> list[Line]:
+    """Everything that can stand in a report, of one deposit: two captures of one payment, refunds, payouts, a return."""
+    open_session(desk)
+    lines = [line("capture", PAYMENT, f"{PAYMENT}.{n}", HALF, desk.pay(HALF)) for n in (1, 2)]
+    desk.spoil("declined")
+    refund(desk, HALF)
+    desk.spoil("returned_later")
+    keys = (way_key(REFUND, 1), way_key(child("ref", DEPOSIT, 2), 3))
+    for key in keys:
+        sent = pay_out(desk, HALF, key)
+        lines.append(line("refund", key, sent.provider_ref, HALF, sent.at))
+    back_to_source = child("ref", DEPOSIT, 3)
+    sent = refund(desk, HALF, back_to_source)
+    lines.append(line("refund", back_to_source, sent.provider_ref, HALF, sent.at))
+    desk.wait(48 * HOUR)
+    back = found(desk, keys[0])
+    lines.append(line("return", keys[0], back.provider_ref, HALF, back.at))
+    desk.wait(24 * HOUR)
+    return sorted(lines)
+
+
+def test_a_report_has_a_line_for_each_capture_refund_payout_and_return(desk: Desk) -> None:
+    lines = moved(desk)
+    assert [one.kind for one in lines] == ["c", "c", "r", "r", "r", "x"]
+    assert report(desk, OWN) == lines
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3])
+def test_a_report_is_the_same_in_pages_of_any_size(desk: Desk, limit: int) -> None:
+    lines = moved(desk)
+    assert report(desk, OWN, limit) == lines
+    for one in lines:
+        assert list(page(desk, OWN, after=one.place).lines) == [other for other in lines if other.place > one.place]
+
+
+def test_lines_of_one_place_are_not_parted(desk: Desk) -> None:
+    both = moved(desk)[:2]
+    assert page(desk, OWN, limit=1) == ReportPage(both, both[0].place)
+
+
+def test_a_line_shows_a_day_after_its_execution(desk: Desk) -> None:
+    open_session(desk)
+    at = desk.pay(DUE)
+    desk.wait(DAY - 2_000)
+    assert page(desk, OWN) == ReportPage([], None)
+    desk.wait(2_000)
+    assert page(desk, OWN) == ReportPage([line("capture", PAYMENT, f"{PAYMENT}.1", DUE, at)], None)
+    assert desk.ask(lambda provider: provider.settle_days) == 1
+
+
+def test_a_span_has_its_first_instant_and_not_its_last(paid: Desk) -> None:
+    (capture,) = payment(paid).captures
+    paid.wait(DAY)
+    for start, end, lines in ((0, 1, 1), (0, 0, 0), (-1, 0, 0), (1, 2, 0), (-1, 1, 1)):
+        assert len(page(paid, OWN, (capture.at + start, capture.at + end)).lines) == lines
+
+
+def test_every_line_is_in_its_shard_and_in_no_other(desk: Desk) -> None:
+    payments = [child("pay", digest_id("dep", str(n)), 1) for n in range(2 * SHARDS)]
+    for one in payments:
+        open_session(desk, one)
+        desk.pay(DUE, one)
+    desk.wait(DAY)
+    shards = [report(desk, shard) for shard in range(SHARDS)]
+    assert sorted(one.reference for lines in shards for one in lines) == sorted(payments)
+
+
+# The same report as a file.
+
+
+def random_books(random: Random) -> Sandbox:
+    """A sandbox whose report has everything that may stand in one."""
+    sandbox = on_paper()
+    for n in range(20):
+        deposit_id = digest_id("dep", "books", str(random.random()))
+        due = Money(random.randrange(100, 10_000) * 100, random.choice(["CNY", "IDR", "JPY", "KWD"]))
+        payment_id, refund_id = child("pay", deposit_id, 1), child("ref", deposit_id, 1)
+        sandbox.open_session(payment_id, due, "card")
+        for fault in random.sample(["line_missing", "wrong_amount", "duplicate_line", "wrong_amount"], 2):
+            sandbox.arm("settlement", fault, 1)
+        sandbox.pay(payment_id, "succeeded", due)
+        if random.random() < 0.5:
+            sandbox.arm("refund", "returned_later", 1)
+        sandbox.refund(refund_id, payment_id, f"{payment_id}.1", due)
+        sandbox.pay_out(way_key(refund_id, 1), due, PAYEE)
+        sandbox.book_by_hand(due, random.choice([f'order "{n}", by hand', f"订单 {n}", f"~{n}", "same"]))
+        sandbox.forward(random.randrange(12 * HOUR))
+    sandbox.forward(20 * HOUR)
+    return sandbox
+
+
+def of_shard(settlement: Settlement, span: tuple[int, int], shard: int, limit: int) -> list[ReportPage]:
+    """All pages of a shard."""
+    pages: list[ReportPage] = []
+    after: str | None = ""
+    while after is not None:
+        answer = settlement.page(*span, shard, after, limit)
+        assert isinstance(answer, ReportPage)
+        pages.append(ReportPage(list(answer.lines), answer.after))
+        after = answer.after
+    return pages
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_file_gives_the_pages_that_the_provider_gives(seed: int) -> None:
+    sandbox = random_books(Random(seed))  # noqa: S311 - a plan, no secret
+    file = SettlementFile(sandbox.settlement_csv, sandbox.settle_days)
+    seen = 0
+    for span, shard, limit in product((ALWAYS, (T0 + 30 * HOUR, T0 + 75 * HOUR)), range(SHARDS), (1, 2, 7, 1_000)):
+        pages = of_shard(sandbox, span, shard, limit)
+        assert of_shard(file, span, shard, limit) == pages
+        seen += sum(len(one.lines) for one in pages) if limit == 1 else 0
+    assert seen > 60
+    assert file.settle_days == sandbox.settle_days

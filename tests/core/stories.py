@@ -12,18 +12,20 @@ import pytest
 
 from chalicelib.core import drafts, ordering
 from chalicelib.core import offer as offers
-from chalicelib.core.decide import ChangePaymentMethod, Command, LoseAnswer, MissRefund, SendRefund, decide
+from chalicelib.core.decide import ChangePaymentMethod, Command, LoseAnswer, MissRefund, decide
 from chalicelib.core.deposit import Deposit, begin, evolve, overdue
+from chalicelib.core.destination import SendRefund
 from chalicelib.core.ending import Cancel
 from chalicelib.core.events import DepositEvent, Units
 from chalicelib.core.fulfilment import PayBalance, Ready, Ship
+from chalicelib.core.goodwill import Grant
 from chalicelib.core.ids import child
 from chalicelib.core.instants import DAY, HOUR, MINUTE, SECOND, parse_instant
 from chalicelib.core.lock import ConfirmLock, OpenIntent, Unlock
 from chalicelib.core.money import Money
 from chalicelib.core.offer import Offer, OfferMade
 from chalicelib.core.ordering import HandedIn, Order, Ordered
-from chalicelib.core.payment import CaptureSeen, PaymentSeen
+from chalicelib.core.payment import CaptureSeen, DisputeSeen, PaymentSeen
 from chalicelib.core.refund import Refund, RefundSeen
 from chalicelib.core.refusal import Reason, Refused
 from chalicelib.core.terms import Draft, Terms, terms_hash
@@ -199,6 +201,21 @@ class Story:
         took = self.deposit.payments[n - 1].amount if amount is None else money(amount)
         name = ref or f"cap_{len(self.deposit.captures) + 1}"
         return PaymentSeen(n, "succeeded", (CaptureSeen(name, took, at),))
+
+    def dispute(self, status: Any, at: int, amount: str | None = None, **named: str) -> str:
+        """The provider tells of a chargeback against a capture: the first one and all of it, unless said."""
+        return self.said(self.disputed(status, amount, **named), at)
+
+    def disputed(
+        self, status: Any, amount: str | None = None, *, ref: str = "dp_1", capture: str = "cap_1"
+    ) -> PaymentSeen:
+        taken = self.deposit.captured(capture)
+        disputes = (DisputeSeen(ref, capture, taken.amount if amount is None else money(amount), status),)
+        return PaymentSeen(taken.payment, "succeeded", disputes=disputes)
+
+    def grant(self, amount: str, at: int, expected: Money | None = None) -> str:
+        """Goodwill of the merchant, who has just looked at what is refundable, unless said."""
+        return self.said(Grant(money(amount), self.deposit.refundable if expected is None else expected), at)
 
 
 def ordered(under: Terms = SU7, *items: tuple[str, int], **changes: Any) -> Story:

@@ -14,6 +14,7 @@ from chalicelib.core.decide import Command
 from chalicelib.core.deposit import (
     FREE,
     TRANSITIONS,
+    Captured,
     Lock,
     Progress,
     Status,
@@ -30,6 +31,9 @@ from chalicelib.core.events import (
     BalanceOverdue,
     BalancePaid,
     Cancelled,
+    ChargebackLost,
+    ChargebackOpened,
+    ChargebackWon,
     Completed,
     DepositEvent,
     Expired,
@@ -52,8 +56,12 @@ from chalicelib.core.events import (
     PaymentPending,
     PaymentSucceeded,
     RefundApproved,
+    RefundCovered,
     RefundDeclined,
+    RefundDestinationNamed,
     RefundPending,
+    RefundRerouted,
+    RefundRetried,
     RefundReturned,
     RefundReviewNeeded,
     RefundSent,
@@ -205,7 +213,11 @@ def test_several_captures_in_one_look_are_judged_one_after_the_other() -> None:
     seen = (CaptureSeen("a", money("1 CNY"), T0), CaptureSeen("b", due, PAID), CaptureSeen("c", due, PAID + 1))
     story.ask(PaymentSeen(1, "succeeded", seen), PAID + MINUTE)
     assert [refund.cause for refund in story.deposit.refunds] == ["amount_mismatch", "duplicate_payment"]
-    assert story.deposit.captures == ("a", "b", "c")
+    assert story.deposit.captures == (
+        Captured(1, "a", money("1 CNY"), T0, counts=False),
+        Captured(1, "b", due, PAID, counts=True),
+        Captured(1, "c", due, PAID + 1, counts=False),
+    )
     assert story.deposit.paid is not None
     assert story.deposit.paid.capture == "b"
 
@@ -373,6 +385,13 @@ EVENTS: list[DepositEvent] = [
     RefundDeclined(PAID, 1, "closed"),
     RefundReturned(PAID, 1),
     RefundReviewNeeded(PAID, 1, "not_found"),
+    RefundDestinationNamed(PAID, 1, 1, "digest", PAID, END),
+    RefundRerouted(PAID, 1, LATER),
+    RefundRetried(PAID, 1, LATER),
+    RefundCovered(PAID, 1, 1),
+    ChargebackOpened(PAID, 1, "dp_1", 1, "cap_1", money("1 CNY")),
+    ChargebackWon(PAID, 1),
+    ChargebackLost(PAID, 1),
 ]
 
 

@@ -304,4 +304,4 @@ def test_money_that_was_read_already_is_kept() -> None:
 
 
 def test_a_route_without_a_known_limit_outlives_every_window() -> None:
-    assert drafts._outlives(read(body()), None) is False
+    assert drafts.outlives(read(body()), None) is False

@@ -10,8 +10,9 @@ from typing import Any, Final, NamedTuple
 import pytest
 
 from chalicelib.core.changes import ChangeItems
-from chalicelib.core.decide import Command, SendRefund, decide
+from chalicelib.core.decide import Command, decide
 from chalicelib.core.deposit import TRANSITIONS, Status, lock_at, status_at
+from chalicelib.core.destination import SendRefund
 from chalicelib.core.events import (
     DepositEvent,
     ItemsChanged,

@@ -177,7 +177,47 @@ def test_the_two_shares_lie_around_the_exact_one(minor: int, part: int, whole: i
     ],
 )  # fmt: skip
 def test_a_split_follows_the_largest_remainder(minor: int, weights: list[int], parts: list[int]) -> None:
+    assert Money(minor, "CNY").split(weights) == tuple(Money(part, "CNY") for part in parts)
+
+
+@pytest.mark.parametrize(
+    ("minor", "weights", "parts"),
+    [
+        (1_000_000, [75_000, 75_000, 60_000, 45_000, 45_000], [250_000, 250_000, 200_000, 150_000, 150_000]),
+        (1_000_100, [75_000, 75_000, 60_000, 45_000, 45_000], [250_100, 250_000, 200_000, 150_000, 150_000]),
+        (100,       [1, 1],                                   [100, 0]),
+        (200,       [1, 1],                                   [100, 100]),
+        (10_000,    [1, 1, 1],                                [3_400, 3_300, 3_300]),
+        (100,       [1, 2],                                   [0, 100]),
+        (150,       [1, 1],                                   [150, 0]),  # less than a rupiah stays with the first
+        (99,        [1, 1],                                   [99, 0]),
+        (199,       [0, 1, 1],                                [0, 199, 0]),
+    ],
+)  # fmt: skip
+def test_rupiah_are_split_in_whole_ones(minor: int, weights: list[int], parts: list[int]) -> None:
     assert Money(minor, "IDR").split(weights) == tuple(Money(part, "IDR") for part in parts)
+
+
+@pytest.mark.parametrize(
+    ("minor", "part", "whole", "kept", "owed"),
+    [
+        (100_000, 1, 3, 33_300, 33_400),
+        (100_000, 2, 4, 50_000, 50_000),
+        (100,     1, 2, 0,      100),
+        (99,      1, 1, 0,      100),
+        (0,       1, 3, 0,      0),
+    ],
+)  # fmt: skip
+def test_rupiah_are_shared_in_whole_ones(minor: int, part: int, whole: int, kept: int, owed: int) -> None:
+    amount = Money(minor, "IDR")
+    assert (amount.share_floor(part, whole), amount.share_ceil(part, whole)) == (Money(kept, "IDR"), Money(owed, "IDR"))
+
+
+@given(MINOR, WEIGHTS)
+def test_parts_of_rupiah_sum_to_the_whole(minor: int, weights: list[int]) -> None:
+    parts = Money(minor, "IDR").split(weights)
+    assert total(parts, "IDR") == Money(minor, "IDR")
+    assert sum(part.minor % 100 != 0 for part in parts) <= 1
 
 
 @given(MINOR, WEIGHTS)

@@ -11,6 +11,7 @@ import pytest
 
 from chalicelib.core.decide import Command
 from chalicelib.core.deposit import Deposit
+from chalicelib.core.destination import Payee
 from chalicelib.core.ending import Cancel
 from chalicelib.core.events import LockIntentOpened
 from chalicelib.core.ids import child, digest_id
@@ -28,9 +29,12 @@ from chalicelib.flows.defaults import Defaults
 from chalicelib.flows.deposits import DepositDesk
 from chalicelib.flows.offers import Catalogue, Offered
 from chalicelib.flows.orders import Orders, Shelf
+from chalicelib.flows.payees import Payees
 from chalicelib.flows.ports import Declined, NotFound, Session, Stored, Unknown
+from chalicelib.flows.refunds import Refunds
 from chalicelib.flows.withdrawals import Withdrawals
 from chalicelib.store.deposits import DepositStore
+from chalicelib.store.keys import KeyStore
 from chalicelib.store.offers import OfferStore
 from chalicelib.store.texts import TextStore
 from chalicelib.store.vault import Vault
@@ -77,6 +81,7 @@ class Teller:
 
     payments: dict[str, PaymentSeen | Unknown] = field(default_factory=dict)
     refunds: dict[str, RefundSeen | Unknown] = field(default_factory=dict)
+    holders: dict[str, str | NotFound | Unknown] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
     name: str = "teller"
     key_retention_ms: int = DAY
@@ -88,13 +93,20 @@ class Teller:
         self.asked.append(payment_id)
         return self.payments.get(payment_id, NotFound())
 
-    def refund(self, refund_id: str, payment_id: str, capture: str, amount: Money) -> RefundSeen | Unknown:
-        self.asked.append(f"{refund_id} of {payment_id}, {capture}, {amount.minor}")
-        return self.refunds.get(refund_id, Unknown())
+    def refund(self, key: str, payment_id: str, capture: str, amount: Money) -> RefundSeen | Unknown:
+        self.asked.append(f"{key} of {payment_id}, {capture}, {amount.minor}")
+        return self.refunds.get(key, Unknown())
 
-    def find_refund(self, refund_id: str) -> RefundSeen | NotFound | Unknown:
-        self.asked.append(refund_id)
-        return self.refunds.get(refund_id, NotFound())
+    def pay_out(self, key: str, amount: Money, payee: Payee) -> RefundSeen | Unknown:
+        self.asked.append(f"{key} to {payee.holder}, {payee.bank} {payee.account}, {amount.minor}")
+        return self.refunds.get(key, Unknown())
+
+    def find_refund(self, key: str) -> RefundSeen | NotFound | Unknown:
+        self.asked.append(key)
+        return self.refunds.get(key, NotFound())
+
+    def holder_of(self, bank: str, account: str) -> str | NotFound | Unknown:
+        return self.holders.get(f"{bank} {account}", "")
 
 
 class Shop:
@@ -113,8 +125,15 @@ class Shop:
         self.changes = Changes(self.commits, self.catalogue, self.shelf)
         self.withdrawals = Withdrawals(self.commits, self.texts, self.vault)
         self.desk = DepositDesk(self.commits)
-        self.provider = Teller()
-        self.attendant = Attendant(self.commits, self.provider, timing.now)
+        self.payees = Payees(self.texts, self.vault)
+        self.keys = KeyStore(tables.client, tables.name)
+        self.served_by(Teller())
+
+    def served_by(self, provider: "Teller") -> None:
+        """This provider, from now on."""
+        self.provider = provider
+        self.attendant = Attendant(self.commits, provider, self.payees, self.timing.now)
+        self.refunds = Refunds(self.commits, self.attendant, self.payees, self.keys)
         self.defaults = Defaults(self.desk, self.attendant)
 
     def asked(self, by: Caller, what: str = "", key_text: str | None = None, body: str = "", **changes: Any) -> Asked:
@@ -140,10 +159,16 @@ class Shop:
         return offered
 
     def order(
-        self, offered: Offered, by: Caller, key_text: str | None = None, quantity: int = 1, **changes: Any
+        self,
+        offered: Offered,
+        by: Caller,
+        key_text: str | None = None,
+        quantity: int = 1,
+        method: str = "card",
+        **changes: Any,
     ) -> Outcome:
         """The buyer orders; the same key is the same tap."""
-        order = Order(offered.offer.id, (Ordered(SKU, quantity),), "card", offered.offer.made.terms_hash)
+        order = Order(offered.offer.id, (Ordered(SKU, quantity),), method, offered.offer.made.terms_hash)
         return self.orders.create(
             order, self.asked(by, "order", key_text or fresh_key(), f"{offered.offer.id} {quantity}", **changes)
         )
@@ -178,11 +203,12 @@ class Shop:
         asked = self.asked(by, f"change {deposit_id}", key_text or fresh_key(), f"{items}", **changes)
         return self.changes.change(deposit_id, [Ordered(*item) for item in items], asked)
 
-    def pay(self, deposit_id: str, at: int | None = None, amount: Money = EARNEST, payment: int = 1) -> Outcome:
+    def pay(
+        self, deposit_id: str, at: int | None = None, amount: Money = EARNEST, payment: int = 1, ref: str = "cap"
+    ) -> Outcome:
         """The provider says that the whole amount was captured at an instant."""
-        return self.attendant.settle(
-            deposit_id, captured(self.timing.now() if at is None else at, amount, payment), "t"
-        )
+        seen = captured(self.timing.now() if at is None else at, amount, payment, ref)
+        return self.attendant.settle(deposit_id, seen, "t")
 
     def load(self, deposit_id: str) -> Stored[Any]:
         return self.commits.load(deposit_id)

@@ -8,17 +8,32 @@ from typing import Any, Final
 import pytest
 from botocore.exceptions import ClientError, ParamValidationError
 
-from chalicelib.core.decide import ChangePaymentMethod
+from chalicelib.core.decide import ChangePaymentMethod, decide
+from chalicelib.core.deposit import Deposit
 from chalicelib.core.journal import Caller
 from chalicelib.core.money import Money
 from chalicelib.core.payment import PaymentSeen
 from chalicelib.core.refusal import Reason
+from chalicelib.core.terms import Terms
 from chalicelib.flows.commit import CLOCKWORK, Outcome, etag, fold
 from chalicelib.flows.ports import Leased, Unknown
 from chalicelib.store.requests import PASSING
 from chalicelib.wiring import LONGEST_PAUSE_MS
 from tests.conftest import Tables
-from tests.flows.shop import DAY, EARNEST, GRACE, HOUR, MINUTE, Stand, answer, captured, fresh_key, person, refused
+from tests.flows.shop import (
+    DAY,
+    EARNEST,
+    GRACE,
+    HOUR,
+    MINUTE,
+    Shop,
+    Stand,
+    answer,
+    captured,
+    fresh_key,
+    person,
+    refused,
+)
 from tests.store.builders import T0
 from tests.store.faults import Line
 
@@ -443,3 +458,57 @@ def test_old_news_writes_nothing(shop: Sale) -> None:
     stale = shop.attendant.settle(shop.id, PaymentSeen(1, "pending"), "event/1")
     assert again.deposit == stale.deposit == paid.deposit
     assert shop.load(shop.id).version == 2
+
+
+# A journal that the caller has just read.
+
+
+def test_who_has_just_read_the_journal_does_not_read_it_again(shop: Sale) -> None:
+    stored = shop.load(shop.id)
+    wire = shop.wire
+    outcome = decided(shop, stored)
+    assert wire.trips == ["UpdateItem"]
+    assert outcome.journal == shop.load(shop.id).journal
+
+
+def test_a_journal_that_has_grown_meanwhile_is_noticed_and_decided_on_again(shop: Sale) -> None:
+    stored = shop.load(shop.id)
+    shop.twin.command(shop.id, ChangePaymentMethod("wechat_pay"), shop.by)
+    seen: list[int] = []
+    wire = shop.wire
+    outcome = decided(shop, stored, seen)
+    assert wire.trips == ["UpdateItem", "UpdateItem"]
+    assert seen == [1, 2], "first on the old image, then on the one that the table handed back"
+    assert [one.method for one in outcome.deposit.payments] == ["card", "wechat_pay", "alipay"]
+    assert outcome.journal == shop.load(shop.id).journal
+
+
+def test_nothing_new_on_an_old_image_writes_nothing(shop: Sale) -> None:
+    stored = shop.load(shop.id)
+    shop.twin.command(shop.id, ChangePaymentMethod("wechat_pay"), shop.by)
+    wire = shop.wire
+    asked = shop.asked(shop.by, "nothing")
+    shop.commits.run(shop.id, asked, lambda _deposit, _terms: (), stored=stored)
+    assert wire.trips == []
+
+
+def test_a_key_that_the_old_image_lacks_is_found_in_the_new_one(shop: Sale) -> None:
+    press = fresh_key()
+    stored = shop.load(shop.id)
+    first = decided(shop.twin, stored, key_text=press)
+    again = decided(shop, stored, key_text=press)
+    assert again.replayed
+    assert answer(again) == answer(first)
+    assert shop.types(shop.id).count("payment.method_changed") == 1
+
+
+def decided(shop: Shop, stored: Any, seen: list[int] | None = None, key_text: str | None = None) -> Outcome:
+    by = Caller(stored.journal[0].event.buyer, "buyer")
+
+    def decision(deposit: Deposit, terms: Terms) -> Any:
+        if seen is not None:
+            seen.append(deposit.version)
+        return decide(deposit, ChangePaymentMethod("alipay"), shop.timing.now(), terms)
+
+    asked = shop.asked(by, "method", key_text or fresh_key(), "alipay")
+    return shop.commits.run(stored.id, asked, decision, stored=stored)

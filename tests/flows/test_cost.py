@@ -40,9 +40,21 @@ class Till(Stand):
     def cost(self, act: Callable[[], object]) -> tuple[list[str], float]:
         return self.wire.counted(act)
 
+    def moved(self, act: Callable[[], object]) -> float:
+        """The units that the day's index alone took."""
+        wire = self.wire
+        before = len(wire.indexes)
+        act()
+        return sum(units for name, units in wire.indexes[before:] if name == "moved")
+
     def item(self, deposit_id: str) -> dict[str, Any]:
         found: Any = self.table.client.get_item(TableName=self.table.name, Key=key(deposit_id), ConsistentRead=True)
         return dict(found["Item"])
+
+    def kilobytes(self, deposit_id: str) -> int:
+        """What an append is charged for: names and values. What a map adds around its members an item does not have."""
+        item = self.item(deposit_id)
+        return -(-sum(len(name) + size(value) for name, value in item.items()) // KB)
 
 
 @pytest.fixture
@@ -96,15 +108,16 @@ def sent(till: Till, deposit_id: str, _: Caller) -> object:
 
 
 STEPS: Final[list[tuple[str, Step, int]]] = [
-    # a step of an order without stock and limits; what it costs over the item's size: due moves 2, open or due turns 1
+    # a step of an order without stock and limits; what it costs over the item's size: due moves 2, open or due turns 1,
+    # money that moves is one more: its deposit enters the day's index, or what that shows of it changes
     ("pays another way", lambda till, one, by: till.command(one, ChangePaymentMethod("alipay"), by), 0),
     ("pending",          lambda till, one, _: till.attendant.settle(one, PaymentSeen(2, "pending"), "t"), 0),
-    ("paid",             lambda till, one, _: till.pay(one, payment=2), 2),
+    ("paid",             lambda till, one, _: till.pay(one, payment=2), 3),
     ("cancelled",        lambda till, one, by: till.cancel(one, by), 3),
     ("sent",             sent, 2),
     ("pending at bank",  seen("pending"), 2),
-    ("back",             seen("succeeded"), 3),
-    ("settled",          seen("succeeded", settled=True), 1),
+    ("back",             seen("succeeded"), 4),
+    ("settled",          seen("succeeded", settled=True), 2),
 ]  # fmt: skip
 
 
@@ -113,7 +126,7 @@ def test_an_append_is_two_trips_and_costs_its_item_and_the_indexes_that_move(til
     deposit_id = till.order(till.opened(units=None), by).deposit.id
     for name, step, indexes in STEPS:
         trips, units = till.cost(partial(step, till, deposit_id, by))
-        kilobytes = -(-size({"M": till.item(deposit_id)}) // KB)
+        kilobytes = till.kilobytes(deposit_id)
         if step is sent:  # looks, writes ``sent`` and, without an answer, ``unknown``: whose due time is the same
             assert (trips.count("UpdateItem"), units) == (2, 2 * kilobytes + indexes), name
         else:
@@ -128,6 +141,26 @@ def later(ms: int, step: Step) -> Step:
     return waited
 
 
+NEXT_DAY: Final[list[tuple[str, Step, int]]] = [
+    # a step of an order, the day's index counted alone: 1 where a deposit enters it or shows something else there,
+    # 2 where its latest money moved on another day than before
+    ("paid",        lambda till, one, _: till.pay(one), 1),
+    ("cancelled",   lambda till, one, by: till.cancel(one, by), 0),
+    ("sent",        sent, 0),
+    ("back",        later(DAY, seen("succeeded")), 2),
+    ("settled",     later(DAY, seen("succeeded", settled=True)), 1),
+    ("came again",  lambda till, one, _: till.pay(one, amount=Money(100, "CNY"), payment=1, ref="more"), 2),
+    ("and again",   lambda till, one, _: till.pay(one, amount=Money(100, "CNY"), payment=1, ref="most"), 1),
+]  # fmt: skip
+
+
+def test_money_that_moves_on_another_day_leaves_one_day_of_the_index_and_enters_another(till: Till) -> None:
+    by = person()
+    deposit_id = till.order(till.opened(units=None), by).deposit.id
+    for name, step, units in NEXT_DAY:
+        assert till.moved(partial(step, till, deposit_id, by)) == units, name
+
+
 def shown(till: Till, one: str, by: Caller) -> object:
     return till.show(one, by, language=till.language)
 
@@ -140,9 +173,10 @@ def locked(till: Till, one: str, by: Caller) -> object:
 
 LOCK_LIFE: Final[list[tuple[str, Step, int]]] = [
     # a step of a locked order without stock and limits; what it costs over the item's size: 2 where due moves, 1 where
-    # it goes or comes. Between the reminders the due time stands; a lock is due when its undo ends
+    # it goes or comes. Between the reminders the due time stands; a lock is due when its undo ends. Captured money is
+    # one more, in the day's index
     ("pending",           lambda till, one, _: till.attendant.settle(one, PaymentSeen(1, "pending"), "t"), 0),
-    ("paid",              lambda till, one, _: till.pay(one), 2),
+    ("paid",              lambda till, one, _: till.pay(one), 3),
     ("shown",             shown, 0),
     ("another car",       lambda till, one, by: till.change_items(one, by, (SKU, 2)), 0),
     ("shown again",       shown, 0),
@@ -153,7 +187,7 @@ LOCK_LIFE: Final[list[tuple[str, Step, int]]] = [
     ("final",             later(HOUR, lambda till, one, _: till.attendant.attend(one, "job/1")), 1),
     ("ready",             lambda till, one, _: till.command(one, Ready((1,), till.clock.now, ("photo:1",)), STAFF), 1),
     ("balance opened",    lambda till, one, by: till.command(one, PayBalance("card"), by), 2),
-    ("balance paid",      lambda till, one, _: till.pay(one, amount=REST, payment=2), 1),
+    ("balance paid",      lambda till, one, _: till.pay(one, amount=REST, payment=2), 2),
     ("a part shipped",    lambda till, one, _: till.command(one, Ship((Units(1, 1),)), STAFF), 0),
     ("arrived",           lambda till, one, _: till.command(one, delivered(till), STAFF), 0),
     ("the rest shipped",  lambda till, one, _: till.command(one, Ship((Units(1, 1),)), STAFF), 0),
@@ -171,7 +205,7 @@ def test_each_step_of_a_lock_is_two_trips_and_costs_its_item_and_the_due_time_wh
     deposit_id = till.order(till.opened(units=None), by).deposit.id
     for name, step, indexes in LOCK_LIFE:
         trips, units = till.cost(partial(step, till, deposit_id, by))
-        kilobytes = -(-size({"M": till.item(deposit_id)}) // KB)
+        kilobytes = till.kilobytes(deposit_id)
         reads = ["GetItem"] * (len(trips) - len(APPEND))  # the job looks more often than once
         assert (trips, units) == ([*reads, *APPEND], kilobytes + indexes), name
 
@@ -220,7 +254,7 @@ def _life(till: Till, offered: Offered, by: Caller) -> None:
 
     def settled(n: int, amount: Money) -> None:
         ref = f"ref_{one[4:]}_{n}"
-        till.clock.now += DAY
+        till.clock.now += 3 * DAY
         till.provider.refunds[ref] = RefundSeen(n, "succeeded", amount, f"sbx_{ref}", till.clock.now, settled=True)
         till.attendant.attend(one, "job/2")
 

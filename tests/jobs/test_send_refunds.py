@@ -65,7 +65,7 @@ def test_the_refund_ends_right_and_is_executed_once(world: World, fault: str, fi
     work(world, deposit)
     assert refund_of(buyer, deposit)["status"] == "succeeded"
     assert executed(world, deposit) == 1
-    world.advance("PT25H")
+    world.advance("P3DT1H")  # reconciliation had three days to see it settle; now the provider is asked
     work(world, deposit)
     settled = refund_of(buyer, deposit)
     assert (settled["status"], settled["waiting_on"]) == ("settled", "nobody")

@@ -15,13 +15,17 @@ from pathlib import Path
 
 import pytest
 
+from chalicelib.core.refund import TRANSITIONS, RefundStatus
+from chalicelib.core.routes import Route, payout, published
+
 README = Path(__file__).parents[2] / "README.md"
 STOREFRONT = README.parent / "docs/storefront.md"
 TRADE_IN = README.parent / "docs/trade-in.md"
+REFUNDS = README.parent / "docs/refunds.md"
 READY_WITHIN = 15  # seconds, once installed
 # What no two runs have in common: instants, the seconds that are left, ids and digests.
 VOLATILE = re.compile(
-    r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:\.\d{3}Z)?|(?<='remaining_seconds': )\d+|dep_\w{26}|sha256:[0-9a-f]{64}"
+    r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:\.\d{3}Z)?|(?<='remaining_seconds': )\d+|(?:dep|ref)_\w{26}|sha256:[0-9a-f]{64}"
 )
 
 
@@ -76,7 +80,7 @@ def conversation(page: Path, base: str, folder: Path, after: str = "") -> list[s
     told = subprocess.run(
         ["bash", "-c", f"set -euo pipefail\n{block(page, 'bash')}{after}"],  # noqa: S607
         cwd=folder,
-        env={**os.environ, "BASE": base, "PYTHONUTF8": "1"},
+        env={**os.environ, "BASE": base, "PYTHONUTF8": "1", "EARNEST": str(README.parent), "PYTHON": sys.executable},
         encoding="utf-8",
         capture_output=True,
         check=False,
@@ -91,13 +95,13 @@ def lasting(lines: Sequence[str]) -> list[str]:
     return [VOLATILE.sub("…", line) for line in lines]
 
 
-@pytest.mark.timeout(200)
+@pytest.mark.timeout(240)
 def test_the_conversations_of_the_docs_work_and_survive_a_restart(tmp_path: Path) -> None:
     """One house for all pages: the storefront's goes first, since it moves the clock by a week."""
     port = free_port()
     base = f"http://127.0.0.1:{port}"
     with running(port, tmp_path / "state"):
-        for page in (STOREFRONT, TRADE_IN):
+        for page in (STOREFRONT, TRADE_IN, REFUNDS):
             printed = conversation(page, base, tmp_path)
             assert lasting(printed) == lasting(block(page, "text").splitlines())
         lines = conversation(README, base, tmp_path, after='\necho; echo "$DEPOSIT $TOKEN"\n')
@@ -115,6 +119,40 @@ def test_the_conversations_of_the_docs_work_and_survive_a_restart(tmp_path: Path
         assert kept["status"] == "cancelled"
         assert kept["refund"]["status"] == "succeeded"
     assert house.returncode == 0
+
+
+def test_the_tables_of_routes_and_payouts_are_the_data() -> None:
+    page = REFUNDS.read_text("utf-8")
+    assert rows(page, "| route |") == [row(name, route) for name, route in published().route.items()]
+    limits = [f"| {currency} | {least} | {payout().most[currency]} |" for currency, least in payout().least.items()]
+    assert rows(page, "| currency | least |") == limits
+    assert f"reported within {payout().settle_days} days, cool-down `{payout().cool_down}`" in page
+
+
+def rows(page: str, head: str) -> list[str]:
+    """The rows of the table that begins so."""
+    return page[page.index(f"\n{head}") :].partition("\n\n")[0].strip().splitlines()[2:]
+
+
+def row(name: str, route: Route) -> str:
+    """How the guide tells of a route."""
+    quiet = f"{route.quiet.from_} to {route.quiet.to} UTC+{route.quiet.ahead_of_utc}" if route.quiet else "none"
+    cells = (
+        f"`{name}`",
+        "yes" if route.to_source else "no",
+        "yes" if route.partial else "no",
+        "later" if route.asynchronous else "at once",
+        f"{route.window_days} days" if route.window_days else "no limit known",
+        quiet,
+        f"{route.settle_days} days",
+    )
+    return f"| {' | '.join(cells)} |"
+
+
+def test_the_life_of_a_refund_is_drawn_from_its_transitions() -> None:
+    drawn = set(re.findall(r"^    (\w+) --> (\w+)", block(REFUNDS, "mermaid"), re.MULTILINE))
+    assert drawn <= {(before.value, after.value) for (before, _), after in TRANSITIONS.items()}
+    assert {state for arrow in drawn for state in arrow} == set(RefundStatus)
 
 
 def test_a_busy_port_is_named(tmp_path: Path) -> None:

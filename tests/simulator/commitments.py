@@ -14,6 +14,9 @@ from chalicelib.core.events import (
     BalanceOverdue,
     BalancePaid,
     Cancelled,
+    ChargebackLost,
+    ChargebackOpened,
+    ChargebackWon,
     Completed,
     Created,
     DepositEvent,
@@ -35,8 +38,12 @@ from chalicelib.core.events import (
     PaymentPending,
     PaymentSucceeded,
     RefundApproved,
+    RefundCovered,
     RefundDeclined,
+    RefundDestinationNamed,
     RefundPending,
+    RefundRerouted,
+    RefundRetried,
     RefundReturned,
     RefundReviewNeeded,
     RefundSent,
@@ -51,10 +58,13 @@ from tests.simulator.sales import INTENT_TTL, REVIEW, Sale
 
 SKEW: Final = 5_000
 BY_THE_BUYER: Final = frozenset({"buyer_cancel", "trade_in_mismatch"})
+# What goes back without changing what is owed: out of goodwill, or because a bank took it.
+GIVEN: Final = frozenset({"goodwill", "chargeback"})
 # All that may still happen to a deposit that has ended: money moves, nothing else does.
 AFTER_THE_END: Final = (
     *(PaymentPending, PaymentFailed, PaymentNotCounted, RefundApproved, RefundSent, RefundUnknown, RefundPending),
-    *(RefundSucceeded, RefundSettled, RefundDeclined, RefundReturned, RefundReviewNeeded),
+    *(RefundSucceeded, RefundSettled, RefundDeclined, RefundReturned, RefundReviewNeeded, RefundCovered),
+    *(RefundDestinationNamed, RefundRerouted, RefundRetried, ChargebackOpened, ChargebackWon, ChargebackLost),
 )
 Violated = Callable[[str, str], None]
 Said = list[dict[str, Any]]
@@ -85,6 +95,8 @@ class Commitment:
     said: Callable[[str, int], Said]
     paid_at: int | None = None
     counted: int = 0
+    given: int = 0  # of it, without being asked for
+    given_after: int = 0  # the same of what was kept, when it had ended
     window_ends_at: int | None = None
     cancel_only: bool = False
     locked: Locked | None = None
@@ -122,6 +134,11 @@ class Commitment:
         return self.goods - self.sale.credit + self.sale.shipping - self.counted
 
     @property
+    def held(self) -> int:
+        """What is there as long as the deposit lives."""
+        return self.counted - self.given
+
+    @property
     def final_at(self) -> int | None:
         """From when on the buyer is bound for good."""
         if self.locked is not None:
@@ -156,7 +173,7 @@ class Commitment:
         match event:
             case PaymentSucceeded() | BalancePaid() | RefundApproved():
                 self._money(event)
-            case RefundSucceeded() | RefundSettled():
+            case RefundSucceeded() | RefundSettled() | RefundCovered():
                 self.open_refunds.discard(event.refund)
             case RefundReturned():
                 self.open_refunds.add(event.refund)
@@ -180,6 +197,10 @@ class Commitment:
             self.open_refunds.add(event.refund)
             if event.cause in {"overpayment", "change"}:
                 self.counted -= event.amount.minor
+            if event.cause in GIVEN and self.ended_at is None:
+                self.given += event.amount.minor
+            if event.cause in GIVEN and self.ended_at is not None:
+                self.given_after += event.amount.minor
             return
         self.counted += event.amount.minor
         if isinstance(event, BalancePaid):
@@ -251,12 +272,16 @@ class Commitment:
             self._broken("P5", f"{event} asked at {asked} when the buyer was not free")
 
     def _shown(self, event: LockIntentOpened, asked: int) -> None:
-        stake = self.sale.at_stake(self.ordered, self.goods)
+        stake = self._stake()
         times = (event.confirmable_at, event.expires_at, event.window_ends_at)
         if times != (asked + REVIEW, asked + INTENT_TTL, self.window_ends_at):
             self._broken("P5", f"{event} asked at {asked}")
         if event.amount_at_stake.minor != stake:
             self._broken("P5", f"{event} shows {event.amount_at_stake}, at stake is {stake}")
+
+    def _stake(self) -> int:
+        """What a buyer who leaves after the lock loses, as long as nothing was shipped: never more than is there."""
+        return min(self.sale.at_stake(self.ordered, self.goods), max(self.held - self.sale.shipping, 0))
 
     def _confirmed(self, event: LockConfirmed, asked: int) -> None:
         """P5: by the latest intent, read, unexpired, unused, unchanged, with its own words and hash, and no refund open."""
@@ -358,11 +383,11 @@ class Commitment:
         """Shipping kept and the published fee, once, never more than what was paid for goods; no fee without a mismatch."""
         due = 0
         if event.cause == "trade_in_mismatch":
-            due = min(self.sale.fee, self.counted - self.sale.shipping)
+            due = min(self.sale.fee, max(self.held - self.sale.shipping, 0))
             if self.inspected != "mismatched":
                 self._broken("P1", f"{event} without an inspector's word")
         if self.sale.credit and self.counted and event.cause in BY_THE_BUYER:
-            due += self.sale.shipping
+            due += min(self.sale.shipping, self.held)
         taken = event.fees.minor if event.fees is not None else 0
         if taken != due:
             self._broken("P1", f"{event} takes fees of {taken}, published are {due}")
@@ -381,7 +406,7 @@ class Commitment:
             self._broken("P6", f"{event} with {self.owed} owed")
         if (event.cause == "withdrawal" or not bound) and kept:
             self._broken("P6", f"{event} asked at {asked}, free until {self.final_at}")
-        stake = self.sale.at_stake(self.ordered, self.goods)
+        stake = self._stake()
         if event.cause in {"buyer_cancel", "buyer_default"} and bound:
             self._kept(event, kept, stake)
         self.ended_at, self.ended_by = asked, event.cause

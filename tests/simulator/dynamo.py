@@ -22,16 +22,21 @@ INDEXES: Final = {
     index["IndexName"]: tuple(part["AttributeName"] for part in index["KeySchema"])
     for index in TABLE["GlobalSecondaryIndexes"]
 }
+HELD: Final = {
+    index["IndexName"]: tuple(index["Projection"].get("NonKeyAttributes", ()))
+    for index in TABLE["GlobalSecondaryIndexes"]
+}
 Clock = Callable[[], int]
 Watch = Callable[[str, Item | None, Item], None]
 
 
 @dataclass
 class _Entry:
-    """One item's place in an index, and since when readers of the index see it."""
+    """One item's place in an index, and what the index shows of it besides."""
 
     partition: str
-    sort: int
+    sort: Wire
+    held: Item
 
 
 @dataclass
@@ -95,12 +100,12 @@ class FakeDynamo:
         ExclusiveStartKey: Item | None = None,
         **_rest: Any,
     ) -> dict[str, Any]:
-        """Candidates as the index shows them by now; keys only."""
+        """What the index shows by now: keys, and what it holds besides."""
         self._settle()
         partition_name, sort_name = INDEXES[IndexName]
         test = condition(KeyConditionExpression)
         rows = [
-            {partition_name: {"S": entry.partition}, sort_name: {"N": str(entry.sort)}, "pk": {"S": pk}}
+            {partition_name: {"S": entry.partition}, sort_name: entry.sort, "pk": {"S": pk}, **entry.held}
             for pk, entry in self._shown[IndexName].items()
         ]
         found = [row for row in rows if test(row, ExpressionAttributeNames, ExpressionAttributeValues)]
@@ -172,7 +177,8 @@ class FakeDynamo:
             old, new = _entry(name, before), _entry(name, after)
             if old == new:
                 continue
-            self.units += (old is not None) + (new is not None)
+            stays = old is not None and new is not None and (old.partition, old.sort) == (new.partition, new.sort)
+            self.units += 1 if stays else (old is not None) + (new is not None)
             self._pending.append((self.clock() + self.lag(), name, pk, new))
 
     def _settle(self) -> None:
@@ -195,7 +201,8 @@ def _entry(name: str, item: Item | None) -> _Entry | None:
     partition, sort = INDEXES[name]
     if item is None or partition not in item or sort not in item:
         return None
-    return _Entry(item[partition]["S"], int(item[sort]["N"]))
+    held = {attribute: item[attribute] for attribute in HELD[name] if attribute in item}
+    return _Entry(item[partition]["S"], item[sort], held)
 
 
 def _pk(action: Mapping[str, Any]) -> str:

@@ -17,6 +17,7 @@ CLASSES: Final = (
     "store.not_reached",
     "store.index_lag",
     "store.batch_unprocessed",
+    "store.cursor_answer_lost",
     # the process
     "process.crash_before_io",
     "process.crash_after_io",
@@ -35,6 +36,21 @@ CLASSES: Final = (
     "refund.returned_later",
     "refund.wrong_amount",
     "refund.rate_limited",
+    "payout.executes_then_times_out",
+    # the provider's memory of keys: not drawn, one of them is in every history that sends a refund
+    "keys.kept_a_day",
+    "keys.kept_a_minute",
+    # the banks of buyers
+    "bank.no_answer",
+    "bank.unknown_account",
+    "bank.other_name",
+    # the settlement report
+    "report.unavailable",
+    "report.line_missing",
+    "report.wrong_amount",
+    "report.line_twice",
+    "report.line_late",
+    "report.stranger",
     # the provider, on a look
     "look.unavailable",
     "look.stale",
@@ -56,6 +72,7 @@ CLASSES: Final = (
     "event.old_timestamp",
     "event.unknown_subject",
     "event.balance_lost",
+    "event.dispute_lost",
     "event.former_secret",
     # clients
     "client.double_tap",
@@ -81,18 +98,27 @@ RARE: Final = frozenset(
         "refund.returned_later",
         "refund.wrong_amount",
         "event.balance_lost",
+        "event.dispute_lost",
+        "payout.executes_then_times_out",
+        "store.cursor_answer_lost",
     }
 )
 RATES_OF_RARE: Final = (0, 40, 80)
+# Most lines are right, or nothing could be compared.
+LINES: Final = frozenset(
+    {"report.line_missing", "report.wrong_amount", "report.line_twice", "report.line_late", "report.stranger"}
+)
+RATES_OF_LINES: Final = (0, 0, 0, 20)
 
 
 @dataclass
 class Faults:
     """The rates of one history. Off: nothing strikes any more (liveness)."""
 
-    rates: dict[str, int]
+    rates: dict[str, float]
     hits: Counter[str] = field(default_factory=Counter)
     off: bool = False
+    brisk: bool = False  # reads take no time, so nobody comes between
 
     @classmethod
     def drawn(cls, random: Random) -> "Faults":
@@ -107,9 +133,18 @@ class Faults:
         self.hits[name] += 1
         return True
 
+    def happened(self, name: str) -> None:
+        """What nobody draws, because it lies in the plan: counted once."""
+        if not self.off:
+            self.hits[name] = 1
+
 
 def rates_of(name: str) -> tuple[int, ...]:
     """The rates that a history draws from for a class."""
     if name in RARE:
         return RATES_OF_RARE
+    if name.startswith("keys."):
+        return (0,)
+    if name in LINES:
+        return RATES_OF_LINES
     return RATES_OF_IO if name.startswith(IO) else RATES

@@ -5,6 +5,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import cache, partial
 from random import Random
@@ -13,17 +14,21 @@ from typing import Any, Final
 from unittest.mock import patch
 
 import app as lambda_app
-from chalicelib.core.deposit import awaited
+from chalicelib.core.deposit import Deposit, awaited
 from chalicelib.core.ids import parse_child
 from chalicelib.core.instants import DAY, HOUR, MINUTE, format_instant
 from chalicelib.core.refund import due_at
+from chalicelib.core.refusal import Refused
 from chalicelib.flows.commit import Timing
 from chalicelib.web import signatures
 from chalicelib.web.tokens import Verifier
 from chalicelib.wiring import Services, Settings, assembled, installed
 from local.issuer import AUDIENCE, ISSUER
+from tests.simulator.audit import Audit
+from tests.simulator.claimants import CANARY
 from tests.simulator.client import FaultyClient
 from tests.simulator.dynamo import FakeDynamo, dump
+from tests.simulator.ears import listening
 from tests.simulator.faults import Faults
 from tests.simulator.invariants import GRACE, Invariants
 from tests.simulator.people import People
@@ -43,7 +48,7 @@ API_MS: Final = 29_000
 JOB_MS: Final = 300_000
 # When everything is over, jobs come whenever something is due; after so many rounds nothing may be left open.
 MOST_ROUNDS: Final = 40
-JOB_OF: Final = {"time": "close_windows", "work": "send_refunds"}
+JOB_OF: Final = {"runs": "reconcile", "time": "close_windows", "work": "send_refunds"}
 WATCHED: Final = 2 * DAY  # after so long in the calm a balance that nobody pays may stay open
 
 
@@ -58,6 +63,7 @@ def settings() -> Settings:
         jwks=issuer().jwks(),
         origins=(),
         provider="sandbox",
+        settlement="list",
         webhook_secrets=SECRETS,
         secrets=(OWN_SECRET,),
         writes_per_minute=None,
@@ -101,11 +107,13 @@ class History:
         self.engine = FakeDynamo(clock=lambda: self.scheduler.now, lag=self._lag, watch=self._watch, counting=False)
         client = FaultyClient(self.engine, self.scheduler, self.faults, self._effect_done)
         self.provider = SimulatedProvider(self.scheduler, self.faults, self.plan.key_retention_ms, self.tell)
-        self.invariants.provider = self.provider
+        self.invariants.watch(self.provider)
         self._containers = [self._container(client) for _ in range(CONTAINERS)]
         self._changes: list[Any] = []
         self.offers: dict[int, dict[str, Any]] = {}
         self.surely: set[str] = set()  # payments whose events meet no fault on their way
+        self.about_dispute = False  # what the provider tells now is a bank's word
+        self._dump = ""
         self._people = People(self)
         self._called: Counter[str] = Counter()
         self._serial = 0
@@ -113,7 +121,12 @@ class History:
     # The course of a history.
 
     def play(self) -> "History":
-        with installed(lambda: self.actor().container), patch.object(Verifier, "_claims", proved_once):
+        with ExitStack() as stack:
+            stack.enter_context(installed(lambda: self.actor().container))
+            stack.enter_context(patch.object(Verifier, "_claims", proved_once))
+            for module, name, amount in self.plan.grain.sizes():
+                stack.enter_context(patch.object(module, name, amount))
+            stack.enter_context(listening(self._overheard))
             self._set_up()
             for action in self.plan.actions:
                 begins = self.plan.start + MINUTE + action.at
@@ -124,7 +137,7 @@ class History:
 
     def digest(self) -> str:
         """What happened and what stands at the end."""
-        text = "\n".join(self.scheduler.trace) + dump(self.engine.items)
+        text = "\n".join(self.scheduler.trace) + self._dump
         return hashlib.sha256(text.encode()).hexdigest()
 
     def _set_up(self) -> None:
@@ -144,8 +157,29 @@ class History:
         self.invariants.sales[offer["id"]] = SALES[number]
 
     def _come_to_rest(self) -> None:
-        """Faults are over: every job gets its time, and then nothing may be left open."""
-        self.faults.off = True
+        """Faults are over: every job gets its time, the books are compared, and then nothing may be left open."""
+        self.faults.off = self.faults.brisk = True
+        self._banks_decide()
+        self._work_off()
+        audit = Audit(self)
+        while (begins := audit.begins_at()) > self.scheduler.now:
+            self.scheduler.drain(begins)
+            self._work_off()
+        audit.hold()
+        self._work_off()
+        self.invariants.at_rest()
+        self._dump = dump(self.engine.items)
+        self._overheard(self._dump)
+
+    def _banks_decide(self) -> None:
+        """No chargeback stays open for ever."""
+        self.scheduler.drain()
+        for payment_id, row in self.provider.payments.items():
+            if any(one.status == "open" for one in row.disputes):
+                self.provider.dispute(payment_id, "won")
+
+    def _work_off(self) -> None:
+        """Jobs come whenever something is due, until nothing is."""
         calm_since = self.scheduler.now
         for _ in range(MOST_ROUNDS):
             far = self.scheduler.now + 40 * DAY  # what waits for a person has no nearer instant
@@ -155,23 +189,30 @@ class History:
             # As in life a job comes once a minute: what another worker held in between is free by then.
             self.scheduler.drain(max(min(due)[0] + 1_000, self.scheduler.now + MINUTE))
             for job in sorted({job for at, job in due if at <= self.scheduler.now}):
-                self._start_job(job, f"rest-{job}-{self._next()}")
+                self.start_job(job, f"rest-{job}-{self._next()}")
                 self.scheduler.drain()
-        self.invariants.at_rest(self.plan.key_retention_ms, calm_since)
 
     def _due(self, watched: int) -> list[tuple[int, str]]:
         """When something is due and for which job; in the end without the daily look for a balance that nobody pays."""
         found = []
         for pk, item in self.engine.items.items():
             if "due" in item:
-                at, state = int(item["due"]["N"]), self.invariants.states[pk]
-                if at < watched or awaited(state) is None or any(map(due_at, state.refunds)):
-                    queue = item["due_shard"]["S"].partition("#")[0]
+                at, queue = int(item["due"]["N"]), item["due_shard"]["S"].partition("#")[0]
+                if queue == "runs" or at < watched or self._must_be_seen(self.invariants.states[pk]):
                     found.append((at, JOB_OF[queue]))
         return found
 
+    def _must_be_seen(self, state: Deposit) -> bool:
+        return awaited(state) is None or any(map(due_at, state.refunds))
+
+    def _overheard(self, text: str) -> None:
+        """P10: a buyer's account stands in no item, log, problem or answer, however it came there."""
+        if CANARY in text.lower():
+            place = text.lower().index(CANARY)
+            self.invariants.violated("P10", f"an account is told: {text[max(place - 200, 0) : place + 60]}")
+
     def _doing(self, action: Action) -> Callable[[], None]:
-        if action.kind in {"send_refunds", "close_windows"}:
+        if action.kind in {"send_refunds", "close_windows", "reconcile"}:
             return lambda: self._scheduled(action.kind)
         return self._people.doing(action)
 
@@ -247,6 +288,7 @@ class History:
             return None
         told = {name.lower(): str(value) for name, value in (answer[0].get("headers") or {}).items()}
         reply = Reply(answer[0]["statusCode"], told, answer[0]["body"])
+        self._overheard(reply.body)
         self.scheduler.note(f"{method} {path} {key} -> {reply.status} {reply.problem}")
         if reply.status == 500:
             self.invariants.violated("contract", f"{method} {path} answered 500")
@@ -254,15 +296,19 @@ class History:
 
     # Jobs and events.
 
+    def come_round(self, job: str, after: int) -> None:
+        """The schedule of a job comes in a while."""
+        self.beside(f"{self.actor().name}-{job}-{self._next()}", lambda: self._scheduled(job), after)
+
     def _scheduled(self, job: str) -> None:
         if self.strikes("job.missed"):
             return
         name = self.actor().name
-        self._start_job(job, f"{name}-1")
+        self.start_job(job, f"{name}-1")
         if self.strikes("job.twice"):
-            self._start_job(job, f"{name}-2")
+            self.start_job(job, f"{name}-2")
 
-    def _start_job(self, job: str, name: str) -> None:
+    def start_job(self, job: str, name: str) -> None:
         handler = getattr(lambda_app, job)
         event = {
             "version": "0",
@@ -279,20 +325,25 @@ class History:
         self.scheduler.spawn(running, self.scheduler.now)
 
     def _run_job(self, job: str, handler: Any, event: dict[str, Any]) -> None:
-        report = handler(event, _context(self.scheduler))
+        try:
+            report = handler(event, _context(self.scheduler))
+        except Refused as refused:  # the table is busy: the schedule comes again
+            self.scheduler.note(f"{job} {refused}")
+            return
         self.scheduler.note(f"{job} {report}")
-        if report["failed"]:
+        if report.get("failed"):
             self.invariants.violated("job", f"{job} failed: {report}")
 
     def tell(self, subject: str) -> None:
         """The provider has something to say about a payment or a refund."""
         random = Random(f"{self.plan.seed}/event/{self._next()}")
-        if subject in self.surely:
+        if subject in self.surely and not self.about_dispute:
             self._send_event(subject, random.randrange(1, 2_000))
             return
         lost = self.faults.strikes("event.lost", random)
-        if lost or (self._about_balance(subject) and self.faults.strikes("event.balance_lost", random)):
-            self.invariants.unheard.add(subject)
+        lost = lost or (self._about_balance(subject) and self.faults.strikes("event.balance_lost", random))
+        if lost or (self.about_dispute and self.faults.strikes("event.dispute_lost", random)):
+            self._never_told(subject, about_dispute=self.about_dispute)
             return
         times = 2 if self.faults.strikes("event.duplicated", random) else 1
         for _ in range(times):
@@ -326,7 +377,17 @@ class History:
             if self._post_event(subject, name, {204, 503}, told_at) == 204:
                 return
             self.scheduler.sleep(self.actor().random.randrange(5_000, HOUR))
+        self._never_told(subject, about_dispute=bool(self._disputes_of(subject)))
+
+    def _never_told(self, subject: str, *, about_dispute: bool) -> None:
+        """Who does not look by itself does not know."""
+        if about_dispute:
+            self.invariants.money_back.undisputed.add(subject)
         self.invariants.unheard.add(subject)
+
+    def _disputes_of(self, subject: str) -> list[Any]:
+        paid = self.provider.payments.get(subject)
+        return paid.disputes if paid is not None else []
 
     def _post_event(
         self, subject: str, name: str, allowed: set[int], told_at: int, *, forged: bool = False, age: int = 0
@@ -353,6 +414,7 @@ class History:
             settings(),
             client,
             timing,
+            self.provider,
             self.provider,
             self._machine,
             run_id=lambda job: f"{job}/{self.actor().name}",

@@ -13,9 +13,12 @@ from typing import Any, Final
 
 from botocore.exceptions import ClientError
 
+from chalicelib.core import reconcile
+from chalicelib.core import run as runs
 from chalicelib.core.changes import ChangeItems
-from chalicelib.core.decide import ChangePaymentMethod, Command, LoseAnswer, MissRefund, SendRefund, decide
+from chalicelib.core.decide import ChangePaymentMethod, Command, LoseAnswer, MissRefund, decide
 from chalicelib.core.deposit import Deposit, fold, overdue
+from chalicelib.core.destination import SendRefund
 from chalicelib.core.ending import Cancel
 from chalicelib.core.events import DepositEvent, Line, TakenStock, Units
 from chalicelib.core.fulfilment import PayBalance, Ship
@@ -27,11 +30,27 @@ from chalicelib.core.ordering import Ordered
 from chalicelib.core.payment import CaptureSeen, PaymentSeen
 from chalicelib.core.refund import RefundSeen
 from chalicelib.core.refusal import Refused
+from chalicelib.core.run import BreakFound, BreakResolved, RunFailed, RunStarted
 from chalicelib.core.terms import Draft
 from chalicelib.flows.commit import moved
-from chalicelib.flows.ports import Also, Keep, Leased, LimitFull, Overtaken, Page, StockShort, Stored
-from chalicelib.store.deposits import DUE_SHARDS, DepositStore
+from chalicelib.flows.ports import (
+    DUE_SHARDS,
+    Also,
+    Keep,
+    KeyTaken,
+    Leased,
+    LimitFull,
+    Overtaken,
+    Page,
+    RunAt,
+    SpanTaken,
+    StockShort,
+    Stored,
+)
+from chalicelib.store.deposits import DepositStore
+from chalicelib.store.keys import KeyStore
 from chalicelib.store.offers import OfferStore
+from chalicelib.store.runs import RunStore
 from tests.simulator.dynamo import FakeDynamo
 from tests.store.builders import BUYER, DEPOSIT, STAFF, T0, begun, draft, entry, offered
 
@@ -44,7 +63,8 @@ ALIVE: Final = 3  # deposits that are written at a time
 OLD_IMAGES: Final = 4  # images of a deposit that somebody may still hold
 NO_SUCH_SHARD: Final = 99
 STRIDES: Final = (*[0] * 8, 1, 1_000, 60_000, 60_000, HOUR, 48 * HOUR)  # how time passes from step to step
-EXPECTED: Final = (Overtaken, StockShort, LimitFull, Leased, Refused)
+EXPECTED: Final = (Overtaken, StockShort, LimitFull, Leased, SpanTaken, Refused)
+KEYS: Final = (b"key 1", b"key 2", b"key 3")
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +140,9 @@ class _World:
         self.now = T0
         self.steps = 0
         self.deposits = DepositStore(self.client, table, grace_ms=60_000)
+        self.runs = RunStore(self.client, table)
+        self.keys = KeyStore(self.client, table)
+        self.run: RunAt | None = None
         # Everything paid at once, and bound a minute later: what is shipped is sold within few steps.
         soon = {"kind": "elapsed", "length": "PT1M"}
         at_once: dict[str, Any] = {"payment": {"take": "full", "nature": "advance"}, "window": soon}
@@ -140,7 +163,9 @@ class _World:
             (5, self._read),
             (14, self._append),
             (3, self._touch),
-            (4, self._list),
+            (6, self._list),
+            (8, self._book),
+            (1, self._move),
             (2, self._send_again),
             (2, self._other_request_under_a_token),
         )
@@ -230,6 +255,8 @@ class _World:
         also: list[Also] = list(moved(before, after, MOST))
         if self.random.randrange(4) == 0:  # words of a person, sealed
             also.append(Keep(f"text#{stored.id}#{len(stored.journal)}", b"sealed"))
+        if self.random.randrange(6) == 0:
+            also.append(KeyTaken(self.random.choice(KEYS), stored.id))
         self.deposits.append(stored, [entry(event, BUYER) for event in events], after, also)
 
     def _next_events(self, deposit: Deposit) -> tuple[DepositEvent, ...]:
@@ -306,6 +333,53 @@ class _World:
         for queue in ("time", "work"):
             for shard in sorted({0, *map(shard_of, list(self.images)[-ALIVE:])}):
                 self.deposits.due(queue, shard, self.now, limit)
+
+    # Books.
+
+    def _move(self) -> None:
+        """What moved of some deposit today, and whose key that is."""
+        shard = reconcile.shard_of(self._id().partition("_")[2])
+        list(self.deposits.moved(self.now, self.now + 1, shard, "", self.now))
+        self.keys.deposit_of(self.random.choice(KEYS))
+
+    def _book(self) -> None:
+        """A run begins, goes on from its cursor or from an old one, and ends; others look at it."""
+        run_id = digest_id("rec", f"{self.steps // 30 + self.random.randrange(2)}")
+        if self.random.randrange(4):
+            self.run = self.runs.get(run_id)
+        if self.run is None or self.random.randrange(8) == 0:
+            began = T0 + self.steps // 30
+            started = RunStarted(self.now, began, began + self.random.randrange(1, 3))
+            self.runs.create(runs.fold(run_id, [started]), entry(started, STAFF))
+            return
+        at = self.run
+        self.random.choice((self._go_on, self._go_on, self._go_on, self._finish, self._look_at_runs))(at)
+
+    def _go_on(self, at: RunAt) -> None:
+        before = at.cursor["tally"]["breaks"] if at.cursor is not None else 0
+        found = [self._broken(at) for _ in range(self.random.randrange(3))]
+        cursor = {"shard": at.cursors, "after": "", "tally": {"breaks": before + len(found)}}
+        until = self.now + self.random.choice((0, 60_000))
+        after = self.runs.checkpoint(at, cursor, found, self.random.choice(OWNERS), self.now, until)
+        self.run = self.random.choice((at, after))
+
+    def _broken(self, at: RunAt) -> BreakFound:
+        return BreakFound(self.now, at.stored.id, "unknown_here", 1, provider_ref="re_1", provider=PRICE)
+
+    def _finish(self, at: RunAt) -> None:
+        told = runs.fold(at.stored.id, (one.event for one in at.stored.journal))
+        if told.version == 1:
+            self.runs.finish(at, told, RunFailed(self.now, "report_unavailable"), self.now)
+
+    def _look_at_runs(self, at: RunAt) -> None:
+        self.runs.unfinished(self.now, 20)
+        self._turn("runs", lambda position: self.runs.listed(1, position))
+        page = self.runs.breaks(at.stored.id, 2, None)
+        for stored in page.rows[:1]:
+            found = self.runs.get_break(stored.id)
+            if found is not None and len(found.journal) == 1:
+                note = Keep(f"text#{stored.id}", b"sealed") if self.random.randrange(2) else None
+                self.runs.resolve(found, entry(BreakResolved(self.now, "write_off"), STAFF), note)
 
     # Tokens.
 

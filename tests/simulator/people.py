@@ -7,35 +7,23 @@ from typing import TYPE_CHECKING, Any, Final
 from chalicelib.core.ids import child
 from chalicelib.core.instants import HOUR, MINUTE, format_instant, parse_instant
 from chalicelib.core.money import Money
-from tests.simulator.commitments import Commitment
+from tests.simulator.claimants import Claimants
+from tests.simulator.persons import ONE, REFUSED, ROOT
 from tests.simulator.plan import Action
 from tests.simulator.provider import Paid
 from tests.simulator.sales import SALES
-from tests.simulator.thumbs import TRIES, Intended, Thumbs
+from tests.simulator.thumbs import TRIES, Intended
 from tests.simulator.tokens import token
 
 if TYPE_CHECKING:
-    from tests.simulator.history import History, Reply
+    from tests.simulator.history import Reply
 
-ROOT: Final = "/v1/deposits"
-ONE: Final = f"{ROOT}/{{deposit_id}}"
-REFUSED: Final = frozenset({409, 503})
-LONGEST: Final = 6 * HOUR  # how long anybody waits for an instant
 GROUND: Final = "PH_CONDITION_MISMATCH"
 OTHER_WORDS: Final = "LOCK 1 CNY"
 
 
-class People:
+class People(Claimants):
     """Everybody outside. Each action is an actor that calls one method."""
-
-    def __init__(self, history: "History") -> None:
-        self._history = history
-        self._thumbs = Thumbs(history)
-        self._orders: dict[int, dict[str, Any]] = {}
-        self._shown: dict[int, list[dict[str, Any]]] = {}
-
-    def doing(self, action: Action) -> Callable[[], None]:
-        return lambda: getattr(self, f"_{action.kind}")(action)
 
     # Ordering and looking.
 
@@ -44,7 +32,7 @@ class People:
         body = {
             "offer": offer["id"],
             "items": [{"sku": offer["items"][0]["sku"], "quantity": action.quantity}],
-            "payment_method": "card",
+            "payment_method": action.method,
             "terms_hash": offer["terms_hash"],
         }
         if SALES[action.offer].credit:
@@ -144,13 +132,16 @@ class People:
         self._history.provider.pay(payment_id, amount, self._now)
 
     def _method(self, action: Action) -> None:
-        self._buyer_commands(action, "payment-method", {"payment_method": "card"})
+        self._buyer_commands(action, "payment-method", {"payment_method": self._some_method(action)})
+
+    def _some_method(self, action: Action) -> str:
+        return str(self._random.choice(("card", *SALES[action.offer].methods)))
 
     def _balance(self, action: Action) -> None:
         """The rest, when the lock is final; paid at once, some time later, or about when the time to cure ends."""
         if not self._wait_for_final(action):
             return
-        reply = self._buyer_commands(action, "balance-payments", {"payment_method": "card"})
+        reply = self._buyer_commands(action, "balance-payments", {"payment_method": self._some_method(action)})
         if reply is None or reply.status != 200:
             return
         bound = self._bound(action)
@@ -392,118 +383,6 @@ class People:
         path = f"/v1/trade-ins/{deposit['trade_in']['id']}/{name}"
         template = f"/v1/trade-ins/{{trade_in_id}}/{name}"
         return Intended(who, bearer, stranger, path, template, body, f"k{action.id}-{name}")
-
-    # Requests.
-
-    def _buyer_commands(
-        self, action: Action, name: str, body: dict[str, Any], *, plainly: bool = False
-    ) -> "Reply | None":
-        deposit = self._ordered(action)
-        if deposit is None:
-            return None
-        intended = self._buyers(action, f"{ROOT}/{deposit['id']}/{name}", f"{ONE}/{name}", body, name)
-        return self._commanded(name, intended, plainly=plainly)
-
-    def _merchant_commands(
-        self, action: Action, name: str, body: dict[str, Any], *, plainly: bool = False
-    ) -> "Reply | None":
-        deposit = self._ordered(action)
-        if deposit is None:
-            return None
-        intended = Intended(
-            who="shop",
-            bearer=token("merchant", "shop", "mer_shop"),
-            stranger=token("merchant", "thief", "mer_thief"),
-            path=f"{ROOT}/{deposit['id']}/{name}",
-            template=f"{ONE}/{name}",
-            body=body,
-            key=f"k{action.id}",
-        )
-        return self._commanded(name, intended, plainly=plainly)
-
-    def _commanded(self, name: str, intended: Intended, *, plainly: bool) -> "Reply | None":
-        reply = self._thumbs.once(intended) if plainly else self._thumbs.insist(intended)
-        right = 201 if name == "lock-intents" else 200
-        if reply is not None and reply.status not in REFUSED | {right}:
-            self._violated("contract", f"{name} answered {reply.status} {reply.body}")
-        return reply
-
-    def _buyers(self, action: Action, path: str, template: str, body: dict[str, Any], step: str = "") -> Intended:
-        who, own = f"b{action.buyer}", f"k{action.id}"
-        several = action.kind in {"edge_lock", "race", "balance", "inspect_race"}
-        key = f"{own}-{step}" if several else own
-        return Intended(who, token("buyer", who), token("buyer", "thief"), path, template, body, key)
-
-    def _withdrawing(
-        self, action: Action, path: str, template: str, body: dict[str, Any], step: str = "state"
-    ) -> Intended:
-        one = self._buyers(action, path, template, body)
-        held = self._orders[self._about(action)]["withdrawal_token"]
-        bearer = held if action.how == "holder" else one.bearer
-        return Intended(f"{one.who}/{action.how}", bearer, one.stranger, path, template, body, f"{one.key}-{step}")
-
-    # What they know, and how they wait.
-
-    def _about(self, action: Action) -> int:
-        return action.order if action.order is not None else -1
-
-    def _ordered(self, action: Action) -> dict[str, Any] | None:
-        return self._orders.get(self._about(action))
-
-    def _latest(self, action: Action) -> dict[str, Any] | None:
-        shown = self._shown.get(self._about(action))
-        return shown[-1] if shown else None
-
-    def _bound(self, action: Action) -> Commitment | None:
-        deposit = self._ordered(action)
-        return self._history.invariants.commitments.get(deposit["id"]) if deposit is not None else None
-
-    def _wait_for_final(self, action: Action) -> bool:
-        """Until the lock is final, to the millisecond or some minutes more; "at_once" does not wait. Whether to go on."""
-        bound = self._bound(action)
-        if action.how == "at_once" or bound is None:
-            return True
-        around = (-1, 0, 0, 1) if action.how == "edge" else (0, MINUTE, 5 * MINUTE, HOUR)
-        paid = self._patiently(action, lambda bound: bound.paid_at is not None)
-        self._sleep_to(bound.final_at, around)
-        return paid
-
-    def _wait_for_window_end(self, action: Action, around: tuple[int, ...]) -> None:
-        bound = self._bound(action)
-        if bound is not None:
-            self._sleep_to(bound.window_ends_at, around, HOUR)
-
-    def _patiently(self, action: Action, condition: Callable[[Commitment], bool]) -> bool:
-        """Until something has happened, as somebody knows who looks every few minutes; not for ever.
-
-        Whether to go on: who waited for nothing mostly gives up.
-        """
-        until = self._now + LONGEST
-        bound = self._bound(action)
-        while bound is not None and not condition(bound) and self._now < until and bound.ended_at is None:
-            self._sleep(MINUTE, 20 * MINUTE)
-        return (bound is not None and condition(bound)) or not self._random.randrange(5)
-
-    def _sleep_to(self, instant: int | None, around: tuple[int, ...], longest: int = LONGEST) -> None:
-        if instant is None:
-            return
-        at = instant + self._random.choice(around)
-        if self._now < at < self._now + longest:
-            self._history.scheduler.sleep(at - self._now)
-
-    def _sleep(self, least: int, most: int) -> None:
-        self._history.scheduler.sleep(self._random.randrange(least, most))
-
-    @property
-    def _now(self) -> int:
-        return self._history.scheduler.now
-
-    @property
-    def _random(self) -> Any:
-        return self._history.actor().random
-
-    def _violated(self, promise: str, what: str) -> None:
-        self._history.invariants.violated(promise, what)
 
 
 def _answer_to(shown: dict[str, Any]) -> dict[str, Any]:

@@ -1,11 +1,15 @@
 """A plan is made before anything runs: a list of actions with instants, from one seed. Shrinking drops whole actions."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from random import Random
-from typing import Final
+from typing import Any, Final
 
+from chalicelib.core import reconcile as lines
 from chalicelib.core.instants import DAY, HOUR, MINUTE, SECOND
+from chalicelib.flows import reconcile
+from chalicelib.jobs import sweep
+from chalicelib.store import deposits, movements
 from tests.simulator.sales import EARLY, SALES, SWAPS
 
 # Where windows and zones are hard: a leap day, both changes of summer time in Europe, a new year, an ordinary day.
@@ -31,12 +35,35 @@ class Action:
     order: int | None = None
     quantity: int = 1
     how: str = ""
+    method: str = "card"
 
     def told(self) -> str:
         """For people, in a script."""
         about = f" of order {self.order}" if self.order is not None else ""
-        how = f" ({self.how})" if self.how else ""
+        way = self.method if self.kind == "order" else self.how
+        how = f" ({way})" if way else ""
         return f"+{self.at / 1000:>10.3f} s  #{self.id:<3} buyer {self.buyer} {self.kind}{how}{about}"
+
+
+@dataclass(frozen=True, slots=True)
+class Grain:
+    """How finely jobs and reconciliation are cut: histories are small, and often every deposit makes a page of its own."""
+
+    chunk: int = 2_000
+    report: int = 100
+    rows: int = 500
+    shards: int = 16
+    due: int = 16
+
+    def sizes(self) -> Iterator[tuple[Any, str, int]]:
+        yield reconcile, "CHUNK", self.chunk
+        yield reconcile, "REPORT_PAGE", self.report
+        yield movements, "PAGE", self.rows
+        yield lines, "SHARDS", self.shards
+        yield reconcile, "SHARDS", self.shards
+        yield deposits, "DUE_SHARDS", self.due
+        yield reconcile, "DUE_SHARDS", self.due
+        yield sweep, "DUE_SHARDS", self.due
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,26 +74,41 @@ class Plan:
     start: int
     key_retention_ms: int
     actions: tuple[Action, ...]
+    grain: Grain = Grain()
 
 
 def make(seed: int) -> Plan:
     """The plan of a seed: the same seed, the same plan."""
     random = Random(f"plan/{seed}")
     actions: list[Action] = []
-    for _ in range(random.choice((2, 3, 3, 4, 4))):
+    for _ in range(random.choice((3, 3, 4, 4))):
         random.choice(STORIES)(random, actions)
     _jobs(random, actions)
     if not random.randrange(3):
         actions.append(Action(len(actions), random.randrange(20 * MINUTE), "close", offer=random.choice(actions).offer))
-    retention = DAY if random.randrange(3) else MINUTE
-    return Plan(seed, random.choice(STARTS), retention, tuple(sorted(actions, key=lambda one: (one.at, one.id))))
+    retention = random.choice((DAY, MINUTE))
+    grain = Grain(
+        chunk=random.choice((1, 1, 2_000)),
+        report=random.choice((1, 2, 100)),
+        rows=random.choice((1, 500)),
+        shards=random.choice((1, 2, 2, 3, 3, 4, 16)),
+        due=random.choice((1, 2, 2, 4, 4, 16)),
+    )
+    ordered = tuple(sorted(actions, key=lambda one: (one.at, one.id)))
+    return Plan(seed, random.choice(STARTS), retention, ordered, grain)
 
 
 class _Story:
     """One order and what is done about it. Offsets count from the order."""
 
     def __init__(
-        self, random: Random, actions: list[Action], offers: Sequence[int], quantities: Sequence[int] = (1, 1, 1, 2)
+        self,
+        random: Random,
+        actions: list[Action],
+        offers: Sequence[int],
+        quantities: Sequence[int] = (1, 1, 1, 2),
+        *,
+        any_method: bool = False,
     ) -> None:
         self.random = random
         self.actions = actions
@@ -75,7 +117,10 @@ class _Story:
         self.order = len(actions)
         self.sale = SALES[self.offer]
         quantity = random.choice(quantities)
-        actions.append(Action(self.order, self.begins, "order", self.buyer, self.offer, None, quantity))
+        method = random.choice(self.sale.methods if any_method else ("card", *self.sale.methods))
+        self.actions.append(
+            Action(self.order, self.begins, "order", self.buyer, self.offer, None, quantity, method=method)
+        )
 
     def then(self, kind: str, earliest: int, latest: int, how: str = "") -> int:
         """An action somewhere in a span; gives its offset."""
@@ -179,6 +224,11 @@ def _fulfilling(random: Random, actions: list[Action]) -> None:
         story.then("deliver", at, at + HOUR)
     if story.perhaps(2):
         story.then("receipt", at, at + HOUR)
+    if story.perhaps(6):
+        story.then("goodwill", at, at + 3 * HOUR, random.choice(GRANTS))
+    if story.perhaps(4):
+        taken = story.then("chargeback", at + HOUR, at + 6 * HOUR, random.choice(("won", "lost")))
+        story.then("goodwill", taken, taken + 2 * HOUR)
     if story.perhaps(4):
         story.then("cancel", at + MINUTE, at + 9 * HOUR)
         story.come_round()
@@ -215,16 +265,73 @@ def _trading_in(random: Random, actions: list[Action]) -> None:
     if story.perhaps(2):
         story.then("inspect_race", at, at + HOUR, random.choice(("cancel", "fall_through", "inspect")))
     story.come_round()
+    if story.perhaps(5):
+        story.then("goodwill", at, at + HOUR, random.choice(GRANTS))
     if story.perhaps(4):
         story.then("withdraw", at, at + 4 * HOUR, random.choice(("buyer", "holder")))
 
 
+SEVERAL_WAYS: Final = tuple(number for number, sale in enumerate(SALES) if len(sale.methods) > 2)
+GRANTS: Final = ("", "", "all", "too_much", "stale", "race", "race", "other_deposit")
+NAMINGS: Final = ("", "", "changed", "changed", "hurried", "twice", "no_consent", "early")
+SPANS: Final = ("whole", "whole", "day", "hour", "future")
+
+
+def _refunding(random: Random, actions: list[Action]) -> None:
+    """Money goes back in every way: granted, owed, declined, paid out, taken by a bank; and the books are compared."""
+    story = _Story(random, actions, (*range(len(SALES)), *SEVERAL_WAYS), any_method=True)
+    at = story.then("pay", 1_000, 3 * MINUTE, "surely") + 10 * SECOND
+    if story.perhaps(4):
+        story.then("chargeback", at, at + 2 * HOUR, random.choice(("won", "lost")))
+    for _ in range(random.choice((0, 1, 1, 2))):
+        story.then("goodwill", at, at + random.choice((HOUR, 8 * HOUR)), random.choice(GRANTS))
+        story.come_round()
+    if random.randrange(4):
+        left = story.then("cancel", at, at + random.choice((20 * MINUTE, 3 * HOUR)))
+        story.come_round()
+        if story.perhaps(2):
+            story.then("chargeback", max(left - 5 * MINUTE, at), left + 20 * MINUTE, random.choice(("won", "lost")))
+        at = left
+    _claiming(story, at)
+    if story.perhaps(2):
+        _booking(story)
+
+
+def _claiming(story: _Story, at: int) -> None:
+    """What became of a refund, and what people do about it in the next days."""
+    random = story.random
+    if random.randrange(4):
+        story.then("destination", at, at + 2 * HOUR, random.choice(NAMINGS))
+    if story.perhaps(2):
+        story.then("destination", at + DAY, at + 50 * HOUR, random.choice(NAMINGS))
+    if story.perhaps(4):
+        story.then("reroute", at, at + random.choice((HOUR, 30 * HOUR)))
+        story.then("destination", at + HOUR, at + 34 * HOUR, random.choice(NAMINGS))
+    if random.randrange(3):
+        stuck = story.then("reroute", at, at + 20 * MINUTE, "stuck")
+        story.then("destination", stuck + 5 * HOUR, stuck + 6 * HOUR, random.choice(NAMINGS))
+    if story.perhaps(6):
+        story.then("chargeback", at + HOUR, at + 30 * HOUR, random.choice(("won", "lost")))
+    if story.perhaps(3):
+        story.then("prove", at, at + 30 * HOUR)
+
+
+def _booking(story: _Story) -> None:
+    """Runs on demand and by the schedule, again and again until one gets through."""
+    late = story.perhaps(2)  # when promises of a week have been missed
+    begins, ends = (7 * DAY + HOUR, 9 * DAY) if late else (26 * HOUR, 80 * HOUR)
+    begins = story.then("run", begins, ends, story.random.choice(SPANS))
+    for _ in range(story.random.randrange(3)):
+        story.then("reconcile", begins - HOUR, begins + 3 * HOUR)
+
+
 STORIES: Final[tuple[Callable[[Random, list[Action]], None], ...]] = (
-    *(_leaving, _leaving, _leaving, _leaving),
+    *(_leaving, _leaving, _leaving),
     *(_locking, _locking),
-    *(_fulfilling, _fulfilling),
+    *(_fulfilling, _fulfilling, _fulfilling),
     _withdrawing,
     _trading_in,
+    *(_refunding, _refunding, _refunding, _refunding, _refunding),
 )
 
 

@@ -5,10 +5,37 @@ under test. Durations in milliseconds, amounts in minor units.
 from dataclasses import dataclass
 from typing import Any, Final
 
-from chalicelib.core.instants import HOUR, MINUTE, SECOND
+from chalicelib.core.instants import DAY, HOUR, MINUTE, SECOND
 
 REVIEW: Final = 10 * SECOND
 INTENT_TTL: Final = 15 * MINUTE
+COOL_DOWN: Final = 24 * HOUR  # until another account than the first one is paid
+
+
+@dataclass(frozen=True, slots=True)
+class WayBack:
+    """How a payment method gives money back: for how many days, a part of it too, and at which hours of the day (UTC) not."""
+
+    days: int | None = None
+    partial: bool = True
+    to_source: bool = True
+    quiet: tuple[int, int] | None = None
+
+    def quiet_at(self, at: int) -> bool:
+        return self.quiet is not None and self.quiet[0] <= at % DAY < self.quiet[1]
+
+
+WAYS_BACK: Final = {
+    "card": WayBack(330),
+    "alipay": WayBack(365),
+    "wechat_pay": WayBack(365),
+    "gopay": WayBack(45),
+    "ovo": WayBack(7, partial=False),
+    "qris": WayBack(7, partial=False),
+    # From 23:55 to 06:00, seven hours ahead.
+    "shopeepay": WayBack(365, quiet=(16 * HOUR + 55 * MINUTE, 23 * HOUR)),
+    "virtual_account": WayBack(to_source=False),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +43,7 @@ class Sale:
     """One offer. ``deposit`` is for a unit, None takes everything at once; ``cap`` is the percentage that may be kept.
 
     ``credit`` is what an old device pays, ``fee`` what its published band charges for a mismatch.
+    ``methods`` are the ways to pay, as far as plans use them.
     ``window`` None locks at payment; ``reminders`` are distances before its end; ``counted`` are the SKUs with a stock.
     """
 
@@ -23,6 +51,7 @@ class Sale:
     prices: dict[str, int]
     shipping: int = 0
     deposit: int | None = None
+    methods: tuple[str, ...] = ("card",)
     counted: frozenset[str] = frozenset()
     limited: bool = False
     window: int | None = None
@@ -52,6 +81,9 @@ class Sale:
         return earnest if self.cap is None else min(earnest, goods * self.cap // 100)
 
 
+SWAP_METHODS: Final = ("card", "shopeepay", "virtual_account")
+
+
 def _swap(name: str, price: str, credit: str) -> dict[str, Any]:
     """A new phone for money and an old one."""
     return {
@@ -64,6 +96,7 @@ def _swap(name: str, price: str, credit: str) -> dict[str, Any]:
             {"sku": name, "name": name, "category": "phone", "price": {"amount": price, "currency": "IDR"}},
         ],
         "shipping": {"amount": "18000", "currency": "IDR"},
+        "payment": {"methods": list(SWAP_METHODS)},
         "trade_in": {"schedule": "id-tukar-tambah", "values": {"old": {"amount": credit, "currency": "IDR"}}},
     }
 
@@ -88,6 +121,7 @@ SALES: Final = (
             "balance": SOON,
         },
         prices={"few": 10_000, "less": 6_000},
+        methods=("card", "alipay"),
         shipping=750,
         deposit=3_000,
         counted=frozenset({"few", "less"}),
@@ -125,9 +159,11 @@ SALES: Final = (
                 {"sku": "flash", "name": "Flash", "price": {"amount": "1900000", "currency": "IDR"}, "stock": 20}
             ],
             "shipping": {"amount": "18000", "currency": "IDR"},
+            "payment": {"methods": ["card", "gopay", "shopeepay", "ovo", "qris", "virtual_account"]},
         },
         prices={"flash": 190_000_000},
         shipping=1_800_000,
+        methods=("card", "gopay", "shopeepay", "ovo", "qris", "virtual_account"),
         counted=frozenset({"flash"}),
         limited=True,
     ),
@@ -182,6 +218,7 @@ SALES: Final = (
         body=_swap("swap", "3000000", "800000"),
         prices={"swap": 300_000_000},
         shipping=1_800_000,
+        methods=SWAP_METHODS,
         credit=80_000_000,
         fee=4_000_000,
     ),
@@ -189,6 +226,7 @@ SALES: Final = (
         body=_swap("cheap", "60000", "40000"),
         prices={"cheap": 6_000_000},
         shipping=1_800_000,
+        methods=SWAP_METHODS,
         credit=4_000_000,
         fee=3_500_000,
     ),

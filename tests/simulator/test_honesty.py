@@ -7,7 +7,7 @@ from botocore.exceptions import ClientError
 
 from tests.conftest import Tables
 from tests.simulator.__main__ import outcome
-from tests.simulator.dynamo import INDEXES, FakeDynamo
+from tests.simulator.dynamo import HELD, INDEXES, FakeDynamo
 from tests.simulator.expressions import Item
 from tests.simulator.operations import Operation, expressions, recorded
 
@@ -74,9 +74,13 @@ def everything(client: Any, table: str, index: str | None = None) -> list[Item]:
 
 
 def index_of(fake: FakeDynamo, index: str) -> list[Item]:
-    """The items that have the keys of an index, with these keys only."""
+    """The items that have the keys of an index, with these keys and what the index holds besides."""
     names = ("pk", *INDEXES[index])
-    rows = ({name: item[name] for name in names} for item in fake.items.values() if all(name in item for name in names))
+    rows = (
+        {name: item[name] for name in {*names, *HELD[index]} if name in item}
+        for item in fake.items.values()
+        if all(name in item for name in names)
+    )
     return sorted(rows, key=lambda item: str(item["pk"]["S"]))
 
 

@@ -11,11 +11,15 @@ if TYPE_CHECKING:
     from tests.simulator.history import History, Reply
 
 TRIES: Final = 4
+ACCEPTED: Final = frozenset({200, 201, 202})
 
 
 @dataclass(frozen=True, slots=True)
 class Intended:
-    """A POST as somebody means it. ``who`` scopes the key; ``stranger`` is a token that must find nothing there."""
+    """A POST as somebody means it. ``who`` scopes the key; ``stranger`` is a token that must find nothing there.
+
+    ``denied`` is what a stranger is told, ``also`` what may be said before If-Match is; ``matches`` whether it is read.
+    """
 
     who: str
     bearer: str
@@ -24,6 +28,9 @@ class Intended:
     template: str
     body: dict[str, Any]
     key: str
+    denied: int = 404
+    also: frozenset[int] = frozenset()
+    matches: bool = True
 
     @property
     def owned(self) -> bool:
@@ -40,11 +47,11 @@ class Thumbs:
     def insist(self, one: Intended) -> "Reply | None":
         """A client with a key: sends again while there is no answer or ``busy``."""
         history = self._history
-        if one.owned and history.strikes("client.stale_version"):
+        if one.owned and one.matches and history.strikes("client.stale_version"):
             stale = replace(one, key=f"{one.key}-stale")
-            history.expect(self._ask(stale, if_match='"0-none"'), {412, 503})
+            history.expect(self.sent(stale, if_match='"0-none"'), {412, 503} | one.also)
         if one.owned and history.strikes("client.not_the_owner"):
-            history.expect(self._ask(replace(one, bearer=one.stranger)), {404, 503})
+            history.expect(self.sent(replace(one, bearer=one.stranger)), {one.denied, 503})
         if history.strikes("client.double_tap"):
             history.beside(f"{one.key}-tap", lambda: self.once(one))
         if history.strikes("client.new_key"):
@@ -61,12 +68,10 @@ class Thumbs:
 
     def once(self, one: Intended) -> "Reply | None":
         """One request; an answer that was accepted before must come again byte for byte (P8)."""
-        if one.path.endswith("/lock"):
-            self._history.invariants.said(one.path.split("/")[3], one.body)
-        reply = self._ask(one)
+        reply = self.sent(one)
         known = (one.path, f"{one.who}/{one.key}")
         accepted = self._accepted.get(known)
-        if reply is not None and reply.status in {200, 201}:
+        if reply is not None and reply.status in ACCEPTED:
             self._accepted[known] = reply.body
             if accepted not in {None, reply.body}:
                 self._history.invariants.violated("P8", f"{one.path} {one.key}: {accepted} then {reply.body}")
@@ -74,7 +79,9 @@ class Thumbs:
             self._refused(one, accepted, reply)
         return reply
 
-    def _ask(self, one: Intended, if_match: str | None = None) -> "Reply | None":
+    def sent(self, one: Intended, if_match: str | None = None) -> "Reply | None":
+        """One request, and nothing remembered of its answer."""
+        self._history.invariants.said(one.path, one.body)
         return self._history.ask(
             "POST", one.path, one.bearer, one.body, key=one.key, template=one.template, if_match=if_match
         )
@@ -91,8 +98,9 @@ class Thumbs:
         history = self._history
         if history.strikes("client.replay_after_a_day"):
             history.beside(f"{one.key}-day", lambda: self.once(one), after=25 * HOUR)
-        accepted = reply is not None and reply.status in {200, 201}
+        accepted = reply is not None and reply.status in ACCEPTED
         if accepted and not one.owned and history.strikes("client.other_body"):
-            for other in history.methods(one.body)[1:2]:
+            others = (method for method in history.methods(one.body) if method != one.body["payment_method"])
+            for other in list(others)[:1]:
                 again = replace(one, body={**one.body, "payment_method": other})
-                history.expect(self._ask(again), {422, 503})
+                history.expect(self.sent(again), {422, 503})

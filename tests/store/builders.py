@@ -186,14 +186,23 @@ def write(table: Tables, action: Any) -> bool:
 
 
 def size(wire: Any) -> int:
-    """The bytes that DynamoDB counts: names, text in UTF-8, digits of numbers by pairs, 3 and 1 for each container."""
+    """The bytes that DynamoDB counts: names, text in UTF-8, numbers by their digits, 3 and 1 for each container."""
     [(kind, value)] = wire.items()
     measured: dict[str, Callable[[], int]] = {
         "S": lambda: len(value.encode()),
         "B": lambda: len(value),
-        "N": lambda: len(value.lstrip("-")) // 2 + 2,
+        "N": lambda: _digits(value),
         "BOOL": lambda: 1,
         "L": lambda: 3 + sum(1 + size(part) for part in value),
         "M": lambda: 3 + sum(1 + len(name.encode()) + size(part) for name, part in value.items()),
     }
     return measured[kind]()
+
+
+def _digits(number: str) -> int:
+    """A byte for each pair of digits but the noughts at the end, one more, and one for a sign."""
+    whole = number.lstrip("-")
+    pairs = whole.zfill(len(whole) + len(whole) % 2)
+    while pairs.endswith("00"):
+        pairs = pairs[:-2]
+    return 1 + len(pairs) // 2 + number.startswith("-")

@@ -34,6 +34,7 @@ class Line:
         self.trips: list[str] = []
         self.lost = 0
         self.units: list[tuple[str, float]] = []
+        self.indexes: list[tuple[str, float]] = []
         self._planned: dict[str, deque[Answer]] = defaultdict(deque)
         self._watched: dict[str, Callable[[str], object]] = {}
         self._withheld = False
@@ -114,6 +115,9 @@ class Line:
         tables = consumed if isinstance(consumed, list) else [consumed]
         with self._lock:
             self.units += [(model.name, table["CapacityUnits"]) for table in tables]
+            for table in tables:
+                parts = table.get("GlobalSecondaryIndexes", {})
+                self.indexes += [(name, part["CapacityUnits"]) for name, part in parts.items()]
 
 
 @contextmanager

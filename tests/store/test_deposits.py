@@ -33,8 +33,8 @@ from chalicelib.core.events import (
 from chalicelib.core.instants import LAST_INSTANT
 from chalicelib.core.journal import Caller, Key
 from chalicelib.core.money import Money
-from chalicelib.flows.ports import Also, Count, LimitFull, Overtaken, StockShort, Stored
-from chalicelib.store.deposits import DUE_SHARDS, KINDS, DepositStore
+from chalicelib.flows.ports import DUE_SHARDS, Also, Count, LimitFull, Overtaken, StockShort, Stored
+from chalicelib.store.deposits import KINDS, DepositStore
 from chalicelib.store.journals import Journals, key
 from tests.conftest import Tables
 from tests.store.builders import (
@@ -112,7 +112,7 @@ STORY: Final[list[tuple[tuple[DepositEvent, ...], int | None, str, int | None]]]
     ((PAID,),                        T0 + 1 + WINDOW,      "time", None),
     ((CANCELLED, OWED),              T0 + 2,               "work", T0 + WINDOW),
     ((RefundSent(T0 + 3, 1),),       T0 + 3 + 60_000,      "work", T0 + WINDOW),
-    ((RefundSucceeded(T0 + 4, 1, "sbx"),), T0 + 4 + DAY,   "time", None),
+    ((RefundSucceeded(T0 + 4, 1, "sbx"),), T0 + 4 + 3 * DAY, "time", None),
     ((RefundSettled(T0 + 5, 1),),    None,                 "",     None),
     ((RefundReturned(T0 + 6, 1),),   T0 + WINDOW,          "work", T0 + WINDOW),
     ((RefundReviewNeeded(T0 + WINDOW, 1, "promise_missed"),), LAST_INSTANT, "work", T0 + WINDOW),

@@ -15,6 +15,14 @@ _runs: Final = count(1)
 PROMISED: Final = ("location", "etag", "content-type")  # of a replay, besides its bytes
 # Files of the reference page, the same for everybody.
 KEPT: Final = ("text/css", "text/javascript")
+# What a buyer gives when the way back is closed.
+ACCOUNT: Final[Json] = {
+    "kind": "bank_account",
+    "holder": "Ana Wijaya",
+    "bank": "BCA",
+    "account": "1234567890",
+    "consent": True,
+}
 INTERNALS: Final = (b"Traceback", b'File "', b"botocore", b"pydantic", b"chalicelib", b"ValidationException")
 
 
@@ -118,3 +126,17 @@ def amount_of(deposit: Json, name: str) -> str:
 def refunds_of(client: Client, deposit: Json) -> list[Json]:
     """Every refund of a deposit, newest first."""
     return pages(client, f"/v1/refunds?deposit={deposit['id']}", 100)
+
+
+def refund_at(client: Client, refund: Json) -> Json:
+    """A refund as it stands now."""
+    return accepted(client.get(f"/v1/refunds/{refund['id']}"))
+
+
+def now_of(client: Client) -> str:
+    """The sandbox's instant."""
+    return str(accepted(client.get("/sandbox/clock"))["now"])
+
+
+def breaks_of(client: Client, run: Json) -> list[Json]:
+    return pages(client, f"/v1/reconciliation-runs/{run['id']}/breaks", 100)

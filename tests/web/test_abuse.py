@@ -18,16 +18,17 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
+from chalicelib.core.ids import digest_id
 from chalicelib.core.refusal import Reason, Refused
 from chalicelib.core.terms import Draft
 from chalicelib.flows import commit
 from chalicelib.flows.ports import Contended
-from chalicelib.web import edge
+from chalicelib.web import edge, examples
 from chalicelib.web.edge import ENDPOINTS, Endpoint
 from chalicelib.web.rates import Rates
 from chalicelib.wiring import services
 from local.issuer import AUDIENCE, ISSUER
-from tests.web.sound import accepted, path_of, refused, sound, trade_in_path
+from tests.web.sound import ACCOUNT, accepted, path_of, refused, sound, trade_in_path
 from tests.world import Client, Json, Reply, World
 
 YEAR: Final = {"due_within": "P365D"}  # nothing here expires, whatever other tests do to the clock
@@ -646,6 +647,17 @@ def good_bodies(scene: Scene) -> dict[str, Json]:
             "evidence": ["photo:2"],
         },
         "/v1/deposits/{deposit_id}/withdrawals": {"name": "Ana", "reach": "ana@example.com"},
+        "/v1/refunds": {
+            "deposit": scene.deposit["id"],
+            "amount": {"amount": "1", "currency": "CNY"},
+            "expected_refundable": {"amount": "5000", "currency": "CNY"},
+            "note": "sorry",
+        },
+        "/v1/refunds/{refund_id}/destination": ACCOUNT,
+        "/v1/refunds/{refund_id}/reroute": {"kind": "payout", "note": "closed"},
+        "/v1/refund-proofs/verify": dict(examples.proved()),
+        "/v1/reconciliation-runs": {"from": "2020-01-01T00:00:00Z", "to": "2020-01-01T00:00:00.001Z"},
+        "/v1/breaks/{break_id}/resolve": {"action": "write_off", "note": "known"},
         "/v1/trade-ins/{trade_in_id}/inspection": {
             "outcome": "mismatched",
             "grounds": ["PH_CONDITION_MISMATCH"],
@@ -661,7 +673,8 @@ def good_bodies(scene: Scene) -> dict[str, Json]:
 @given(data=st.data())
 def test_whatever_is_sent_anywhere_is_not_our_fault(fuzzed: Scene, data: st.DataObject) -> None:
     one = data.draw(st.sampled_from([one for one in ENDPOINTS if not one.path.startswith("/sandbox/")]), "route")
-    callers = [fuzzed.buyer, fuzzed.merchant, fuzzed.inspector, fuzzed.world.anyone()]
+    platform = fuzzed.world.person("platform", sub="fuzzing")
+    callers = [fuzzed.buyer, fuzzed.merchant, fuzzed.inspector, platform, fuzzed.world.anyone()]
     caller = data.draw(st.sampled_from(callers), "caller")
     headers: Json = {name.replace("-", "_"): text for name, text in data.draw(HEADERS, "headers").items()}
     sound(caller.call(one.method, drawn_path(fuzzed, one, data), drawn_body(fuzzed, one, data), **headers))
@@ -678,7 +691,14 @@ def lives(world: World, fuzzed: Scene) -> list[Scene]:
     accepted(merchant.post(f"{path_of(shipped)}/shipments", {"lines": [{"line": 1, "quantity": 1}]}))
     traded = world.traded(buyer, world.trading(merchant))
     lived = [replace(fuzzed, deposit=deposit, traded=traded) for deposit in (free, final, shipped)]
-    return [*lived, replace(fuzzed, deposit=traded, traded=traded)]
+    ended = [cancelled(fuzzed, method) for method in ("card", "virtual_account")]
+    return [*lived, *ended, replace(fuzzed, deposit=traded, traded=traded)]
+
+
+def cancelled(scene: Scene, method: str) -> Scene:
+    """With a refund that waits for the provider or, where there is no way back, for an account."""
+    deposit = scene.world.paid(scene.buyer, scene.world.offer(scene.merchant, payment={"methods": [method]}))
+    return replace(scene, deposit=accepted(scene.buyer.post(f"{path_of(deposit)}/cancel")))
 
 
 AS_PAID: Final[Json] = {"payment": {"take": "full", "nature": "advance"}}
@@ -687,9 +707,11 @@ AS_PAID: Final[Json] = {"payment": {"take": "full", "nature": "advance"}}
 @settings(max_examples=150, phases=[Phase.generate])
 @given(data=st.data())
 def test_whatever_is_sent_to_a_deposit_in_any_state_is_not_our_fault(lives: list[Scene], data: st.DataObject) -> None:
-    of_deposits = [one for one in ENDPOINTS if one.path.startswith(("/v1/deposits/{deposit_id}", "/v1/trade-ins/"))]
+    paths = ("/v1/deposits/{deposit_id}", "/v1/trade-ins/", "/v1/refunds")
+    of_deposits = [one for one in ENDPOINTS if one.path.startswith(paths)]
     one, scene = data.draw(st.sampled_from(of_deposits), "route"), data.draw(st.sampled_from(lives), "deposit")
-    caller = data.draw(st.sampled_from([scene.buyer, scene.merchant, scene.inspector]), "caller")
+    people = [scene.buyer, scene.merchant, scene.inspector, scene.world.person("platform", sub="fuzzing")]
+    caller = data.draw(st.sampled_from(people), "caller")
     sound(caller.call(one.method, drawn_path(scene, one, data), drawn_body(scene, one, data)))
 
 
@@ -701,6 +723,8 @@ def drawn_path(scene: Scene, one: Endpoint, data: st.DataObject) -> str:
         "withdrawal_id": f"wdr_{scene.deposit['id'][4:]}_1",
         "refund_id": f"ref_{scene.deposit['id'][4:]}_1",
         "trade_in_id": scene.traded["trade_in"]["id"],
+        "run_id": digest_id("rec", "fuzzed"),
+        "break_id": digest_id("brk", "fuzzed"),
         "payment_id": scene.deposit["payment"]["id"],
         "code": "CN",
         "name": "busy",

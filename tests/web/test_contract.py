@@ -26,15 +26,17 @@ from schemathesis.specs.openapi.checks import (
 from app import app
 from chalicelib import policies
 from chalicelib.core.instants import format_instant, parse_instant
+from chalicelib.core.money import Money
 from chalicelib.core.refusal import Reason
 from chalicelib.core.terms import Terms
 from chalicelib.web import contract, examples
 from chalicelib.web.answers import CAUSES, CODES, OfferAnswer
 from chalicelib.web.edge import ENDPOINTS, Endpoint
 from chalicelib.web.problems import STATUS
+from chalicelib.wiring import services
 from local.house import problem
 from local.server import wsgi
-from tests.web.sound import attend, trade_in_path
+from tests.web.sound import ACCOUNT, attend, cny, trade_in_path
 from tests.world import Client, Json, Reply, World
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -443,6 +445,84 @@ def test_a_trade_in_answers_what_the_contract_says(world: World, spec: Json) -> 
     assert buyer.get(f"/v1/deposits/{first['id']}").json["trade_in"]["status"] == "mismatched"
     assert buyer.get(f"/v1/deposits/{first['id']}/events").status == 200
     assert buyer.get(f"/v1/refunds?deposit={first['id']}").status == 200
+
+
+def test_refunds_and_their_proofs_answer_what_the_contract_says(world: World, spec: Json) -> None:
+    person, staff = world.buyer(), world.merchant()
+    buyer, merchant, platform, nobody = (
+        Asking(spec, who) for who in (person, staff, world.person("platform"), world.anyone())
+    )
+    offer = world.offer(staff, payment={"methods": ["card", "virtual_account"]})
+    deposit = world.paid(person, offer)
+    body = {"deposit": deposit["id"], "amount": cny("60"), "expected_refundable": cny("5000"), "note": None}
+    assert merchant.post("/v1/refunds", {**body, "amount": cny("0")}).status == 422
+    assert merchant.post("/v1/refunds", {**body, "amount": {"amount": "1", "currency": "IDR"}}).status == 422
+    assert merchant.post("/v1/refunds", {**body, "expected_refundable": cny("1")}).status == 412
+    assert merchant.post("/v1/refunds", {**body, "amount": cny("5001")}).status == 409
+    assert buyer.post("/v1/refunds", body).status == 403
+    granted = merchant.post("/v1/refunds", body, idempotency_key="contract-g")
+    assert granted.status == 201
+    assert merchant.post("/v1/refunds", body, idempotency_key="contract-g").raw == granted.raw
+    refund = granted.json
+    at = f"/v1/refunds/{refund['id']}"
+    assert buyer.post(f"{at}/destination", ACCOUNT).status == 409
+    assert platform.post(f"{at}/reroute", {"kind": "payout"}).json["status"] == "requires_action"
+    assert platform.post(f"{at}x/reroute", {"kind": "payout"}).status == 404
+    assert buyer.post(f"{at}/destination", {**ACCOUNT, "consent": False}).status == 422
+    assert buyer.post(f"{at}/destination", ACCOUNT, if_match='"1-locked"').status == 412
+    named = buyer.post(f"{at}/destination", ACCOUNT).json
+    assert named["destination"]["payable_from"]
+    attend(deposit)
+    assert platform.post(f"{at}/reroute", {"kind": "payout"}).status == 409
+    assert buyer.get(f"/v1/deposits/{deposit['id']}").json["refundable"] == cny("4940")
+    assert buyer.get(f"/v1/deposits/{deposit['id']}/events").status == 200
+    for who in (buyer, merchant, platform):
+        assert who.get(f"{at}/proof").json["object"] == "refund_proof"
+    assert buyer.get(f"{at}x/proof").status == 404
+    proof = buyer.get(f"{at}/proof").json
+    assert nobody.post("/v1/refund-proofs/verify", proof).json == {"valid": True, "differences": []}
+    assert nobody.post("/v1/refund-proofs/verify", {**proof, "cause": "claim"}).json["differences"]
+    assert nobody.post("/v1/refund-proofs/verify", {}).status == 422
+    assert nobody.post("/v1/refund-proofs/verify", b"[]").status == 400
+    dispute = {"outcome": "chargeback_opened"}
+    assert nobody.post(f"/sandbox/payments/{deposit['payment']['id']}", dispute).status == 200
+    rest = {**body, "expected_refundable": cny("0")}
+    assert merchant.post("/v1/refunds", rest).json["type"] == "/problems/funds-in-dispute"
+    assert buyer.get(f"/v1/deposits/{deposit['id']}/events").status == 200
+
+
+def test_reconciliation_answers_what_the_contract_says(own: World, spec: Json) -> None:
+    platform, service = Asking(spec, own.person("platform")), Asking(spec, own.person("service"))
+    sandbox = services().sandbox
+    assert sandbox is not None
+    begins = own.advance("PT1S")
+    own.paid(own.buyer())
+    sandbox.book_by_hand(Money.parse("5", "CNY"), "by hand")
+    own.advance("PT25H")
+    span = {"from": begins, "to": own.advance("PT1S")}
+    runs = "/v1/reconciliation-runs"
+    assert platform.post(runs, {"from": begins, "to": begins}).status == 422
+    run = platform.post(runs, span).json
+    assert service.post(runs, span).status == 409
+    at = f"{runs}/{run['id']}"
+    assert [platform.get(f"{at}{part}").status for part in REPORTS] == [200] * len(REPORTS)
+    own.run("reconcile")
+    assert [service.get(f"{at}{part}").status for part in REPORTS] == [200] * len(REPORTS)
+    assert service.get(at).json["counts"] == {"matched": 1, "repaired": 0, "in_transit": 0, "breaks": 1}
+    assert platform.get(f"{runs}?limit=1").status == 200
+    assert platform.get(f"{runs}?cursor=x").status == 400
+    assert platform.get(f"{runs}/x").status == 404
+    (found,) = platform.get(f"{at}/breaks").json["data"]
+    path = f"/v1/breaks/{found['id']}/resolve"
+    assert platform.post(path, {"action": "retry"}).status == 422
+    assert platform.post(path, {"action": "accept_provider", "note": "ours"}).json["note"] == "ours"
+    assert platform.post(path, {"action": "write_off"}).status == 409
+    assert service.post(path, {"action": "write_off"}).status == 403
+    assert platform.post("/v1/breaks/x/resolve", {"action": "write_off"}).status == 404
+    assert platform.get(f"{at}/breaks").json["data"][0]["status"] == "resolved"
+
+
+REPORTS = ("", "/breaks", "/report.csv", "/report.html")
 
 
 def test_what_stands_beside_deposits_answers_what_the_contract_says(world: World, spec: Json) -> None:

@@ -6,8 +6,8 @@ from typing import Any, Final
 
 import pytest
 
-from tests.web.sound import accepted, path_of, refused
-from tests.world import Client, Json, Reply, World
+from tests.web.sound import ACCOUNT, accepted, cny, path_of, refused
+from tests.world import Client, Json, Reply, World, rupiah
 
 TOO_LARGE: Final = b" " * 65_537
 BROKEN: Final = b'{"a":'
@@ -29,6 +29,10 @@ class Scene:
     etag: str
     offer: Json
     published: str
+    platform: Client
+    held: Json
+    owed: Json
+    settled: Json
 
     @property
     def anyone(self) -> Client:
@@ -39,6 +43,23 @@ class Scene:
 
     def method(self, deposit: Json, method: str, **headers: Any) -> Reply:
         return self.buyer.post(f"{path_of(deposit)}/payment-method", {"payment_method": method}, **headers)
+
+    def grant(self, who: Client | None = None, deposit: Json | None = None, **more: Any) -> Reply:
+        """Goodwill out of what is held."""
+        headers = {name: more.pop(name) for name in ("idempotency_key", "if_match") if name in more}
+        one = deposit or self.held
+        body = {"deposit": one["id"], "amount": cny("1"), "expected_refundable": cny("5000"), **more}
+        return (who or self.merchant).post("/v1/refunds", body, **headers)
+
+    def name(self, refund: Json | None = None, **more: Any) -> Reply:
+        """The buyer's account."""
+        headers = {name: more.pop(name) for name in ("idempotency_key", "if_match") if name in more}
+        return self.buyer.post(f"/v1/refunds/{(refund or self.owed)['id']}/destination", {**ACCOUNT, **more}, **headers)
+
+    def reroute(self, refund: Json | None = None, **more: Any) -> Reply:
+        headers = {name: more.pop(name) for name in ("idempotency_key", "if_match") if name in more}
+        path = f"/v1/refunds/{(refund or self.owed)['id']}/reroute"
+        return self.platform.post(path, {"kind": "payout", **more}, **headers)
 
     @property
     def draft(self) -> Json:
@@ -52,10 +73,27 @@ def scene(world: World) -> Scene:
     offer = world.offer(merchant, payment={"due_within": "P365D"})
     waiting, others, ended = (world.ordered(who, offer) for who in (buyer, world.buyer(), buyer))
     done = buyer.post(f"{path_of(ended)}/cancel", {}, idempotency_key="ended")
-    one = Scene(world, buyer, merchant, waiting, others, ended, "ended", done.headers["etag"], offer, "published")
+    held, owed, settled = further(world, buyer, merchant)
+    one = Scene(
+        *(world, buyer, merchant, waiting, others, ended, "ended", done.headers["etag"], offer, "published"),
+        *(world.person("platform"), held, owed, settled),
+    )
     accepted(done)
     accepted(merchant.post("/v1/offers", one.draft, idempotency_key=one.published), 201)
     return one
+
+
+def further(world: World, buyer: Client, merchant: Client) -> tuple[Json, Json, Json]:
+    """A deposit of which some was given back under the key "granted"; a refund that asks for an account; one of 0."""
+    window = {"kind": "elapsed", "length": "P365D"}
+    sold = world.offer(merchant, payment={"methods": ["virtual_account"]}, window=window)
+    held, ended = world.paid(buyer, sold), world.paid(buyer, sold)
+    body = {"deposit": held["id"], "amount": cny("5"), "expected_refundable": cny("5000")}
+    accepted(merchant.post("/v1/refunds", body, idempotency_key="granted"), 201)
+    owed = accepted(buyer.post(f"{path_of(ended)}/cancel"))["refund"]
+    accepted(buyer.post(f"/v1/refunds/{owed['id']}/destination", ACCOUNT, idempotency_key="named"))
+    kept = world.final(buyer, merchant, payment={"nature": "earnest"})
+    return held, owed, accepted(buyer.post(f"{path_of(kept)}/cancel"))["refund"]
 
 
 Pair = tuple[str, str, Callable[[Scene], Reply], int, str]
@@ -96,6 +134,63 @@ PAIRS: Final[list[Pair]] = [
     ("reused",  "version", lambda s: s.cancel(s.cancelled, {"note": None}, idempotency_key=s.key, if_match=STALE), 422, "idempotency-key-reused"),
     ("reused",  "state",   lambda s: s.cancel(s.cancelled, {"note": None}, idempotency_key=s.key),       422, "idempotency-key-reused"),
     ("version", "state",   lambda s: s.cancel(s.cancelled, {}, if_match=STALE),                          412, "stale-version"),
+    # Goodwill.
+    ("size",    "token",   lambda s: s.anyone.post("/v1/refunds", TOO_LARGE),                            413, "body-too-large"),
+    ("token",   "syntax",  lambda s: s.anyone.post("/v1/refunds", BROKEN),                               401, "unauthenticated"),
+    ("media",   "key",     lambda s: s.merchant.post("/v1/refunds", b"{}", content_type="text/plain", idempotency_key=""), 415, "unsupported-media-type"),
+    ("syntax",  "role",    lambda s: s.buyer.post("/v1/refunds", BROKEN),                                400, "malformed-body"),
+    ("key",     "role",    lambda s: s.grant(s.buyer, idempotency_key=""),                               400, "idempotency-key-missing"),
+    ("role",    "fields",  lambda s: s.buyer.post("/v1/refunds", UNKNOWN),                               403, "forbidden"),
+    ("fields",  "reused",  lambda s: s.grant(amount=cny("0"), idempotency_key="granted"),                422, "invalid-request"),
+    ("fields",  "version", lambda s: s.grant(deposit=s.offer, if_match=STALE),                           422, "invalid-request"),
+    ("fields",  "version", lambda s: s.grant(amount=rupiah("1"), if_match=STALE),                        422, "currency-mismatch"),
+    ("reused",  "version", lambda s: s.grant(idempotency_key="granted", if_match=STALE),                 422, "idempotency-key-reused"),
+    ("reused",  "state",   lambda s: s.grant(amount=cny("9999"), idempotency_key="granted"),             422, "idempotency-key-reused"),
+    ("reused",  "state",   lambda s: s.grant(deposit=s.cancelled, idempotency_key="granted"),            422, "idempotency-key-reused"),
+    ("version", "seen",    lambda s: s.grant(expected_refundable=cny("4995"), if_match=STALE),           412, "stale-version"),
+    ("seen",    "state",   lambda s: s.grant(amount=cny("9999")),                                        412, "stale-version"),
+    ("seen",    "state",   lambda s: s.grant(deposit=s.cancelled),                                       412, "stale-version"),
+    ("version", "state",   lambda s: s.grant(deposit=s.cancelled, expected_refundable=cny("0"), if_match=STALE), 412, "stale-version"),
+    # Destinations.
+    ("token",   "owner",   lambda s: s.anyone.post(f"/v1/refunds/{s.owed['id']}/destination", ACCOUNT),  401, "unauthenticated"),
+    ("key",     "role",    lambda s: s.merchant.post(f"/v1/refunds/{s.owed['id']}/destination", ACCOUNT, idempotency_key=""), 400, "idempotency-key-missing"),
+    ("role",    "owner",   lambda s: s.merchant.post("/v1/refunds/x/destination", ACCOUNT),              403, "forbidden"),
+    ("role",    "fields",  lambda s: s.merchant.post(f"/v1/refunds/{s.owed['id']}/destination", UNKNOWN), 403, "forbidden"),
+    ("owner",   "fields",  lambda s: s.world.buyer().post(f"/v1/refunds/{s.owed['id']}/destination", UNKNOWN), 404, "not-found"),
+    ("owner",   "consent", lambda s: s.name({"id": "x"}, consent=False),                                 404, "not-found"),
+    ("fields",  "consent", lambda s: s.name(consent=False, holder=""),                                   422, "invalid-request"),
+    ("consent", "reused",  lambda s: s.name(consent=False, idempotency_key="named"),                     422, "consent-required"),
+    ("consent", "state",   lambda s: s.name(s.settled, consent=False),                                   422, "consent-required"),
+    ("fields",  "state",   lambda s: s.name(s.settled, account="1"),                                     422, "invalid-request"),
+    ("reused",  "version", lambda s: s.name(bank="BNI", idempotency_key="named", if_match=STALE),        422, "idempotency-key-reused"),
+    ("version", "state",   lambda s: s.name(s.settled, if_match=STALE),                                  412, "stale-version"),
+    # Rerouting.
+    ("key",     "role",    lambda s: s.buyer.post(f"/v1/refunds/{s.owed['id']}/reroute", idempotency_key=""), 400, "idempotency-key-missing"),
+    ("role",    "owner",   lambda s: s.buyer.post("/v1/refunds/x/reroute", {"kind": "payout"}),          403, "forbidden"),
+    ("owner",   "fields",  lambda s: s.platform.post("/v1/refunds/x/reroute", UNKNOWN),                  404, "not-found"),
+    ("fields",  "version", lambda s: s.reroute(kind="x", if_match=STALE),                                422, "invalid-request"),
+    ("fields",  "state",   lambda s: s.reroute(s.settled, note=""),                                      422, "invalid-request"),
+    ("version", "state",   lambda s: s.reroute(s.settled, if_match=STALE),                               412, "stale-version"),
+    # Proofs.
+    ("token",   "owner",   lambda s: s.anyone.get("/v1/refunds/x/proof"),                                401, "unauthenticated"),
+    ("role",    "owner",   lambda s: s.world.inspector().get("/v1/refunds/x/proof"),                     403, "forbidden"),
+    ("owner",   "query",   lambda s: s.world.buyer().get(f"/v1/refunds/{s.owed['id']}/proof?x=1"),       404, "not-found"),
+    ("size",    "media",   lambda s: s.anyone.post("/v1/refund-proofs/verify", TOO_LARGE, content_type="text/plain"), 413, "body-too-large"),
+    ("media",   "syntax",  lambda s: s.anyone.post("/v1/refund-proofs/verify", BROKEN, content_type="text/plain"), 415, "unsupported-media-type"),
+    ("syntax",  "query",   lambda s: s.anyone.post("/v1/refund-proofs/verify?x=1", BROKEN),              400, "malformed-body"),
+    # Runs and breaks.
+    ("token",   "syntax",  lambda s: s.anyone.post("/v1/reconciliation-runs", BROKEN),                   401, "unauthenticated"),
+    ("syntax",  "role",    lambda s: s.buyer.post("/v1/reconciliation-runs", BROKEN),                    400, "malformed-body"),
+    ("key",     "role",    lambda s: s.merchant.post("/v1/reconciliation-runs", {}, idempotency_key=""), 400, "idempotency-key-missing"),
+    ("role",    "fields",  lambda s: s.merchant.post("/v1/reconciliation-runs", UNKNOWN),                403, "forbidden"),
+    ("role",    "owner",   lambda s: s.merchant.get("/v1/reconciliation-runs/x"),                        403, "forbidden"),
+    ("owner",   "query",   lambda s: s.platform.get("/v1/reconciliation-runs/x?y=1"),                    404, "not-found"),
+    ("owner",   "query",   lambda s: s.platform.get("/v1/reconciliation-runs/x/breaks?limit=0"),         404, "not-found"),
+    ("owner",   "query",   lambda s: s.platform.get("/v1/reconciliation-runs/x/report.csv?y=1"),         404, "not-found"),
+    ("owner",   "query",   lambda s: s.platform.get("/v1/reconciliation-runs/x/report.html?y=1"),        404, "not-found"),
+    ("key",     "role",    lambda s: s.buyer.post("/v1/breaks/x/resolve", {}, idempotency_key=""),       400, "idempotency-key-missing"),
+    ("role",    "owner",   lambda s: s.world.person("service").post("/v1/breaks/x/resolve", {"action": "write_off"}), 403, "forbidden"),
+    ("owner",   "fields",  lambda s: s.platform.post("/v1/breaks/x/resolve", UNKNOWN),                   404, "not-found"),
 ]  # fmt: skip
 
 

@@ -7,7 +7,18 @@ from typing import Any, Final
 import pytest
 
 from chalicelib.core.instants import HOUR
-from tests.web.sound import accepted, attend, cny, instant, path_of, refused, same
+from tests.web.sound import (
+    ACCOUNT,
+    accepted,
+    attend,
+    cny,
+    instant,
+    path_of,
+    refund_at,
+    refunds_of,
+    refused,
+    same,
+)
 from tests.world import Client, Json, Reply, World
 
 
@@ -91,6 +102,89 @@ def test_a_cancel_in_time_is_answered_again_after_the_window(world: World) -> No
     first = buyer.post(f"{path_of(deposit)}/cancel", {}, idempotency_key="c", asked=ends_at - 1)
     accepted(first)
     same(first, buyer.post(f"{path_of(deposit)}/cancel", {}, idempotency_key="c", asked=ends_at + HOUR))
+
+
+def test_goodwill_accounts_and_other_ways_are_answered_again_whatever_happened_since(world: World) -> None:
+    buyer, merchant, platform = world.buyer(), world.merchant(), world.person("platform")
+    deposit = world.paid(buyer, world.offer(merchant))
+    body = {"deposit": deposit["id"], "amount": cny("60"), "expected_refundable": cny("5000"), "note": "sorry"}
+    granted = merchant.post("/v1/refunds", body, idempotency_key="g", accept_language="id")
+    refund = accepted(granted, 201)
+    assert granted.headers["location"] == f"/v1/refunds/{refund['id']}"
+    at = f"/v1/refunds/{refund['id']}"
+    asked: list[tuple[Client, str, Json, Reply]] = [(merchant, "/v1/refunds", body, granted)]
+
+    def ask(who: Client, path: str, body: Json) -> None:
+        reply = who.post(path, body, idempotency_key="g", accept_language="id")
+        accepted(reply)
+        asked.append((who, path, body, reply))
+
+    ask(platform, f"{at}/reroute", {"kind": "payout", "note": "the card is closed"})
+    ask(buyer, f"{at}/destination", ACCOUNT)
+    attend(deposit)
+    world.advance("PT25H")
+    accepted(buyer.post(f"{path_of(deposit)}/cancel"))
+    attend(deposit)
+    assert refund_at(buyer, refund)["status"] in {"succeeded", "settled"}
+    before = accepted(buyer.get(path_of(deposit)))["version"]
+    for who, path, sent, reply in asked:
+        written = {**sent, "amount": cny("60.00")} if "amount" in sent else sent
+        same(reply, who.post(path, written, idempotency_key="g", accept_language="zh"))
+        refused(who.post(path, {**sent, **OTHERS[path[-6:]]}, idempotency_key="g"), 422, "idempotency-key-reused")
+    assert accepted(buyer.get(path_of(deposit)))["version"] == before
+    assert len(refunds_of(buyer, deposit)) == 2
+
+
+# Another body for each of these paths.
+OTHERS: Final[dict[str, Json]] = {"efunds": {"note": "sorry!"}, "eroute": {"note": None}, "nation": {"holder": "Ana"}}
+
+
+def test_the_key_of_goodwill_belongs_to_one_deposit(world: World) -> None:
+    buyer, merchant = world.buyer(), world.merchant()
+    offer = world.offer(merchant)
+    one, other = world.paid(buyer, offer), world.paid(buyer, offer)
+    body = {"deposit": one["id"], "amount": cny("1"), "expected_refundable": cny("5000")}
+    first = merchant.post("/v1/refunds", body, idempotency_key="g")
+    accepted(first, 201)
+    refused(
+        merchant.post("/v1/refunds", {**body, "deposit": other["id"]}, idempotency_key="g"),
+        422,
+        "idempotency-key-reused",
+    )
+    same(first, merchant.post("/v1/refunds", body, idempotency_key="g"))
+    assert refunds_of(buyer, other) == []
+
+
+def test_goodwill_that_was_refused_may_come_true_with_the_same_key(world: World) -> None:
+    buyer, merchant = world.buyer(), world.merchant()
+    offer = world.offer(merchant)
+    one, other = world.paid(buyer, offer), world.paid(buyer, offer)
+    body = {"deposit": one["id"], "amount": cny("1"), "expected_refundable": cny("4999")}
+    refused(merchant.post("/v1/refunds", body, idempotency_key="g"), 412, "stale-version")
+    body |= {"deposit": other["id"], "expected_refundable": cny("5000")}
+    accepted(merchant.post("/v1/refunds", body, idempotency_key="g"), 201)
+
+
+def test_goodwill_many_times_at_once_with_one_key_is_given_once(world: World) -> None:
+    buyer, merchant = world.buyer(), world.merchant()
+    deposit = world.paid(buyer, world.offer(merchant))
+    body = {"deposit": deposit["id"], "amount": cny("60"), "expected_refundable": cny("5000")}
+    with ThreadPoolExecutor(4) as pool:
+        replies = list(pool.map(lambda _: merchant.post("/v1/refunds", body, idempotency_key="g"), range(4)))
+    assert {reply.status for reply in replies} == {201}
+    assert len({reply.raw for reply in replies}) == 1
+    assert len(refunds_of(buyer, deposit)) == 1
+
+
+def test_goodwill_many_times_at_once_with_many_keys_is_given_once(world: World) -> None:
+    """Each saw a hundred left, and sixty twice is more than that."""
+    buyer, merchant = world.buyer(), world.merchant()
+    deposit = world.paid(buyer, world.offer(merchant, payment={"deposit": cny("100")}))
+    body = {"deposit": deposit["id"], "amount": cny("60"), "expected_refundable": cny("100")}
+    with ThreadPoolExecutor(4) as pool:
+        replies = list(pool.map(lambda _: merchant.post("/v1/refunds", body), range(4)))
+    assert sorted(reply.status for reply in replies) == [201, 412, 412, 412]
+    assert [refund["amount"] for refund in refunds_of(buyer, deposit)] == [cny("60")]
 
 
 def test_offers_are_answered_again_and_changes_of_stock_count_once(world: World) -> None:

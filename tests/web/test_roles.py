@@ -1,14 +1,19 @@
 """Who may do what: every route under every role, in one table. Another's resource answers 404, never 403."""
 
 from dataclasses import dataclass
+from itertools import count
 from typing import Final
 
 import pytest
 
+from chalicelib.core.instants import format_instant
+from chalicelib.core.money import Money
+from chalicelib.web import examples
 from chalicelib.web.edge import ENDPOINTS
+from chalicelib.wiring import services
 from local.issuer import VALID_SECONDS
-from tests.web.sound import sound
-from tests.world import Client, Json, Reply, World
+from tests.web.sound import ACCOUNT, instant, pages, sound
+from tests.world import Client, Json, Reply, World, rupiah
 
 LEEWAY_SECONDS: Final = 60
 CALLERS: Final = (
@@ -17,7 +22,8 @@ CALLERS: Final = (
 )
 # In the order of CALLERS; a holder has the withdrawal token of a deposit and no login. The deposit waits for payment, so
 # what needs a paid or locked one and is let in meets the wrong state (409); what the buyer has withdrawn, the holder finds
-# cancelled (409); the other merchant's list names an offer that is not theirs (422). The trade-in waits for its hand-over.
+# cancelled (409); the other merchant's list names an offer that is not theirs, and goodwill a deposit that is not (422).
+# The trade-in waits for its hand-over, the refund for an account. The second run over a span meets the first one (409).
 TABLE: Final = {
     #                                            buyer other  shop  other inspec other platf serv  none  expired holder other
     "POST /v1/offers":                           (403,  403,  201,  201,  403,  403,  403,  403,  401,  401,  401,   401),
@@ -61,6 +67,21 @@ TABLE: Final = {
     "GET /v1/deposits/{deposit_id}/events":      (200,  404,  200,  404,  403,  403,  200,  403,  401,  401,  401,   401),
     "GET /v1/refunds/{refund_id}":               (200,  404,  200,  404,  403,  403,  200,  403,  401,  401,  401,   401),
     "GET /v1/refunds":                           (200,  404,  200,  404,  403,  403,  200,  403,  401,  401,  401,   401),
+    "POST /v1/refunds":                          (403,  403,  201,  422,  403,  403,  403,  403,  401,  401,  401,   401),
+    "POST /v1/refunds/{refund_id}/destination":  (200,  404,  403,  403,  403,  403,  403,  403,  401,  401,  401,   401),
+    "POST /v1/refunds/{refund_id}/reroute":      (403,  403,  403,  403,  403,  403,  200,  403,  401,  401,  401,   401),
+    "GET /v1/refunds/{refund_id}/proof":         (200,  404,  200,  404,  403,  403,  200,  403,  401,  401,  401,   401),
+    "POST /v1/refund-proofs/verify":             (200,  200,  200,  200,  200,  200,  200,  200,  200,  200,  200,   200),
+    "POST /v1/reconciliation-runs":              (403,  403,  403,  403,  403,  403,  202,  409,  401,  401,  401,   401),
+    "GET /v1/reconciliation-runs":               (403,  403,  403,  403,  403,  403,  200,  200,  401,  401,  401,   401),
+    "GET /v1/reconciliation-runs/{run_id}":      (403,  403,  403,  403,  403,  403,  200,  200,  401,  401,  401,   401),
+    "GET /v1/reconciliation-runs/{run_id}/breaks":
+                                                 (403,  403,  403,  403,  403,  403,  200,  200,  401,  401,  401,   401),
+    "GET /v1/reconciliation-runs/{run_id}/report.csv":
+                                                 (403,  403,  403,  403,  403,  403,  200,  200,  401,  401,  401,   401),
+    "GET /v1/reconciliation-runs/{run_id}/report.html":
+                                                 (403,  403,  403,  403,  403,  403,  200,  200,  401,  401,  401,   401),
+    "POST /v1/breaks/{break_id}/resolve":        (403,  403,  403,  403,  403,  403,  200,  403,  401,  401,  401,   401),
     "GET /v1/trade-in/fees":                     (200,  200,  200,  200,  200,  200,  200,  200,  200,  200,  200,   200),
     "GET /v1/trade-in/schedules":                (200,  200,  200,  200,  200,  200,  200,  200,  200,  200,  200,   200),
     "GET /v1/trade-ins/{trade_in_id}":           (200,  404,  200,  404,  200,  404,  200,  403,  401,  401,  401,   401),
@@ -77,6 +98,8 @@ TABLE: Final = {
 }  # fmt: skip
 WITHDRAWAL: Final = {"name": "Ana", "reach": "ana@example.com"}
 NEW_YEAR: Final = "2026-01-01T00:00:00Z"
+OLD_YEAR: Final = "2020-01-01T00:00:00.000Z"
+_spans: Final = count(1)  # in milliseconds; each scene has one of its own
 QUERIES: Final = {
     "GET /v1/deposits": "?offer={offer_id}",
     "GET /v1/deposits/{deposit_id}/refund-preview": "?cause=buyer_cancel",
@@ -123,11 +146,23 @@ def callers(world: World) -> dict[str, Client]:
 
 
 @pytest.fixture(scope="module")
-def refund(world: World, callers: dict[str, Client]) -> Json:
-    """Nothing that these routes do changes it."""
-    ended = world.paid(callers["buyer"], world.offer(callers["merchant"]))
-    found: Json = callers["buyer"].post(f"/v1/deposits/{ended['id']}/cancel").json["refund"]
-    return found
+def bank_transfers(world: World, callers: dict[str, Client]) -> Json:
+    """An offer whose method has no way back, so that each refund asks for an account."""
+    return world.offer(callers["merchant"], payment={"methods": ["virtual_account"]})
+
+
+@pytest.fixture(scope="module")
+def surplus(world: World) -> Json:
+    """A break that is nobody's: somebody took money in the provider's dashboard."""
+    begins = instant(world.advance("PT1S"))
+    sandbox = services().sandbox
+    assert sandbox is not None
+    sandbox.book_by_hand(Money.parse("5", "CNY"), "by-hand")
+    ends = world.advance("PT1S")
+    world.advance("PT24H")
+    run = world.reconciled(format_instant(begins), ends)
+    found = pages(world.person("platform"), f"/v1/reconciliation-runs/{run['id']}/breaks", 100)
+    return next(one for one in found if one["provider_ref"] == "by-hand")
 
 
 @pytest.fixture(scope="module")
@@ -136,10 +171,13 @@ def trading(world: World, callers: dict[str, Client]) -> Json:
 
 
 @pytest.fixture
-def scene(world: World, callers: dict[str, Client], refund: Json, trading: Json) -> Scene:
+def scene(world: World, callers: dict[str, Client], bank_transfers: Json, surplus: Json, trading: Json) -> Scene:
     offer = world.offer(callers["merchant"])
     deposit = world.ordered(callers["buyer"], offer)
     others = world.ordered(callers["other buyer"], offer)
+    ended = world.paid(callers["buyer"], bank_transfers)
+    refund = callers["buyer"].post(f"/v1/deposits/{ended['id']}/cancel").json["refund"]
+    traded = world.traded(callers["buyer"], trading)
     withdrawal = callers["buyer"].post(f"/v1/deposits/{deposit['id']}/withdrawals", WITHDRAWAL).json
     holders = {
         "holder": world.anyone(deposit["withdrawal_token"]),
@@ -158,7 +196,9 @@ def scene(world: World, callers: dict[str, Client], refund: Json, trading: Json)
             "deposit_id": deposit["id"],
             "withdrawal_id": withdrawal["id"],
             "refund_id": refund["id"],
-            "trade_in_id": world.traded(callers["buyer"], trading)["trade_in"]["id"],
+            "trade_in_id": traded["trade_in"]["id"],
+            "run_id": surplus["run"],
+            "break_id": surplus["id"],
             "payment_id": deposit["payment"]["id"],
             "code": "CN",
             "name": "not-found",
@@ -186,6 +226,16 @@ def scene(world: World, callers: dict[str, Client], refund: Json, trading: Json)
                 "evidence": ["photo:2"],
             },
             "POST /v1/deposits/{deposit_id}/withdrawals": WITHDRAWAL,
+            "POST /v1/refunds": {
+                "deposit": traded["id"],
+                "amount": rupiah("1"),
+                "expected_refundable": traded["refundable"],
+            },
+            "POST /v1/refunds/{refund_id}/destination": ACCOUNT,
+            "POST /v1/refunds/{refund_id}/reroute": {"kind": "payout"},
+            "POST /v1/refund-proofs/verify": dict(examples.proved()),
+            "POST /v1/reconciliation-runs": {"from": OLD_YEAR, "to": format_instant(instant(OLD_YEAR) + next(_spans))},
+            "POST /v1/breaks/{break_id}/resolve": {"action": "write_off"},
             "POST /v1/trade-ins/{trade_in_id}/inspection": {"outcome": "matched"},
             "POST /v1/trade-ins/{trade_in_id}/cancel": {"by": "courier"},
         },
@@ -240,7 +290,7 @@ def test_lists_hold_nothing_of_others(scene: Scene) -> None:
     mine = scene.names["deposit_id"]
     assert mine in [row["id"] for row in scene.callers["buyer"].get("/v1/deposits").json["data"]]
     assert mine not in [row["id"] for row in scene.callers["other buyer"].get("/v1/deposits?limit=100").json["data"]]
-    owed = scene.callers["merchant"].get("/v1/refunds?status=open&limit=100").json["data"]
+    owed = pages(scene.callers["merchant"], "/v1/refunds?status=open", 100)
     assert scene.names["refund_id"] in [row["id"] for row in owed]
     assert scene.callers["other merchant"].get("/v1/refunds?status=open").json["data"] == []
     for caller in ("buyer", "other buyer"):

@@ -1,5 +1,6 @@
 """The sandbox's own calls: people, time, payments, faults, books and jobs. They need no token and no key."""
 
+import csv
 import json
 import subprocess
 import sys
@@ -8,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from chalicelib.core.instants import HOUR, format_instant
+from chalicelib.core.reconcile import placed, shard_of
 from chalicelib.gateways.sandbox import FAULTS
-from tests.web.sound import accepted, cny, instant, path_of, refused, sound
-from tests.world import World
+from tests.web.sound import accepted, attend, cny, instant, path_of, refunds_of, refused, sound
+from tests.world import Json, Reply, World, rupiah
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -110,7 +112,7 @@ def test_a_payment_that_is_none_is_refused(world: World) -> None:
     deposit = world.ordered(world.buyer())
     path = f"/sandbox/payments/{deposit['payment']['id']}"
     anyone = world.anyone()
-    for outcome in ("paid", "", None):
+    for outcome in ("paid", "", None, "chargeback", "opened"):
         refused(anyone.post(path, {"outcome": outcome}), 422, "invalid-request", "/outcome")
     for amount in ("0", "-1", "1e3", "5000.001"):
         refused(anyone.post(path, {"outcome": "succeeded", "amount": cny(amount)}), 422, "invalid-request", "/amount")
@@ -172,11 +174,152 @@ def test_the_books_are_the_providers_and_know_only_what_it_was_asked(world: Worl
     world.run("send_refunds")
     (row,) = world.books(deposit)
     assert (row["refund"], row["amount"], row["status"]) == (refund["id"], cny("5000"), "succeeded")
-    assert set(row) == {"id", "refund", "amount", "status"}
+    assert row["kind"] == "refund"
+    assert set(row) == {"id", "refund", "kind", "amount", "status"}
     path = "/sandbox/provider/refunds"
     refused(world.anyone().get(path), 422, "invalid-request", "/deposit")
     for unknown in ("dep_x", f"dep_{'0' * 26}"):
         assert accepted(world.anyone().get(f"{path}?deposit={unknown}")) == {"data": []}
+
+
+def charge_back(world: World, deposit: Json, outcome: str, amount: Json | None = None) -> Reply:
+    body = {"outcome": f"chargeback_{outcome}", "amount": amount}
+    return world.anyone().post(f"/sandbox/payments/{deposit['payment']['id']}", body)
+
+
+@pytest.mark.parametrize("ends", ["won", "lost"])
+def test_a_chargeback_is_worked_off_before_the_answer_and_counts_once(world: World, ends: str) -> None:
+    buyer = world.buyer()
+    deposit = world.paid(buyer)
+    versions = []
+    for outcome in ("opened", "opened", ends, ends, "opened"):
+        assert accepted(charge_back(world, deposit, outcome))["payment"]["status"] == "succeeded"
+        versions.append(buyer.get(path_of(deposit)).json["version"])
+    assert versions[0] == versions[1] > deposit["version"]
+    assert versions[2] == versions[3] == versions[4] > versions[1]
+
+
+def test_a_chargeback_that_cannot_be_is_refused(world: World) -> None:
+    buyer = world.buyer()
+    deposit = world.ordered(buyer)
+    for outcome in ("opened", "won", "lost"):
+        assert refused(charge_back(world, deposit, outcome), 409, "wrong-state")["state"] == "not_captured"
+    world.pay(deposit)
+    for outcome in ("won", "lost"):
+        assert refused(charge_back(world, deposit, outcome), 409, "wrong-state")["state"] == "no_open_chargeback"
+    for amount, problem in ((cny("5000.01"), "invalid-request"), (cny("0"), "invalid-request")):
+        refused(charge_back(world, deposit, "opened", amount), 422, problem, "/amount")
+    refused(charge_back(world, deposit, "opened", rupiah("1")), 422, "currency-mismatch", "/amount")
+    assert buyer.get(path_of(deposit)).json["version"] == 2
+    accepted(charge_back(world, deposit, "opened", cny("4999.99")))
+    refused(
+        world.anyone().post(f"/sandbox/payments/pay_{'0' * 26}_1", {"outcome": "chargeback_opened"}), 404, "not-found"
+    )
+
+
+def test_a_payment_that_was_replaced_is_still_taken(world: World) -> None:
+    buyer = world.buyer()
+    first = world.ordered(buyer)
+    accepted(buyer.post(f"{path_of(first)}/payment-method", {"payment_method": "alipay"}))
+    assert accepted(world.anyone().post(f"/sandbox/payments/{first['payment']['id']}", {"outcome": "succeeded"}))
+    (refund,) = refunds_of(buyer, first)
+    assert refund["amount"] == cny("5000")
+    accepted(charge_back(world, first, "opened"))
+
+
+REPORT = "/sandbox/provider/settlement"
+
+
+@pytest.fixture
+def settled(world: World) -> tuple[Json, str]:
+    """A deposit that was paid and refunded, its lines shown, and the span of the report that holds them."""
+    buyer, anyone = world.buyer(), world.anyone()
+    begins = accepted(anyone.get("/sandbox/clock"))["now"]
+    deposit = world.paid(buyer)
+    accepted(buyer.post(f"{path_of(deposit)}/cancel"))
+    attend(deposit)
+    ends = world.advance("PT1S")
+    assert told(world, f"?from={begins}&to={ends}") == []
+    world.advance("PT24H")
+    return deposit, f"?from={begins}&to={ends}"
+
+
+def told(world: World, span: str) -> list[Json]:
+    """The whole report of a span, page by page."""
+    rows: list[Json] = []
+    cursor = ""
+    while True:
+        page = accepted(world.anyone().get(f"{REPORT}{span}{cursor}"))
+        rows += page["data"]
+        if page["next_cursor"] is None:
+            return rows
+        cursor = f"&cursor={page['next_cursor']}"
+
+
+def test_the_report_shows_a_day_later_what_was_executed(world: World, settled: tuple[Json, str]) -> None:
+    deposit, span = settled
+    rows = [row for row in told(world, span) if deposit["id"][4:] in row["reference"]]
+    assert [(row["type"], row["reference"], row["amount"]) for row in rows] == [
+        ("capture", deposit["payment"]["id"], cny("5000")),
+        ("refund", f"ref_{deposit['id'][4:]}_1", cny("5000")),
+    ]
+    assert [row["provider_reference"] for row in rows][1] == world.books(deposit)[0]["id"]
+    assert set(rows[0]) == {"type", "reference", "provider_reference", "amount", "executed_at"}
+
+
+def test_the_same_report_comes_as_a_file(world: World, settled: tuple[Json, str]) -> None:
+    _, span = settled
+    reply = sound(world.anyone().get(f"{REPORT}.csv{span}"))
+    assert reply.headers["content-type"] == "text/csv; charset=utf-8"
+    rows = list(csv.DictReader(reply.raw.decode().splitlines()))
+    listed = [{**row, **row["amount"]} for row in told(world, span)]  # amount and currency side by side, as in a file
+    assert [row["executed_at"] for row in rows] == sorted(row["executed_at"] for row in listed)
+    assert len(rows) == len(listed) >= 2
+    assert all(row in listed for row in rows)
+
+
+def test_the_report_goes_on_page_by_page(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every line once, shard by shard, whatever a page holds."""
+    begins = accepted(world.anyone().get("/sandbox/clock"))["now"]
+    offer, buyer = world.offer(), world.buyer()
+    deposits = [world.paid(buyer, offer) for _ in range(7)]
+    ends = world.advance("PT1S")
+    world.advance("PT24H")
+    whole = told(world, f"?from={begins}&to={ends}")
+    monkeypatch.setattr("local.sandbox.REPORT_PAGE", 2)
+    assert told(world, f"?from={begins}&to={ends}") == whole
+    assert {one["payment"]["id"] for one in deposits} == {row["reference"] for row in whole}
+    shards = [shard_of(placed("capture", row["reference"])) for row in whole]
+    assert shards == sorted(shards)
+    page = accepted(world.anyone().get(f"{REPORT}?from={begins}&to={ends}"))
+    other = f"{REPORT}?from={ends}&to={format_instant(instant(ends) + 1)}&cursor={page['next_cursor']}"
+    refused(world.anyone().get(other), 400, "invalid-cursor")
+
+
+NOW = "2026-11-21T14:00:00Z"
+BAD_SPANS = [
+    ("", "/from"),
+    (f"?from={NOW}", "/to"),
+    (f"?to={NOW}", "/from"),
+    (f"?from=yesterday&to={NOW}", "/from"),
+    (f"?from={NOW}&to=1795269600000", "/to"),
+    (f"?from={NOW}&to={NOW}", "/to"),
+    (f"?from={NOW}&to=2026-11-21T13:59:59Z", "/to"),
+    (f"?from={NOW}&from={NOW}&to=2027-01-01T00:00:00Z", "/from"),
+]
+
+
+@pytest.mark.parametrize(("span", "pointer"), BAD_SPANS)
+@pytest.mark.parametrize("form", ["", ".csv"])
+def test_a_span_that_is_none_is_refused(world: World, form: str, span: str, pointer: str) -> None:
+    refused(world.anyone().get(f"{REPORT}{form}{span}"), 422, "invalid-request", pointer)
+
+
+def test_the_report_takes_nothing_else(world: World) -> None:
+    span = f"?from={NOW}&to=2027-01-01T00:00:00Z"
+    refused(world.anyone().get(f"{REPORT}{span}&limit=3"), 422, "unknown-parameter")
+    refused(world.anyone().get(f"{REPORT}.csv{span}&cursor=x"), 422, "unknown-parameter")
+    refused(world.anyone().get(f"{REPORT}{span}&cursor=x"), 400, "invalid-cursor")
 
 
 @pytest.mark.parametrize("job", ["send_refunds", "close_windows"])

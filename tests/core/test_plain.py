@@ -1,0 +1,196 @@
+"""Facts as JSON and back: every event there can be comes through, and nothing else is read."""
+
+import json
+from dataclasses import MISSING, fields, is_dataclass
+from types import NoneType, UnionType
+from typing import Any, Final, get_args, get_origin, get_type_hints
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from chalicelib import policies
+from chalicelib.core.events import (
+    Cancelled,
+    Created,
+    DepositEvent,
+    Line,
+    LockConfirmed,
+    PaymentPending,
+    PaymentSucceeded,
+    RefundApproved,
+    RefundLine,
+    WithdrawalStated,
+)
+from chalicelib.core.instants import LAST_INSTANT
+from chalicelib.core.money import Money, currencies
+from chalicelib.core.plain import SIGNED, below, is_instant, plain, read
+from chalicelib.core.refusal import Reason, Refused
+from tests.core.stories import PAID, T0, money, ordered, refused, wire
+
+KINDS: Final[tuple[type[Any], ...]] = get_args(DepositEvent)
+TEXTS: Final = st.text(st.characters(exclude_categories=["Cs"]), max_size=5)
+COUNTS: Final = st.integers(-(2**40), 2**40)
+INSTANTS: Final = st.integers(0, LAST_INSTANT)
+CURRENCIES: Final = st.sampled_from(sorted(currencies()))
+
+
+def values(hint: Any, name: str, owner: Any) -> st.SearchStrategy[Any]:
+    """Whatever an annotation allows."""
+    if isinstance(hint, UnionType):
+        (one,) = (kind for kind in get_args(hint) if kind is not NoneType)
+        return st.none() | values(one, name, owner)
+    if get_origin(hint) is tuple:
+        return st.lists(values(get_args(hint)[0], name, owner), max_size=2).map(tuple)
+    if hint is Money:
+        least = -(10**15) if owner in SIGNED else 0
+        return st.builds(Money, st.integers(least, 10**15), CURRENCIES)
+    if is_dataclass(hint):
+        return events(hint)
+    if hint is int:
+        return INSTANTS if is_instant(name) else COUNTS
+    return {str: TEXTS, bool: st.booleans()}[hint]
+
+
+def events(kind: Any) -> st.SearchStrategy[Any]:
+    return st.builds(kind, **{name: values(hint, name, kind) for name, hint in hints(kind).items()})
+
+
+def hints(kind: Any) -> dict[str, Any]:
+    found = get_type_hints(kind)
+    return {field.name: found[field.name] for field in fields(kind)}
+
+
+@settings(max_examples=400)
+@given(event=st.sampled_from(KINDS).flatmap(events))
+def test_every_event_comes_back_as_it_was(event: Any) -> None:
+    assert read(type(event), json.loads(json.dumps(plain(event)))) == event
+
+
+@settings(max_examples=400)
+@given(event=st.sampled_from(KINDS).flatmap(events), data=st.data())
+def test_what_is_read_is_what_would_be_written(event: Any, data: st.DataObject) -> None:
+    """One form for every value; only members with a default of their own may be missing."""
+    told = plain(event)
+    name = data.draw(st.sampled_from(sorted(told)))
+    told[name] = data.draw(
+        st.none() | st.booleans() | st.floats() | TEXTS | COUNTS | st.just([]) | st.just({}) | st.just(wire("1 CNY"))
+    )
+    try:
+        found = read(type(event), told, "/here")
+    except Refused as refusal:
+        unlike = refusal
+    else:
+        assert plain(found) == told
+        return
+    (fault,) = unlike.faults
+    assert fault.pointer.startswith(f"/here/{name}")
+    assert fault.why in policies.read("texts/faults.toml")
+
+
+def numbers(kind: Any) -> set[str]:
+    """The members that are whole numbers, inside too."""
+    found: set[str] = set()
+    for name, hint in hints(kind).items():
+        inner = [hint, *get_args(hint)]
+        found |= {name} if int in inner else set()
+        found |= {deep for one in inner if is_dataclass(one) and one is not Money for deep in numbers(one)}
+    return found
+
+
+def test_every_number_of_an_event_is_known_as_an_instant_or_a_count() -> None:
+    named = {name for kind in KINDS for name in numbers(kind)}
+    assert {name for name in named if not is_instant(name)} == {
+        *("destination", "dispute", "intent", "limit_units", "line", "lines", "payment", "quantity", "refund"),
+        *("shard", "units", "withdrawal"),
+    }
+
+
+def test_an_event_as_people_read_it() -> None:
+    line = RefundLine("forfeited", money("10 CNY") - money("5010 CNY"), "CN-2026/earnest_cap")
+    event = RefundApproved(T0, 1, "buyer_cancel", money("88.50 CNY"), (line,), T0 + 1, 1, "cap_1")
+    assert plain(event) == {
+        "at": "2024-03-28T14:00:00.000Z",
+        "refund": 1,
+        "cause": "buyer_cancel",
+        "amount": {"amount": "88.50", "currency": "CNY"},
+        "lines": [
+            {"code": "forfeited", "amount": {"amount": "-5000", "currency": "CNY"}, "rule": "CN-2026/earnest_cap"}
+        ],
+        "promised_by": "2024-03-28T14:00:00.001Z",
+        "payment": 1,
+        "capture": "cap_1",
+    }
+
+
+def test_nothing_is_written_as_nothing() -> None:
+    paid = PaymentSucceeded(PAID, 1, "cap_1", money("1 CNY"), windowed=True, remind_at=(PAID, PAID + 1))
+    assert "window_ends_at" not in plain(paid)
+    assert plain(paid)["remind_at"] == ["2024-03-28T14:01:00.000Z", "2024-03-28T14:01:00.001Z"]
+    assert "undo_until" not in plain(LockConfirmed(PAID, 1, "sha256:0"))
+    assert "stock" not in plain(ordered().deposit.created)
+
+
+@pytest.mark.parametrize("value", [1.0, None, b"", {"a": 1}, Money])
+def test_what_no_event_holds_is_not_written(value: object) -> None:
+    with pytest.raises(TypeError):
+        plain(value)
+
+
+def test_a_member_that_came_later_may_be_missing() -> None:
+    told = {"sku": "a", "quantity": 1, "unit_price": wire("1 CNY")}
+    assert read(Line, told) == Line("a", 1, money("1 CNY"))
+    late = {name for kind in KINDS for name, field in kind.__dataclass_fields__.items() if field.default is not MISSING}
+    assert {"batch", "limit_units", "token_key"} <= late
+
+
+PENDING: Final = {"at": "2024-03-28T14:00:00.000Z", "payment": 1}
+ENDED: Final = {"at": PENDING["at"], "cause": "buyer_cancel", "rule": "terms/window"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "told", "pointer", "why"),
+    [
+        (PaymentPending, [],                                        "",          "not_object"),
+        (PaymentPending, {"at": PENDING["at"]},                     "/payment",  "missing"),
+        (PaymentPending, {**PENDING, "a/b~": 1},                    "/a~1b~0",   "unknown_field"),
+        (PaymentPending, {**PENDING, "payment": True},              "/payment",  "not_integer"),
+        (PaymentPending, {**PENDING, "payment": 1.0},               "/payment",  "not_integer"),
+        (PaymentPending, {**PENDING, "payment": "1"},               "/payment",  "not_integer"),
+        (PaymentPending, {**PENDING, "at": 1711634400000},          "/at",       "instant"),
+        (PaymentPending, {**PENDING, "at": "2024-03-28"},           "/at",       "instant"),
+        (PaymentPending, {**PENDING, "at": "2024-03-28T14:00:00Z"}, "/at",       "instant"),
+        (PaymentPending, {**PENDING, "at": "2024-03-28T22:00:00.000+08:00"}, "/at", "instant"),
+        (WithdrawalStated, {"at": PENDING["at"], "withdrawal": 1, "digest": 1},  "/digest",    "not_text"),
+        (Cancelled, {**ENDED},                                      "/forfeited", "missing"),
+        (Cancelled, {**ENDED, "forfeited": "0 CNY"},                "/forfeited", "not_object"),
+        (Cancelled, {**ENDED, "forfeited": {}},                     "/forfeited/amount", "missing"),
+        (Cancelled, {**ENDED, "forfeited": {"amount": "0"}},        "/forfeited/currency", "missing"),
+        (Cancelled, {**ENDED, "forfeited": {**wire("0 CNY"), "minor": 0}}, "/forfeited/minor", "unknown_field"),
+        (Cancelled, {**ENDED, "forfeited": wire("0 XXL")},          "/forfeited/currency", "currency"),
+        (Cancelled, {**ENDED, "forfeited": {"amount": "0", "currency": []}}, "/forfeited/currency", "currency"),
+        (Cancelled, {**ENDED, "forfeited": {"amount": 0, "currency": "CNY"}}, "/forfeited/amount", "amount"),
+        (Cancelled, {**ENDED, "forfeited": wire("1,5 CNY")},        "/forfeited/amount", "amount"),
+        (Cancelled, {**ENDED, "forfeited": wire("5.00 CNY")},       "/forfeited/amount", "amount"),
+        (Cancelled, {**ENDED, "forfeited": wire("-1 CNY")},         "/forfeited/amount", "amount"),
+        (Cancelled, {**ENDED, "forfeited": wire("-0 CNY")},         "/forfeited/amount", "amount"),
+        (Cancelled, {**ENDED, "forfeited": wire("0.125 CNY")},      "/forfeited/amount", "decimals"),
+        (Cancelled, {**ENDED, "forfeited": wire("0 CNY"), "fees": None}, "/fees",  "not_object"),
+        (RefundLine, {"code": "paid", "amount": wire("-0 CNY")},    "/amount/amount", "amount"),
+        (RefundLine, {"code": "paid", "amount": wire("1 CNY"), "evidence": "photo"}, "/evidence", "not_list"),
+        (RefundLine, {"code": "paid", "amount": wire("1 CNY"), "evidence": []},      "/evidence", "too_few"),
+        (RefundLine, {"code": "paid", "amount": wire("1 CNY"), "evidence": ["a", 1]}, "/evidence/1", "not_text"),
+        (Line, {"sku": "a", "quantity": 1, "unit_price": wire("1 CNY"), "made_to_spec": 1}, "/made_to_spec", "not_boolean"),
+    ],
+)  # fmt: skip
+def test_what_is_not_so_written_is_refused_where_it_stands(kind: type, told: Any, pointer: str, why: str) -> None:
+    with refused(Reason.INVALID_REQUEST, (pointer, why)):
+        read(kind, told)
+    with refused(Reason.INVALID_REQUEST, (f"/events/0/data{pointer}", why)):
+        read(kind, told, "/events/0/data")
+    assert why in policies.read("texts/faults.toml")
+
+
+def test_pointers_are_escaped() -> None:
+    assert below(below("", "a/b~c"), 0) == "/a~1b~0c/0"
+    assert read(Created, plain(ordered().deposit.created)) == ordered().deposit.created

@@ -1,0 +1,149 @@
+"""A provider with books of its own: it executes once for a key, loses answers as it is told, and reports what moved."""
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from operator import attrgetter
+from typing import Final
+
+from chalicelib.core.destination import Payee
+from chalicelib.core.money import Money
+from chalicelib.core.payment import CaptureSeen, DisputeSeen, PaymentSeen
+from chalicelib.core.reconcile import Kind, Line, placed, shard_of
+from chalicelib.core.refund import RefundSeen, parse_key
+from chalicelib.flows.ports import NotFound, ReportPage, Unknown
+from chalicelib.gateways.settlement_file import paged
+from tests.flows.shop import EARNEST, Clock, Teller
+
+# What may become of the next order to give money back.
+BEFORE: Final = "before"  # no answer, and nothing is executed
+AFTER: Final = "after"  # executed, and the answer is lost
+DECLINED: Final = "declined"
+PENDING: Final = "pending"
+
+
+@dataclass
+class Bank(Teller):
+    """``executed`` are the keys of all that it carried out, ``lines`` its report. ``mute`` answers no look."""
+
+    clock: Clock = field(default_factory=Clock)
+    faults: deque[str] = field(default_factory=deque)
+    executed: list[str] = field(default_factory=list)
+    lines: list[Line] = field(default_factory=list)
+    settle_days: int | None = None
+    mute: bool = False
+    shut: int = 0
+    opened: Callable[[int], object] | None = None
+    pages: int = 0
+
+    # What it is asked.
+
+    def refund(self, key: str, payment_id: str, capture: str, amount: Money) -> RefundSeen | Unknown:
+        super().refund(key, payment_id, capture, amount)
+        return self._ordered(key, amount)
+
+    def pay_out(self, key: str, amount: Money, payee: Payee) -> RefundSeen | Unknown:
+        super().pay_out(key, amount, payee)
+        return self._ordered(key, amount)
+
+    def find_refund(self, key: str) -> RefundSeen | NotFound | Unknown:
+        found = super().find_refund(key)
+        return Unknown() if self.mute else found
+
+    def find_payment(self, payment_id: str) -> PaymentSeen | NotFound | Unknown:
+        found = super().find_payment(payment_id)
+        return Unknown() if self.mute else found
+
+    def page(self, start: int, end: int, shard: int, after: str, limit: int) -> ReportPage | Unknown:
+        """The report; ``shut`` so many pages cannot be had, ``opened`` is told which one is turned."""
+        self.pages += 1
+        if self.opened is not None:
+            self.opened(self.pages)
+        if self.shut:
+            self.shut -= 1
+            return Unknown()
+        rows = sorted(one for one in self.lines if shard_of(one.place) == shard and start <= one.at < end)
+        found, last = paged((one for one in rows if one.place > after), limit, attrgetter("place"))
+        return ReportPage(found, last)
+
+    # What happens there.
+
+    def take(self, payment_id: str, amount: Money = EARNEST, at: int | None = None) -> PaymentSeen:
+        """The buyer pays; nobody is told."""
+        known = self.payments.get(payment_id)
+        before = known.captures if isinstance(known, PaymentSeen) else ()
+        when = self.clock.now if at is None else at
+        capture = CaptureSeen(f"{payment_id}.{len(before) + 1}", amount, when)
+        seen = PaymentSeen(int(payment_id.rpartition("_")[2]), "succeeded", (*before, capture))
+        self.payments[payment_id] = seen
+        self.report("capture", payment_id, capture.ref, amount, when)
+        return seen
+
+    def dispute(self, payment_id: str, status: str) -> PaymentSeen:
+        """The buyer's bank disputes the first capture, or ends that; nobody is told."""
+        seen = self.payments[payment_id]
+        assert isinstance(seen, PaymentSeen)
+        [capture, *_] = seen.captures
+        told = DisputeSeen(f"{capture.ref}.d1", capture.ref, capture.amount, status)  # type: ignore[arg-type]
+        self.payments[payment_id] = replace(seen, disputes=(told,))
+        return replace(seen, disputes=(told,))
+
+    def execute(self, key: str, amount: Money = EARNEST) -> RefundSeen:
+        """Once more, whatever it remembers."""
+        self.executed.append(key)
+        ref = f"bank_{key}/{self.executed.count(key)}"
+        seen = self._seen(key, "succeeded", amount, ref)
+        self.report("refund", key, ref, amount, self.clock.now)
+        return seen
+
+    def give_back(self, key: str) -> RefundSeen:
+        """What was executed comes back from the buyer's bank; nobody is told."""
+        seen = self.refunds[key]
+        assert isinstance(seen, RefundSeen)
+        self.report("return", key, seen.provider_ref, seen.amount, self.clock.now)
+        return self._seen(key, "returned", seen.amount, seen.provider_ref)
+
+    def report(self, kind: Kind, reference: str, ref: str, amount: Money, at: int) -> None:
+        self.lines.append(Line(placed(kind, reference), ref, amount.minor, amount.currency, at))
+
+    def unreported(self, reference: str) -> None:
+        """Nothing that was made for this reference is in the report."""
+        places = {placed(kind, reference) for kind in ("capture", "refund", "return")}
+        self.lines = [one for one in self.lines if one.place not in places]
+
+    def _ordered(self, key: str, amount: Money) -> RefundSeen | Unknown:
+        known = self.refunds.get(key)
+        if isinstance(known, RefundSeen) and self.clock.now - known.at < self.key_retention_ms:
+            return known
+        fault = self.faults.popleft() if self.faults else ""
+        if fault == BEFORE:
+            return Unknown()
+        if fault in {DECLINED, PENDING}:
+            return self._seen(key, fault, amount, f"bank_{key}/1", code="account_closed" if fault == DECLINED else "")
+        seen = self.execute(key, amount)
+        return Unknown() if fault == AFTER else seen
+
+    def _seen(self, key: str, status: str, amount: Money, ref: str, code: str = "") -> RefundSeen:
+        parsed = parse_key(key)
+        assert parsed is not None, key
+        before = self.refunds.get(key)
+        executed = before.at if isinstance(before, RefundSeen) and status == "returned" else None
+        seen = RefundSeen(
+            parsed[1],
+            status,  # type: ignore[arg-type]
+            amount,
+            ref,
+            self.clock.now,
+            code=code,
+            way=parsed[2],
+            executed_at=executed,
+        )
+        self.refunds[key] = seen
+        return seen
+
+
+def settle(bank: Bank, key: str) -> None:
+    """The provider says that its report shows it."""
+    seen = bank.refunds[key]
+    assert isinstance(seen, RefundSeen)
+    bank.refunds[key] = replace(seen, settled=True)
