@@ -208,8 +208,11 @@ class Reconciliation:
         kept = Keep(key, payees.vault.seal(key, note.encode())) if note is not None else None
         try:
             self.runs.resolve(stored, Entry(event, asked.at, asked.caller, asked.key, asked.locale), kept)
-        except Overtaken:
-            raise Refused(Reason.WRONG_STATE, state="resolved") from None
+        except Contended:
+            raise Refused(Reason.BUSY, retry_after=1) from None
+        except Overtaken as faster:
+            if version_of(faster.stored.journal, asked.key) is None:
+                raise Refused(Reason.WRONG_STATE, state="resolved") from None
         return replace(one, version=one.version + 1, resolved=event), False
 
     def _act(self, found: BreakFound, action: Action, asked: Asked) -> None:

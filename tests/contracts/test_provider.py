@@ -243,7 +243,9 @@ def test_every_capture_is_seen_once_with_its_own_instant(desk: Desk) -> None:
 
 def test_a_refund_is_executed_once_for_its_key(paid: Desk, send: Send) -> None:
     answers = [send(paid) for _ in range(3)]
-    assert answers[0] == RefundSeen(1, "succeeded", DUE, answers[0].provider_ref, answers[0].at, code=answers[0].code)
+    assert answers[0] == RefundSeen(
+        1, "succeeded", DUE, answers[0].provider_ref, answers[0].at, code=answers[0].code, executed_at=answers[0].at
+    )
     assert answers == [found(paid)] * 3
     assert paid.executed() == 1
 

@@ -61,13 +61,13 @@ def hints(kind: Any) -> dict[str, Any]:
     return {field.name: found[field.name] for field in fields(kind)}
 
 
-@settings(max_examples=400)
+@settings(max_examples=150)
 @given(event=st.sampled_from(KINDS).flatmap(events))
 def test_every_event_comes_back_as_it_was(event: Any) -> None:
     assert read(type(event), json.loads(json.dumps(plain(event)))) == event
 
 
-@settings(max_examples=400)
+@settings(max_examples=150)
 @given(event=st.sampled_from(KINDS).flatmap(events), data=st.data())
 def test_what_is_read_is_what_would_be_written(event: Any, data: st.DataObject) -> None:
     """One form for every value; only members with a default of their own may be missing."""

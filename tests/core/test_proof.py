@@ -710,7 +710,7 @@ def resealed(told: Json) -> Json:
         return told
 
 
-@settings(max_examples=400)
+@settings(max_examples=120)
 @given(told=st.sampled_from(PROOFS), data=st.data())
 def test_whatever_comes_in_is_answered_or_refused(told: Json, data: st.DataObject) -> None:
     broken: Json = json.loads(json.dumps(told))
@@ -774,7 +774,7 @@ def happens(story: Story, move: str, at: int) -> None:
             story.said(valid(story, move, at), at)
 
 
-@settings(max_examples=250)
+@settings(max_examples=80)
 @given(
     begun=st.sampled_from([*ITEMS_OF, (BY_THE_WALLET, (("one", 2),))]),
     bought=st.booleans(),

@@ -6,7 +6,6 @@ certificate and the same breaks as the first.
 """
 
 from collections import Counter
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from random import Random
@@ -164,7 +163,7 @@ class Audit:
             self._violated("books", f"{told} instead of {mine} and {theirs}")
 
 
-def explained(item: Item, provider: SimulatedProvider, states: Mapping[str, Deposit]) -> str | None:
+def explained(item: Item, provider: SimulatedProvider) -> str | None:
     """What is wrong with a break that was just written: a line that nothing was done to. None when all is well."""
     one = _found(item)
     if one.kind in {"promise_missed", "stale"}:
@@ -181,16 +180,9 @@ def explained(item: Item, provider: SimulatedProvider, states: Mapping[str, Depo
     if flaws & reasons.get(one.kind, set()):
         return None
     young = any(one.at - line.at < SETTLES + SKEWED for line in lines)
-    if one.kind == "missing_at_provider" and (young or _seen_with_its_return(one, states)):
-        return None  # by a clock that is ahead, or because its instant here is that of its return
+    if one.kind == "missing_at_provider" and young:
+        return None  # by a clock that is ahead
     return f"{one} of {lines}"
-
-
-def _seen_with_its_return(one: BreakFound, states: Mapping[str, Deposit]) -> bool:
-    """Whether nobody heard of a refund's success before it had come back: the provider then tells one instant only."""
-    refunds = states[one.deposit].refunds if one.deposit is not None else ()
-    moves = [move.at for refund in refunds for move in refund.moves if move.ref == one.provider_ref]
-    return len(moves) > len(set(moves))
 
 
 def _found(item: Item) -> BreakFound:

@@ -66,8 +66,8 @@ class Invariants:
         for pk, before, after in changes:
             if pk.startswith("dep_"):
                 self._deposit(pk, before, after)
-            elif pk.startswith("brk_"):
-                self._break(after)
+            elif pk.startswith(("brk_", "rec_")):
+                self._booked(pk, before, after)
             elif pk.startswith("stock#"):
                 self.shards[pk] = after
             elif pk.startswith("limit#"):
@@ -77,10 +77,13 @@ class Invariants:
             self._limits()
         self._books()
 
-    def _break(self, after: Item) -> None:
-        """Whatever a run calls broken was broken by somebody."""
+    def _booked(self, pk: str, before: Item | None, after: Item) -> None:
+        """Nothing is rewritten, and whatever a run calls broken was broken by somebody."""
         assert self.provider is not None, "set before the history begins"
-        strange = explained(after, self.provider, self.states)
+        old = before["journal"]["L"] if before is not None else []
+        if after["journal"]["L"][: len(old)] != old:
+            self.violated("history", f"{pk} was rewritten")
+        strange = explained(after, self.provider) if pk.startswith("brk_") else None
         if strange is not None:
             self.violated("books", f"nothing explains {strange}")
 

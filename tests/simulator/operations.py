@@ -357,14 +357,14 @@ class _World:
 
     def _go_on(self, at: RunAt) -> None:
         before = at.cursor["tally"]["breaks"] if at.cursor is not None else 0
-        found = [self._broken(at) for _ in range(self.random.randrange(3))]
+        found = [self._broken(at, before + 1 + n) for n in range(self.random.randrange(3))]
         cursor = {"shard": at.cursors, "after": "", "tally": {"breaks": before + len(found)}}
         until = self.now + self.random.choice((0, 60_000))
         after = self.runs.checkpoint(at, cursor, found, self.random.choice(OWNERS), self.now, until)
         self.run = self.random.choice((at, after))
 
-    def _broken(self, at: RunAt) -> BreakFound:
-        return BreakFound(self.now, at.stored.id, "unknown_here", 1, provider_ref="re_1", provider=PRICE)
+    def _broken(self, at: RunAt, n: int) -> BreakFound:
+        return BreakFound(self.now, at.stored.id, "unknown_here", n, provider_ref="re_1", provider=PRICE)
 
     def _finish(self, at: RunAt) -> None:
         told = runs.fold(at.stored.id, (one.event for one in at.stored.journal))

@@ -319,8 +319,8 @@ def _claiming(story: _Story, at: int) -> None:
 def _booking(story: _Story) -> None:
     """Runs on demand and by the schedule, again and again until one gets through."""
     late = story.perhaps(2)  # when promises of a week have been missed
-    begins, ends = (7 * DAY + HOUR, 9 * DAY) if late else (26 * HOUR, 80 * HOUR)
-    begins = story.then("run", begins, ends, story.random.choice(SPANS))
+    begins, ends = (7 * DAY + 4 * HOUR, 9 * DAY) if late else (26 * HOUR, 80 * HOUR)
+    begins = story.then("run", begins, ends, "whole" if late else story.random.choice(SPANS))
     for _ in range(story.random.randrange(3)):
         story.then("reconcile", begins - HOUR, begins + 3 * HOUR)
 
