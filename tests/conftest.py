@@ -17,7 +17,7 @@ from tests import moto_shim
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
-settings.register_profile("ci", derandomize=True, deadline=None, database=None)
+settings.register_profile("ci", max_examples=60, derandomize=True, deadline=None, database=None)
 settings.register_profile("search", max_examples=5_000, deadline=None, print_blob=True)  # --hypothesis-profile=search
 settings.load_profile("ci")
 

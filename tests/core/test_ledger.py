@@ -731,7 +731,7 @@ class AnySettledOrder(AnyOrder):
     far = "settled"
 
 
-AnyHistory.TestCase.settings = settings(max_examples=120, stateful_step_count=30, deadline=None)
+AnyHistory.TestCase.settings = settings(max_examples=80, stateful_step_count=30, deadline=None)
 for machine in (AnyRefund, AnyPaidOrder, AnyLockedOrder, AnySettledOrder):
     machine.TestCase.settings = settings(max_examples=40, stateful_step_count=15, deadline=None)
 TestAnyHistory = AnyHistory.TestCase
