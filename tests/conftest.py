@@ -83,4 +83,4 @@ def table(dynamodb: "DynamoDBClient") -> Iterator[Tables]:
     dynamodb.delete_table(TableName=tables.sandbox)
 
 
-from tests.world import world  # noqa: E402, F401 - a fixture for every folder
+from tests.world import own, world  # noqa: E402, F401 - fixtures for every folder

@@ -259,3 +259,10 @@ def world(engine: "DynamoDBClient", tmp_path_factory: pytest.TempPathFactory) ->
     finally:
         os.environ.clear()
         os.environ |= before
+
+
+@pytest.fixture
+def own(world: World, engine: "DynamoDBClient") -> Iterator[World]:
+    """A house over tables and a clock that no other test knows of."""
+    with another(world, engine) as found:
+        yield found

@@ -12,6 +12,7 @@ from chalicelib.core.reconcile import Tally
 from chalicelib.core.refusal import Fault, Reason, Refused
 
 LONGEST_SPAN: Final = 366 * DAY
+FURTHEST_BACK: Final = 2 * LONGEST_SPAN  # whatever moved since the span begins is read: a bound for it
 # The daily run looks at a week: longer than any route takes to show what it executed, so nothing in transit is forgotten.
 DAILY_SPAN: Final = 7 * DAY
 # A run that could not be finished for so long has failed; the next daily run looks at the same days again.
@@ -128,12 +129,12 @@ def evolve(run: Run, event: RunEvent) -> Run:
 
 
 def start(at: int, begin: int, end: int) -> RunStarted:
-    """Refuses spans that are empty, too long, or not over yet: their lines are still being made."""
+    """Refuses spans that are empty, too long, long past, or not over yet: their lines are still being made."""
     if end <= begin:
         raise Refused(Reason.INVALID_REQUEST, [Fault("/to", "not_later")])
     if end > at:
         raise Refused(Reason.INVALID_REQUEST, [Fault("/to", "after_now")])
-    if end - begin > LONGEST_SPAN:
+    if end - begin > LONGEST_SPAN or at - begin > FURTHEST_BACK:
         raise Refused(Reason.INVALID_REQUEST, [Fault("/from", "too_far")])
     return RunStarted(at, begin, end)
 

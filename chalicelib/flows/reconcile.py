@@ -242,6 +242,8 @@ class Reconciliation:
                 return False
             part.shard, part.after = part.shard + 1, ""
             self._checkpoint(part)
+            if late():
+                return False
         self.runs.finish(part.at, told, run.finish(self.clock(), part.tally), self.clock())
         return True
 

@@ -423,8 +423,21 @@ def test_a_span_may_end_now_and_not_a_millisecond_later(scene: Scene) -> None:
     accepted(scene.platform.post(path, body, asked=now), 202)
 
 
-def test_a_span_of_366_days_is_the_longest(scene: Scene) -> None:
-    accepted(scene.run(**{"from": "2019-01-01T00:00:00.000Z", "to": "2020-01-02T00:00:00.000Z"}), 202)
+@pytest.mark.parametrize(
+    ("back", "days", "early", "status"),
+    [(366, 366, 0, 202), (366, 366, 1, 422), (732, 1, 0, 202), (732, 1, 1, 422)],
+)
+def test_a_span_is_at_most_366_days_long_and_begins_at_most_732_days_ago(
+    own: World, back: int, days: int, early: int, status: int
+) -> None:
+    now = instant(now_of(own.anyone()))
+    begin = now - back * DAY - early
+    body = {"from": format_instant(begin), "to": format_instant(begin + days * DAY + early)}
+    reply = own.person("platform").post("/v1/reconciliation-runs", body, asked=now)
+    if status == 202:
+        accepted(reply, 202)
+    else:
+        refused(reply, 422, BAD, "/from")
 
 
 # --- Proofs that say something else than the rules ---
