@@ -1,11 +1,7 @@
-"""A deposit: the fold of its journal, its one transition table, and what the clock alone makes of it.
-
-The status is a function of facts and clock. Deadline events are either announcements, which no decision reads, or
-irreversible (``Expired``), which are written only after a grace.
-"""
+"""A deposit: the fold of its journal and its one transition table. The status is a function of facts and clock."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from types import MappingProxyType
@@ -13,7 +9,6 @@ from typing import Final, Literal, TypeVar
 
 from chalicelib.core import payment as payments_
 from chalicelib.core import refund as refunds_
-from chalicelib.core import routes
 from chalicelib.core.events import (
     BalanceOpened,
     BalanceOverdue,
@@ -48,8 +43,6 @@ from chalicelib.core.events import (
     PaymentPending,
     PaymentSucceeded,
     RefundApproved,
-    RefundDeclined,
-    RefundReviewNeeded,
     RefundStep,
     TakenStock,
     TradeInCancelled,
@@ -57,11 +50,10 @@ from chalicelib.core.events import (
     WithdrawalConfirmed,
     WithdrawalStated,
 )
-from chalicelib.core.instants import DAY
 from chalicelib.core.ledger import Balances
 from chalicelib.core.money import Money, total
 from chalicelib.core.payment import Payment
-from chalicelib.core.refund import Refund, RefundStatus
+from chalicelib.core.refund import Refund
 
 
 class Status(StrEnum):
@@ -487,101 +479,6 @@ def lock_at(deposit: Deposit, at: int) -> Lock | None:
         return deposit.lock if at >= deposit.lock.at else None
     ends_at = deposit.window.ends_at if deposit.window is not None else None
     return Lock("window_end", ends_at) if ends_at is not None and at >= ends_at else None
-
-
-def overdue(deposit: Deposit, at: int, irreversible_until: int) -> tuple[DepositEvent, ...]:
-    """Every deadline event that has not been written by ``at``, earliest first, each at its own deadline.
-
-    Announcements count up to ``at``; irreversible ones only up to ``irreversible_until``, so that a request asked in
-    time is never overtaken. A reader passes ``at`` twice: it folds what is overdue and writes nothing.
-    """
-    found: list[DepositEvent] = []
-    while (event := _next_deadline(deposit, at, irreversible_until)) is not None:
-        found.append(event)
-        deposit = evolve(deposit, event)
-    return tuple(found)
-
-
-def _next_deadline(deposit: Deposit, at: int, irreversible_until: int) -> DepositEvent | None:
-    ripe = [
-        event for event in _deadlines(deposit) if event.at <= (irreversible_until if isinstance(event, Expired) else at)
-    ]
-    return min(ripe, key=lambda event: event.at, default=None)
-
-
-def _deadlines(deposit: Deposit) -> Iterator[DepositEvent]:
-    """The deadline events still ahead, whenever they are."""
-    if deposit.status is Status.AWAITING_PAYMENT:
-        yield Expired(deposit.created.due_at)
-    if deposit.status is Status.COOLING_OFF and deposit.window is not None and deposit.window.ends_at is not None:
-        yield from (LockReminded(at, deposit.window.ends_at) for at in deposit.window.remind_at)
-        yield LockedByWindowEnd(deposit.window.ends_at)
-    if deposit.status is Status.LOCKED:
-        yield from _locked_deadlines(deposit)
-    for refund in deposit.refunds:
-        closes_at = _closes_at(deposit, refund)
-        if closes_at is not None:
-            yield RefundDeclined(closes_at, refund.n, routes.ENDED)
-        review_at = refunds_.review_at(refund)
-        if review_at is not None:
-            yield RefundReviewNeeded(review_at, refund.n, "promise_missed")
-
-
-def _closes_at(deposit: Deposit, refund: Refund) -> int | None:
-    """When the way to the source closes for a refund that was not sent: from then on the buyer is asked."""
-    if refund.status is not RefundStatus.APPROVED or refund.destination is not None:
-        return None
-    ends_at = routes.ends_at(routes.route(refund.method), deposit.captured(refund.capture).at)
-    return max(ends_at, refund.changed_at) if ends_at is not None else None
-
-
-def _locked_deadlines(deposit: Deposit) -> Iterator[DepositEvent]:
-    lock = deposit.lock
-    if lock is not None and lock.undo_until is not None and not lock.final_told:
-        yield LockBecameFinal(lock.undo_until)
-    told = deposit.overdue_told or not deposit.balance
-    if deposit.balance_due_at is not None and deposit.cure_until is not None and not told:
-        yield BalanceOverdue(deposit.balance_due_at, deposit.cure_until)
-
-
-def due_at(deposit: Deposit, grace: int) -> int | None:
-    """The earliest instant at which something must be written or asked. ``grace`` delays what is irreversible."""
-    ahead = [event.at + (grace if isinstance(event, Expired) else 0) for event in _deadlines(deposit)]
-    looks = [look for refund in deposit.refunds if (look := look_at(deposit, refund)) is not None]
-    looks += [one.opened_at + DAY for one in deposit.disputes if one.status == "open"]
-    waiting = awaited(deposit)
-    if waiting is not None:
-        looks.append(payments_.look_at(waiting))
-    return min((*ahead, *looks), default=None)
-
-
-def look_at(deposit: Deposit, refund: Refund) -> int | None:
-    """When something must be done for a refund. What is not sent yet waits while the bank decides about its money."""
-    if refund.status is RefundStatus.APPROVED and deposit.disputed(refund.capture):
-        return refunds_.review_at(refund)
-    return refunds_.due_at(refund)
-
-
-def next_due(deposit: Deposit, now: int, grace: int) -> int | None:
-    """The next instant to come back at, when everything that was due by ``now`` has been tried."""
-    ahead = [event.at + (grace if isinstance(event, Expired) else 0) for event in _deadlines(deposit)]
-    looks = [
-        look if look > now else refunds_.next_look(refund, now)
-        for refund in deposit.refunds
-        if (look := look_at(deposit, refund)) is not None
-    ]
-    looks += [max(one.opened_at, now) + DAY for one in deposit.disputes if one.status == "open"]
-    waiting = awaited(deposit)
-    if waiting is not None:
-        looks.append(payments_.next_look(waiting, now))
-    return min((*(instant for instant in ahead if instant > now), *looks), default=None)
-
-
-def awaited(deposit: Deposit) -> Payment | None:
-    """The balance payment that may still arrive: it is looked for, whatever became of its events."""
-    latest = deposit.payment
-    waits = latest.kind == "balance" and latest.status in payments_.MAY_ARRIVE and deposit.status not in FINAL
-    return latest if waits else None
 
 
 def _evolve_payment(deposit: Deposit, event: PaymentEvent) -> Deposit:

@@ -27,7 +27,8 @@ from chalicelib.core import (
     tradein,
 )
 from chalicelib.core.changes import ChangeItems
-from chalicelib.core.deposit import Deposit, evolve, fold, overdue
+from chalicelib.core.deadlines import overdue
+from chalicelib.core.deposit import Deposit, evolve, fold
 from chalicelib.core.entitlement import Leg
 from chalicelib.core.events import (
     BalanceOpened,

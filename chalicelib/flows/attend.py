@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from typing import Final, TypeVar
 
 from chalicelib.core import destination, proof
+from chalicelib.core.deadlines import awaited, look_at, next_due, overdue
 from chalicelib.core.decide import Command, DoubtRefund, LoseAnswer, MissRefund, decide
-from chalicelib.core.deposit import Deposit, awaited, look_at, next_due, overdue
+from chalicelib.core.deposit import Deposit
 from chalicelib.core.destination import Payee, SendRefund
 from chalicelib.core.events import DepositEvent, Expired, RefundSent
 from chalicelib.core.ids import child, parse_child

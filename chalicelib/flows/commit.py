@@ -6,7 +6,8 @@ from typing import Final, TypeVar
 
 from chalicelib.core import deposit as deposits_
 from chalicelib.core import ordering
-from chalicelib.core.deposit import Deposit, overdue, status_at
+from chalicelib.core.deadlines import overdue
+from chalicelib.core.deposit import Deposit, status_at
 from chalicelib.core.events import DepositEvent
 from chalicelib.core.ids import well_formed
 from chalicelib.core.journal import Asked, Caller, Entry, version_of

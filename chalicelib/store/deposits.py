@@ -4,7 +4,8 @@ import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, get_args
 
-from chalicelib.core.deposit import Deposit, due_at
+from chalicelib.core.deadlines import due_at
+from chalicelib.core.deposit import Deposit
 from chalicelib.core.events import DepositEvent
 from chalicelib.core.instants import LAST_INSTANT
 from chalicelib.core.journal import Entry

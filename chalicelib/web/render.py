@@ -6,8 +6,9 @@ from typing import Any, Final
 
 from chalicelib import policies
 from chalicelib.core import disclosure, drafts, fees, market, routes, wording
+from chalicelib.core.deadlines import awaited
 from chalicelib.core.decide import actions
-from chalicelib.core.deposit import Deposit, Intent, Status, Window, Withdrawal, awaited, lock_at, status_at
+from chalicelib.core.deposit import Deposit, Intent, Status, Window, Withdrawal, lock_at, status_at
 from chalicelib.core.entitlement import Entitlement, Step
 from chalicelib.core.events import DepositEvent, RefundLine
 from chalicelib.core.fees import CategoryData, Schedule

@@ -12,8 +12,9 @@ import pytest
 
 from chalicelib.core import drafts, ordering
 from chalicelib.core import offer as offers
+from chalicelib.core.deadlines import overdue
 from chalicelib.core.decide import ChangePaymentMethod, Command, LoseAnswer, MissRefund, decide
-from chalicelib.core.deposit import Deposit, begin, evolve, overdue
+from chalicelib.core.deposit import Deposit, begin, evolve
 from chalicelib.core.destination import SendRefund
 from chalicelib.core.ending import Cancel
 from chalicelib.core.events import DepositEvent, Units

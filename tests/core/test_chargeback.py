@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from chalicelib.core.deadlines import due_at, look_at, next_due
 from chalicelib.core.decide import DoubtRefund
-from chalicelib.core.deposit import Captured, Deposit, Dispute, due_at, look_at, next_due
+from chalicelib.core.deposit import Captured, Deposit, Dispute
 from chalicelib.core.destination import NameDestination, SendRefund
 from chalicelib.core.events import ChargebackLost, DepositEvent, RefundApproved, RefundCovered, RefundLine
 from chalicelib.core.instants import DAY, HOUR, MINUTE

@@ -8,6 +8,7 @@ import pytest
 
 from chalicelib.core import fulfilment
 from chalicelib.core.changes import ChangeItems
+from chalicelib.core.deadlines import overdue
 from chalicelib.core.decide import (
     MOST_EVENTS,
     ChangePaymentMethod,
@@ -16,7 +17,7 @@ from chalicelib.core.decide import (
     actions,
     decide,
 )
-from chalicelib.core.deposit import Deposit, Lock, Status, Window, evolve, lock_at, overdue, status_at
+from chalicelib.core.deposit import Deposit, Lock, Status, Window, evolve, lock_at, status_at
 from chalicelib.core.ending import Cancel
 from chalicelib.core.events import Expired, LockedByWindowEnd
 from chalicelib.core.fulfilment import DeclareDefault, Deliver, Receive

@@ -10,6 +10,7 @@ from typing import Any, get_args
 import pytest
 
 from chalicelib.core.changes import ChangeItems
+from chalicelib.core.deadlines import due_at, next_due, overdue
 from chalicelib.core.decide import Command
 from chalicelib.core.deposit import (
     FREE,
@@ -18,12 +19,9 @@ from chalicelib.core.deposit import (
     Lock,
     Progress,
     Status,
-    due_at,
     evolve,
     fold,
     lock_at,
-    next_due,
-    overdue,
     status_at,
 )
 from chalicelib.core.events import (

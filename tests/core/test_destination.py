@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from chalicelib.core.deadlines import due_at
 from chalicelib.core.decide import Command, DoubtRefund, decide
-from chalicelib.core.deposit import due_at
 from chalicelib.core.destination import MOST_NAMED, NameDestination, Reroute, Retry, same_name
 from chalicelib.core.events import RefundDestinationNamed
 from chalicelib.core.instants import DAY, HOUR, MINUTE

@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from chalicelib.core import entitlement, ordering
+from chalicelib.core.deadlines import due_at, overdue
 from chalicelib.core.decide import MOST_EVENTS, Command, actions, decide
-from chalicelib.core.deposit import FINAL, Deposit, Status, due_at, evolve, fold, overdue, status_at
+from chalicelib.core.deposit import FINAL, Deposit, Status, evolve, fold, status_at
 from chalicelib.core.destination import SendRefund
 from chalicelib.core.ending import Cancel
 from chalicelib.core.events import (

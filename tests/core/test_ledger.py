@@ -12,8 +12,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from chalicelib.core import entitlement
 from chalicelib.core.changes import ChangeItems
+from chalicelib.core.deadlines import due_at, overdue
 from chalicelib.core.decide import ChangePaymentMethod, Command, LoseAnswer, MissRefund, actions, decide
-from chalicelib.core.deposit import Deposit, Status, begin, due_at, evolve, fold, lock_at, overdue, status_at
+from chalicelib.core.deposit import Deposit, Status, begin, evolve, fold, lock_at, status_at
 from chalicelib.core.destination import NameDestination, Reroute, Retry, SendRefund
 from chalicelib.core.events import (
     BalancePaid,

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from chalicelib.core.changes import ChangeItems
+from chalicelib.core.deadlines import overdue
 from chalicelib.core.decide import Command, actions
-from chalicelib.core.deposit import Status, evolve, fold, overdue, status_at
+from chalicelib.core.deposit import Status, evolve, fold, status_at
 from chalicelib.core.destination import SendRefund
 from chalicelib.core.events import (
     Cancelled,

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
+from chalicelib.core.deadlines import awaited, due_at, next_due, overdue
 from chalicelib.core.decide import actions
-from chalicelib.core.deposit import Status, awaited, due_at, next_due, overdue
+from chalicelib.core.deposit import Status
 from chalicelib.core.events import BalanceOpened, BalancePaid
 from chalicelib.core.fulfilment import DeclareDefault, PayBalance
 from chalicelib.core.instants import DAY, HOUR, MINUTE

@@ -5,7 +5,7 @@ from itertools import product
 
 import pytest
 
-from chalicelib.core.deposit import awaited, due_at, next_due
+from chalicelib.core.deadlines import awaited, due_at, next_due
 from chalicelib.core.events import DepositEvent, PaymentEvent
 from chalicelib.core.instants import DAY, HOUR, MINUTE
 from chalicelib.core.payment import MAY_ARRIVE, TRANSITIONS, Payment, PaymentSeen, PaymentStatus

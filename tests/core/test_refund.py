@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from chalicelib.core.deadlines import overdue
 from chalicelib.core.decide import Command, decide
-from chalicelib.core.deposit import overdue
 from chalicelib.core.destination import NameDestination, Reroute, Retry
 from chalicelib.core.events import DepositEvent, RefundStep
 from chalicelib.core.instants import DAY, HOUR, MINUTE

@@ -5,7 +5,8 @@ from itertools import pairwise
 
 import pytest
 
-from chalicelib.core.deposit import overdue, status_at
+from chalicelib.core.deadlines import overdue
+from chalicelib.core.deposit import status_at
 from chalicelib.core.events import RefundReviewNeeded
 from chalicelib.core.offer import OfferStatus
 from chalicelib.core.offer import status_at as offer_status_at

@@ -14,7 +14,8 @@ from typing import Any, Final
 from unittest.mock import patch
 
 import app as lambda_app
-from chalicelib.core.deposit import Deposit, awaited
+from chalicelib.core.deadlines import awaited
+from chalicelib.core.deposit import Deposit
 from chalicelib.core.ids import parse_child
 from chalicelib.core.instants import DAY, HOUR, MINUTE, format_instant
 from chalicelib.core.refund import due_at

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from chalicelib.core import deposit as deposits_
+from chalicelib.core.deadlines import awaited
 from chalicelib.core.deposit import Deposit, Status
 from chalicelib.core.events import Cancelled, Created, DepositEvent, Expired, RefundApproved, TakenStock
 from chalicelib.core.ids import child, parse_child
@@ -192,7 +193,7 @@ class Invariants:
         locked = self.commitments[pk].locked
         if state.status is Status.LOCKED and locked is not None and locked.undo_until is not None:
             waits = waits or self.now() < locked.undo_until
-        if deposits_.awaited(state) is not None:
+        if awaited(state) is not None:
             waits = True
         if any(dispute.status == "open" for dispute in state.disputes):
             waits = True
@@ -319,7 +320,7 @@ class Invariants:
         assert self.provider is not None, "set before the history begins"
         body = pk.removeprefix("dep_")
         for payment_id, payment in self.provider.payments.items():
-            watched = deposits_.awaited(state) is not None and payment_id == child("pay", pk, state.payment.n)
+            watched = awaited(state) is not None and payment_id == child("pay", pk, state.payment.n)
             known = {one.capture for one in state.captures}
             for capture in payment.captures if payment_id.startswith(f"pay_{body}_") else ():
                 told = watched or payment_id not in self.unheard or not self._unreported(capture.ref)

@@ -16,8 +16,9 @@ from botocore.exceptions import ClientError
 from chalicelib.core import reconcile
 from chalicelib.core import run as runs
 from chalicelib.core.changes import ChangeItems
+from chalicelib.core.deadlines import overdue
 from chalicelib.core.decide import ChangePaymentMethod, Command, LoseAnswer, MissRefund, decide
-from chalicelib.core.deposit import Deposit, fold, overdue
+from chalicelib.core.deposit import Deposit, fold
 from chalicelib.core.destination import SendRefund
 from chalicelib.core.ending import Cancel
 from chalicelib.core.events import DepositEvent, Line, TakenStock, Units

@@ -6,13 +6,13 @@ from typing import Final
 
 import pytest
 
-from chalicelib.core.instants import format_instant
+from chalicelib.core.instants import DAY, format_instant
 from chalicelib.core.money import Money
 from chalicelib.web import examples
 from chalicelib.web.edge import ENDPOINTS
 from chalicelib.wiring import services
 from local.issuer import VALID_SECONDS
-from tests.web.sound import ACCOUNT, instant, pages, sound
+from tests.web.sound import ACCOUNT, instant, now_of, pages, sound
 from tests.world import Client, Json, Reply, World, rupiah
 
 LEEWAY_SECONDS: Final = 60
@@ -98,7 +98,6 @@ TABLE: Final = {
 }  # fmt: skip
 WITHDRAWAL: Final = {"name": "Ana", "reach": "ana@example.com"}
 NEW_YEAR: Final = "2026-01-01T00:00:00Z"
-OLD_YEAR: Final = "2020-01-01T00:00:00.000Z"
 _spans: Final = count(1)  # in milliseconds; each scene has one of its own
 QUERIES: Final = {
     "GET /v1/deposits": "?offer={offer_id}",
@@ -173,6 +172,7 @@ def trading(world: World, callers: dict[str, Client]) -> Json:
 @pytest.fixture
 def scene(world: World, callers: dict[str, Client], bank_transfers: Json, surplus: Json, trading: Json) -> Scene:
     offer = world.offer(callers["merchant"])
+    before = instant(now_of(world.anyone())) - 30 * DAY
     deposit = world.ordered(callers["buyer"], offer)
     others = world.ordered(callers["other buyer"], offer)
     ended = world.paid(callers["buyer"], bank_transfers)
@@ -234,7 +234,10 @@ def scene(world: World, callers: dict[str, Client], bank_transfers: Json, surplu
             "POST /v1/refunds/{refund_id}/destination": ACCOUNT,
             "POST /v1/refunds/{refund_id}/reroute": {"kind": "payout"},
             "POST /v1/refund-proofs/verify": dict(examples.proved()),
-            "POST /v1/reconciliation-runs": {"from": OLD_YEAR, "to": format_instant(instant(OLD_YEAR) + next(_spans))},
+            "POST /v1/reconciliation-runs": {
+                "from": format_instant(before),
+                "to": format_instant(before + next(_spans)),
+            },
             "POST /v1/breaks/{break_id}/resolve": {"action": "write_off"},
             "POST /v1/trade-ins/{trade_in_id}/inspection": {"outcome": "matched"},
             "POST /v1/trade-ins/{trade_in_id}/cancel": {"by": "courier"},
