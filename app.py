@@ -10,14 +10,17 @@ from chalicelib.jobs import close_windows as close_windows_job
 from chalicelib.jobs import reconcile as reconcile_job
 from chalicelib.jobs import send_refunds as send_refunds_job
 from chalicelib.web import (
+    cancellations,
     contract,
     deposits,
     edge,
     fulfilment,
     locks,
     offers,
+    passes,
     provider_events,
     public,
+    questions,
     reconciliation,
     refunds,
     tradeins,
@@ -35,6 +38,9 @@ for blueprint in (
     tradeins.routes,
     refunds.routes,
     reconciliation.routes,
+    cancellations.routes,
+    questions.routes,
+    passes.routes,
     provider_events.routes,
     public.routes,
     contract.routes,

@@ -14,6 +14,7 @@ import boto3
 from botocore.config import Config
 
 from chalicelib.flows.attend import Attendant
+from chalicelib.flows.cancellations import Cancellations
 from chalicelib.flows.changes import Changes
 from chalicelib.flows.commit import Commits, Timing
 from chalicelib.flows.defaults import Defaults
@@ -21,15 +22,19 @@ from chalicelib.flows.deposits import DepositDesk
 from chalicelib.flows.offers import Catalogue
 from chalicelib.flows.orders import Orders, Shelf
 from chalicelib.flows.pace import Pace
+from chalicelib.flows.passes import Passes
 from chalicelib.flows.payees import Payees
 from chalicelib.flows.ports import Clock, Provider, Settlement
+from chalicelib.flows.questions import Questions
 from chalicelib.flows.reconcile import Reconciliation
 from chalicelib.flows.refunds import Refunds
 from chalicelib.flows.withdrawals import Withdrawals
+from chalicelib.store.bulks import BulkStore
 from chalicelib.store.deposits import DepositStore
 from chalicelib.store.keys import KeyStore
 from chalicelib.store.offers import OfferStore
 from chalicelib.store.runs import RunStore
+from chalicelib.store.tallies import TallyStore
 from chalicelib.store.texts import TextStore
 from chalicelib.store.vault import Vault
 
@@ -139,6 +144,9 @@ class Services:
     payees: Payees
     keys: KeyStore
     runs: RunStore
+    passes: Passes
+    questions: Questions
+    cancellations: Cancellations
     vault: Vault
     provider: Provider
     settlement: Settlement
@@ -201,6 +209,8 @@ def assembled(
     vault = Vault(found.secrets)
     commits, shelf = Commits(deposits, offers, timing), Shelf()
     texts = TextStore(client, found.table)
+    passes = Passes(commits)
+    bulks, tallies = BulkStore(client, found.table), TallyStore(client, found.table)
     return Services(
         settings=found,
         machine=timing.now,
@@ -208,13 +218,16 @@ def assembled(
         deposits=deposits,
         offers=offers,
         catalogue=catalogue,
-        orders=Orders(deposits, offers, catalogue, timing, shelf, vault.token_key),
+        orders=Orders(deposits, offers, catalogue, timing, shelf, passes, vault.token_key),
         desk=DepositDesk(commits),
         changes=Changes(commits, catalogue, shelf),
         withdrawals=Withdrawals(commits, texts, vault),
         payees=Payees(texts, vault),
         keys=KeyStore(client, found.table),
         runs=RunStore(client, found.table),
+        passes=passes,
+        questions=Questions(commits, texts, vault),
+        cancellations=Cancellations(commits, bulks, tallies, vault, clock),
         vault=vault,
         provider=provider,
         settlement=settlement,

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from chalicelib.core import ending, entitlement, lock, ordering
+from chalicelib.core import ending, entitlement, lock, ordering, priority
 from chalicelib.core.deposit import Deposit
 from chalicelib.core.entitlement import Leg
 from chalicelib.core.events import DepositEvent, ItemsChanged, RefundLine, TakenStock
@@ -48,7 +48,10 @@ def change(deposit: Deposit, command: ChangeItems, at: int, terms: Terms) -> Ite
     refuse(deposit, at)
     units = sum(line.quantity for line in lines)
     ordering.refuse_limit(units, terms)
-    counted = units if terms.limits.per_buyer is not None else 0
+    held = deposit.created.priority
+    if held is not None:
+        priority.refuse_goods(held, lines)
+    counted = units if terms.limits.per_buyer is not None and held is None else 0
     yield ItemsChanged(at, lines, terms.shipping, command.stock, counted)
     whole = total((line.value for line in lines), deposit.currency) + terms.shipping
     if deposit.paid is not None and deposit.paid_in > whole:

@@ -7,8 +7,8 @@ after a grace.
 from collections.abc import Iterator
 
 from chalicelib.core import payment as payments_
+from chalicelib.core import priority, routes
 from chalicelib.core import refund as refunds_
-from chalicelib.core import routes
 from chalicelib.core.deposit import FINAL, Deposit, Status, evolve
 from chalicelib.core.events import (
     BalanceOverdue,
@@ -17,11 +17,13 @@ from chalicelib.core.events import (
     LockBecameFinal,
     LockedByWindowEnd,
     LockReminded,
+    QuestionLapsed,
     RefundDeclined,
     RefundReviewNeeded,
 )
 from chalicelib.core.instants import DAY
 from chalicelib.core.payment import Payment
+from chalicelib.core.question import QuestionStatus
 from chalicelib.core.refund import Refund, RefundStatus
 
 
@@ -61,6 +63,12 @@ def _deadlines(deposit: Deposit) -> Iterator[DepositEvent]:
         review_at = refunds_.review_at(refund)
         if review_at is not None:
             yield RefundReviewNeeded(review_at, refund.n, "promise_missed")
+    for one in deposit.passes:
+        yield from priority.deadlines(one)
+    if deposit.status not in FINAL:
+        for question in deposit.questions:
+            if question.status is QuestionStatus.OPEN:
+                yield QuestionLapsed(question.asked.due_at, question.n)
 
 
 def _closes_at(deposit: Deposit, refund: Refund) -> int | None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from chalicelib.core import (
+    cancellation,
     changes,
     chargeback,
     destination,
@@ -21,6 +22,7 @@ from chalicelib.core import (
     tradein,
     withdrawal,
 )
+from chalicelib.core.cancellation import AnswerQuestion, Ask, MerchantCancel
 from chalicelib.core.changes import ChangeItems
 from chalicelib.core.deposit import Deposit, evolve, status_at
 from chalicelib.core.destination import NameDestination, Reroute, Retry, SendRefund
@@ -70,10 +72,12 @@ class DoubtRefund:
     refund: int
 
 
-Elective = ChangePaymentMethod | ChangeItems | OpenIntent | Ready | PayBalance | Ship | Deliver | Grant
+Elective = ChangePaymentMethod | ChangeItems | OpenIntent | Ready | PayBalance | Ship | Deliver | Grant | Ask
 Command = (
     Elective
     | Cancel
+    | MerchantCancel
+    | AnswerQuestion
     | ConfirmLock
     | Unlock
     | Receive
@@ -103,6 +107,12 @@ def decide(  # noqa: PLR0912 - a table of commands
     match command:
         case Cancel():
             return tuple(ending.cancel(deposit, at, terms))
+        case MerchantCancel():
+            return tuple(cancellation.cancel(deposit, command, at, terms))
+        case Ask():
+            return (cancellation.ask(deposit, command, at),)
+        case AnswerQuestion():
+            return (cancellation.answer(deposit, command, at),)
         case ChangePaymentMethod():
             return (paying.change_method(deposit, command.method, at, terms),)
         case ChangeItems():
@@ -172,6 +182,8 @@ ACTIONS: Final[Mapping[str, Mapping[str, Check]]] = {
     },
     "merchant": {
         "buyer-default": lambda deposit, at, _terms: fulfilment.refuse_default(deposit, at),
+        "merchant-cancel": lambda deposit, at, _terms: cancellation.refuse(deposit, at),
+        "questions": lambda deposit, at, _terms: cancellation.refuse_question(deposit, at),
         "deliveries": lambda deposit, at, _terms: fulfilment.refuse_deliver(deposit, at),
         "ready": lambda deposit, at, _terms: fulfilment.refuse_ready(deposit, at),
         "refunds": lambda deposit, _at, _terms: goodwill.refuse(deposit),
@@ -182,7 +194,17 @@ ACTIONS: Final[Mapping[str, Mapping[str, Check]]] = {
 
 # What is left to do with a deposit that has taken its share of events.
 ALWAYS: Final = frozenset(
-    {"cancel", "lock", "unlock", "receipt", "buyer-default", "withdrawals", "shipments", "deliveries"}
+    {
+        "cancel",
+        "merchant-cancel",
+        "lock",
+        "unlock",
+        "receipt",
+        "buyer-default",
+        "withdrawals",
+        "shipments",
+        "deliveries",
+    }
 )
 
 

@@ -8,6 +8,8 @@ from types import MappingProxyType
 from typing import Final, Literal, TypeVar
 
 from chalicelib.core import payment as payments_
+from chalicelib.core import priority
+from chalicelib.core import question as questions_
 from chalicelib.core import refund as refunds_
 from chalicelib.core.events import (
     BalanceOpened,
@@ -36,12 +38,22 @@ from chalicelib.core.events import (
     LockIntentOpened,
     LockReminded,
     LockUndone,
+    PassGranted,
+    PassLapsed,
+    PassReminded,
+    PassReturned,
+    PassStep,
+    PassUsed,
     PaymentEvent,
     PaymentFailed,
     PaymentMethodChanged,
     PaymentNotCounted,
     PaymentPending,
     PaymentSucceeded,
+    QuestionAnswered,
+    QuestionAsked,
+    QuestionEvent,
+    QuestionLapsed,
     RefundApproved,
     RefundStep,
     TakenStock,
@@ -53,6 +65,8 @@ from chalicelib.core.events import (
 from chalicelib.core.ledger import Balances
 from chalicelib.core.money import Money, total
 from chalicelib.core.payment import Payment
+from chalicelib.core.priority import Pass
+from chalicelib.core.question import Question
 from chalicelib.core.refund import Refund
 
 
@@ -68,7 +82,7 @@ class Status(StrEnum):
 
 
 _S = Status
-_Row = TypeVar("_Row", bound="Payment | Refund | Intent | Withdrawal | Dispute")
+_Row = TypeVar("_Row", bound="Payment | Refund | Intent | Withdrawal | Dispute | Question | Pass")
 
 # Which event may happen in which status, and to what it leads. Events of payments and refunds that are not here are
 # free: they never change the status.
@@ -120,6 +134,9 @@ FREE: Final = (
     RefundApproved,
     *RefundStep.__args__,
     *ChargebackEvent.__args__,
+    *QuestionEvent.__args__,
+    PassGranted,
+    *PassStep.__args__,
 )
 FINAL: Final = frozenset({_S.COMPLETED, _S.CANCELLED, _S.EXPIRED})
 
@@ -256,6 +273,9 @@ class Deposit:
     overdue_told: bool = False
     withdrawals: tuple[Withdrawal, ...] = ()
     trade_in: TradeIn | None = None
+    cancelled: Cancelled | None = None
+    questions: tuple[Question, ...] = ()
+    passes: tuple[Pass, ...] = ()
 
     @property
     def currency(self) -> str:
@@ -336,7 +356,7 @@ class Deposit:
         return any(one.capture == capture and one.status == "open" for one in self.disputes)
 
     def refund_amounts(self) -> dict[int, Money]:
-        return {refund.n: refund.amount for refund in self.refunds}
+        return {refund.n: refund.amount for refund in self.refunds if refund.cause != refunds_.COMPENSATION}
 
     def paid_by_line(self) -> tuple[Money, ...]:
         """The goods money captured, without shipping, over the lines by value: largest remainder, ties to the lowest.
@@ -369,7 +389,9 @@ def begin(deposit_id: str, event: Created) -> Deposit:
     )
 
 
-def evolve(deposit: Deposit, event: DepositEvent) -> Deposit:
+def evolve(  # noqa: PLR0912 - a table of events
+    deposit: Deposit, event: DepositEvent
+) -> Deposit:
     """The deposit after the event; KeyError when no table has such a step, and then nothing changed."""
     after = replace(
         deposit,
@@ -416,6 +438,13 @@ def evolve(deposit: Deposit, event: DepositEvent) -> Deposit:
             return _evolve_dispute(after, event)
         case Completed() | Cancelled() | Expired():
             return _evolve_end(after, event)
+        case QuestionAsked() | QuestionAnswered() | QuestionLapsed():
+            return _evolve_question(after, event)
+        case PassGranted():
+            return replace(after, passes=(*deposit.passes, priority.begin(event)))
+        case PassUsed() | PassReturned() | PassReminded() | PassLapsed():
+            moved_on = priority.step(deposit.passes[event.priority_pass - 1], event)
+            return replace(after, passes=_with(deposit.passes, moved_on))
         case Created():
             raise KeyError(event)
         case _:
@@ -629,11 +658,22 @@ def _evolve_end(deposit: Deposit, event: Completed | Cancelled | Expired) -> Dep
     """
     lock = lock_at(replace(deposit, status=Status.LOCKED), event.at)
     sold = deposit.sold + _shipped_stock(deposit)
-    limit_units = deposit.limit_units if isinstance(event, Completed) else 0
+    counted = isinstance(event, Completed) or (isinstance(event, Cancelled) and event.counted)
+    limit_units = deposit.limit_units if counted else 0
+    cancelled = event if isinstance(event, Cancelled) else None
     trade_in = deposit.trade_in
     if trade_in is not None and trade_in.status != "mismatched" and not isinstance(event, Completed):
         trade_in = replace(trade_in, status="cancelled")
-    return replace(deposit, stock=(), sold=sold, limit_units=limit_units, lock=lock, trade_in=trade_in)
+    return replace(
+        deposit, stock=(), sold=sold, limit_units=limit_units, lock=lock, trade_in=trade_in, cancelled=cancelled
+    )
+
+
+def _evolve_question(deposit: Deposit, event: QuestionEvent) -> Deposit:
+    if isinstance(event, QuestionAsked):
+        return replace(deposit, questions=(*deposit.questions, Question(event.question, event)))
+    changed = questions_.step(deposit.questions[event.question - 1], event)
+    return replace(deposit, questions=_with(deposit.questions, changed))
 
 
 def _shipped_stock(deposit: Deposit) -> tuple[TakenStock, ...]:

@@ -17,7 +17,7 @@ from chalicelib.core.events import (
     RefundReviewNeeded,
     RefundSent,
 )
-from chalicelib.core.refund import Refund, RefundStatus
+from chalicelib.core.refund import NO_CAPTURE, Refund, RefundStatus
 from chalicelib.core.refusal import Reason, Refused
 from chalicelib.core.terms import Terms
 
@@ -105,7 +105,8 @@ def reroute(deposit: Deposit, command: Reroute, at: int, terms: Terms) -> Refund
 
 def retry(deposit: Deposit, command: Retry, at: int, terms: Terms) -> RefundRetried:
     refund = _numbered(deposit, command.refund)
-    if refund.status is not RefundStatus.MANUAL_REVIEW or refund.rerouted:
+    nowhere = refund.capture == NO_CAPTURE and refund.destination is None
+    if refund.status is not RefundStatus.MANUAL_REVIEW or refund.rerouted or nowhere:
         raise Refused(Reason.WRONG_STATE, state=refund.status.value)
     _refuse_on_its_way(refund, absent=command.absent)
     return retried(refund, at, terms)

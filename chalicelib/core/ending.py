@@ -3,10 +3,12 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from chalicelib.core import entitlement, routes
+from chalicelib.core import entitlement, instants, routes
 from chalicelib.core.deposit import Deposit
 from chalicelib.core.entitlement import Entitlement, Leg
-from chalicelib.core.events import Cancelled, DepositEvent, RefundApproved, RefundDeclined, RefundSettled
+from chalicelib.core.events import Cancelled, DepositEvent, RefundApproved, RefundDeclined, RefundLine, RefundSettled
+from chalicelib.core.money import Money
+from chalicelib.core.refund import COMPENSATION, NO_CAPTURE
 from chalicelib.core.terms import Terms
 
 
@@ -20,15 +22,26 @@ def cancel(deposit: Deposit, at: int, terms: Terms) -> Iterator[DepositEvent]:
 
 
 def end(deposit: Deposit, cause: str, owed: Entitlement, at: int, terms: Terms) -> Iterator[DepositEvent]:
-    """The end, and what goes back against each capture; the last refund is the one that is shown.
+    """The end, what goes back against each capture, and what the merchant owes on top.
 
     A leg of 0 is written where a deduction took it all, with its rule, before those that move money; so is the only one.
+    The last refund of the buyer's own money is the one that is shown.
     """
     yield Cancelled(at, cause, owed.rule, owed.forfeited, owed.fees or None)
     told = [leg for leg in owed.legs if leg.amount or any(line.rule for line in leg.lines)] or owed.legs[:1]
     legs = sorted(told, key=lambda leg: (bool(leg.amount), -leg.payment))
     for n, leg in enumerate(legs, start=len(deposit.refunds) + 1):
         yield from refund(deposit, n, cause, leg, at, terms, review=owed.review)
+    if owed.compensation:
+        yield from _compensate(deposit, len(deposit.refunds) + len(legs) + 1, owed.compensation, at, terms)
+
+
+def _compensate(deposit: Deposit, n: int, amount: Money, at: int, terms: Terms) -> Iterator[DepositEvent]:
+    """Not the buyer's own money, so it has no source to go back to: the buyer is asked for an account at once."""
+    lines = (RefundLine("compensation", amount, "terms/seller_default"),)
+    promised_by = at + instants.duration_ms(terms.refund.deadline)
+    yield RefundApproved(at, n, COMPENSATION, amount, lines, promised_by, deposit.counted[0].payment, NO_CAPTURE)
+    yield RefundDeclined(at, n, routes.NO_SOURCE)
 
 
 def refund(

@@ -49,8 +49,10 @@ class Entitlement:
         assert all(line.rule is not None for line in self.lines if line.code in DEDUCTIONS), self
 
 
-def of(deposit: Deposit, terms: Terms, cause: str, at: int) -> Entitlement:
+def of(deposit: Deposit, terms: Terms, cause: str, at: int, *, compensated: bool = True) -> Entitlement:
     """What the buyer gets when the deposit ends for ``cause`` at an instant.
+
+    ``compensated``: whether a merchant's cancellation is for a reason that is a seller's default.
 
     Refuses ALREADY_CANCELLED and WRONG_STATE as the command would, WITHDRAWAL_NOT_AVAILABLE where the market or the
     goods know none or its period is over.
@@ -66,7 +68,8 @@ def of(deposit: Deposit, terms: Terms, cause: str, at: int) -> Entitlement:
     if cause == "trade_in_cancel":
         return _owed(deposit, "terms/trade_in_cancel")
     if cause == "merchant_cancel":
-        return _owed(deposit, "terms/merchant_cancel", _goods_kept(deposit), _doubled(deposit, terms))
+        extra = _doubled(deposit, terms) if compensated else None
+        return _owed(deposit, "terms/merchant_cancel", _goods_kept(deposit), extra)
     return _buyer_leaves(deposit, terms, status, at)
 
 

@@ -4,7 +4,7 @@
 """
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from chalicelib.core.money import Money
 
@@ -55,6 +55,15 @@ class TradedIn:
 
 
 @dataclass(frozen=True, slots=True)
+class Priority:
+    """The priority pass an order was made with: one unit of one of these goods, at most at this price."""
+
+    id: str
+    skus: tuple[str, ...]
+    price_cap: Money
+
+
+@dataclass(frozen=True, slots=True)
 class Created:
     """A buyer ordered. The units and the limit units were taken in the same write, from the offer's ``batch`` of shards."""
 
@@ -74,6 +83,7 @@ class Created:
     limit_units: int = 0
     token_key: str = ""
     trade_in: TradedIn | None = None
+    priority: Priority | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -363,7 +373,11 @@ class WithdrawalConfirmed:
 
 @dataclass(frozen=True, slots=True)
 class Cancelled:
-    """It ended before its time. What is kept under the terms is in ``forfeited``, by ``rule``; ``fees`` by their bands."""
+    """It ended before its time. What is kept under the terms is in ``forfeited``, by ``rule``; ``fees`` by their bands.
+
+    A merchant's cancellation has a published ``reason`` and its ``evidence``; ``note`` is the digest of what was written to
+    it, encrypted elsewhere. ``counted``: its units go on counting against the buyer's limit.
+    """
 
     TYPE: ClassVar[str] = "deposit.cancelled"
     at: int
@@ -371,6 +385,11 @@ class Cancelled:
     rule: str
     forfeited: Money
     fees: Money | None = None
+    reason: str | None = None
+    evidence: tuple[str, ...] = ()
+    note: str | None = None
+    approver: str | None = None
+    counted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -564,6 +583,90 @@ class ChargebackLost:
     excess: Money | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class QuestionAsked:
+    """The merchant asks before an address or contact reason may be cited. ``digest`` is over the text, encrypted elsewhere."""
+
+    TYPE: ClassVar[str] = "question.asked"
+    at: int
+    question: int
+    kind: Literal["address", "contact", "verification"]
+    due_at: int
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class QuestionAnswered:
+    """The buyer answered; late is better than never, as long as nothing was decided on the silence."""
+
+    TYPE: ClassVar[str] = "question.answered"
+    at: int
+    question: int
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class QuestionLapsed:
+    """No answer came in time. An announcement: the clock alone decides it."""
+
+    TYPE: ClassVar[str] = "question.lapsed"
+    at: int
+    question: int
+
+
+@dataclass(frozen=True, slots=True)
+class PassGranted:
+    """A second chance for the buyer of this deposit: one unit of one of ``skus``, before and beside everybody else."""
+
+    TYPE: ClassVar[str] = "priority_pass.granted"
+    at: int
+    priority_pass: int
+    skus: tuple[str, ...]
+    price_cap: Money
+    valid_until: int
+    remind_at: tuple[int, ...]
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class PassUsed:
+    """Written together with the deposit that was ordered with it."""
+
+    TYPE: ClassVar[str] = "priority_pass.used"
+    at: int
+    priority_pass: int
+    deposit: str
+
+
+@dataclass(frozen=True, slots=True)
+class PassReturned:
+    """That deposit ended unpaid: the pass is granted again until its date."""
+
+    TYPE: ClassVar[str] = "priority_pass.returned"
+    at: int
+    priority_pass: int
+    deposit: str
+
+
+@dataclass(frozen=True, slots=True)
+class PassReminded:
+    """A notice that it will lapse. An announcement."""
+
+    TYPE: ClassVar[str] = "priority_pass.reminder"
+    at: int
+    priority_pass: int
+    valid_until: int
+
+
+@dataclass(frozen=True, slots=True)
+class PassLapsed:
+    """Its time is over. An announcement: the clock alone decides it."""
+
+    TYPE: ClassVar[str] = "priority_pass.lapsed"
+    at: int
+    priority_pass: int
+
+
 PaymentEvent = (
     PaymentMethodChanged
     | PaymentPending
@@ -588,6 +691,8 @@ RefundStep = (
     | RefundRetried
     | RefundCovered
 )
+QuestionEvent = QuestionAsked | QuestionAnswered | QuestionLapsed
+PassStep = PassUsed | PassReturned | PassReminded | PassLapsed
 ChargebackEvent = ChargebackOpened | ChargebackWon | ChargebackLost
 DepositEvent = (
     Created
@@ -612,4 +717,7 @@ DepositEvent = (
     | RefundApproved
     | RefundStep
     | ChargebackEvent
+    | QuestionEvent
+    | PassGranted
+    | PassStep
 )

@@ -17,10 +17,14 @@ from chalicelib.core.events import (
     RefundSucceeded,
 )
 from chalicelib.core.money import Money, total
+from chalicelib.core.refund import COMPENSATION
 
 
 class Account(StrEnum):
-    """Where a deposit's money is. ``captured`` is the provider's side: what it took, as a negative balance."""
+    """Where a deposit's money is. ``captured`` is the provider's side: what it took, as a negative balance.
+
+    ``merchant`` is what the merchant owes on top of it, as a negative balance against ``compensation``.
+    """
 
     CAPTURED = "captured"
     HELD = "held"
@@ -28,6 +32,8 @@ class Account(StrEnum):
     REFUNDED = "refunded"
     FORFEITED = "forfeited"
     FEES = "fees"
+    COMPENSATION = "compensation"
+    MERCHANT = "merchant"
 
 
 class Posting(NamedTuple):
@@ -38,16 +44,18 @@ class Posting(NamedTuple):
 
 
 def postings(event: DepositEvent, refunds: dict[int, Money]) -> Iterator[Posting]:
-    """The entry an event makes. ``refunds`` gives the amount of each refund approved before it."""
+    """The entry an event makes. ``refunds`` gives the amount of each refund of captured money approved before it."""
     match event:
         case PaymentSucceeded() | BalancePaid() | PaymentNotCounted():
             yield from _moved(Account.CAPTURED, Account.HELD, event.amount)
+        case RefundApproved() if event.cause == COMPENSATION:
+            yield from _moved(Account.MERCHANT, Account.COMPENSATION, event.amount)
         case RefundApproved():
             yield from _moved(Account.HELD, Account.REFUNDING, event.amount)
         case RefundSucceeded() | RefundCovered():
-            yield from _moved(Account.REFUNDING, Account.REFUNDED, refunds[event.refund])
+            yield from _moved(Account.REFUNDING, Account.REFUNDED, refunds.get(event.refund))
         case RefundReturned():
-            yield from _moved(Account.REFUNDED, Account.REFUNDING, refunds[event.refund])
+            yield from _moved(Account.REFUNDED, Account.REFUNDING, refunds.get(event.refund))
         case Cancelled():
             yield from _moved(Account.HELD, Account.FORFEITED, event.forfeited)
             if event.fees is not None:
@@ -56,7 +64,7 @@ def postings(event: DepositEvent, refunds: dict[int, Money]) -> Iterator[Posting
             return
 
 
-def _moved(source: Account, target: Account, amount: Money) -> Iterator[Posting]:
+def _moved(source: Account, target: Account, amount: Money | None) -> Iterator[Posting]:
     if amount:
         yield Posting(source, -amount)
         yield Posting(target, amount)
@@ -64,7 +72,10 @@ def _moved(source: Account, target: Account, amount: Money) -> Iterator[Posting]
 
 @dataclass(frozen=True, slots=True)
 class Balances:
-    """A deposit's money: captured == held + refunding + refunded + forfeited + fees, and nothing below zero."""
+    """A deposit's money: captured == held + refunding + refunded + forfeited + fees, and nothing below zero.
+
+    ``compensation`` was decided for the buyer on top.
+    """
 
     captured: Money
     held: Money
@@ -72,16 +83,17 @@ class Balances:
     refunded: Money
     forfeited: Money
     fees: Money
+    compensation: Money
 
     def __post_init__(self) -> None:
         parts = (self.held, self.refunding, self.refunded, self.forfeited, self.fees)
         assert self.captured == total(parts, self.captured.currency), self
-        assert min(part.minor for part in parts) >= 0, self
+        assert min(part.minor for part in (*parts, self.compensation)) >= 0, self
 
     @classmethod
     def none(cls, currency: str) -> "Balances":
         zero = Money.zero(currency)
-        return cls(zero, zero, zero, zero, zero, zero)
+        return cls(zero, zero, zero, zero, zero, zero, zero)
 
     def after(self, event: DepositEvent, refunds: dict[int, Money]) -> "Balances":
         """The balances with the event's postings in the deposit's own currency.
@@ -91,10 +103,10 @@ class Balances:
         moved = tuple(postings(event, refunds))
         if not moved:
             return self
-        sums = {account: getattr(self, account.value) for account in Account}
+        sums = {account: getattr(self, account.value) for account in Account if account is not Account.MERCHANT}
         for account, amount in moved:
-            if amount.currency != self.captured.currency:
+            if amount.currency != self.captured.currency or account is Account.MERCHANT:
                 continue
             signed = -amount if account is Account.CAPTURED else amount
             sums[account] = sums[account] + signed
-        return Balances(*(sums[account] for account in Account))
+        return Balances(*sums.values())

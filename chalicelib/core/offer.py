@@ -6,6 +6,7 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import ClassVar, Final
 
+from chalicelib.core import priority
 from chalicelib.core.refusal import Fault, Reason, Refused
 from chalicelib.core.terms import Draft, Terms
 
@@ -38,11 +39,25 @@ class Constrained:
 
 @dataclass(frozen=True, slots=True)
 class Stock:
-    """A counted SKU: how many units, in how many shards."""
+    """A counted SKU: how many units, in how many shards.
+
+    ``reserved`` of them are kept for priority passes, in ``reserved_shards`` behind the others.
+    """
 
     sku: str
     units: int
     shards: int
+    reserved: int = 0
+    reserved_shards: int = 0
+
+    @property
+    def all_shards(self) -> int:
+        return self.shards + self.reserved_shards
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """How many units each shard begins with."""
+        return (*spread(self.units - self.reserved, self.shards), *spread(self.reserved, self.reserved_shards))
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +140,7 @@ def fold(offer_id: str, events: Iterable[OfferEvent]) -> Offer:
         if offer is not None:
             offer = evolve(offer, event)
         elif isinstance(event, OfferMade):
-            available = tuple(Available(stock.sku, stock.units) for stock in event.stock)
+            available = tuple(Available(stock.sku, stock.units - stock.reserved) for stock in event.stock)
             offer = Offer(offer_id, event, 1, event.at, event.at, event.stock, available)
         else:
             raise ValueError("a journal begins with its creation")
@@ -155,25 +170,46 @@ def status_at(offer: Offer, at: int) -> OfferStatus:
     return OfferStatus.OPEN
 
 
+def reserve_open(offer: Offer, at: int) -> bool:
+    """Whether the units kept for passes are everybody's by now."""
+    opens_at = offer.made.opens_at if offer.made.opens_at is not None else offer.created_at
+    return at >= priority.reserve_ends_at(opens_at)
+
+
+def shards_for(offer: Offer, stock: Stock, at: int, *, with_pass: bool) -> tuple[range, ...]:
+    """The shards that an order may draw from, in the order of preference."""
+    public, kept = range(stock.shards), range(stock.shards, stock.all_shards)
+    if with_pass and kept:
+        return kept, public
+    return (range(stock.all_shards) if reserve_open(offer, at) else public,)
+
+
 def close(offer: Offer, at: int, left: Mapping[str, Sequence[int]]) -> OfferClosed:
     """End the sale. ``left`` is what the shards showed just now."""
     status = status_at(offer, at)
     if (status, OfferClosed) not in TRANSITIONS:
         raise Refused(Reason.WRONG_STATE, state=status.value)
-    return OfferClosed(at, available(left))
+    return OfferClosed(at, available(offer, left, at))
 
 
 def restock(offer: Offer, sku: str, change: int, at: int, left: Mapping[str, Sequence[int]]) -> StockChanged:
-    """Add units, or take away what is left. Below what is sold, and no counted SKU: INVALID_REQUEST."""
+    """Add units, or take away what is left. Below what is sold or kept for passes, and no counted SKU: INVALID_REQUEST."""
     if offer.counted(sku) is None:
         raise Refused(Reason.INVALID_REQUEST, [Fault("/sku", "unknown_sku")])
-    if sum(left[sku]) + change < 0:
-        raise Refused(Reason.INVALID_REQUEST, [Fault("/change", "below_sold")])
+    if sum(changeable(offer, sku, left[sku], at)) + change < 0:
+        why = "below_sold" if sum(left[sku]) + change < 0 else "below_reserved"
+        raise Refused(Reason.INVALID_REQUEST, [Fault("/change", why)])
     status = status_at(offer, at)
     if (status, StockChanged) not in TRANSITIONS:
         raise Refused(Reason.WRONG_STATE, state=status.value)
     after = {**left, sku: [*left[sku], change]}
-    return StockChanged(at, sku, change, available(after))
+    return StockChanged(at, sku, change, available(offer, after, at))
+
+
+def changeable(offer: Offer, sku: str, left: Sequence[int], at: int) -> Sequence[int]:
+    """What is left in the shards that a merchant may change: not the units kept for passes, until they are everybody's."""
+    stock = offer.counted(sku)
+    return left if stock is None or reserve_open(offer, at) else left[: stock.shards]
 
 
 def moves(change: int, left: Sequence[int]) -> tuple[tuple[int, int], ...]:
@@ -194,9 +230,11 @@ def moves(change: int, left: Sequence[int]) -> tuple[tuple[int, int], ...]:
     return tuple(taken)
 
 
-def available(left: Mapping[str, Sequence[int]]) -> tuple[Available, ...]:
-    """What the shards hold together, for each SKU."""
-    return tuple(Available(sku, sum(units)) for sku, units in left.items())
+def available(offer: Offer, left: Mapping[str, Sequence[int]], at: int) -> tuple[Available, ...]:
+    """What everybody can order, for each SKU."""
+    kept = {stock.sku: range(stock.shards, stock.all_shards) for stock in offer.stock}
+    hidden = {sku: () if reserve_open(offer, at) else shards for sku, shards in kept.items()}
+    return tuple(Available(sku, sum(units) - sum(units[n] for n in hidden[sku])) for sku, units in left.items())
 
 
 def shards_of(units: int, peak: int) -> int:
@@ -213,7 +251,24 @@ def index_shards(terms: Terms) -> int:
 def stock_of(draft: Draft) -> tuple[Stock, ...]:
     """The counted SKUs of a draft with their shards."""
     peak = draft.expected_peak_per_second
-    return tuple(Stock(sku, units, shards_of(units, peak)) for sku, units in draft.stock.items() if units is not None)
+    kept = draft.priority.reserved
+    return tuple(
+        Stock(
+            sku,
+            units,
+            shards_of(units - kept.get(sku, 0), peak),
+            kept.get(sku, 0),
+            shards_of(kept[sku], peak) if sku in kept else 0,
+        )
+        for sku, units in draft.stock.items()
+        if units is not None
+    )
+
+
+def spread(units: int, shards: int) -> tuple[int, ...]:
+    """As even as whole units allow."""
+    each, rest = divmod(units, shards) if shards else (0, 0)
+    return tuple(each + (1 if shard < rest else 0) for shard in range(shards))
 
 
 def _power_of_two_from(number: int) -> int:

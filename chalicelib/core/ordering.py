@@ -5,11 +5,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from chalicelib.core import fees, instants
+from chalicelib.core import fees, instants, priority
 from chalicelib.core.deposit import Deposit
-from chalicelib.core.events import Created, Line, TakenStock, TradedIn
+from chalicelib.core.events import Created, Line, Priority, TakenStock, TradedIn
 from chalicelib.core.money import Money, total
-from chalicelib.core.offer import Offer, OfferStatus, status_at
+from chalicelib.core.offer import Offer, OfferStatus, shards_for, status_at
 from chalicelib.core.refusal import Fault, Reason, Refused
 from chalicelib.core.terms import Terms
 
@@ -49,11 +49,16 @@ class Order:
         return sum(item.quantity for item in self.items)
 
 
-def place(order: Order, offer: Offer, terms: Terms, buyer: str, at: int) -> Created:
-    """The creation that this order makes, without its stock. Refuses fields first, then the state of the offer."""
+def place(order: Order, offer: Offer, terms: Terms, buyer: str, at: int, held: Priority | None = None) -> Created:
+    """The creation that this order makes, without its stock. Refuses fields first, then the state of the offer.
+
+    ``held`` is the buyer's priority pass: it buys before the sale opens, and beside the limit.
+    """
     refuse_fields(order, terms)
-    refuse_state(order, offer, terms, at)
+    refuse_state(order, offer, terms, at, early=held is not None)
     lines = priced(order.items, terms)
+    if held is not None:
+        priority.refuse_goods(held, lines)
     traded = traded_in(order, terms)
     whole = total((line.value for line in lines), terms.currency) + terms.shipping
     if traded is not None:
@@ -73,8 +78,9 @@ def place(order: Order, offer: Offer, terms: Terms, buyer: str, at: int) -> Crea
         due_at=at + instants.duration_ms(terms.payment.due_within),
         method=order.payment_method,
         batch=offer.made.batch,
-        limit_units=order.units if terms.limits.per_buyer is not None else 0,
+        limit_units=order.units if terms.limits.per_buyer is not None and held is None else 0,
         trade_in=traded,
+        priority=held,
     )
 
 
@@ -86,11 +92,9 @@ def due_now(units: int, whole: Money, terms: Terms) -> Money:
 
 
 def refuse_fields(order: Order, terms: Terms) -> None:
-    """What no state could make right: unknown goods, methods, models and passes."""
+    """What no state could make right: unknown goods, methods and models."""
     unknown = _unknown(order.items, terms)
     unknown += _trade_in_faults(order, terms)
-    if order.priority_pass is not None:
-        unknown.append(Fault("/priority_pass", "invalid"))
     if unknown:
         raise Refused(Reason.INVALID_REQUEST, unknown)
     if order.payment_method not in terms.payment.methods:
@@ -129,10 +133,10 @@ def traded_in(order: Order, terms: Terms) -> TradedIn | None:
     return TradedIn(handed_in.category, handed_in.model, credit, offered.name, price, fee)
 
 
-def refuse_state(order: Order, offer: Offer, terms: Terms, at: int) -> None:
-    """Whether the offer takes this order at this instant."""
+def refuse_state(order: Order, offer: Offer, terms: Terms, at: int, *, early: bool) -> None:
+    """Whether the offer takes this order at this instant; ``early`` ones need not wait until it opens."""
     status = status_at(offer, at)
-    if status is not OfferStatus.OPEN:
+    if status is not OfferStatus.OPEN and not (early and status is OfferStatus.SCHEDULED):
         raise Refused(Reason.OFFER_NOT_OPEN, state=status.value, opens_at=offer.made.opens_at)
     if order.terms_hash != offer.made.terms_hash:
         raise Refused(Reason.TERMS_CHANGED, terms_hash=offer.made.terms_hash)
@@ -153,12 +157,15 @@ def draw(
     offer: Offer,
     start: int,
     left: Mapping[str, Sequence[int]] | None,
+    at: int,
     held: Sequence[TakenStock] = (),
+    *,
+    with_pass: bool = False,
 ) -> tuple[TakenStock, ...]:
     """The shards that the units come from, beginning at ``start``. SOLD_OUT when they are not there, or too thin.
 
     What is ``held`` already is kept as far as it is still wanted. Without a look at what is ``left`` the first shard is
-    tried: the write itself finds out.
+    tried: the write itself finds out. Units kept for passes are drawn by passes first.
     """
     wanted: Counter[str] = Counter()
     for item in items:
@@ -169,7 +176,8 @@ def draw(
     for sku, units in wanted.items():
         stock = offer.counted(sku)
         if stock is not None and units:
-            taken += _from_shards(sku, units, start % stock.shards, left[sku] if left else [units] * stock.shards)
+            choices = shards_for(offer, stock, at, with_pass=with_pass)
+            taken += _from_shards(sku, units, start, left[sku] if left else [units] * stock.all_shards, choices)
     if len({(one.sku, one.shard) for one in (*taken, *held)}) > MOST_DRAWS:
         # What is left lies too thin for so many units. It depends on what others took, so it is no fault of the fields.
         raise Refused(Reason.SOLD_OUT, sku=Counter(one.sku for one in taken).most_common(1)[0][0])
@@ -227,11 +235,13 @@ def _units(taken: Sequence[TakenStock]) -> Counter[tuple[str, int]]:
     return units
 
 
-def _from_shards(sku: str, units: int, start: int, left: Sequence[int]) -> list[TakenStock]:
+def _from_shards(
+    sku: str, units: int, start: int, left: Sequence[int], choices: Sequence[Sequence[int]]
+) -> list[TakenStock]:
     """One shard that has them all, else the fullest ones until there are enough."""
-    if sum(left) < units:
+    from_start = [shard for shards in choices for shard in _from(shards, start)]
+    if sum(left[shard] for shard in from_start) < units:
         raise Refused(Reason.SOLD_OUT, sku=sku)
-    from_start = [*range(start, len(left)), *range(start)]
     for shard in from_start:
         if left[shard] >= units:
             return [TakenStock(sku, shard, units)]
@@ -242,6 +252,12 @@ def _from_shards(sku: str, units: int, start: int, left: Sequence[int]) -> list[
             taken.append(TakenStock(sku, shard, part))
             units -= part
     return taken
+
+
+def _from(shards: Sequence[int], start: int) -> Sequence[int]:
+    """All of them, beginning somewhere in the middle: whoever comes at the same time begins elsewhere."""
+    first = start % len(shards)
+    return (*shards[first:], *shards[:first])
 
 
 def priced(items: Sequence[Ordered], terms: Terms) -> tuple[Line, ...]:

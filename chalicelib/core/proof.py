@@ -16,6 +16,7 @@ from pydantic import ValidationError
 
 from chalicelib import policies
 from chalicelib.core import (
+    cancellation,
     changes,
     chargeback,
     ending,
@@ -26,6 +27,7 @@ from chalicelib.core import (
     ordering,
     tradein,
 )
+from chalicelib.core.cancellation import MerchantCancel
 from chalicelib.core.changes import ChangeItems
 from chalicelib.core.deadlines import overdue
 from chalicelib.core.deposit import Deposit, evolve, fold
@@ -71,6 +73,7 @@ from chalicelib.core.ordering import HandedIn, Order, Ordered, traded_in
 from chalicelib.core.paying import reminders, why_not_counted
 from chalicelib.core.payment import CaptureSeen, DisputeSeen
 from chalicelib.core.plain import below, plain, read, unreadable
+from chalicelib.core.refund import COMPENSATION, NO_CAPTURE
 from chalicelib.core.refusal import Reason, Refused
 from chalicelib.core.terms import Terms, terms_hash
 from chalicelib.core.tradein import CancelTradeIn, Inspect
@@ -83,6 +86,7 @@ T = TypeVar("T")
 REVISION: Final = 1  # of the rules: raised when the same journal would give another amount
 CALCULATOR: Final = f"earnest/{REVISION}"
 OBJECT: Final = "refund_proof"
+MOST_WORDS: Final = 2_000  # characters of a note
 # They say nothing about money: where stock was drawn, and the key to a receipt.
 UNSHOWN: Final = frozenset({"batch", "stock", "limit_units", "token_key"})
 KINDS: Final[Mapping[str, type[DepositEvent]]] = MappingProxyType({kind.TYPE: kind for kind in get_args(DepositEvent)})
@@ -512,6 +516,8 @@ def _approved(history: History, place: int) -> RefundApproved | None:
 def _promised(given: RefundApproved, found: RefundApproved, before: Deposit, terms: Terms) -> RefundApproved:
     """Within the deadline, or on the earlier day on which the way back closed, as routes were then."""
     latest = given.at + instants.duration_ms(terms.refund.deadline)
+    if given.capture == NO_CAPTURE:
+        return given
     since = found.promised_by - before.captured(given.capture).at
     closes = given.at < found.promised_by < latest and since % DAY == 0
     return replace(given, promised_by=found.promised_by if closes else latest)
@@ -540,10 +546,18 @@ def _end(history: History, place: int) -> Iterator[DepositEvent]:
     step = STEPS.get(event.cause)
     if step is not None and not isinstance(history.events[place - 1], step):
         raise LookupError("nothing led to this end")
+    if event.cause == cancellation.CAUSE:
+        return cancellation.cancel(before, _by_merchant(event), event.at, terms)
     if event.cause == "buyer_default":
         fulfilment.refuse_default(before, event.at)
     owed = entitlement.of(before, terms, event.cause, _judged_at(event, before))
     return ending.end(before, event.cause, owed, event.at, terms)
+
+
+def _by_merchant(event: Cancelled) -> MerchantCancel:
+    """The command that led to it. Of a note only its digest is told, so it is taken to be as long as it has to be."""
+    length = MOST_WORDS if event.note is not None else 0
+    return MerchantCancel(event.reason or "", event.evidence, event.note, length, event.approver)
 
 
 def _judged_at(event: Cancelled, before: Deposit) -> int:
@@ -641,7 +655,8 @@ RULES: Final[Mapping[str, Rule]] = MappingProxyType(
     {
         "buyer_cancel": _ended,
         "withdrawal": _ended,
-        "merchant_cancel": _ended,
+        cancellation.CAUSE: _ended,
+        COMPENSATION: _ended,
         "buyer_default": _ended,
         "trade_in_mismatch": _ended,
         "trade_in_cancel": _ended,

@@ -89,6 +89,9 @@ TRANSITIONS: Final[Mapping[tuple[RefundStatus, type[RefundStep]], RefundStatus]]
 
 # Causes of money that never counted: it goes back by itself and says nothing about the deposit.
 SENT_BACK: Final = frozenset({"amount_mismatch", "overpayment", "duplicate_payment", "late_payment"})
+# The merchant's money on top of the buyer's own: no capture is given back, so the buyer names an account.
+COMPENSATION: Final = "seller_default_compensation"
+NO_CAPTURE: Final = ""
 # Not yet with the buyer: reserved, and listed as open.
 OPEN: Final = frozenset(set(RefundStatus) - {_S.SUCCEEDED, _S.SETTLED})
 # The provider was asked, and its answer is not known to the end.

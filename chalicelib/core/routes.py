@@ -18,6 +18,7 @@ Clock = Annotated[str, Field(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$")]
 CANNOT: Final = "route_cannot_refund"
 ENDED: Final = "route_window_ended"
 NOT_IN_PART: Final = "route_not_partial"
+NO_SOURCE: Final = "no_source"
 
 
 class Quiet(Frozen):

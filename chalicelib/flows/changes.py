@@ -49,7 +49,8 @@ class Changes:
         def decision(deposit: Deposit, terms: Terms) -> Sequence[DepositEvent]:
             decide(deposit, ChangeItems(items), asked.at, terms)  # a no is said before anything is looked for
             offer = self.catalogue.recent(deposit.created.offer)
-            stock = ordering.draw(items, offer, next(starts), left, held=deposit.stock)
+            early = deposit.created.priority is not None
+            stock = ordering.draw(items, offer, next(starts), left, asked.at, deposit.stock, with_pass=early)
             return decide(deposit, ChangeItems(items, stock), asked.at, terms)
 
         return self.commits.run(deposit_id, asked, decision)

@@ -7,13 +7,25 @@ from typing import Final, TypeVar
 from chalicelib.core import deposit as deposits_
 from chalicelib.core import ordering
 from chalicelib.core.deadlines import overdue
-from chalicelib.core.deposit import Deposit, status_at
-from chalicelib.core.events import DepositEvent
-from chalicelib.core.ids import well_formed
+from chalicelib.core.deposit import Deposit, Status, status_at
+from chalicelib.core.events import DepositEvent, PassReturned
+from chalicelib.core.ids import parse_child, well_formed
 from chalicelib.core.journal import Asked, Caller, Entry, version_of
 from chalicelib.core.refusal import Reason, Refused
 from chalicelib.core.terms import Terms
-from chalicelib.flows.ports import Also, Clock, Contended, Count, Deposits, Offers, Overtaken, Shelved, Stored
+from chalicelib.flows.ports import (
+    Also,
+    Clock,
+    Contended,
+    Count,
+    Deposits,
+    Noted,
+    Offers,
+    Overtaken,
+    Shelved,
+    Stored,
+    Tallied,
+)
 
 # The edge gives up on an answer after 29 seconds; what is older than this writes nothing more.
 OLDEST_REQUEST: Final = 30_000
@@ -179,9 +191,19 @@ class Commits:
             return Outcome(before, stored.journal, asked.at, asked.locale, terms)
         too_old(self.timing, asked)
         after = evolved(after, last)
-        also = (*moved(before, after, terms.limits.per_buyer), *beside())
+        also = (*moved(before, after, terms.limits.per_buyer), *self._pass_back(before, after, asked), *beside())
         self.deposits.append(stored, entries, after, also)
         return Outcome(after, (*stored.journal, *entries), asked.at, asked.locale, terms)
+
+    def _pass_back(self, before: Deposit, after: Deposit, asked: Asked) -> tuple[Noted, ...]:
+        """The pass goes back into the journal it came from, in the write that says why."""
+        held = after.created.priority
+        parsed = parse_child("pas", held.id) if held is not None and gives_pass_back(before, after) else None
+        if parsed is None:
+            return ()
+        origin = self.load(f"dep_{parsed[0]}")
+        event = PassReturned(max(asked.at, fold(origin).passes[parsed[1] - 1].changed_at), parsed[1], after.id)
+        return (noted(origin, event, asked, CLOCKWORK),)
 
 
 def moved(before: Deposit | None, after: Deposit, most: int | None) -> tuple[Also, ...]:
@@ -191,7 +213,24 @@ def moved(before: Deposit | None, after: Deposit, most: int | None) -> tuple[Als
     units = after.limit_units - (before.limit_units if before is not None else 0)
     if units:
         effects.append(Count(created.offer, created.buyer, units, most if units > 0 else None))
+    ended = after.cancelled if before is not None and before.cancelled is None else None
+    if ended is not None and ended.reason is not None:
+        effects.append(Tallied(created.offer, "cancelled", ended.reason))
     return tuple(effects)
+
+
+def noted(stored: Stored[DepositEvent], event: DepositEvent, asked: Asked, by: Caller) -> Noted:
+    """An event in the journal of another deposit, behind what is overdue there."""
+    before = fold(stored)
+    late = overdue(before, event.at, NOTHING_IRREVERSIBLE)
+    entries = (*by_the_clock(late), Entry(event, asked.at, by, locale=asked.locale))
+    return Noted(stored, entries, evolved(before, (*late, event)))
+
+
+def gives_pass_back(before: Deposit, after: Deposit) -> bool:
+    """Whether an order made with a priority pass ended unpaid, and nothing better came of it."""
+    ended = before.status is Status.AWAITING_PAYMENT and after.status in {Status.EXPIRED, Status.CANCELLED}
+    return ended and after.created.priority is not None and len(after.passes) == len(before.passes)
 
 
 def stamped(events: Sequence[DepositEvent], asked: Asked, by: Caller) -> tuple[Entry[DepositEvent], ...]:

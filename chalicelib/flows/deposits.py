@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from chalicelib.core import entitlement
+from chalicelib.core import cancellation, entitlement
 from chalicelib.core.decide import Command, decide
 from chalicelib.core.deposit import status_at
 from chalicelib.core.entitlement import Entitlement, Step
@@ -38,13 +38,16 @@ class DepositDesk:
     def command(self, deposit_id: str, command: Command, asked: Asked) -> Outcome:
         return self.commits.run(deposit_id, asked, lambda deposit, terms: decide(deposit, command, asked.at, terms))
 
-    def preview(self, deposit_id: str, cause: str, at: int | None, asked: Asked) -> Entitlement:
-        """What the command would decide at an instant from now to two years ahead."""
+    def preview(
+        self, deposit_id: str, cause: str, at: int | None, asked: Asked, reason: str | None = None
+    ) -> Entitlement:
+        """What the command would decide at an instant from now to two years ahead; ``reason`` is a merchant's."""
         outcome = self.get(deposit_id, asked)
         instant = asked.at if at is None else at
         if not asked.at <= instant <= asked.at + FARTHEST_PREVIEW:
             raise Refused(Reason.INVALID_REQUEST, [Fault("/at", "not_before_now" if instant < asked.at else "too_far")])
-        return entitlement.of(outcome.deposit, outcome.terms, cause, instant)
+        compensated = reason is None or cancellation.reasons()[reason].compensates
+        return entitlement.of(outcome.deposit, outcome.terms, cause, instant, compensated=compensated)
 
     def curve(self, deposit_id: str, asked: Asked) -> tuple[Step, ...]:
         outcome = self.get(deposit_id, asked)

@@ -122,7 +122,8 @@ class Catalogue:
         too_old(self.timing, asked)
         entry = Entry(event, asked.at, asked.caller, asked.key, asked.locale)
         if isinstance(event, StockChanged):
-            self.offers.append(stored, [entry], offer, event.sku, offers_.moves(event.change, left[event.sku]))
+            shards = offers_.changeable(offer, event.sku, left[event.sku], asked.at)
+            self.offers.append(stored, [entry], offer, event.sku, offers_.moves(event.change, shards))
         else:
             self.offers.append(stored, [entry])
         after = self._remembered(offers_.evolve(offer, event))
@@ -139,7 +140,7 @@ class Catalogue:
             Offered(
                 offer,
                 self.offers.terms(offer.made.terms_hash),
-                offers_.available(left[offer.id]),
+                offers_.available(offer, left[offer.id], asked.at),
                 asked.at,
                 asked.locale,
             )
@@ -172,7 +173,7 @@ def fold(stored: Stored[OfferEvent]) -> Offer:
 
 def _batch(draft: Draft) -> str:
     """Names the stock shards by what they hold, so that a retry with the same body finds its own and no other does."""
-    text = ",".join(f"{stock.sku}={stock.units}" for stock in offers_.stock_of(draft))
+    text = ",".join(f"{stock.sku}={stock.units}/{stock.reserved}" for stock in offers_.stock_of(draft))
     return hashlib.sha256(f"{terms_hash(draft)}|{text}".encode()).hexdigest()[:8]
 
 

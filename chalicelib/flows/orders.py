@@ -16,6 +16,7 @@ from chalicelib.core.refusal import Fault, Reason, Refused
 from chalicelib.core.terms import Terms
 from chalicelib.flows.commit import Outcome, Race, Timing, fold, moved, replayed, stamped, too_old
 from chalicelib.flows.offers import Catalogue
+from chalicelib.flows.passes import Held, Passes
 from chalicelib.flows.ports import Contended, Deposits, LimitFull, Offers, Overtaken, StockShort
 
 # A look at the shards is believed this long: a rush would otherwise read every shard for every refusal.
@@ -50,6 +51,7 @@ class Orders:
     catalogue: Catalogue
     timing: Timing
     shelf: Shelf
+    passes: Passes
     token_key: str = ""
 
     def create(self, order: Order, asked: Asked) -> Outcome:
@@ -71,13 +73,14 @@ class Orders:
 
     def _raced(self, deposit_id: str, order: Order, asked: Asked) -> Outcome:
         offer, terms = self._offered(order.offer)
-        placed = ordering.place(order, offer, terms, asked.caller.id, asked.at)
+        held = self._held(order, asked)
+        placed = ordering.place(order, offer, terms, asked.caller.id, asked.at, held.priority if held else None)
         left = self.shelf.recent(offer.id, self.timing.now())
         race = Race(self.timing)
         conflicts = 0
         while True:
             try:
-                return self._written(deposit_id, order, placed, offer, terms, left, conflicts, asked)
+                return self._written(deposit_id, order, placed, offer, terms, left, conflicts, asked, held)
             except Overtaken as ours:
                 known = replayed(ours.stored, asked, terms)
                 assert known is not None, "a deposit's id comes from its caller and key"
@@ -88,6 +91,7 @@ class Orders:
             except Contended:
                 race.wait()
                 conflicts += 1  # the next try begins at another shard
+                held = self._held(order, asked)
             except LimitFull:
                 raise Refused(Reason.LIMIT_REACHED, per_buyer=terms.limits.per_buyer) from None
 
@@ -101,17 +105,21 @@ class Orders:
         left: Left | None,
         conflicts: int,
         asked: Asked,
+        held: Held | None,
     ) -> Outcome:
         spread = zlib.crc32(deposit_id.encode())
-        created = replace(
-            placed, token_key=self.token_key, stock=ordering.draw(order.items, offer, spread + conflicts, left)
-        )
+        used = [held.used(offer, deposit_id, asked)] if held is not None else []
+        stock = ordering.draw(order.items, offer, spread + conflicts, left, asked.at, with_pass=held is not None)
+        created = replace(placed, token_key=self.token_key, stock=stock)
         entries = stamped([created], asked, asked.caller)
         deposit = begin(deposit_id, created)
         too_old(self.timing, asked)
-        also = moved(None, deposit, terms.limits.per_buyer)
+        also = (*moved(None, deposit, terms.limits.per_buyer), *used)
         self.deposits.create(deposit, entries, also, spread % index_shards(terms))
         return Outcome(deposit, entries, asked.at, asked.locale, terms)
+
+    def _held(self, order: Order, asked: Asked) -> Held | None:
+        return self.passes.held(order.priority_pass, asked) if order.priority_pass is not None else None
 
     def _offered(self, offer_id: str) -> tuple[Offer, Terms]:
         try:

@@ -2,8 +2,9 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Generic, Protocol
+from typing import Any, Final, Generic, Literal, Protocol
 
+from chalicelib.core.bulk import Bulk, BulkEvent
 from chalicelib.core.deposit import Deposit
 from chalicelib.core.destination import Payee
 from chalicelib.core.events import DepositEvent
@@ -99,7 +100,25 @@ class KeyTaken:
     deposit: str
 
 
-Also = Shelved | Count | Keep | KeyTaken
+@dataclass(frozen=True, slots=True)
+class Noted:
+    """Events that the journal of another deposit takes in the same write, as it was read. ``after`` is that deposit then."""
+
+    stored: Stored[DepositEvent]
+    entries: tuple[Entry[DepositEvent], ...]
+    after: Deposit
+
+
+@dataclass(frozen=True, slots=True)
+class Tallied:
+    """One more in the public count of an offer's cancellations."""
+
+    offer: str
+    what: Literal["cancelled", "appealed", "overturned"]
+    reason: str
+
+
+Also = Shelved | Count | Keep | KeyTaken | Noted | Tallied
 
 
 @dataclass(frozen=True, slots=True)
@@ -299,6 +318,29 @@ class Runs(Protocol):
     def get_break(self, break_id: str) -> Stored[BreakEvent] | None: ...
 
     def resolve(self, stored: Stored[BreakEvent], entry: Entry[BreakEvent], note: Keep | None) -> None: ...
+
+
+class Bulks(Protocol):
+    """Bulk cancellations by merchants."""
+
+    def get(self, bulk_id: str) -> Stored[BulkEvent] | None: ...
+
+    def create(self, bulk: Bulk, entry: Entry[BulkEvent], note: Keep | None) -> None:
+        """Overtaken when the id exists, Contended."""
+
+    def append(self, stored: Stored[BulkEvent], entry: Entry[BulkEvent], after: Bulk) -> None:
+        """Overtaken, Contended; then nothing was written."""
+
+    def touch(
+        self, stored: Stored[BulkEvent], due: int, *, owner: str, until: int, now: int, failures: int = 0
+    ) -> None: ...
+
+
+class Tallies(Protocol):
+    """How often an offer's orders were cancelled, for which reasons."""
+
+    def of(self, offer: str) -> Mapping[tuple[str, str], int]:
+        """By what happened (``cancelled``, ``appealed``, ``overturned``) and reason."""
 
 
 class Keys(Protocol):

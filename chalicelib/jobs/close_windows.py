@@ -1,11 +1,15 @@
-"""Schedule: write down what the clock alone made true, look for payments before a deposit expires, free its units."""
+"""Schedule: write down what the clock alone made true, look for payments before a deposit expires, free its units.
 
-from collections.abc import Callable
+Bulk cancellations are worked off here, too.
+"""
 
-from chalicelib.jobs.sweep import Report, Sweep
+from collections.abc import Callable, Mapping
+
+from chalicelib.jobs.sweep import Report, Sweep, Worker
 from chalicelib.wiring import Services
 
 
 def run(found: Services, time_left: Callable[[], int]) -> Report:
-    sweep = Sweep("close_windows", "time", found.deposits, found.attendant(), found.clock)
+    workers: Mapping[str, Worker] = {"dep": found.attendant(), "bmc": found.cancellations}
+    sweep = Sweep("close_windows", "time", found.deposits, workers, found.clock)
     return sweep.run(found.run_id("close_windows"), time_left)

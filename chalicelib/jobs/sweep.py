@@ -1,12 +1,11 @@
 """One sweep over the shards of a queue: attend to what is due, and let no failing item stop the others."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 from chalicelib.core.refusal import Refused
-from chalicelib.flows.attend import Attendant
 from chalicelib.flows.ports import DUE_SHARDS, Clock, Contended, Deposits, Leased, Overtaken
 
 log = logging.getLogger("earnest.jobs")
@@ -26,14 +25,25 @@ class Report:
     finished: bool = True
 
 
+class Worker(Protocol):
+    """Who does what is due at one kind of item."""
+
+    def attend(self, item_id: str, owner: str, /) -> bool: ...
+
+    def push_back(self, item_id: str, owner: str, /) -> int: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Sweep:
-    """A job over one queue. ``time_left`` gives the milliseconds that this run may still take."""
+    """A job over one queue. ``time_left`` gives the milliseconds that this run may still take.
+
+    ``workers`` by the kind that an id begins with.
+    """
 
     job: str
     queue: str
     deposits: Deposits
-    attendant: Attendant
+    workers: Mapping[str, Worker]
     clock: Clock
 
     def run(self, owner: str, time_left: Callable[[], int]) -> Report:
@@ -49,12 +59,12 @@ class Sweep:
             due = [one for one in self._due(shard, report) if one not in seen]
             if not due:
                 return
-            for deposit_id in due:
+            for item_id in due:
                 if time_left() < RESERVE:
                     report.finished = False
                     return
-                seen.add(deposit_id)
-                self._one(deposit_id, owner, report)
+                seen.add(item_id)
+                self._one(item_id, owner, report)
 
     def _due(self, shard: int, report: Report) -> Sequence[str]:
         """The head of a shard; one that cannot be read now must not stop the others."""
@@ -64,23 +74,26 @@ class Sweep:
             report.busy += 1
             return ()
 
-    def _one(self, deposit_id: str, owner: str, report: Report) -> None:
+    def _one(self, item_id: str, owner: str, report: Report) -> None:
         try:
-            report.attended += self.attendant.attend(deposit_id, owner)
+            report.attended += self._worker(item_id).attend(item_id, owner)
         except (Leased, Overtaken, Contended, Refused):
             report.busy += 1
         except Exception as fault:  # noqa: BLE001 - one broken item must not stop the others
             report.failed += 1
-            self._failed(deposit_id, owner, fault)
+            self._failed(item_id, owner, fault)
 
-    def _failed(self, deposit_id: str, owner: str, fault: Exception) -> None:
+    def _worker(self, item_id: str) -> Worker:
+        return self.workers[item_id.partition("_")[0]]
+
+    def _failed(self, item_id: str, owner: str, fault: Exception) -> None:
         try:
-            failures = self.attendant.push_back(deposit_id, owner)
+            failures = self._worker(item_id).push_back(item_id, owner)
         except Exception:
-            log.exception("push back failed", extra={"deposit": deposit_id})
+            log.exception("push back failed", extra={"item": item_id})
             return
         level = logging.ERROR if failures >= ALARM else logging.WARNING
-        log.log(level, "%s failed %d times", self.job, failures, exc_info=fault, extra={"deposit": deposit_id})
+        log.log(level, "%s failed %d times", self.job, failures, exc_info=fault, extra={"item": item_id})
 
 
 # An attended deposit may need a provider call of some seconds; what does not fit is left to the next run.

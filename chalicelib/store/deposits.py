@@ -14,9 +14,11 @@ from chalicelib.core.refusal import Reason, Refused
 from chalicelib.flows.ports import (
     DUE_SHARDS,
     Also,
+    Contended,
     Count,
     KeyTaken,
     LimitFull,
+    Noted,
     Overtaken,
     Page,
     Shelved,
@@ -124,18 +126,26 @@ class DepositStore:
         return found
 
     def _together(self, own: Mapping[str, Any], also: Sequence[Also]) -> None:
-        actions = [own, *(action(self._table, effect) for effect in also)]
+        actions = [own, *map(self._effect, also)]
         assert len(actions) <= MOST_ACTIONS, len(actions)
         try:
             transact(self._client, actions)
         except ConditionFailed as failed:
             raise self._why(failed, also) from None
 
+    def _effect(self, also: Also) -> Mapping[str, Any]:
+        """As an action. The indexes of another deposit's journal come from its state, as those of our own do."""
+        if isinstance(also, Noted):
+            return {"Update": self._journals.added(also.stored, also.entries, self._indexed(also.after))}
+        return action(self._table, also)
+
     def _why(self, failed: ConditionFailed, also: Sequence[Also]) -> Exception:
         """The deposit's own reason is read first: if it was overtaken, nothing else matters. Then limits, then stock."""
         if failed.failed[0]:
             return Overtaken(self._journals.image(failed.items[0]))
         broken = [effect for effect, fails in zip(also, failed.failed[1:], strict=True) if fails]
+        if any(isinstance(effect, Noted) for effect in broken):
+            return Contended()  # that journal has moved on: it is read again
         if any(isinstance(effect, KeyTaken) for effect in broken):
             return Refused(Reason.IDEMPOTENCY_KEY_REUSED)
         if any(isinstance(effect, Count) for effect in broken):

@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from chalicelib.core.offer import Offer
-from chalicelib.flows.ports import Also, Count, Keep, KeyTaken, Shelved
+from chalicelib.flows.ports import Count, Keep, KeyTaken, Shelved, Tallied
 from chalicelib.store.codec import Wire
 from chalicelib.store.journals import ALL_OLD, BATCH, key
 from chalicelib.store.keys import taken
 from chalicelib.store.requests import send
+from chalicelib.store.tallies import tallied
 from chalicelib.store.texts import kept
 
 
@@ -23,7 +24,7 @@ def limit_key(offer: str, buyer: str) -> str:
     return f"limit#{offer}#{buyer}"
 
 
-def action(table: str, also: Also) -> dict[str, Any]:
+def action(table: str, also: Shelved | Count | Keep | KeyTaken | Tallied) -> dict[str, Any]:
     """One effect on another item, as an action of the deposit's transaction."""
     match also:
         case Shelved():
@@ -34,6 +35,8 @@ def action(table: str, also: Also) -> dict[str, Any]:
             return kept(table, also)
         case KeyTaken():
             return taken(table, also)
+        case Tallied():
+            return tallied(table, also)
 
 
 def _shelved(table: str, shelved: Shelved) -> dict[str, Any]:
@@ -74,7 +77,7 @@ def shards_made(table: str, offer: Offer) -> list[dict[str, Any]]:
             }
         }
         for stock in offer.made.stock
-        for shard, units in enumerate(spread(stock.units, stock.shards))
+        for shard, units in enumerate(stock.sizes)
     ]
 
 
@@ -84,20 +87,14 @@ def shard_changed(table: str, offer: Offer, sku: str, shard: int, units: int) ->
     return _update(table, pk, "SET #left = #left + :u, #total = #total + :u", units, "#left >= :least", least=-units)
 
 
-def spread(units: int, shards: int) -> list[int]:
-    """As even as whole units allow."""
-    each, rest = divmod(units, shards)
-    return [each + (1 if shard < rest else 0) for shard in range(shards)]
-
-
 def left(client: Any, table: str, offers: Sequence[Offer], *, consistent: bool) -> dict[str, dict[str, list[int]]]:
     """Units left in every shard of every counted SKU of each offer, by offer id: one trip for a hundred shards."""
-    counts = {offer.id: {stock.sku: [0] * stock.shards for stock in offer.stock} for offer in offers}
+    counts = {offer.id: {stock.sku: [0] * stock.all_shards for stock in offer.stock} for offer in offers}
     places = {
         shard_key(offer.id, offer.made.batch, stock.sku, shard): (offer.id, stock.sku, shard)
         for offer in offers
         for stock in offer.stock
-        for shard in range(stock.shards)
+        for shard in range(stock.all_shards)
     }
     for pks in (list(places)[start : start + BATCH] for start in range(0, len(places), BATCH)):
         wanted: Any = {

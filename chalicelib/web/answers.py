@@ -231,6 +231,19 @@ class TradeInPartAnswer(TypedDict):
 
 
 @with_config(CLOSED)
+class CancellationAnswer(TypedDict):
+    """How a deposit was cancelled. ``reason`` to ``priority_pass`` are the merchant's; null when somebody else did it."""
+
+    cause: CauseAnswer
+    at: InstantAnswer
+    reason: str | None
+    label: str | None
+    evidence: list[str]
+    appealable: bool
+    priority_pass: str | None
+
+
+@with_config(CLOSED)
 class DepositAnswer(TypedDict):
     """A buyer's money on an offer. ``actions`` is what this caller may do now."""
 
@@ -257,6 +270,8 @@ class DepositAnswer(TypedDict):
     money: MoneyStateAnswer
     refundable: MoneyAnswer
     refund_path: RefundPathAnswer
+    cancellation: CancellationAnswer | None
+    priority_pass: str | None
     actions: list[str]
     created_at: InstantAnswer
     updated_at: InstantAnswer
@@ -725,6 +740,129 @@ class MarketAnswer(TypedDict):
 @with_config(CLOSED)
 class MarketListAnswer(TypedDict):
     data: list[MarketAnswer]
+
+
+@with_config(CLOSED)
+class CancellationReasonAnswer(TypedDict):
+    """A reason for which a merchant may cancel. ``evidence`` is the least number of items, an automated score is none."""
+
+    code: str
+    label: str
+    evidence: int
+    evidence_required: str
+    appealable: bool
+    remedy: Literal["none", "pass", "seller_default", "seller_default_and_pass"]
+    question: Literal["address", "contact", "verification"] | None
+    second_approver: bool
+
+
+@with_config(CLOSED)
+class CancellationReasonListAnswer(TypedDict):
+    data: list[CancellationReasonAnswer]
+
+
+@with_config(CLOSED)
+class CancellationCountAnswer(TypedDict):
+    """How often one reason was given, contested and overturned."""
+
+    reason: str
+    label: str
+    cancelled: int
+    appealed: int
+    overturned: int
+
+
+@with_config(CLOSED)
+class CancellationCountsAnswer(TypedDict):
+    """What everybody can see of a merchant's cancellations under one offer."""
+
+    offer: str
+    object: Literal["cancellation_counts"]
+    cancelled: int
+    appealed: int
+    overturned: int
+    data: list[CancellationCountAnswer]
+
+
+@with_config(CLOSED)
+class QuestionAnswer(TypedDict):
+    """A merchant's question. Without an answer it lapses at ``due_at``."""
+
+    id: str
+    object: Literal["question"]
+    deposit: str
+    kind: Literal["address", "contact", "verification"]
+    status: Literal["open", "answered", "lapsed"]
+    text: str
+    answer: str | None
+    due_at: InstantAnswer
+    answered_at: InstantAnswer | None
+    created_at: InstantAnswer
+
+
+@with_config(CLOSED)
+class QuestionListAnswer(TypedDict):
+    data: list[QuestionAnswer]
+    next_cursor: str | None
+
+
+@with_config(CLOSED)
+class PassAnswer(TypedDict):
+    """One unit of one of ``skus`` at that merchant, at most at ``price_cap``; ``origin`` is the cancelled deposit."""
+
+    id: str
+    object: Literal["priority_pass"]
+    merchant: str
+    skus: list[str]
+    price_cap: MoneyAnswer
+    valid_until: InstantAnswer
+    status: Literal["granted", "used", "lapsed"]
+    origin: str
+    reason: str
+    used_for: str | None
+    created_at: InstantAnswer
+
+
+@with_config(CLOSED)
+class PassListAnswer(TypedDict):
+    data: list[PassAnswer]
+    next_cursor: str | None
+
+
+@with_config(CLOSED)
+class BulkResultAnswer(TypedDict):
+    """What became of one deposit; ``reason`` is the problem type where it was skipped."""
+
+    deposit: str
+    outcome: Literal["cancelled", "skipped"]
+    reason: str | None
+
+
+@with_config(CLOSED)
+class BulkCountsAnswer(TypedDict):
+    total: int
+    cancelled: int
+    skipped: int
+    pending: int
+
+
+@with_config(CLOSED)
+class BulkAnswer(TypedDict):
+    """Many deposits cancelled at once. ``approve_until`` is null where one person may do it alone."""
+
+    id: str
+    object: Literal["bulk_cancellation"]
+    offer: str
+    status: Literal["awaiting_approval", "running", "done"]
+    reason: str
+    evidence: list[str]
+    asked_by: str
+    approved_by: str | None
+    approve_until: InstantAnswer | None
+    counts: BulkCountsAnswer
+    results: list[BulkResultAnswer]
+    created_at: InstantAnswer
+    updated_at: InstantAnswer
 
 
 @with_config(CLOSED)

@@ -5,11 +5,12 @@ from typing import Annotated, Final
 from chalice.app import Blueprint
 from pydantic import Field
 
+from chalicelib.core import cancellation
 from chalicelib.core.decide import ChangePaymentMethod, Command
 from chalicelib.core.deposit import Status
 from chalicelib.core.ending import Cancel
 from chalicelib.core.ordering import HandedIn, Order, Ordered
-from chalicelib.core.refusal import Reason
+from chalicelib.core.refusal import Fault, Reason, Refused
 from chalicelib.core.wire import Category, Frozen, Sku, Text
 from chalicelib.flows.commit import Outcome, caught_up, etag
 from chalicelib.web import render
@@ -112,6 +113,8 @@ def visible(call: Call) -> None:
         Reason.OFFER_NOT_OPEN,
         Reason.TERMS_CHANGED,
         Reason.IDENTITY_REQUIRED,
+        Reason.NOT_FOUND,
+        Reason.PASS_NOT_VALID,
         Reason.LIMIT_REACHED,
         Reason.SOLD_OUT,
         Reason.IDEMPOTENCY_KEY_REUSED,
@@ -241,13 +244,21 @@ def changes(call: Call) -> Answer:
     query=(
         choice("cause", ("buyer_cancel", "withdrawal", "merchant_cancel"), "Why the deposit would end.", required=True),
         instant("at", "From now to two years ahead; now when left out."),
+        choice(
+            "reason",
+            tuple(cancellation.reasons()),
+            "Of a merchant's cancellation; without it as for a default of the seller.",
+        ),
     ),
     reasons=(*READ, Reason.ALREADY_CANCELLED, Reason.WRONG_STATE, Reason.WITHDRAWAL_NOT_AVAILABLE),
     guard=visible,
 )
 def refund_preview(call: Call) -> Answer:
     cause, at = call.query["cause"], call.query.get("at")
-    owed = call.services.desk.preview(call.params["deposit_id"], cause, at, call.asked)
+    reason = call.query.get("reason")
+    if reason is not None and cause != cancellation.CAUSE:
+        raise Refused(Reason.INVALID_REQUEST, [Fault("/reason", "only_with_merchant_cancel")])
+    owed = call.services.desk.preview(call.params["deposit_id"], cause, at, call.asked, reason)
     return Answer(render.preview(owed, cause, call.asked.at if at is None else at, call.locale))
 
 

@@ -9,10 +9,13 @@ from dataclasses import asdict, replace
 from functools import cache
 from typing import Any, Final, NamedTuple
 
+from chalicelib.core import bulk as bulks
 from chalicelib.core import deposit as deposits_
 from chalicelib.core import drafts, entitlement, fees, ordering, proof
 from chalicelib.core import offer as offers_
 from chalicelib.core import run as runs
+from chalicelib.core.bulk import BulkApproved, BulkAsked, BulkEvent, BulkWorked, Result, approve_until
+from chalicelib.core.cancellation import AnswerQuestion, Ask, MerchantCancel, catalogue
 from chalicelib.core.changes import ChangeItems
 from chalicelib.core.decide import ChangePaymentMethod, Command, decide
 from chalicelib.core.deposit import Deposit, Intent
@@ -37,15 +40,19 @@ from chalicelib.core.terms import Terms, canonical, terms_hash
 from chalicelib.core.tradein import CancelTradeIn, Inspect
 from chalicelib.core.wire import from_json
 from chalicelib.core.withdrawal import ConfirmWithdrawal, Receipt, Sender, StateWithdrawal, confirmed, stated
+from chalicelib.flows.cancellations import Shown as Called
 from chalicelib.flows.commit import CLOCKWORK, Outcome, stamped
 from chalicelib.flows.offers import Offered
+from chalicelib.flows.questions import Words
 from chalicelib.flows.reconcile import Shown
+from chalicelib.web import cancelled as cancelled_
 from chalicelib.web import render, reports
 from chalicelib.web.languages import DEFAULT
 from chalicelib.web.problems import problem as written
 
 Json = Mapping[str, Any]
 
+BULK: Final = "/v1/offers/{offer_id}/merchant-cancellations"
 OPENED: Final = parse_instant("2026-11-21T09:00:00.000Z")
 ORDERED: Final = parse_instant("2026-11-21T14:00:00.000Z")
 BUYER: Final = Caller(digest_id("usr", "example", "buyer"), "buyer")
@@ -142,7 +149,7 @@ def ordered(preset: str = "su7_2024", *, made_to_spec: bool = True) -> Story:
 def _ordered(found: Sale, sku: str, handed_in: HandedIn | None = None) -> Story:
     order = Order(OFFER_ID, (Ordered(sku, 1),), "card", found.offer.made.terms_hash, trade_in=handed_in)
     placed = ordering.place(order, found.offer, found.terms, BUYER.id, ORDERED)
-    created = replace(placed, stock=ordering.draw(order.items, found.offer, 0, None))
+    created = replace(placed, stock=ordering.draw(order.items, found.offer, 0, None, ORDERED))
     first = deposits_.begin(DEPOSIT_ID, created)
     journal = stamped([created], Asked(ORDERED, BUYER, ORDERED), BUYER)
     return Story(first, Outcome(first, journal, ORDERED, DEFAULT, found.terms), found.terms)
@@ -335,6 +342,55 @@ def proved() -> Json:
     return proof.made(DEPOSIT_ID, events, 1, story.terms)
 
 
+OUT_OF_STOCK: Final = MerchantCancel("OUT_OF_STOCK", ("stock:ledger-2026-11-22",))
+
+
+def called_off() -> Story:
+    """The merchant cannot deliver: everything comes back, earnest money once more, and the buyer is first next time."""
+    return paid().then(OUT_OF_STOCK, ORDERED + duration_ms("P1D"), SHOP)
+
+
+def asked() -> Story:
+    """The courier cannot read the address."""
+    return paid().then(Ask("address", "example"), ORDERED + duration_ms("P1D"), SHOP)
+
+
+def _question(answered: str | None) -> Json:
+    begun = asked()
+    told = begun.then(AnswerQuestion(1, "example"), begun.outcome.at + duration_ms("PT3H")) if answered else begun
+    words = Words("Which entrance is yours?", answered)
+    return cancelled_.question(told.deposit, told.deposit.questions[0], words, told.outcome.at)
+
+
+def _bulk(*later: BulkEvent) -> Json:
+    colleagues = (DEPOSIT_ID, digest_id("dep", "example", "another"))
+    at, bulk_id = ORDERED + duration_ms("P1D"), digest_id("bmc", "example", "bulk")
+    began = BulkAsked(
+        at,
+        OFFER_ID,
+        MERCHANT,
+        SHOP.id,
+        colleagues,
+        "OUT_OF_STOCK",
+        OUT_OF_STOCK.evidence,
+        approve_until=approve_until(at),
+    )
+    return cancelled_.bulk(Called(bulks.fold(bulk_id, [began, *later]), at, DEFAULT))
+
+
+def _bulk_done() -> Json:
+    at = ORDERED + duration_ms("P1DT1H")
+    ended = (
+        Result(DEPOSIT_ID, "cancelled"),
+        Result(digest_id("dep", "example", "another"), "skipped", "already-cancelled"),
+    )
+    return _bulk(_approval(), BulkWorked(at, ended))
+
+
+def _approval() -> BulkApproved:
+    return BulkApproved(ORDERED + duration_ms("P1DT1H"), digest_id("usr", "example", "colleague"))
+
+
 RUN_ID: Final = digest_id("rec", "example", "run")
 DAY_BEGAN: Final = parse_instant("2026-11-20T00:00:00.000Z")
 DAY_ENDED: Final = parse_instant("2026-11-21T00:00:00.000Z")
@@ -418,6 +474,23 @@ def answers() -> Mapping[tuple[str, str], Mapping[str, Json]]:
         ("GET", f"{deposit}/refund-preview"): {"inside the window": _preview(cooling)},
         ("GET", f"{deposit}/refund-curve"): {"free until, then": _curve(cooling)},
         ("GET", f"{deposit}/events"): {"the whole history": _history(done)},
+        ("GET", "/v1/cancellation-reasons"): {
+            "the catalogue": {"data": [cancelled_.reason(one, DEFAULT) for one in catalogue().reason]}
+        },
+        ("POST", f"{deposit}/merchant-cancel"): {"everything back, and more": called_off().shown()},
+        ("POST", f"{deposit}/questions"): {"asked": _question(None)},
+        ("GET", "/v1/questions"): {"all of a deposit": _page(_question(None))},
+        ("GET", "/v1/questions/{question_id}"): {"answered": _question("The blue door, left of the gate.")},
+        ("POST", "/v1/questions/{question_id}/answer"): {"answered": _question("The blue door, left of the gate.")},
+        ("POST", BULK): {"waits for a second person": _bulk()},
+        ("GET", f"{BULK}/{{bulk_id}}"): {"done": _bulk_done()},
+        ("POST", f"{BULK}/{{bulk_id}}/approve"): {"running": _bulk(_approval())},
+        ("GET", "/v1/offers/{offer_id}/cancellations"): {
+            "so far": cancelled_.counts(OFFER_ID, {("cancelled", "OUT_OF_STOCK"): 12}, DEFAULT)
+        },
+        ("GET", "/v1/priority-passes"): {
+            "one page": _page(cancelled_.priority_pass(called_off().deposit, called_off().deposit.passes[0]))
+        },
         ("GET", "/v1/trade-in/fees"): {"a band": _fee()},
         ("GET", "/v1/trade-in/schedules"): {
             "in force": {"data": [render.schedule(one, DEFAULT) for one in fees.schedules().values()]}
@@ -483,6 +556,19 @@ def bodies() -> Mapping[tuple[str, str], Json]:
             "evidence": ["photo:8f14e45f"],
         },
         ("POST", "/v1/trade-ins/{trade_in_id}/cancel"): {"by": "courier"},
+        ("POST", "/v1/deposits/{deposit_id}/merchant-cancel"): {
+            "reason": "OUT_OF_STOCK",
+            "evidence": ["stock:ledger-2026-11-22"],
+            "note": None,
+        },
+        ("POST", "/v1/deposits/{deposit_id}/questions"): {"kind": "address", "text": "Which entrance is yours?"},
+        ("POST", "/v1/questions/{question_id}/answer"): {"text": "The blue door, left of the gate."},
+        ("POST", BULK): {
+            "deposits": [DEPOSIT_ID],
+            "reason": "OUT_OF_STOCK",
+            "evidence": ["stock:ledger-2026-11-22"],
+            "note": None,
+        },
         ("POST", "/v1/refunds"): {
             "deposit": DEPOSIT_ID,
             "amount": {"amount": "500", "currency": "CNY"},
@@ -527,6 +613,9 @@ FACTS: Final[Mapping[Reason, Json]] = {
     Reason.OFFER_NOT_OPEN: {"state": "scheduled", "opens_at": ORDERED},
     Reason.LIMIT_REACHED: {"per_buyer": 1},
     Reason.WRONG_STATE: {"state": "expired"},
+    Reason.PASS_NOT_VALID: {"state": "used"},
+    Reason.REASON_NOT_PUBLISHED: {"code": "MERCHANT_OTHER"},
+    Reason.APPROVAL_REQUIRED: {"code": "MERCHANT_OTHER"},
     Reason.FEE_BAND_UNDEFINED: {"category": "phone", "price": Money.parse("49999", "IDR")},
     Reason.REFUND_EXCEEDS_REFUNDABLE: {"refundable": Money.parse("5088", "CNY")},
     Reason.FUNDS_IN_DISPUTE: {"refundable": Money.parse("0", "CNY")},

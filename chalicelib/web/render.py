@@ -5,7 +5,7 @@ from dataclasses import fields, is_dataclass
 from typing import Any, Final
 
 from chalicelib import policies
-from chalicelib.core import disclosure, drafts, fees, market, routes, wording
+from chalicelib.core import cancellation, disclosure, drafts, fees, market, routes, wording
 from chalicelib.core.deadlines import awaited
 from chalicelib.core.decide import actions
 from chalicelib.core.deposit import Deposit, Intent, Status, Window, Withdrawal, lock_at, status_at
@@ -19,13 +19,14 @@ from chalicelib.core.ledger import Balances
 from chalicelib.core.money import Money
 from chalicelib.core.offer import status_at as offer_status_at
 from chalicelib.core.payment import Payment, PaymentStatus
-from chalicelib.core.refund import Refund, RefundStatus
+from chalicelib.core.refund import COMPENSATION, Refund, RefundStatus
 from chalicelib.core.terms import Terms
 from chalicelib.core.withdrawal import Receipt
 from chalicelib.core.wording import text
 from chalicelib.flows.commit import Outcome, caught_up
 from chalicelib.flows.offers import Offered
 from chalicelib.web.answers import (
+    CancellationAnswer,
     CurvePointAnswer,
     DepositAnswer,
     DestinationAnswer,
@@ -57,7 +58,7 @@ def deposit(outcome: Outcome, caller: Caller) -> DepositAnswer:
     at = outcome.at
     seen = caught_up(outcome.deposit, at)
     created = seen.created
-    latest = next((one for one in reversed(seen.refunds) if one.cause != "seller_default_compensation"), None)
+    latest = next((one for one in reversed(seen.refunds) if one.cause != COMPENSATION), None)
     return {
         "id": seen.id,
         "object": "deposit",
@@ -82,6 +83,8 @@ def deposit(outcome: Outcome, caller: Caller) -> DepositAnswer:
         "money": _balances(seen.money),
         "refundable": money(seen.refundable),
         "refund_path": _refund_path(seen, outcome.terms),
+        "cancellation": _cancellation(seen, outcome.locale),
+        "priority_pass": created.priority.id if created.priority is not None else None,
         "actions": list(actions(seen, caller.role, at, outcome.terms)),
         "created_at": format_instant(seen.created_at),
         "updated_at": format_instant(seen.updated_at),
@@ -407,7 +410,24 @@ def _balances(held: Balances) -> MoneyStateAnswer:
         "refunded": money(held.refunded),
         "forfeited": money(held.forfeited),
         "fees": money(held.fees),
-        "compensation": money(Money.zero(held.captured.currency)),
+        "compensation": money(held.compensation),
+    }
+
+
+def _cancellation(of: Deposit, locale: str) -> CancellationAnswer | None:
+    """Why it ended before its time, in the reader's language, and what the buyer can do about it."""
+    ended = of.cancelled
+    if ended is None:
+        return None
+    published = cancellation.reasons()[ended.reason] if ended.reason is not None else None
+    return {
+        "cause": ended.cause,
+        "at": format_instant(ended.at),
+        "reason": ended.reason,
+        "label": published.label[locale] if published is not None else None,
+        "evidence": list(ended.evidence),
+        "appealable": published is not None and published.appealable,
+        "priority_pass": child("pas", of.id, of.passes[0].n) if of.passes else None,
     }
 
 

@@ -1,0 +1,242 @@
+"""Cancellations by merchants: one by itself, many with a second person, and the public count of them."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from chalicelib.core import bulk as bulks_
+from chalicelib.core import cancellation
+from chalicelib.core.bulk import Bulk, BulkAsked, BulkEvent, BulkStatus, BulkWorked, Result
+from chalicelib.core.cancellation import MerchantCancel
+from chalicelib.core.decide import decide
+from chalicelib.core.deposit import FINAL, Deposit, status_at
+from chalicelib.core.events import DepositEvent
+from chalicelib.core.ids import digest_id, well_formed
+from chalicelib.core.instants import SECOND
+from chalicelib.core.journal import Asked, Caller, Entry, Key, version_of
+from chalicelib.core.offer import Offer, index_shards
+from chalicelib.core.refusal import Reason, Refused
+from chalicelib.core.terms import Terms
+from chalicelib.flows.commit import CLOCKWORK, Commits, Outcome, Race, fold, too_old
+from chalicelib.flows.offers import fold as fold_offer
+from chalicelib.flows.ports import Also, Bulks, Clock, Contended, Keep, Overtaken, Stored, Tallies, Vault
+
+PAGE: Final = 100  # deposits read at once when the live ones of an offer are counted
+CHUNK: Final = 25  # deposits judged between two notes of how far it is
+TURN: Final = 10 * SECOND  # that one worker gives to one bulk cancellation before it looks after others
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What an answer is rendered from."""
+
+    bulk: Bulk
+    at: int
+    locale: str
+    replayed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Cancellations:
+    """What merchants do, and what everybody may count."""
+
+    commits: Commits
+    bulks: Bulks
+    tallies: Tallies
+    vault: Vault
+    clock: Clock
+
+    def cancel(self, deposit_id: str, reason: str, evidence: Sequence[str], note: str | None, asked: Asked) -> Outcome:
+        """One deposit, for a published reason."""
+        command = self._command(reason, evidence, note)
+        beside: list[Also] = []
+
+        def decision(deposit: Deposit, terms: Terms) -> Sequence[DepositEvent]:
+            beside[:] = [self._kept(f"text#{deposit.id}#cancelled{deposit.version}", note)] if note else []
+            return decide(deposit, command, asked.at, terms)
+
+        return self.commits.run(deposit_id, asked, decision, beside=lambda: beside)
+
+    def counted(self, offer_id: str) -> Mapping[tuple[str, str], int]:
+        """By what happened and reason; NOT_FOUND for no offer."""
+        self._offer(offer_id)
+        return self.tallies.of(offer_id)
+
+    def start(
+        self,
+        offer_id: str,
+        deposits: Sequence[str],
+        reason: str,
+        evidence: Sequence[str],
+        note: str | None,
+        asked: Asked,
+    ) -> Shown:
+        """Many at once. The answer says whether a second person must agree; a job does the rest."""
+        offer, terms = self.own(offer_id, asked)
+        command = self._command(reason, evidence, note)
+        bulks_.refuse_fields(deposits, command, terms)
+        bulk_id = digest_id("bmc", asked.caller.id, str(asked.caller.merchant), offer_id, asked.key_text)
+        known = self.bulks.get(bulk_id)
+        if known is not None:
+            return self._replayed(known, asked)
+        waits = cancellation.reasons()[reason].second_approver or not self._may_alone(offer, terms, len(deposits))
+        event = BulkAsked(
+            asked.at,
+            offer_id,
+            offer.made.merchant,
+            asked.caller.id,
+            tuple(deposits),
+            reason,
+            command.evidence,
+            command.note,
+            command.note_length,
+            bulks_.approve_until(asked.at) if waits else None,
+        )
+        made = bulks_.fold(bulk_id, [event])
+        kept = self._kept(f"text#{bulk_id}#note", note) if note else None
+        return self._created(made, Entry(event, asked.at, asked.caller, asked.key, asked.locale), kept, asked)
+
+    def own(self, offer_id: str, asked: Asked) -> tuple[Offer, Terms]:
+        """An offer of the caller's merchant, with its terms; NOT_FOUND for any other."""
+        offer = self._offer(offer_id)
+        if offer.made.merchant != asked.caller.merchant:
+            raise Refused(Reason.NOT_FOUND)
+        return offer, self.commits.offers.terms(offer.made.terms_hash)
+
+    def find(self, offer_id: str, bulk_id: str, asked: Asked) -> Shown:
+        """Refused(NOT_FOUND) unless it is one of this merchant and this offer."""
+        return Shown(
+            bulks_.caught_up(fold_bulk(self._load(offer_id, bulk_id, asked)), asked.at), asked.at, asked.locale
+        )
+
+    def approve(self, offer_id: str, bulk_id: str, asked: Asked) -> Shown:
+        """The second person. Refused(APPROVAL_REQUIRED) for the first one."""
+        race = Race(self.commits.timing)
+        while True:
+            stored = self._load(offer_id, bulk_id, asked)
+            if version_of(stored.journal, asked.key) is not None:
+                return self._replayed(stored, asked)
+            too_old(self.commits.timing, asked)
+            event = bulks_.approve(bulks_.caught_up(fold_bulk(stored), asked.at), asked.caller.id, asked.at)
+            after = bulks_.evolve(fold_bulk(stored), event)
+            try:
+                self.bulks.append(stored, Entry(event, asked.at, asked.caller, asked.key, asked.locale), after)
+            except (Contended, Overtaken):
+                race.wait()
+            else:
+                return Shown(after, asked.at, asked.locale)
+
+    def attend(self, bulk_id: str, _owner: str) -> bool:
+        """A job's part: judge the next deposits for a while, and write down what became of them.
+
+        No lease is needed: of two workers one writes, and what both judged was judged once.
+        """
+        began = self.clock()
+        while True:
+            stored = self.bulks.get(bulk_id)
+            bulk = fold_bulk(stored) if stored is not None else None
+            if stored is None or bulk is None or bulk.due is None or bulk.due > self.clock():
+                return False
+            event = bulks_.lapse(bulk, self.clock()) or self._worked(bulk)
+            after = bulks_.evolve(bulk, event)
+            self.bulks.append(stored, Entry(event, self.clock(), CLOCKWORK), after)
+            if after.status is BulkStatus.DONE or self.clock() - began >= TURN:
+                return True
+
+    def push_back(self, bulk_id: str, owner: str) -> int:
+        """After a failure: come back later and later. How often it has failed by now."""
+        stored = self.bulks.get(bulk_id)
+        assert stored is not None, "what failed was there"
+        failures, now = stored.failures + 1, self.clock()
+        later = now + SECOND * 2 ** min(failures, 12)
+        self.bulks.touch(stored, later, owner=owner, until=now, now=now, failures=failures)
+        return failures
+
+    def _worked(self, bulk: Bulk) -> BulkWorked:
+        results = tuple(self._judged(bulk, deposit_id) for deposit_id in bulk.left[:CHUNK])
+        return BulkWorked(self.clock(), results)
+
+    def _judged(self, bulk: Bulk, deposit_id: str) -> Result:
+        """Each by itself, under a key of its own: who comes after a dead worker finds what that one had done."""
+        by = Caller(bulk.asked.by, "merchant", bulk.asked.merchant)
+        scope = f"{bulk.id}/{deposit_id}".encode()
+        key = Key(_digest(scope), _digest(scope + b"/body"))
+        asked = Asked(self.clock(), by, self.commits.timing.now(), key=key)
+
+        def decision(deposit: Deposit, terms: Terms) -> Sequence[DepositEvent]:
+            if deposit.created.offer != bulk.asked.offer:
+                raise Refused(Reason.NOT_FOUND)
+            return decide(deposit, bulk.command, asked.at, terms)
+
+        try:
+            self.commits.run(deposit_id, asked, decision)
+        except Refused as refused:
+            if refused.reason is Reason.BUSY:
+                raise
+            return Result(deposit_id, bulks_.SKIPPED, refused.reason.value)
+        return Result(deposit_id, bulks_.CANCELLED)
+
+    def _may_alone(self, offer: Offer, terms: Terms, deposits: int) -> bool:
+        """Whether the offer has so many live deposits that these are few of them. Looks no further than it must."""
+        needed = bulks_.live_needed(deposits)
+        if needed is None:
+            return False
+        live, position, now = 0, None, self.clock()
+        while live < needed:
+            page = self.commits.deposits.of_offer(offer.id, index_shards(terms), PAGE, position)
+            live += sum(status_at(fold(stored), now) not in FINAL for stored in page.rows)
+            position = page.position
+            if position is None:
+                break
+        return live >= needed
+
+    def _created(self, made: Bulk, entry: Entry[BulkEvent], kept: Keep | None, asked: Asked) -> Shown:
+        race = Race(self.commits.timing)
+        while True:
+            too_old(self.commits.timing, asked)
+            try:
+                self.bulks.create(made, entry, kept)
+            except Overtaken as ours:
+                return self._replayed(ours.stored, asked)
+            except Contended:
+                race.wait()
+            else:
+                return Shown(made, asked.at, asked.locale)
+
+    def _replayed(self, stored: Stored[BulkEvent], asked: Asked) -> Shown:
+        version = version_of(stored.journal, asked.key)
+        entry = stored.journal[version - 1] if version is not None else None
+        if entry is None or entry.key != asked.key:
+            raise Refused(Reason.IDEMPOTENCY_KEY_REUSED)
+        told = bulks_.fold(stored.id, (one.event for one in stored.journal[:version]))
+        return Shown(told, entry.received_at, entry.locale, replayed=True)
+
+    def _command(self, reason: str, evidence: Sequence[str], note: str | None) -> MerchantCancel:
+        digest = self.vault.fingerprint(note.encode()) if note is not None else None
+        return MerchantCancel(reason, tuple(evidence), digest, len(note) if note is not None else 0)
+
+    def _kept(self, key: str, note: str) -> Keep:
+        return Keep(key, self.vault.seal(key, note.encode()))
+
+    def _offer(self, offer_id: str) -> Offer:
+        stored = self.commits.offers.get(offer_id) if well_formed("off", offer_id) else None
+        if stored is None:
+            raise Refused(Reason.NOT_FOUND)
+        return fold_offer(stored)
+
+    def _load(self, offer_id: str, bulk_id: str, asked: Asked) -> Stored[BulkEvent]:
+        stored = self.bulks.get(bulk_id) if well_formed("bmc", bulk_id) else None
+        told = fold_bulk(stored).asked if stored is not None else None
+        mine = told is not None and (asked.caller.role == "platform" or told.merchant == asked.caller.merchant)
+        if stored is None or told is None or told.offer != offer_id or not mine:
+            raise Refused(Reason.NOT_FOUND)
+        return stored
+
+
+def fold_bulk(stored: Stored[BulkEvent]) -> Bulk:
+    return bulks_.fold(stored.id, (entry.event for entry in stored.journal))
+
+
+def _digest(text: bytes) -> bytes:
+    return hashlib.sha256(text).digest()[:8]

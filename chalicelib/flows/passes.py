@@ -1,0 +1,76 @@
+"""Priority passes: found in the journals they live in, and used in the write that orders with them."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from chalicelib.core import priority
+from chalicelib.core.deposit import Deposit
+from chalicelib.core.events import DepositEvent, Priority
+from chalicelib.core.ids import child, parse_child
+from chalicelib.core.journal import Asked
+from chalicelib.core.offer import Offer
+from chalicelib.core.priority import Pass
+from chalicelib.core.refusal import Fault, Reason, Refused
+from chalicelib.flows.commit import Commits, Outcome, fold, noted
+from chalicelib.flows.ports import Noted, Stored
+
+MOST_LOOKS: Final = 10  # pages of a buyer's deposits that one answer looks through
+
+Position = Mapping[str, object] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A buyer's pass as it was read just now, with the journal it lives in."""
+
+    stored: Stored[DepositEvent]
+    origin: Deposit
+    one: Pass
+
+    @property
+    def priority(self) -> Priority:
+        granted = self.one.granted
+        return Priority(child("pas", self.origin.id, self.one.n), granted.skus, granted.price_cap)
+
+    def used(self, offer: Offer, deposit_id: str, asked: Asked) -> Noted:
+        """Used for a deposit, in its own write. Refused(PASS_NOT_VALID) for another merchant's offer, used or lapsed."""
+        merchant = self.origin.created.merchant
+        event = priority.use(self.one, merchant, offer.made.merchant, asked.at, deposit_id)
+        return noted(self.stored, event, asked, asked.caller)
+
+
+@dataclass(frozen=True, slots=True)
+class Passes:
+    """What buyers do with their passes."""
+
+    commits: Commits
+
+    def held(self, pass_id: str, asked: Asked) -> Held:
+        """Refused(NOT_FOUND) unless it is this buyer's; a text that cannot be an id is a fault of the field."""
+        parsed = parse_child("pas", pass_id)
+        if parsed is None:
+            raise Refused(Reason.INVALID_REQUEST, [Fault("/priority_pass", "not_well_formed")])
+        stored = self.commits.load(f"dep_{parsed[0]}")
+        origin = fold(stored)
+        if origin.created.buyer != asked.caller.id or parsed[1] > len(origin.passes):
+            raise Refused(Reason.NOT_FOUND)
+        return Held(stored, origin, origin.passes[parsed[1] - 1])
+
+    def listed(self, asked: Asked, limit: int, position: Position) -> tuple[list[tuple[Outcome, Pass]], Position]:
+        """The buyer's passes, of the newest deposits first. Few deposits have one: a page may be short and go on."""
+        found: list[tuple[Outcome, Pass]] = []
+        for _ in range(MOST_LOOKS):
+            page = self.commits.deposits.of_buyer(asked.caller.id, limit - len(found), position)
+            for stored in page.rows:
+                found += self._of(stored, asked)
+            position = page.position
+            if position is None or len(found) >= limit:
+                break
+        return found[:limit], position
+
+    def _of(self, stored: Stored[DepositEvent], asked: Asked) -> Iterator[tuple[Outcome, Pass]]:
+        """Indexes only find candidates."""
+        if fold(stored).created.buyer == asked.caller.id:
+            outcome = self.commits.read(stored, asked)
+            yield from ((outcome, one) for one in outcome.deposit.passes)

@@ -1,0 +1,99 @@
+"""Questions to buyers and their answers: the words are sealed beside the journal, which keeps their digests."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from chalicelib.core.cancellation import AnswerQuestion, Ask
+from chalicelib.core.decide import decide
+from chalicelib.core.deposit import Deposit
+from chalicelib.core.events import DepositEvent
+from chalicelib.core.ids import child, parse_child
+from chalicelib.core.journal import Asked
+from chalicelib.core.question import Kind, Question
+from chalicelib.core.refusal import Reason, Refused
+from chalicelib.core.terms import Terms
+from chalicelib.flows.commit import Commits, Outcome
+from chalicelib.flows.ports import Also, Keep, Texts, Vault
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """What was asked and, once it was, answered."""
+
+    asked: str
+    answered: str | None
+
+
+Told = tuple[Outcome, Question, Words]
+
+
+@dataclass(frozen=True, slots=True)
+class Questions:
+    """Ask, answer, and read again."""
+
+    commits: Commits
+    texts: Texts
+    vault: Vault
+
+    def ask(self, deposit_id: str, kind: Kind, text: str, asked: Asked) -> Told:
+        """A merchant's question; the clock for its answer runs from now."""
+        command = Ask(kind, self.vault.fingerprint(text.encode()))
+        beside: list[Also] = []
+
+        def decision(deposit: Deposit, terms: Terms) -> Sequence[DepositEvent]:
+            beside[:] = [self._kept(child("qst", deposit.id, len(deposit.questions) + 1), "asked", text)]
+            return decide(deposit, command, asked.at, terms)
+
+        outcome = self.commits.run(deposit_id, asked, decision, beside=lambda: beside)
+        return self._told(outcome, outcome.deposit.questions[-1])
+
+    def answer(self, question_id: str, text: str, asked: Asked) -> Told:
+        """The buyer's answer."""
+        deposit_id, n = _parsed(question_id)
+        command = AnswerQuestion(n, self.vault.fingerprint(text.encode()))
+
+        def decision(deposit: Deposit, terms: Terms) -> Sequence[DepositEvent]:
+            return decide(deposit, command, asked.at, terms)
+
+        beside = (self._kept(question_id, "answered", text),)
+        outcome = self.commits.run(deposit_id, asked, decision, beside=lambda: beside)
+        return self._told(outcome, outcome.deposit.questions[n - 1])
+
+    def find(self, question_id: str, asked: Asked) -> Told:
+        deposit_id, n = _parsed(question_id)
+        outcome = self.commits.read(self.commits.load(deposit_id), asked)
+        if n > len(outcome.deposit.questions):
+            raise Refused(Reason.NOT_FOUND)
+        return self._told(outcome, outcome.deposit.questions[n - 1])
+
+    def of(self, deposit_id: str, asked: Asked) -> list[Told]:
+        """All of a deposit, the latest first."""
+        outcome = self.commits.read(self.commits.load(deposit_id), asked)
+        return [self._told(outcome, one) for one in reversed(outcome.deposit.questions)]
+
+    def _told(self, outcome: Outcome, one: Question) -> Told:
+        question_id = child("qst", outcome.deposit.id, one.n)
+        answered = self._opened(question_id, "answered") if one.answered_at is not None else None
+        return outcome, one, Words(self._opened(question_id, "asked"), answered)
+
+    def _kept(self, question_id: str, step: str, text: str) -> Keep:
+        key = text_key(question_id, step)
+        return Keep(key, self.vault.seal(key, text.encode()))
+
+    def _opened(self, question_id: str, step: str) -> str:
+        key = text_key(question_id, step)
+        sealed = self.texts.get(key)
+        if sealed is None:
+            raise Refused(Reason.NOT_FOUND)
+        return self.vault.unseal(key, sealed).decode()
+
+
+def text_key(question_id: str, step: str) -> str:
+    return f"text#{question_id}#{step}"
+
+
+def _parsed(question_id: str) -> tuple[str, int]:
+    parsed = parse_child("qst", question_id)
+    if parsed is None:
+        raise Refused(Reason.NOT_FOUND)
+    return f"dep_{parsed[0]}", parsed[1]

@@ -1,0 +1,51 @@
+"""Bulk cancellations: journals of their own, due like everything that waits."""
+
+import zlib
+from typing import Any, Final, get_args
+
+from chalicelib.core.bulk import Bulk, BulkEvent
+from chalicelib.core.journal import Entry
+from chalicelib.flows.ports import DUE_SHARDS, Keep, Overtaken, Stored
+from chalicelib.store.codec import Wire
+from chalicelib.store.journals import Journals
+from chalicelib.store.requests import ConditionFailed, transact
+from chalicelib.store.texts import kept
+
+KINDS: Final = {kind.TYPE: kind for kind in get_args(BulkEvent)}
+
+
+class BulkStore:
+    """Bulk cancellations in the table."""
+
+    def __init__(self, client: Any, table: str) -> None:
+        self._client = client
+        self._table = table
+        self._journals: Journals[BulkEvent] = Journals(client, table, KINDS)
+
+    def get(self, bulk_id: str) -> Stored[BulkEvent] | None:
+        return self._journals.get(bulk_id)
+
+    def create(self, bulk: Bulk, entry: Entry[BulkEvent], note: Keep | None) -> None:
+        begun = self._journals.begun(bulk.id, [entry], _indexed(bulk))
+        if note is None:
+            self._journals.put(begun)
+            return
+        try:
+            transact(self._client, [{"Put": begun}, kept(self._table, note)])
+        except ConditionFailed as failed:
+            raise Overtaken(self._journals.image(failed.items[0])) from None
+
+    def append(self, stored: Stored[BulkEvent], entry: Entry[BulkEvent], after: Bulk) -> None:
+        self._journals.update(self._journals.added(stored, [entry], _indexed(after)))
+
+    def touch(
+        self, stored: Stored[BulkEvent], due: int, *, owner: str, until: int, now: int, failures: int = 0
+    ) -> None:
+        self._journals.touch(stored, due, owner=owner, until=until, now=now, failures=failures)
+
+
+def _indexed(bulk: Bulk) -> dict[str, Wire]:
+    if bulk.due is None:
+        return {}
+    shard = zlib.crc32(bulk.id.encode()) % DUE_SHARDS
+    return {"due_shard": {"S": f"time#{shard:02d}"}, "due": {"N": str(bulk.due)}}
