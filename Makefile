@@ -12,7 +12,7 @@ READY := $(VENV)/.installed
 CODE := chalicelib local deploy tests $(wildcard app.py benchmarks)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check format coverage simulate mutants bench reconcile verify package lock clean
+.PHONY: help run test check format coverage simulate surge mutants bench reconcile verify package lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -42,6 +42,13 @@ SEED ?= 1
 
 simulate: $(READY) ## Play HISTORIES (1000) from SEED (1) against the real handlers, under faults
 	@$(PYTHON) -m tests.simulator --histories $(HISTORIES) --seed $(SEED)
+
+ORDERS ?= 20000
+SECONDS_LONG ?= 180
+UNITS ?= 5000
+
+surge: $(READY) ## Play a launch rush: ORDERS (20000) in SECONDS_LONG (180) on UNITS (5000), and print its table
+	@$(PYTHON) -m tests.simulator.surge --orders $(ORDERS) --seconds $(SECONDS_LONG) --units $(UNITS)
 
 mutants: $(READY) ## Plant each known mistake and count the histories until it is noticed
 	@$(PYTHON) -m tests.simulator.mutants $(ARGS)

@@ -6,13 +6,16 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from chalicelib.core import deposit, offer, payment, refund
+from chalicelib.core import deposit, offer, payment, priority, question, refund
 from chalicelib.core.events import (
     BalanceOverdue,
     Expired,
     LockBecameFinal,
     LockedByWindowEnd,
     LockReminded,
+    PassLapsed,
+    PassReminded,
+    QuestionLapsed,
     RefundReviewNeeded,
 )
 
@@ -31,6 +34,7 @@ class Life(NamedTuple):
 
 
 _D, _R, _O = deposit.Status, refund.RefundStatus, offer.OfferStatus
+_Q, _P = question.QuestionStatus, priority.PassStatus
 
 LIVES: Final = (
     Life(
@@ -69,6 +73,24 @@ LIVES: Final = (
         ),
     ),
     Life(
+        "Question",
+        "`question.asked` begins it. A late answer counts as one: what was decided on the silence meanwhile stays decided. "
+        "The end of a deposit ends its questions as they stand.",
+        _Q,
+        (_Q.OPEN,),
+        question.TRANSITIONS,
+        ((_Q.OPEN, "due_at, then `question.lapsed`", _Q.LAPSED),),
+    ),
+    Life(
+        "Pass",
+        "`priority_pass.granted` begins a priority pass, in the journal of the deposit that was cancelled. It is returned "
+        "when the deposit that it bought ends unpaid; after its date it lapses at once.",
+        _P,
+        (_P.GRANTED,),
+        priority.TRANSITIONS,
+        ((_P.GRANTED, "valid_until, then `priority_pass.lapsed`", _P.LAPSED),),
+    ),
+    Life(
         "Offer",
         "`offer.made` begins it, open at once where `opens_at` is null. Opening and closing by the clock are never written down.",
         _O,
@@ -82,7 +104,16 @@ LIVES: Final = (
 )
 # What only the clock causes; the event announces it, or makes it irreversible.
 WRITTEN_BY_THE_CLOCK: Final[frozenset[type[Any]]] = frozenset(
-    {BalanceOverdue, Expired, LockBecameFinal, LockedByWindowEnd, LockReminded}
+    {
+        BalanceOverdue,
+        Expired,
+        LockBecameFinal,
+        LockedByWindowEnd,
+        LockReminded,
+        PassLapsed,
+        PassReminded,
+        QuestionLapsed,
+    }
 )
 
 

@@ -7,16 +7,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from types import MappingProxyType
-from typing import ClassVar, Final, Literal
+from typing import ClassVar, Final
 
 from chalicelib.core import cancellation, instants
 from chalicelib.core.cancellation import MerchantCancel
 from chalicelib.core.refusal import Fault, Reason, Refused
 from chalicelib.core.terms import Terms
 
-Outcome = Literal["cancelled", "skipped"]
-CANCELLED: Final[Outcome] = "cancelled"
-SKIPPED: Final[Outcome] = "skipped"
+CANCELLED: Final = "cancelled"
+SKIPPED: Final = "skipped"
 PERCENT: Final = 100
 
 
@@ -25,7 +24,7 @@ class Result:
     """What became of one deposit; ``reason`` is the problem's name where it was skipped."""
 
     deposit: str
-    outcome: Outcome
+    outcome: str
     reason: str | None = None
 
 
@@ -123,7 +122,7 @@ class Bulk:
         asked = self.asked
         return MerchantCancel(asked.reason, asked.evidence, asked.note, asked.note_length, self.approver)
 
-    def told(self, outcome: Outcome) -> int:
+    def told(self, outcome: str) -> int:
         """How many deposits had this outcome so far."""
         return sum(one.outcome == outcome for one in self.results)
 

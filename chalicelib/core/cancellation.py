@@ -92,7 +92,8 @@ def reasons() -> Mapping[str, Published]:
 class MerchantCancel:
     """The merchant ends it. ``note_length`` are the characters of a note that is kept elsewhere under its digest.
 
-    ``approver`` is the second person, where somebody else of the merchant has approved it.
+    ``approver`` is the second person, where somebody else of the merchant has approved it. A question has lapsed only
+    ``grace_ms`` after its time: an answer that was sent in time may still be on its way.
     """
 
     reason: str
@@ -100,6 +101,7 @@ class MerchantCancel:
     note: str | None = None
     note_length: int = 0
     approver: str | None = None
+    grace_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +130,7 @@ def cancel(deposit: Deposit, command: MerchantCancel, at: int, terms: Terms) -> 
     refuse_fields(command)
     published = reasons().get(command.reason)
     if published is not None:
-        _refuse_unasked(deposit, published, command.evidence, at)
+        _refuse_unasked(deposit, published, command.evidence, at - command.grace_ms)
     refuse(deposit, at)
     if published is None or command.reason not in terms.cancellation_reasons:
         raise Refused(Reason.REASON_NOT_PUBLISHED, code=command.reason)
@@ -158,7 +160,7 @@ def refuse_fields(command: MerchantCancel) -> None:
         return  # it cannot be in anybody's list: that is said behind the faults of fields
     if len(counting(command.evidence)) < published.evidence:
         raise Refused(Reason.EVIDENCE_REQUIRED, [Fault("/evidence", "too_few")], least=published.evidence)
-    longest = max([command.note_length, *map(len, command.evidence)])
+    longest = max([command.note_length, *map(len, filter(_in_words, command.evidence))])
     if longest < published.least_note:
         raise Refused(Reason.EVIDENCE_REQUIRED, [Fault("/note", "too_short")], least_characters=published.least_note)
 
@@ -173,6 +175,11 @@ def counting(evidence: Sequence[str]) -> tuple[str, ...]:
     """What counts as evidence, each item once."""
     scores = catalogue().not_evidence
     return tuple(dict.fromkeys(item for item in evidence if item.partition(":")[0].strip().casefold() not in scores))
+
+
+def _in_words(item: str) -> bool:
+    """The id of a record is no explanation, however long it is."""
+    return not item.isascii() or " " in item
 
 
 def _refuse_unasked(deposit: Deposit, published: Published, evidence: Sequence[str], at: int) -> None:

@@ -47,10 +47,11 @@ def change(deposit: Deposit, command: ChangeItems, at: int, terms: Terms) -> Ite
     ordering.refuse_overflow(total((line.value for line in lines), terms.currency) + terms.shipping)
     refuse(deposit, at)
     units = sum(line.quantity for line in lines)
-    ordering.refuse_limit(units, terms)
     held = deposit.created.priority
     if held is not None:
         priority.refuse_goods(held, lines)
+    else:
+        ordering.refuse_limit(units, terms)
     counted = units if terms.limits.per_buyer is not None and held is None else 0
     yield ItemsChanged(at, lines, terms.shipping, command.stock, counted)
     whole = total((line.value for line in lines), deposit.currency) + terms.shipping

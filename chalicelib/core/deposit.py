@@ -323,7 +323,9 @@ class Deposit:
 
     @property
     def refund(self) -> Refund | None:
-        return self.refunds[-1] if self.refunds else None
+        """The latest of the buyer's own money."""
+        own = [refund for refund in self.refunds if refund.cause != refunds_.COMPENSATION]
+        return own[-1] if own else None
 
     @property
     def open_refunds(self) -> tuple[Refund, ...]:

@@ -4,7 +4,7 @@
 """
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 from chalicelib.core.money import Money
 
@@ -590,7 +590,7 @@ class QuestionAsked:
     TYPE: ClassVar[str] = "question.asked"
     at: int
     question: int
-    kind: Literal["address", "contact", "verification"]
+    kind: str
     due_at: int
     digest: str
 

@@ -134,7 +134,7 @@ def traded_in(order: Order, terms: Terms) -> TradedIn | None:
 
 
 def refuse_state(order: Order, offer: Offer, terms: Terms, at: int, *, early: bool) -> None:
-    """Whether the offer takes this order at this instant; ``early`` ones need not wait until it opens."""
+    """Whether the offer takes this order at this instant; ``early`` ones need not wait, and stand beside the limit."""
     status = status_at(offer, at)
     if status is not OfferStatus.OPEN and not (early and status is OfferStatus.SCHEDULED):
         raise Refused(Reason.OFFER_NOT_OPEN, state=status.value, opens_at=offer.made.opens_at)
@@ -142,7 +142,8 @@ def refuse_state(order: Order, offer: Offer, terms: Terms, at: int, *, early: bo
         raise Refused(Reason.TERMS_CHANGED, terms_hash=offer.made.terms_hash)
     if terms.limits.per_identity is not None:
         raise Refused(Reason.IDENTITY_REQUIRED)
-    refuse_limit(order.units, terms)
+    if not early:
+        refuse_limit(order.units, terms)
 
 
 def refuse_limit(units: int, terms: Terms) -> None:
@@ -238,13 +239,17 @@ def _units(taken: Sequence[TakenStock]) -> Counter[tuple[str, int]]:
 def _from_shards(
     sku: str, units: int, start: int, left: Sequence[int], choices: Sequence[Sequence[int]]
 ) -> list[TakenStock]:
-    """One shard that has them all, else the fullest ones until there are enough."""
+    """Any one of the shards that have them all, else the fullest ones until there are enough.
+
+    Whoever comes at the same time has another ``start``: so the last units are not all asked of the same shard.
+    """
     from_start = [shard for shards in choices for shard in _from(shards, start)]
     if sum(left[shard] for shard in from_start) < units:
         raise Refused(Reason.SOLD_OUT, sku=sku)
-    for shard in from_start:
-        if left[shard] >= units:
-            return [TakenStock(sku, shard, units)]
+    for shards in choices:
+        enough = [shard for shard in shards if left[shard] >= units]
+        if enough:
+            return [TakenStock(sku, enough[start % len(enough)], units)]
     taken: list[TakenStock] = []
     for shard in sorted(from_start, key=lambda shard: -left[shard]):
         part = min(left[shard], units)

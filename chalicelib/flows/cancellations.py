@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from chalicelib.core import bulk as bulks_
@@ -18,7 +18,7 @@ from chalicelib.core.journal import Asked, Caller, Entry, Key, version_of
 from chalicelib.core.offer import Offer, index_shards
 from chalicelib.core.refusal import Reason, Refused
 from chalicelib.core.terms import Terms
-from chalicelib.flows.commit import CLOCKWORK, Commits, Outcome, Race, fold, too_old
+from chalicelib.flows.commit import CLOCKWORK, Commits, Outcome, Race, fold, in_order, too_old
 from chalicelib.flows.offers import fold as fold_offer
 from chalicelib.flows.ports import Also, Bulks, Clock, Contended, Keep, Overtaken, Stored, Tallies, Vault
 
@@ -114,18 +114,20 @@ class Cancellations:
         """The second person. Refused(APPROVAL_REQUIRED) for the first one."""
         race = Race(self.commits.timing)
         while True:
-            stored = self._load(offer_id, bulk_id, asked)
-            if version_of(stored.journal, asked.key) is not None:
-                return self._replayed(stored, asked)
-            too_old(self.commits.timing, asked)
-            event = bulks_.approve(bulks_.caught_up(fold_bulk(stored), asked.at), asked.caller.id, asked.at)
-            after = bulks_.evolve(fold_bulk(stored), event)
             try:
-                self.bulks.append(stored, Entry(event, asked.at, asked.caller, asked.key, asked.locale), after)
+                return self._approved(self._load(offer_id, bulk_id, asked), asked)
             except (Contended, Overtaken):
                 race.wait()
-            else:
-                return Shown(after, asked.at, asked.locale)
+
+    def _approved(self, stored: Stored[BulkEvent], asked: Asked) -> Shown:
+        if version_of(stored.journal, asked.key) is not None:
+            return self._replayed(stored, asked)
+        too_old(self.commits.timing, asked)
+        seen = bulks_.caught_up(fold_bulk(stored), asked.at)
+        event = in_order(lambda: bulks_.approve(seen, asked.caller.id, asked.at), lambda: _refuse_stale(seen, asked))
+        after = bulks_.evolve(fold_bulk(stored), event)
+        self.bulks.append(stored, Entry(event, asked.at, asked.caller, asked.key, asked.locale), after)
+        return Shown(after, asked.at, asked.locale)
 
     def attend(self, bulk_id: str, _owner: str) -> bool:
         """A job's part: judge the next deposits for a while, and write down what became of them.
@@ -138,7 +140,9 @@ class Cancellations:
             bulk = fold_bulk(stored) if stored is not None else None
             if stored is None or bulk is None or bulk.due is None or bulk.due > self.clock():
                 return False
-            event = bulks_.lapse(bulk, self.clock()) or self._worked(bulk)
+            event = self._next(bulk)
+            if event is None:
+                return False
             after = bulks_.evolve(bulk, event)
             self.bulks.append(stored, Entry(event, self.clock(), CLOCKWORK), after)
             if after.status is BulkStatus.DONE or self.clock() - began >= TURN:
@@ -153,6 +157,12 @@ class Cancellations:
         self.bulks.touch(stored, later, owner=owner, until=now, now=now, failures=failures)
         return failures
 
+    def _next(self, bulk: Bulk) -> BulkEvent | None:
+        """A lapse waits for an approval that was sent in time and may still be on its way."""
+        if bulk.status is BulkStatus.AWAITING_APPROVAL:
+            return bulks_.lapse(bulk, self.clock() - self.commits.timing.grace_ms)
+        return self._worked(bulk)
+
     def _worked(self, bulk: Bulk) -> BulkWorked:
         results = tuple(self._judged(bulk, deposit_id) for deposit_id in bulk.left[:CHUNK])
         return BulkWorked(self.clock(), results)
@@ -163,11 +173,12 @@ class Cancellations:
         scope = f"{bulk.id}/{deposit_id}".encode()
         key = Key(_digest(scope), _digest(scope + b"/body"))
         asked = Asked(self.clock(), by, self.commits.timing.now(), key=key)
+        command = replace(bulk.command, grace_ms=self.commits.timing.grace_ms)
 
         def decision(deposit: Deposit, terms: Terms) -> Sequence[DepositEvent]:
             if deposit.created.offer != bulk.asked.offer:
                 raise Refused(Reason.NOT_FOUND)
-            return decide(deposit, bulk.command, asked.at, terms)
+            return decide(deposit, command, asked.at, terms)
 
         try:
             self.commits.run(deposit_id, asked, decision)
@@ -214,7 +225,8 @@ class Cancellations:
 
     def _command(self, reason: str, evidence: Sequence[str], note: str | None) -> MerchantCancel:
         digest = self.vault.fingerprint(note.encode()) if note is not None else None
-        return MerchantCancel(reason, tuple(evidence), digest, len(note) if note is not None else 0)
+        length = len(note) if note is not None else 0
+        return MerchantCancel(reason, tuple(evidence), digest, length, grace_ms=self.commits.timing.grace_ms)
 
     def _kept(self, key: str, note: str) -> Keep:
         return Keep(key, self.vault.seal(key, note.encode()))
@@ -236,6 +248,15 @@ class Cancellations:
 
 def fold_bulk(stored: Stored[BulkEvent]) -> Bulk:
     return bulks_.fold(stored.id, (entry.event for entry in stored.journal))
+
+
+def etag(bulk: Bulk) -> str:
+    return f'"{bulk.version}-{bulk.status.value}"'
+
+
+def _refuse_stale(bulk: Bulk, asked: Asked) -> None:
+    if asked.if_match not in {None, "*", etag(bulk)}:
+        raise Refused(Reason.STALE_VERSION, etag=etag(bulk))
 
 
 def _digest(text: bytes) -> bytes:

@@ -11,6 +11,7 @@ from chalicelib.core.deposit import Deposit, Status, status_at
 from chalicelib.core.events import DepositEvent, PassReturned
 from chalicelib.core.ids import parse_child, well_formed
 from chalicelib.core.journal import Asked, Caller, Entry, version_of
+from chalicelib.core.priority import PassStatus
 from chalicelib.core.refusal import Reason, Refused
 from chalicelib.core.terms import Terms
 from chalicelib.flows.ports import (
@@ -202,7 +203,10 @@ class Commits:
         if parsed is None:
             return ()
         origin = self.load(f"dep_{parsed[0]}")
-        event = PassReturned(max(asked.at, fold(origin).passes[parsed[1] - 1].changed_at), parsed[1], after.id)
+        one = fold(origin).passes[parsed[1] - 1]
+        if one.used_for != after.id or one.status is not PassStatus.USED:
+            raise Contended  # somebody else has ended it meanwhile, and given the pass back
+        event = PassReturned(max(asked.at, one.changed_at), parsed[1], after.id)
         return (noted(origin, event, asked, CLOCKWORK),)
 
 

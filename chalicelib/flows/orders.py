@@ -7,7 +7,7 @@ from typing import Final
 
 from chalicelib.core import ordering
 from chalicelib.core.deposit import begin
-from chalicelib.core.events import Created
+from chalicelib.core.events import Created, TakenStock
 from chalicelib.core.ids import digest_id
 from chalicelib.core.journal import Asked
 from chalicelib.core.offer import Offer, index_shards
@@ -16,8 +16,8 @@ from chalicelib.core.refusal import Fault, Reason, Refused
 from chalicelib.core.terms import Terms
 from chalicelib.flows.commit import Outcome, Race, Timing, fold, moved, replayed, stamped, too_old
 from chalicelib.flows.offers import Catalogue
-from chalicelib.flows.passes import Held, Passes
-from chalicelib.flows.ports import Contended, Deposits, LimitFull, Offers, Overtaken, StockShort
+from chalicelib.flows.passes import Passes
+from chalicelib.flows.ports import Contended, Deposits, LimitFull, Noted, Offers, Overtaken, StockShort
 
 # A look at the shards is believed this long: a rush would otherwise read every shard for every refusal.
 REMEMBERED: Final = 1_000
@@ -26,20 +26,60 @@ Left = Mapping[str, Sequence[int]]
 
 
 @dataclass(frozen=True, slots=True)
+class Seen:
+    """The shards as a look found them at an instant, and the same less what this container took since."""
+
+    at: int
+    found: Left
+    left: dict[str, list[int]]
+
+
+@dataclass(frozen=True, slots=True)
 class Shelf:
-    """What this container last saw of the shards: a hint for where to draw, and how long sold out is believed."""
+    """What this container knows of the shards. Where to draw is a hint of any age; sold out is believed for a second."""
 
-    seen: dict[str, tuple[int, Left]] = field(default_factory=dict)
+    seen: dict[str, Seen] = field(default_factory=dict)
 
-    def recent(self, offer_id: str, now: int) -> Left | None:
-        at, left = self.seen.get(offer_id, (0, None))
-        return left if now - at < REMEMBERED else None
+    def hint(self, offer_id: str) -> Left | None:
+        known = self.seen.get(offer_id)
+        return known.left if known is not None else None
+
+    def found(self, offer_id: str, now: int) -> Left | None:
+        """What the last look found, as long as it is believed."""
+        known = self.seen.get(offer_id)
+        return known.found if known is not None and now - known.at < REMEMBERED else None
 
     def look(self, offer: Offer, offers: Offers, now: int) -> Left:
         """A consistent look at every shard."""
-        left = offers.left([offer], consistent=True)[offer.id]
-        self.seen[offer.id] = (now, left)
-        return left
+        found = offers.left([offer], consistent=True)[offer.id]
+        self.seen[offer.id] = Seen(now, found, {sku: list(units) for sku, units in found.items()})
+        return found
+
+    def took(self, offer_id: str, stock: Sequence[TakenStock]) -> None:
+        """The next order of this container begins elsewhere when a shard is empty by that."""
+        known = self.seen.get(offer_id)
+        if known is None:
+            return
+        for one in stock:
+            known.left[one.sku][one.shard] = max(known.left[one.sku][one.shard] - one.units, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """An order that the offer takes, and what it takes to write it down."""
+
+    deposit_id: str
+    order: Order
+    offer: Offer
+    terms: Terms
+    created: Created
+    used: Noted | None
+    asked: Asked
+
+    @property
+    def spread(self) -> int:
+        """Where this order begins to look for its units, so that buyers at once begin at different shards."""
+        return zlib.crc32(self.deposit_id.encode())
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,53 +113,58 @@ class Orders:
 
     def _raced(self, deposit_id: str, order: Order, asked: Asked) -> Outcome:
         offer, terms = self._offered(order.offer)
-        held = self._held(order, asked)
-        placed = ordering.place(order, offer, terms, asked.caller.id, asked.at, held.priority if held else None)
-        left = self.shelf.recent(offer.id, self.timing.now())
-        race = Race(self.timing)
-        conflicts = 0
+        race, conflicts = Race(self.timing), 0
         while True:
+            placed = self._placed(deposit_id, order, offer, terms, asked)
+            stock = self._drawn(placed, conflicts)
             try:
-                return self._written(deposit_id, order, placed, offer, terms, left, conflicts, asked, held)
+                return self._written(placed, stock)
             except Overtaken as ours:
                 known = replayed(ours.stored, asked, terms)
                 assert known is not None, "a deposit's id comes from its caller and key"
                 return known
             except StockShort:
                 race.lost()
-                left = self.shelf.look(offer, self.offers, self.timing.now())
+                self.shelf.look(offer, self.offers, self.timing.now())
             except Contended:
                 race.wait()
                 conflicts += 1  # the next try begins at another shard
-                held = self._held(order, asked)
             except LimitFull:
                 raise Refused(Reason.LIMIT_REACHED, per_buyer=terms.limits.per_buyer) from None
 
-    def _written(
-        self,
-        deposit_id: str,
-        order: Order,
-        placed: Created,
-        offer: Offer,
-        terms: Terms,
-        left: Left | None,
-        conflicts: int,
-        asked: Asked,
-        held: Held | None,
-    ) -> Outcome:
-        spread = zlib.crc32(deposit_id.encode())
-        used = [held.used(offer, deposit_id, asked)] if held is not None else []
-        stock = ordering.draw(order.items, offer, spread + conflicts, left, asked.at, with_pass=held is not None)
-        created = replace(placed, token_key=self.token_key, stock=stock)
+    def _placed(self, deposit_id: str, order: Order, offer: Offer, terms: Terms, asked: Asked) -> Placed:
+        """With the buyer's pass as it is now, where there is one."""
+        held = self.passes.held(order.priority_pass, asked) if order.priority_pass is not None else None
+        created = ordering.place(order, offer, terms, asked.caller.id, asked.at, held.priority if held else None)
+        used = held.used(offer, deposit_id, asked) if held is not None else None
+        return Placed(deposit_id, order, offer, terms, created, used, asked)
+
+    def _drawn(self, placed: Placed, conflicts: int) -> tuple[TakenStock, ...]:
+        """Where the hint has units; SOLD_OUT only by what a look has found, a second ago at most."""
+        now = self.timing.now()
+        try:
+            return self._draw(placed, conflicts, self.shelf.hint(placed.offer.id))
+        except Refused:
+            found = self.shelf.found(placed.offer.id, now)
+            return self._draw(
+                placed, conflicts, found if found is not None else self.shelf.look(placed.offer, self.offers, now)
+            )
+
+    def _draw(self, placed: Placed, conflicts: int, left: Left | None) -> tuple[TakenStock, ...]:
+        start, at = placed.spread + conflicts, placed.asked.at
+        return ordering.draw(placed.order.items, placed.offer, start, left, at, with_pass=placed.used is not None)
+
+    def _written(self, placed: Placed, stock: Sequence[TakenStock]) -> Outcome:
+        asked, offer, terms = placed.asked, placed.offer, placed.terms
+        used = [placed.used] if placed.used is not None else []
+        created = replace(placed.created, token_key=self.token_key, stock=tuple(stock))
         entries = stamped([created], asked, asked.caller)
-        deposit = begin(deposit_id, created)
+        deposit = begin(placed.deposit_id, created)
         too_old(self.timing, asked)
         also = (*moved(None, deposit, terms.limits.per_buyer), *used)
-        self.deposits.create(deposit, entries, also, spread % index_shards(terms))
+        self.deposits.create(deposit, entries, also, placed.spread % index_shards(terms))
+        self.shelf.took(offer.id, stock)
         return Outcome(deposit, entries, asked.at, asked.locale, terms)
-
-    def _held(self, order: Order, asked: Asked) -> Held | None:
-        return self.passes.held(order.priority_pass, asked) if order.priority_pass is not None else None
 
     def _offered(self, offer_id: str) -> tuple[Offer, Terms]:
         try:

@@ -7,7 +7,7 @@ from pydantic import ConfigDict, Field, WithJsonSchema, with_config
 # Before Python 3.12 pydantic reads only this one; it comes with pydantic.
 from typing_extensions import TypedDict
 
-from chalicelib.core import market, reconcile, run, terms
+from chalicelib.core import bulk, market, question, reconcile, run, terms
 from chalicelib.core.wire import INSTANT_SCHEMA, MONEY_SCHEMA
 
 CLOSED = ConfigDict(extra="forbid")
@@ -69,6 +69,8 @@ CauseAnswer = Annotated[str, Field(json_schema_extra={"enum": list(CAUSES)})]
 CodeAnswer = Annotated[str, Field(json_schema_extra={"enum": list(CODES)})]
 BreakKindAnswer = Annotated[str, Field(json_schema_extra={"enum": list(get_args(reconcile.BreakKind))})]
 ActionAnswer = Annotated[str, Field(json_schema_extra={"enum": list(get_args(run.Action))})]
+QuestionKindAnswer = Annotated[str, Field(json_schema_extra={"enum": list(get_args(question.Kind))})]
+OutcomeAnswer = Annotated[str, Field(json_schema_extra={"enum": [bulk.CANCELLED, bulk.SKIPPED]})]
 HashAnswer = Annotated[str, Field(pattern="^sha256:[0-9a-f]{64}$")]
 
 
@@ -752,7 +754,7 @@ class CancellationReasonAnswer(TypedDict):
     evidence_required: str
     appealable: bool
     remedy: Literal["none", "pass", "seller_default", "seller_default_and_pass"]
-    question: Literal["address", "contact", "verification"] | None
+    question: QuestionKindAnswer | None
     second_approver: bool
 
 
@@ -791,7 +793,7 @@ class QuestionAnswer(TypedDict):
     id: str
     object: Literal["question"]
     deposit: str
-    kind: Literal["address", "contact", "verification"]
+    kind: QuestionKindAnswer
     status: Literal["open", "answered", "lapsed"]
     text: str
     answer: str | None
@@ -834,7 +836,7 @@ class BulkResultAnswer(TypedDict):
     """What became of one deposit; ``reason`` is the problem type where it was skipped."""
 
     deposit: str
-    outcome: Literal["cancelled", "skipped"]
+    outcome: OutcomeAnswer
     reason: str | None
 
 

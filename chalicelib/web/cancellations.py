@@ -9,7 +9,7 @@ from chalicelib.core import cancellation
 from chalicelib.core.ids import well_formed
 from chalicelib.core.refusal import Fault, Reason, Refused
 from chalicelib.core.wire import Frozen
-from chalicelib.flows.cancellations import Shown
+from chalicelib.flows.cancellations import Shown, etag
 from chalicelib.web import cancelled
 from chalicelib.web.answers import (
     BulkAnswer,
@@ -137,6 +137,11 @@ def start(call: Call) -> Answer:
     return _bulk(shown, 202, {"Location": f"{PATH.format(offer_id=shown.bulk.asked.offer)}/{shown.bulk.id}"})
 
 
+def found(call: Call) -> None:
+    """Ownership is told before faults of the request."""
+    _found(call)
+
+
 @endpoint(
     routes,
     "GET",
@@ -146,6 +151,7 @@ def start(call: Call) -> Answer:
     answers={200: BulkAnswer},
     reasons=READ,
     tag="cancellations",
+    guard=found,
 )
 def show(call: Call) -> Answer:
     return _bulk(_found(call), 200, {})
@@ -161,7 +167,7 @@ def show(call: Call) -> Answer:
     answers={200: BulkAnswer},
     reasons=(*READ, Reason.APPROVAL_REQUIRED, Reason.WRONG_STATE, *WRITES),
     tag="cancellations",
-    guard=lambda call: (_found(call), None)[1],
+    guard=found,
 )
 def approve(call: Call) -> Answer:
     shown = call.services.cancellations.approve(call.params["offer_id"], call.params["bulk_id"], call.asked)
@@ -174,8 +180,7 @@ def _found(call: Call) -> Shown:
 
 def _bulk(shown: Shown, status: int, headers: dict[str, str]) -> Answer:
     replayed = {"Idempotent-Replayed": "true"} if shown.replayed else {}
-    tag = f'"{shown.bulk.version}-{shown.bulk.status.value}"'
-    return Answer(cancelled.bulk(shown), status, {**headers, "ETag": tag, **replayed})
+    return Answer(cancelled.bulk(shown), status, {**headers, "ETag": etag(shown.bulk), **replayed})
 
 
 def _no_id(text: str) -> bool:

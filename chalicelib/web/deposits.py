@@ -219,6 +219,7 @@ def payment_method(call: Call) -> Answer:
     reasons=(
         *READ,
         Reason.INVALID_REQUEST,
+        Reason.PASS_NOT_VALID,
         Reason.LIMIT_REACHED,
         Reason.SOLD_OUT,
         Reason.WRONG_STATE,

@@ -563,6 +563,7 @@ def bodies() -> Mapping[tuple[str, str], Json]:
         },
         ("POST", "/v1/deposits/{deposit_id}/questions"): {"kind": "address", "text": "Which entrance is yours?"},
         ("POST", "/v1/questions/{question_id}/answer"): {"text": "The blue door, left of the gate."},
+        ("POST", f"{BULK}/{{bulk_id}}/approve"): {},
         ("POST", BULK): {
             "deposits": [DEPOSIT_ID],
             "reason": "OUT_OF_STOCK",

@@ -25,7 +25,7 @@ from chalicelib.web.languages import DEFAULT
 from chalicelib.web.problems import STATUS
 from chalicelib.web.schemas import REFERENCE, Schema, Schemas
 
-VERSION: Final = "0.4.0"
+VERSION: Final = "0.5.0"
 PROBLEM: Final = "application/problem+json"
 COMPONENTS: Final = "#/components/"
 PARAMETER: Final = re.compile(r"\{(\w+)\}")
@@ -76,6 +76,7 @@ TAGS: Final[Mapping[str, str]] = {
     "fulfilment": "Ready, balance, shipment, arrival, and a default.",
     "withdrawals": "The statutory right, in two steps, without a login.",
     "trade-in": "An old device for a credit; published fees, and nothing else.",
+    "cancellations": "By merchants: published reasons, questions, many at once, public counts, and a second chance.",
     "refunds": "Money on its way back, and proofs of every amount.",
     "reconciliation": "Our books against the provider's, line by line, in both directions.",
     "provider-events": "What payment providers tell us.",
@@ -185,6 +186,8 @@ PATH_PARAMETERS: Final[Mapping[str, Callable[[], Schema]]] = {
     "deposit_id": lambda: _path("A deposit: `dep_` and 26 characters."),
     "trade_in_id": lambda: _path("A trade-in: `trd_`, its deposit's 26 characters and `1`."),
     "withdrawal_id": lambda: _path("A withdrawal: `wdr_`, its deposit's 26 characters and its number."),
+    "question_id": lambda: _path("A question: `qst_`, its deposit's 26 characters and its number."),
+    "bulk_id": lambda: _path("A bulk cancellation: `bmc_` and 26 characters."),
     "run_id": lambda: _path("A reconciliation run: `rec_` and 26 characters."),
     "break_id": lambda: _path("A break: `brk_` and 26 characters."),
     "refund_id": lambda: _path("A refund: `ref_`, its deposit's 26 characters and its number."),

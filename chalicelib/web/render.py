@@ -19,7 +19,7 @@ from chalicelib.core.ledger import Balances
 from chalicelib.core.money import Money
 from chalicelib.core.offer import status_at as offer_status_at
 from chalicelib.core.payment import Payment, PaymentStatus
-from chalicelib.core.refund import COMPENSATION, Refund, RefundStatus
+from chalicelib.core.refund import Refund, RefundStatus
 from chalicelib.core.terms import Terms
 from chalicelib.core.withdrawal import Receipt
 from chalicelib.core.wording import text
@@ -58,7 +58,6 @@ def deposit(outcome: Outcome, caller: Caller) -> DepositAnswer:
     at = outcome.at
     seen = caught_up(outcome.deposit, at)
     created = seen.created
-    latest = next((one for one in reversed(seen.refunds) if one.cause != COMPENSATION), None)
     return {
         "id": seen.id,
         "object": "deposit",
@@ -79,7 +78,7 @@ def deposit(outcome: Outcome, caller: Caller) -> DepositAnswer:
         "window": _window(seen.window, at),
         "lock": _lock(seen, at),
         "trade_in": trade_in(seen),
-        "refund": refund(seen, latest, outcome.locale) if latest is not None else None,
+        "refund": refund(seen, seen.refund, outcome.locale) if seen.refund is not None else None,
         "money": _balances(seen.money),
         "refundable": money(seen.refundable),
         "refund_path": _refund_path(seen, outcome.terms),

@@ -12,6 +12,7 @@ import pytest
 
 from chalicelib.core import drafts, ordering
 from chalicelib.core import offer as offers
+from chalicelib.core.cancellation import Ask, MerchantCancel
 from chalicelib.core.deadlines import overdue
 from chalicelib.core.decide import ChangePaymentMethod, Command, LoseAnswer, MissRefund, decide
 from chalicelib.core.deposit import Deposit, begin, evolve
@@ -58,6 +59,9 @@ MATCHES: Final = Inspect("matched", (), ())
 DIFFERS: Final = Inspect("mismatched", ("PH_CONDITION_MISMATCH",), ("photo:1",))
 BY_SELLER, BY_COURIER = CancelTradeIn("seller"), CancelTradeIn("courier")
 PAY_BY_ALIPAY: Final = ChangePaymentMethod("alipay")
+# The merchant asks for an address, or has nothing to deliver.
+ASK: Final = Ask("address", "sha256:asked")
+OUT_OF_STOCK: Final = MerchantCancel("OUT_OF_STOCK", ("stock:1",))
 
 Json = dict[str, Any]
 

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chalicelib.core import decide as rules
+from chalicelib.core.cancellation import MOST_QUESTIONS, Ask, MerchantCancel
 from chalicelib.core.changes import MOST_CHANGES, ChangeItems
 from chalicelib.core.decide import ACTIONS, MOST_EVENTS, ChangePaymentMethod, Command, actions, decide
 from chalicelib.core.deposit import Status, status_at
@@ -111,6 +112,8 @@ SIMPLE: Final[dict[str, Command]] = {
     "withdrawals": STATE,
     "receipt": Receive(),
     "buyer-default": DeclareDefault(),
+    "merchant-cancel": MerchantCancel("OUT_OF_STOCK", ("stock:1",)),
+    "questions": Ask("address", "digest"),
 }
 
 
@@ -232,6 +235,17 @@ def withdrawn() -> Story:
     return story
 
 
+def asked(name: str, made: Callable[[], Story] = paid, at: int = PAID) -> Callable[[], Story]:
+    """With one more word of the merchant."""
+
+    def told() -> Story:
+        story = made()
+        story.ask(SIMPLE[name], at)
+        return story
+
+    return told
+
+
 def trade_in(*asked: Command, **changes: Any) -> Callable[[], Story]:
     def made() -> Story:
         story = traded(trading(**changes))
@@ -276,6 +290,10 @@ STORIES: Final[dict[str, Callable[[], Story]]] = {
     "delivered": arrived("deliveries"),
     "received": arrived("receipt"),
     "cancelled": cancelled,
+    "cancelled by the merchant": asked("merchant-cancel"),
+    "asked, awaiting payment": asked("questions", ordered, T0),
+    "asked, cooling off": asked("questions"),
+    "asked, final": asked("questions", final, LATER),
     "defaulted": defaulted,
     "withdrawal stated": withdrawal_stated,
     "withdrawn": withdrawn,
@@ -292,6 +310,7 @@ def edges(story: Story) -> Iterator[int]:
     deposit = story.deposit
     named = [T0, DUE, PAID, UNDO, LOCKED, END, LATER, LATER + 30 * DAY, deposit.updated_at]
     named += [at for one in deposit.intents for at in (one.shown.confirmable_at, one.shown.expires_at)]
+    named += [one.asked.due_at for one in deposit.questions]
     named += [at for at in (deposit.balance_due_at, deposit.cure_until, deposit.arrived_at) if at is not None]
     named += [deposit.arrived_at + 15 * DAY] if deposit.arrived_at is not None else []
     named += [deposit.lock.undo_until] if deposit.lock is not None and deposit.lock.undo_until is not None else []
@@ -330,32 +349,32 @@ def test_every_status_and_every_action_is_met() -> None:
 
 LISTED: Final = [
     # story                    asked at             the buyer may                                           the merchant may
-    ("awaiting payment",       T0,                  ("cancel", "payment-method"),                           ()),
-    ("awaiting payment",       DUE - 1,             ("cancel", "payment-method"),                           ()),
+    ("awaiting payment",       T0,                  ("cancel", "payment-method"),                           ("merchant-cancel", "questions")),
+    ("awaiting payment",       DUE - 1,             ("cancel", "payment-method"),                           ("merchant-cancel", "questions")),
     ("awaiting payment",       DUE,                 (),                                                     ()),
-    ("cooling off",            PAID,                ("cancel", "changes", "lock-intents"),                  ("refunds",)),
-    ("cooling off in Europe",  PAID,                ("cancel", "changes", "lock-intents", "withdrawals"),   ("refunds",)),
-    ("cooling off, buyers do not lock", PAID,       ("cancel", "changes"),                                  ("refunds",)),
-    ("intent open",            PAID + HOUR + 10 * SECOND - 1, ("cancel", "changes", "lock-intents"),        ("refunds",)),
-    ("intent open",            PAID + HOUR + 10 * SECOND, ("cancel", "changes", "lock", "lock-intents"),    ("refunds",)),
-    ("intent open",            PAID + HOUR + 15 * MINUTE - 1, ("cancel", "changes", "lock", "lock-intents"), ("refunds",)),
-    ("intent open",            PAID + HOUR + 15 * MINUTE, ("cancel", "changes", "lock-intents"),            ("refunds",)),
-    ("refund open",            PAID + HOUR + MINUTE, ("cancel", "changes", "lock-intents"),                 ("refunds",)),
-    ("change gave back",       PAID + HOUR + MINUTE, ("cancel", "lock-intents", "withdrawals"),             ("refunds",)),
-    ("locked by the buyer",    LOCKED + HOUR - 1,   ("cancel", "unlock"),                                   ("refunds",)),
-    ("locked by the buyer",    LOCKED + HOUR,       ("balance-payments", "cancel"),                         ("ready", "refunds")),
-    ("undone late",            END + 49 * MINUTE,   ("cancel",),                                            ("refunds",)),
-    ("undone late",            END + 50 * MINUTE,   ("balance-payments", "cancel"),                         ("ready", "refunds")),
-    ("final",                  LATER,               ("balance-payments", "cancel"),                         ("ready", "refunds")),
-    ("settled",                LATER,               ("cancel",),                                            ("ready", "refunds", "shipments")),
-    ("partly shipped",         LATER,               ("cancel", "receipt"),                                  ("deliveries", "ready", "refunds", "shipments")),
+    ("cooling off",            PAID,                ("cancel", "changes", "lock-intents"),                  ("merchant-cancel", "questions", "refunds")),
+    ("cooling off in Europe",  PAID,                ("cancel", "changes", "lock-intents", "withdrawals"),   ("merchant-cancel", "questions", "refunds")),
+    ("cooling off, buyers do not lock", PAID,       ("cancel", "changes"),                                  ("merchant-cancel", "questions", "refunds")),
+    ("intent open",            PAID + HOUR + 10 * SECOND - 1, ("cancel", "changes", "lock-intents"),        ("merchant-cancel", "questions", "refunds")),
+    ("intent open",            PAID + HOUR + 10 * SECOND, ("cancel", "changes", "lock", "lock-intents"),    ("merchant-cancel", "questions", "refunds")),
+    ("intent open",            PAID + HOUR + 15 * MINUTE - 1, ("cancel", "changes", "lock", "lock-intents"), ("merchant-cancel", "questions", "refunds")),
+    ("intent open",            PAID + HOUR + 15 * MINUTE, ("cancel", "changes", "lock-intents"),            ("merchant-cancel", "questions", "refunds")),
+    ("refund open",            PAID + HOUR + MINUTE, ("cancel", "changes", "lock-intents"),                 ("merchant-cancel", "questions", "refunds")),
+    ("change gave back",       PAID + HOUR + MINUTE, ("cancel", "lock-intents", "withdrawals"),             ("merchant-cancel", "questions", "refunds")),
+    ("locked by the buyer",    LOCKED + HOUR - 1,   ("cancel", "unlock"),                                   ("merchant-cancel", "questions", "refunds")),
+    ("locked by the buyer",    LOCKED + HOUR,       ("balance-payments", "cancel"),                         ("merchant-cancel", "questions", "ready", "refunds")),
+    ("undone late",            END + 49 * MINUTE,   ("cancel",),                                            ("merchant-cancel", "questions", "refunds")),
+    ("undone late",            END + 50 * MINUTE,   ("balance-payments", "cancel"),                         ("merchant-cancel", "questions", "ready", "refunds")),
+    ("final",                  LATER,               ("balance-payments", "cancel"),                         ("merchant-cancel", "questions", "ready", "refunds")),
+    ("settled",                LATER,               ("cancel",),                                            ("merchant-cancel", "questions", "ready", "refunds", "shipments")),
+    ("partly shipped",         LATER,               ("cancel", "receipt"),                                  ("deliveries", "merchant-cancel", "questions", "ready", "refunds", "shipments")),
     ("completed",              LATER,               ("receipt",),                                           ("deliveries", "refunds")),
     ("completed in Europe",    LATER,               ("receipt", "withdrawals"),                             ("deliveries", "refunds")),
     ("cancelled",              LATER,               (),                                                     ()),
     ("expired",                DUE,                 (),                                                     ()),
-    ("trade-in to be handed over", PAID,            ("cancel", "withdrawals"),                              ("ready", "refunds", "shipments")),
-    ("trade-in to be handed over, cooling off", PAID, ("cancel", "lock-intents", "withdrawals"),            ("refunds",)),
-    ("trade-in matched",       PAID,                ("cancel", "withdrawals"),                              ("ready", "refunds", "shipments")),
+    ("trade-in to be handed over", PAID,            ("cancel", "withdrawals"),                              ("merchant-cancel", "questions", "ready", "refunds", "shipments")),
+    ("trade-in to be handed over, cooling off", PAID, ("cancel", "lock-intents", "withdrawals"),            ("merchant-cancel", "questions", "refunds")),
+    ("trade-in matched",       PAID,                ("cancel", "withdrawals"),                              ("merchant-cancel", "questions", "ready", "refunds", "shipments")),
     ("trade-in fell through",  PAID,                (),                                                     ()),
 ]  # fmt: skip
 
@@ -397,6 +416,7 @@ COUNTED: Final[dict[str, Callable[[int], Story]]] = {
     "payment-method": lambda left: after_many(ChangePaymentMethod("alipay"), MOST_PAYMENTS - 1 - left, ordered(), T0),
     "balance-payments": lambda left: after_many(PayBalance("card"), MOST_PAYMENTS - 1 - left, final(), LATER),
     "refunds": lambda left: after_many_grants(MOST_GRANTS - left),
+    "questions": lambda left: after_many(SIMPLE["questions"], MOST_QUESTIONS - left, paid(), PAID),
 }
 
 
@@ -419,6 +439,8 @@ def test_a_journal_that_is_full_lists_only_what_ends_the_deposit(name: str, monk
     monkeypatch.setattr(rules, "MOST_EVENTS", story.deposit.version)
     check(story, at)
     assert "cancel" in actions(story.deposit, "buyer", at, story.terms)
+    assert "merchant-cancel" in actions(story.deposit, "merchant", at, story.terms)
+    assert "questions" not in actions(story.deposit, "merchant", at, story.terms)
 
 
 def test_a_full_journal_is_within_reach_of_many_small_shipments() -> None:

@@ -479,7 +479,7 @@ def drawn(
     left: Mapping[str, Sequence[int]] | None = None,
     start: int = 0,
 ) -> Counter[tuple[str, int]]:
-    found = ordering.draw([Ordered(*one) for one in wanted], SHELVES, start, left, held=held)
+    found = ordering.draw([Ordered(*one) for one in wanted], SHELVES, start, left, T0, held)
     units = Counter({(one.sku, one.shard): one.units for one in found})
     assert len(units) == len(found), "one entry for each shard"
     return units
@@ -527,9 +527,9 @@ def test_what_would_touch_too_many_shards_is_sold_out() -> None:
     wide = offer_of(SHOP, stock=(Stock("tent", 100, 50), Stock("boat", 4, 2)))
     held = tuple(TakenStock("tent", shard, 1) for shard in range(MOST_DRAWS))
     with refused(Reason.SOLD_OUT, sku="boat"):
-        ordering.draw([Ordered("boat", 1)], wide, 0, None, held=held)
-    assert ordering.draw([Ordered("boat", 1)], wide, 0, None, held=held[1:]) == (TakenStock("boat", 0, 1),)
-    assert ordering.draw([Ordered("tent", 1)], wide, 9, None, held=held) == held[:1]
+        ordering.draw([Ordered("boat", 1)], wide, 0, None, T0, held)
+    assert ordering.draw([Ordered("boat", 1)], wide, 0, None, T0, held[1:]) == (TakenStock("boat", 0, 1),)
+    assert ordering.draw([Ordered("tent", 1)], wide, 9, None, T0, held) == held[:1]
 
 
 def test_a_change_moves_what_it_takes_and_what_it_gives_back() -> None:

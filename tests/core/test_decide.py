@@ -227,16 +227,16 @@ def test_others_than_buyer_and_merchant_have_nothing_to_do(role: str) -> None:
 # What a buyer and what a merchant may do along the usual way. The car is made to order: the law knows no withdrawal.
 USUAL: list[tuple[Callable[[], Story], int, str, str]] = [
     # deposit              at             buyer                                     merchant
-    (ordered,              T0,            "cancel payment-method",                  ""),
+    (ordered,              T0,            "cancel payment-method",                  "merchant-cancel questions"),
     (ordered,              DUE,           "",                                       ""),
-    (paid,                 PAID,          "cancel changes lock-intents",            "refunds"),
-    (paid,                 END - 1,       "cancel changes lock-intents",            "refunds"),
-    (paid,                 END,           "balance-payments cancel",                "ready refunds"),
-    (locked,               LOCKED,        "cancel unlock",                          "refunds"),
-    (locked_early,         UNDO_SOON - 1, "cancel unlock",                          "refunds"),
-    (locked_early,         UNDO_SOON,     "balance-payments cancel",                "ready refunds"),
-    (final,                LATER,         "balance-payments cancel",                "ready refunds"),
-    (settled,              LATER,         "cancel",                                 "ready refunds shipments"),
+    (paid,                 PAID,          "cancel changes lock-intents",            "merchant-cancel questions refunds"),
+    (paid,                 END - 1,       "cancel changes lock-intents",            "merchant-cancel questions refunds"),
+    (paid,                 END,           "balance-payments cancel",                "merchant-cancel questions ready refunds"),
+    (locked,               LOCKED,        "cancel unlock",                          "merchant-cancel questions refunds"),
+    (locked_early,         UNDO_SOON - 1, "cancel unlock",                          "merchant-cancel questions refunds"),
+    (locked_early,         UNDO_SOON,     "balance-payments cancel",                "merchant-cancel questions ready refunds"),
+    (final,                LATER,         "balance-payments cancel",                "merchant-cancel questions ready refunds"),
+    (settled,              LATER,         "cancel",                                 "merchant-cancel questions ready refunds shipments"),
     (completed,            LATER,         "receipt",                                "deliveries refunds"),
     (withdrawn,            LATER,         "",                                       ""),
 ]  # fmt: skip

@@ -735,7 +735,7 @@ class AnyLife(RuleBasedStateMachine):
                 for shard in range(shards)
             }
         )
-        stock = ordering.draw(to(*items).items, SHELVES, 0, self.left())
+        stock = ordering.draw(to(*items).items, SHELVES, 0, self.left(), self.now)
         created = self.story.deposit.created
         self.story = Story(under, fold(DEPOSIT_ID, [replace(created, stock=stock)]), [replace(created, stock=stock)])
         self.move(None)
@@ -778,7 +778,7 @@ class AnyLife(RuleBasedStateMachine):
     def the_buyer_changes(self, items: list[tuple[str, int]], lag: int) -> None:
         wanted = to(*items)
         try:
-            stock = ordering.draw(wanted.items, SHELVES, self.now, self.left(), held=self.story.deposit.stock)
+            stock = ordering.draw(wanted.items, SHELVES, self.now, self.left(), self.now, self.story.deposit.stock)
         except Refused:
             return
         self.do(replace(wanted, stock=stock), lag)

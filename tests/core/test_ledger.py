@@ -10,7 +10,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from chalicelib.core import entitlement
+from chalicelib.core import entitlement, priority
+from chalicelib.core.cancellation import AnswerQuestion, Ask, MerchantCancel, reasons
 from chalicelib.core.changes import ChangeItems
 from chalicelib.core.deadlines import due_at, overdue
 from chalicelib.core.decide import ChangePaymentMethod, Command, LoseAnswer, MissRefund, actions, decide
@@ -20,6 +21,9 @@ from chalicelib.core.events import (
     BalancePaid,
     Cancelled,
     DepositEvent,
+    PassLapsed,
+    PassReturned,
+    PassUsed,
     PaymentNotCounted,
     PaymentSucceeded,
     RefundApproved,
@@ -36,17 +40,21 @@ from chalicelib.core.events import (
 )
 from chalicelib.core.fulfilment import DeclareDefault, Deliver, PayBalance, Ready, Receive
 from chalicelib.core.goodwill import Grant
+from chalicelib.core.ids import child
 from chalicelib.core.instants import DAY, HOUR, MINUTE, SECOND
 from chalicelib.core.ledger import Account, Balances, Posting, postings
 from chalicelib.core.lock import ConfirmLock
 from chalicelib.core.money import Money, total
 from chalicelib.core.ordering import Moved, Ordered, moves
 from chalicelib.core.payment import CaptureSeen, PaymentSeen
-from chalicelib.core.refund import Refund, RefundSeen, RefundStatus
+from chalicelib.core.priority import PassStatus
+from chalicelib.core.question import Kind, QuestionStatus
+from chalicelib.core.refund import COMPENSATION, NO_CAPTURE, Refund, RefundSeen, RefundStatus
 from chalicelib.core.refusal import Refused
-from chalicelib.core.routes import CANNOT, ENDED, NOT_IN_PART
+from chalicelib.core.routes import CANNOT, ENDED, NO_SOURCE, NOT_IN_PART
 from chalicelib.core.terms import Terms
 from tests.core.stories import (
+    ASK,
     CANCEL,
     CONFIRM_WITHDRAWAL,
     DEPOSIT_ID,
@@ -56,6 +64,7 @@ from tests.core.stories import (
     INTENT,
     NEVER,
     NO_WAY_BACK,
+    OUT_OF_STOCK,
     PAY_BY_ALIPAY,
     STATE,
     SU7,
@@ -85,6 +94,7 @@ MOVED = {
     Cancelled: ("held", "forfeited"),
 }
 KEPT = Cancelled(T0, "buyer_cancel", "CN-2026/earnest_cap", money("5000 CNY"))
+ON_TOP = RefundApproved(T0, 2, COMPENSATION, money("5000 CNY"), (), T0, 1, NO_CAPTURE)
 BOTH = Cancelled(T0, "buyer_cancel", "CN-2026/earnest_cap", money("5000 CNY"), money("88 CNY"))
 
 
@@ -96,7 +106,7 @@ def test_every_event_is_handled() -> None:
     assert set(MOVED) < set(get_args(DepositEvent))
 
 
-@pytest.mark.parametrize("event", [*EVENTS, KEPT, BOTH], ids=lambda event: event.TYPE)
+@pytest.mark.parametrize("event", [*EVENTS, KEPT, BOTH, ON_TOP], ids=lambda event: event.TYPE)
 def test_what_an_event_posts_sums_to_zero(event: DepositEvent) -> None:
     sums: Counter[str] = Counter()
     for _, amount in postings(event, AMOUNTS):
@@ -115,6 +125,29 @@ def test_an_event_moves_money_from_one_place_to_another_or_not_at_all(event: Dep
     assert (source.account.value, target.account.value) == MOVED[type(event)]
     assert source.amount == -target.amount
     assert target.amount
+
+
+def test_a_compensation_is_the_merchants_money_and_never_the_buyers_own() -> None:
+    source, target = postings(ON_TOP, AMOUNTS)
+    assert source == Posting(Account.MERCHANT, -money("5000 CNY"))
+    assert target == Posting(Account.COMPENSATION, money("5000 CNY"))
+    held = paid().deposit
+    after = evolve(evolve(held, replace(ON_TOP, refund=1)), RefundDeclined(T0, 1, NO_SOURCE)).money
+    assert after == replace(held.money, compensation=money("5000 CNY"))
+
+
+def test_what_becomes_of_a_compensation_moves_no_money_of_the_deposit() -> None:
+    """It is sent to an account that the buyer names, and arrives there: the captured money stays where it is."""
+    story = paid()
+    story.ask(OUT_OF_STOCK, T0 + HOUR)
+    before = story.deposit.money
+    n = story.deposit.refunds[-1].n
+    arrived = RefundSeen(n, "succeeded", ON_TOP.amount, "re_2", T0 + DAY, way=1)
+    for command in (NameDestination(n, "home"), SendRefund(n), arrived):
+        assert story.ask(command, T0 + DAY)
+    assert story.deposit.refunds[-1].status is RefundStatus.SUCCEEDED
+    assert story.deposit.money == before
+    assert (before.refunding, before.compensation) == (money("5088 CNY"), money("5000 CNY"))
 
 
 @pytest.mark.parametrize(
@@ -140,7 +173,9 @@ def batched(moved: Iterable[Posting]) -> list[tuple[Posting, Posting]]:
 
 
 def test_accounts_are_what_a_deposit_shows() -> None:
-    assert [account.value for account in Account] == list(Balances.__dataclass_fields__)
+    """The merchant's side of a compensation stands in the merchant's own books."""
+    shown = [account.value for account in Account if account is not Account.MERCHANT]
+    assert shown == list(Balances.__dataclass_fields__)
 
 
 # --- What balances refuse ---
@@ -162,7 +197,7 @@ def test_accounts_are_what_a_deposit_shows() -> None:
 def test_balances_refuse_what_does_not_add_up(
     captured: int, held: int, refunding: int, refunded: int, forfeited: int, fees: int
 ) -> None:
-    parts = [Money(minor, "CNY") for minor in (captured, held, refunding, refunded, forfeited, fees)]
+    parts = [Money(minor, "CNY") for minor in (captured, held, refunding, refunded, forfeited, fees, 0)]
     with pytest.raises(AssertionError):
         Balances(*parts)
 
@@ -178,7 +213,7 @@ def test_balances_refuse_to_give_back_more_than_is_held() -> None:
 
 def test_balances_hold_several_kinds_at_once() -> None:
     ten = Money(10, "CNY")
-    assert Balances(ten * 5, ten, ten, ten, ten, ten).captured == Money(50, "CNY")
+    assert Balances(ten * 5, ten, ten, ten, ten, ten, ten * 7).captured == Money(50, "CNY"), "compensation is on top"
 
 
 @pytest.mark.parametrize(
@@ -243,18 +278,20 @@ NEWS = st.sampled_from(["pending", "succeeded", "declined", "returned"])
 def sums(events: Iterable[DepositEvent]) -> Balances:
     """The balances told by the journal itself, in another way than the code computes them."""
     amounts: dict[int, Money] = {}
-    captured = held = refunding = refunded = forfeited = 0
+    captured = held = refunding = refunded = forfeited = on_top = 0
     for event in events:
         match event:
             case PaymentSucceeded() | BalancePaid() | PaymentNotCounted() if event.amount.currency == "CNY":
                 captured += event.amount.minor
                 held += event.amount.minor
+            case RefundApproved() if event.cause == COMPENSATION:
+                on_top += event.amount.minor
             case RefundApproved():
                 amounts[event.refund] = event.amount
                 if event.amount.currency == "CNY":
                     held -= event.amount.minor
                     refunding += event.amount.minor
-            case RefundSucceeded() | RefundCovered() | RefundReturned() if amounts[event.refund].currency == "CNY":
+            case RefundSucceeded() | RefundCovered() | RefundReturned() if ours(amounts.get(event.refund)):
                 back = amounts[event.refund].minor * (-1 if isinstance(event, RefundReturned) else 1)
                 refunding -= back
                 refunded += back
@@ -263,7 +300,12 @@ def sums(events: Iterable[DepositEvent]) -> Balances:
                 forfeited += event.forfeited.minor
             case _:
                 pass
-    return Balances(*(Money(minor, "CNY") for minor in (captured, held, refunding, refunded, forfeited, 0)))
+    return Balances(*(Money(minor, "CNY") for minor in (captured, held, refunding, refunded, forfeited, 0, on_top)))
+
+
+def ours(amount: Money | None) -> bool:
+    """Not another's currency, and not what the merchant pays on top."""
+    return amount is not None and amount.currency == "CNY"
 
 
 OVER: Final = {Status.COMPLETED, Status.CANCELLED, Status.EXPIRED}
@@ -367,6 +409,33 @@ class Books(RuleBasedStateMachine):
     def the_merchant_declares_a_default(self) -> None:
         self.do(DeclareDefault(), 0)
 
+    @rule(reason=st.sampled_from(["OUT_OF_STOCK", "LIMIT_ACCOUNT", "PAYMENT_TIMEOUT", "ADDRESS_INVALID"]), lag=LAGS)
+    def the_merchant_cancels(self, reason: str, lag: int) -> None:
+        """Citing whatever was asked."""
+        asked = [child("qst", DEPOSIT_ID, one.n) for one in self.story.deposit.questions]
+        self.do(MerchantCancel(reason, ("record:1", "record:2", *asked)), lag)
+
+    @rule(kind=st.sampled_from(["address", "contact"]), lag=LAGS)
+    def the_merchant_asks(self, kind: Kind, lag: int) -> None:
+        self.do(Ask(kind, "sha256:asked"), lag)
+
+    @rule(n=st.integers(1, 3), lag=LAGS)
+    def the_buyer_answers(self, n: int, lag: int) -> None:
+        self.do(AnswerQuestion(n, "sha256:answered"), lag)
+
+    @rule(returned=st.booleans())
+    def a_pass_is_used(self, returned: bool) -> None:
+        """As another deposit's write notes it here: behind what is overdue."""
+        if not self.story.deposit.passes:
+            return
+        self.tell(overdue(self.story.deposit, self.now, -1))
+        (held,) = self.story.deposit.passes
+        if held.status is PassStatus.USED and returned:
+            self.tell([PassReturned(max(self.now, held.changed_at), held.n, "dep_other")])
+        elif held.status is PassStatus.GRANTED:
+            merchant = self.story.deposit.created.merchant
+            self.tell([priority.use(held, merchant, merchant, self.now, "dep_other")])
+
     @rule(kind=AMOUNTS_PAID, age=st.sampled_from([0, 1, MINUTE, HOUR, DAY]), again=st.booleans(), data=st.data())
     def money_is_captured(self, kind: str, age: int, again: bool, data: st.DataObject) -> None:
         deposit = self.story.deposit
@@ -438,7 +507,8 @@ class Books(RuleBasedStateMachine):
                 assert key not in captured, "a capture counts once"
                 captured[key] = event.amount.minor
         back: Counter[str] = Counter()
-        for refund in self.story.deposit.refunds:
+        for refund in (one for one in self.story.deposit.refunds if one.cause != COMPENSATION):
+            assert refund.capture != NO_CAPTURE
             back[f"{refund.capture} {refund.amount.currency}"] += refund.amount.minor
         return captured, back
 
@@ -495,6 +565,8 @@ class Books(RuleBasedStateMachine):
         on_the_way = tuple(Units(n, 0) for n, one in lines if one.shipped > one.delivered)
         return {
             "buyer-default": DeclareDefault(),
+            "merchant-cancel": OUT_OF_STOCK,
+            "questions": ASK,
             "deliveries": Deliver(on_the_way, self.now, ("signature:1",)),
             "ready": Ready(unready, self.now, ("photo:1",)),
             "refunds": Grant(Money(1, deposit.currency), deposit.refundable),
@@ -577,7 +649,55 @@ class Books(RuleBasedStateMachine):
                 steps = [event for event in self.story.events if isinstance(event, RefundStep)]
                 *_, last = (event for event in steps if event.refund == refund.n)
                 assert isinstance(last, UNSENT[refund.status])
-                assert not isinstance(last, RefundDeclined) or last.code in {CANNOT, ENDED, NOT_IN_PART}
+                assert not isinstance(last, RefundDeclined) or last.code in {CANNOT, ENDED, NOT_IN_PART, NO_SOURCE}
+                assert not isinstance(last, RefundDeclined) or (last.code == NO_SOURCE) is (
+                    refund.cause == COMPENSATION
+                )
+
+    @invariant()
+    def a_compensation_is_the_earnest_money_once_more_and_only_for_a_sellers_default(self) -> None:
+        """At most a fifth of the goods, never out of the buyer's own money, and never where there was none to double."""
+        deposit = self.story.deposit
+        extra = [refund for refund in deposit.refunds if refund.cause == COMPENSATION]
+        assert total((one.amount for one in extra), "CNY") == deposit.money.compensation
+        if not extra:
+            return
+        (one,) = extra
+        assert deposit.cancelled is not None
+        assert deposit.cancelled.reason is not None
+        assert reasons()[deposit.cancelled.reason].compensates
+        assert not deposit.money.forfeited
+        assert self.story.terms.payment.nature == "earnest"
+        assert one.capture == NO_CAPTURE
+        assert Money.zero("CNY") < one.amount <= deposit.items_total.percent_floor(20)
+        assert one.amount <= deposit.created.due_now - deposit.created.shipping
+
+    @invariant()
+    def a_merchant_who_cancels_keeps_nothing_but_what_was_shipped(self) -> None:
+        deposit = self.story.deposit
+        if deposit.cancelled is None or deposit.cancelled.cause != "merchant_cancel":
+            return
+        assert not deposit.cancelled.forfeited
+        assert deposit.cancelled.fees is None
+        assert deposit.cancelled.rule == "terms/merchant_cancel"
+        assert len(deposit.passes) == reasons()[str(deposit.cancelled.reason)].grants_pass
+
+    @invariant()
+    def a_pass_was_granted_by_the_end_and_moves_as_its_table_says(self) -> None:
+        told = [event for event in self.story.events if isinstance(event, PassUsed | PassReturned)]
+        assert all(isinstance(event, PassUsed) is (n % 2 == 0) for n, event in enumerate(told)), "used, returned, used"
+        lapsed = [event for event in self.story.events if isinstance(event, PassLapsed)]
+        for one in self.story.deposit.passes:
+            assert len(lapsed) == (one.status is PassStatus.LAPSED)
+            assert all(event.at >= one.granted.valid_until for event in lapsed)
+
+    @invariant()
+    def a_question_is_answered_or_not_by_its_hour(self) -> None:
+        for one in self.story.deposit.questions:
+            assert one.asked.due_at == one.asked.at + 48 * HOUR
+            assert (one.answered_at is not None) is (one.status is QuestionStatus.ANSWERED)
+            lapsed = one.status is not QuestionStatus.ANSWERED and self.now >= one.asked.due_at
+            assert (one.status_at(self.now) is QuestionStatus.LAPSED) is lapsed
 
     @invariant()
     def what_a_bank_gave_is_never_sent(self) -> None:

@@ -44,7 +44,7 @@ def timed(**changes: Any) -> Offer:
 
 
 def closed() -> Offer:
-    return evolve(timed(), OfferClosed(OPENS, available(LEFT)))
+    return evolve(timed(), OfferClosed(OPENS, available(timed(), LEFT, OPENS)))
 
 
 def not_closing() -> Offer:
@@ -260,6 +260,127 @@ def test_moves_add_up_and_leave_no_shard_below_zero(change: int, left: list[int]
     assert sum(units for _, units in moved) == change
     assert len(moved) == len({shard for shard, _ in moved}) <= MOST_MOVED
     assert all(left[shard] + units >= 0 and units for shard, units in moved)
+
+
+# --- Units kept for priority passes ---
+
+# Six public shelves' worth in two shards, three kept in one; then everything kept; then none.
+KEPT = (Stock("su7-max", 9, 2, 3, 1), Stock("su7", 4, 1, 4, 2), Stock("suv", 5, 1))
+KEPT_LEFT = {"su7-max": [3, 3, 3], "su7": [0, 2, 2], "suv": [5]}
+EVERYBODYS = OPENS + 24 * HOUR
+
+
+def keeping(**changes: Any) -> Offer:
+    return offer_of(SU7, **{"opens_at": OPENS, "stock": KEPT, **changes})
+
+
+@pytest.mark.parametrize(
+    ("stock", "sizes"),
+    [
+        (Stock("one", 9, 2),         (5, 4)),
+        (Stock("one", 9, 2, 3, 1),   (3, 3, 3)),
+        (Stock("one", 9, 2, 4, 3),   (3, 2, 2, 1, 1)),
+        (Stock("one", 9, 1, 9, 1),   (0, 9)),  # the reserve is everything
+        (Stock("one", 9, 2, 1, 1),   (4, 4, 1)),
+    ],
+)  # fmt: skip
+def test_the_reserve_stands_in_shards_of_its_own_behind_the_others(stock: Stock, sizes: tuple[int, ...]) -> None:
+    assert stock.sizes == sizes
+    assert (sum(sizes), len(sizes)) == (stock.units, stock.all_shards)
+    assert sum(sizes[stock.shards :]) == stock.reserved
+
+
+@pytest.mark.parametrize(
+    ("units", "reserved", "stock"),
+    [
+        (100, None, Stock("su7-max", 100, 8)),
+        (100, 1,    Stock("su7-max", 100, 8, 1, 1)),
+        (100, 16,   Stock("su7-max", 100, 8, 16, 2)),
+        (100, 100,  Stock("su7-max", 100, 1, 100, 8)),
+    ],
+)  # fmt: skip
+def test_both_parts_of_a_stock_are_sharded_by_their_own_size(units: int, reserved: int | None, stock: Stock) -> None:
+    items = [{**body()["items"][0], "stock": units}]
+    kept = {"su7-max": reserved} if reserved is not None else {}
+    assert stock_of(draft(body(items=items, priority={"reserved": kept}))) == (stock,)
+
+
+@pytest.mark.parametrize(
+    ("opens_at", "at", "everybodys"),
+    [
+        (OPENS, T0,                       False),
+        (OPENS, OPENS,                    False),
+        (OPENS, EVERYBODYS - 1,           False),
+        (OPENS, EVERYBODYS,               True),
+        (None,  T0 + 24 * HOUR - 1,       False),  # open at once: from when it was made
+        (None,  T0 + 24 * HOUR,           True),
+    ],
+)  # fmt: skip
+def test_the_reserve_is_everybodys_24_hours_after_the_opening(opens_at: int | None, at: int, everybodys: bool) -> None:
+    offer = keeping(opens_at=opens_at)
+    assert offers.reserve_open(offer, at) is everybodys
+    shown = {one.sku: one.units for one in available(offer, KEPT_LEFT, at)}
+    assert shown == ({"su7-max": 9, "su7": 4, "suv": 5} if everybodys else {"su7-max": 6, "su7": 0, "suv": 5})
+    assert list(offers.changeable(offer, "su7-max", KEPT_LEFT["su7-max"], at)) == ([3, 3, 3] if everybodys else [3, 3])
+
+
+def test_a_new_offer_shows_what_is_not_kept() -> None:
+    assert keeping().available == (Available("su7-max", 6), Available("su7", 0), Available("suv", 5))
+
+
+@pytest.mark.parametrize(
+    ("at", "with_pass", "choices"),
+    [
+        (T0,             True,  [[2], [0, 1]]),
+        (EVERYBODYS - 1, True,  [[2], [0, 1]]),
+        (EVERYBODYS,     True,  [[2], [0, 1]]),
+        (OPENS,          False, [[0, 1]]),
+        (EVERYBODYS - 1, False, [[0, 1]]),
+        (EVERYBODYS,     False, [[0, 1, 2]]),
+    ],
+)  # fmt: skip
+def test_which_shards_an_order_may_draw_from(at: int, with_pass: bool, choices: list[list[int]]) -> None:
+    found = offers.shards_for(keeping(), KEPT[0], at, with_pass=with_pass)
+    assert [list(shards) for shards in found] == choices
+    plain = offers.shards_for(keeping(), KEPT[2], at, with_pass=with_pass)
+    assert [list(shards) for shards in plain] == [[0]], "where nothing is kept a pass draws as everybody"
+
+
+@pytest.mark.parametrize(
+    ("sku", "change", "at", "why"),
+    [
+        ("su7-max", -6, EVERYBODYS - 1, None),
+        ("su7-max", -7, EVERYBODYS - 1, "below_reserved"),
+        ("su7-max", -9, EVERYBODYS - 1, "below_reserved"),
+        ("su7-max", -10, EVERYBODYS - 1, "below_sold"),
+        ("su7-max", -9, EVERYBODYS,     None),
+        ("su7-max", -10, EVERYBODYS,    "below_sold"),
+        ("su7",     -1, OPENS,          "below_reserved"),
+        ("su7",     -5, OPENS,          "below_sold"),
+        ("su7",      1, OPENS,          None),
+        ("suv",     -5, OPENS,          None),
+        ("suv",     -6, OPENS,          "below_sold"),
+    ],
+)  # fmt: skip
+def test_what_is_kept_cannot_be_taken_away_until_it_is_everybodys(
+    sku: str, change: int, at: int, why: str | None
+) -> None:
+    if why is not None:
+        with refused(Reason.INVALID_REQUEST, ("/change", why)):
+            restock(keeping(), sku, change, at, KEPT_LEFT)
+        return
+    before = {one.sku: one.units for one in available(keeping(), KEPT_LEFT, at)}
+    after = {one.sku: one.units for one in restock(keeping(), sku, change, at, KEPT_LEFT).available}
+    assert after == {**before, sku: before[sku] + change}
+
+
+def test_an_offer_that_closes_shows_what_everybody_could_have_had() -> None:
+    assert close(keeping(), OPENS, KEPT_LEFT).available == (
+        Available("su7-max", 6),
+        Available("su7", 0),
+        Available("suv", 5),
+    )
+    assert close(keeping(), EVERYBODYS, KEPT_LEFT).available[0] == Available("su7-max", 9)
 
 
 def test_statuses_of_the_module_are_those_of_the_contract() -> None:

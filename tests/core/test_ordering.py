@@ -108,12 +108,11 @@ def test_a_total_that_cannot_be_written_is_refused() -> None:
         ([("a", 1), ("c", 1)], {},                               [("/items/1/sku", "unknown_sku")]),
         ([("c", 1), ("d", 1)], {},                               [("/items/0/sku", "unknown_sku"), ("/items/1/sku", "unknown_sku")]),
         ([("a", 1)],           {"trade_in": PHONE},              [("/trade_in", "no_trade_in")]),
-        ([("a", 1)],           {"priority_pass": "pas_1"},       [("/priority_pass", "invalid")]),
         ([("c", 1)],           {"trade_in": PHONE, "priority_pass": "pas_1", "payment_method": "gopay"},
-         [("/items/0/sku", "unknown_sku"), ("/trade_in", "no_trade_in"), ("/priority_pass", "invalid")]),
+         [("/items/0/sku", "unknown_sku"), ("/trade_in", "no_trade_in")]),
     ],
 )  # fmt: skip
-def test_unknown_goods_models_and_passes_are_named(
+def test_unknown_goods_and_models_are_named(
     lines: list[tuple[str, int]], changes: dict[str, Any], faults: list[tuple[str, str]]
 ) -> None:
     with refused(Reason.INVALID_REQUEST, *faults):
@@ -204,7 +203,7 @@ def drawn(
     held: Sequence[TakenStock] = (),
 ) -> list[tuple[str, int, int]]:
     items = [Ordered(*line) for line in lines]
-    return [(taken.sku, taken.shard, taken.units) for taken in draw(items, COUNTED, start, left, held)]
+    return [(taken.sku, taken.shard, taken.units) for taken in draw(items, COUNTED, start, left, T0, held)]
 
 
 @pytest.mark.parametrize(
@@ -216,9 +215,11 @@ def drawn(
         ([("a", 3)],           6, None,              [("a", 2, 3)]),
         ([("a", 3), ("b", 1)], 5, None,              [("a", 1, 3), ("b", 0, 1)]),
         ([("a", 1), ("a", 2)], 0, None,              [("a", 0, 3)]),
-        # One shard that has them all, from the start on and around.
+        # One of the shards that have them all: another for whoever begins elsewhere.
         ([("a", 3)],           1, {"a": [9, 2, 3, 9]}, [("a", 2, 3)]),
-        ([("a", 3)],           3, {"a": [9, 2, 3, 0]}, [("a", 0, 3)]),
+        ([("a", 3)],           2, {"a": [9, 2, 3, 0]}, [("a", 0, 3)]),
+        ([("a", 3)],           3, {"a": [9, 2, 3, 0]}, [("a", 2, 3)]),
+        ([("a", 3)],           3, {"a": [9, 2, 2, 0]}, [("a", 0, 3)]),
         # Else the fullest ones.
         ([("a", 5)],           0, {"a": [1, 4, 0, 3]}, [("a", 1, 4), ("a", 3, 1)]),
         ([("a", 8)],           0, {"a": [1, 4, 0, 3]}, [("a", 1, 4), ("a", 3, 3), ("a", 0, 1)]),
@@ -246,7 +247,7 @@ def test_what_is_drawn_is_what_was_ordered_and_no_shard_gives_more_than_it_has(
     left: list[int], units: int, start: int
 ) -> None:
     try:
-        taken = draw([Ordered("a", units)], COUNTED, start, {"a": left})
+        taken = draw([Ordered("a", units)], COUNTED, start, {"a": left}, T0)
     except Refused:
         assert sum(left) < units
         return
@@ -255,6 +256,89 @@ def test_what_is_drawn_is_what_was_ordered_and_no_shard_gives_more_than_it_has(
     assert len(given_by) == len(taken)
     assert all(0 < given_by[shard] <= left[shard] for shard in given_by)
     assert {type(one) for one in taken} == {TakenStock}
+
+
+# --- Units kept for priority passes ---
+
+OPENS = T0 + HOUR
+KEEPING = offer_of(TWO, opens_at=OPENS, stock=(Stock("a", 40, 2, 20, 2), Stock("b", 2, 1, 2, 1)))
+EVERYBODYS = OPENS + 24 * HOUR
+
+
+@pytest.mark.parametrize(
+    ("start", "left", "at", "with_pass", "taken"),
+    [
+        # Passes draw from the reserve first, then as everybody; before a sale opens as well as after.
+        (0, None,                   T0,             True,  [("a", 2, 1)]),
+        (1, None,                   T0,             True,  [("a", 3, 1)]),
+        (0, {"a": [9, 9, 1, 0]},    T0,             True,  [("a", 2, 1)]),
+        (0, {"a": [9, 9, 0, 1]},    EVERYBODYS - 1, True,  [("a", 3, 1)]),
+        (0, {"a": [9, 9, 0, 0]},    EVERYBODYS - 1, True,  [("a", 0, 1)]),
+        (1, {"a": [9, 9, 0, 0]},    EVERYBODYS,     True,  [("a", 1, 1)]),
+        (0, {"a": [0, 0, 0, 0]},    OPENS,          True,  None),
+        # Everybody else never does before the reserve is theirs.
+        (0, None,                   OPENS,          False, [("a", 0, 1)]),
+        (3, None,                   OPENS,          False, [("a", 1, 1)]),
+        (0, {"a": [0, 1, 9, 9]},    EVERYBODYS - 1, False, [("a", 1, 1)]),
+        (0, {"a": [0, 0, 9, 9]},    EVERYBODYS - 1, False, None),
+        (0, {"a": [0, 0, 9, 0]},    EVERYBODYS,     False, [("a", 2, 1)]),
+        (3, None,                   EVERYBODYS,     False, [("a", 3, 1)]),
+        (0, {"a": [0, 0, 0, 0]},    EVERYBODYS,     False, None),
+    ],
+)  # fmt: skip
+def test_a_pass_draws_from_the_reserve_first_and_others_only_when_it_is_theirs(
+    start: int,
+    left: dict[str, Sequence[int]] | None,
+    at: int,
+    with_pass: bool,
+    taken: list[tuple[str, int, int]] | None,
+) -> None:
+    if taken is None:
+        with refused(Reason.SOLD_OUT, sku="a"):
+            draw([Ordered("a", 1)], KEEPING, start, left, at, with_pass=with_pass)
+        return
+    found = draw([Ordered("a", 1)], KEEPING, start, left, at, with_pass=with_pass)
+    assert [(one.sku, one.shard, one.units) for one in found] == taken
+
+
+@pytest.mark.parametrize(
+    ("at", "with_pass", "shard"), [(OPENS, True, 1), (EVERYBODYS - 1, False, None), (EVERYBODYS, False, 1)]
+)
+def test_a_reserve_that_is_everything_is_sold_to_passes_alone_for_a_day(
+    at: int, with_pass: bool, shard: int | None
+) -> None:
+    left = {"b": [0, 2]}
+    if shard is None:
+        with refused(Reason.SOLD_OUT, sku="b"):
+            draw([Ordered("b", 1)], KEEPING, 0, left, at, with_pass=with_pass)
+        return
+    assert draw([Ordered("b", 1)], KEEPING, 0, left, at, with_pass=with_pass) == (TakenStock("b", shard, 1),)
+
+
+@given(
+    st.lists(st.integers(0, 5), min_size=4, max_size=4),
+    st.integers(1, 12),
+    st.integers(0, 100),
+    st.sampled_from([T0, OPENS, EVERYBODYS - 1, EVERYBODYS]),
+    st.booleans(),
+)
+def test_whoever_orders_gets_what_is_there_for_them_and_no_more(
+    left: list[int], units: int, start: int, at: int, with_pass: bool
+) -> None:
+    theirs = left if with_pass or at >= EVERYBODYS else left[:2]
+    try:
+        taken = draw([Ordered("a", units)], KEEPING, start, {"a": left}, at, with_pass=with_pass)
+    except Refused:
+        assert sum(theirs) < units
+        return
+    assert sum(one.units for one in taken) == units
+    assert all(one.shard < len(theirs) and one.units <= left[one.shard] for one in taken)
+
+
+def test_a_change_of_what_a_pass_bought_keeps_the_unit_from_the_reserve() -> None:
+    held = (TakenStock("a", 3, 1),)
+    assert draw([Ordered("a", 1)], KEEPING, 0, {"a": [9, 9, 9, 0]}, OPENS, held, with_pass=True) == held
+    assert draw([Ordered("b", 1)], KEEPING, 0, {"b": [2, 2]}, OPENS, held, with_pass=True) == (TakenStock("b", 1, 1),)
 
 
 HELD = (TakenStock("a", 2, 2), TakenStock("a", 0, 1), TakenStock("b", 0, 1))
@@ -293,13 +377,13 @@ def thin(shards: int) -> Offer:
 
 def test_a_write_touches_only_so_many_shelves_those_it_leaves_included() -> None:
     one_each = {"a": [1] * 40}
-    assert len(draw([Ordered("a", MOST_DRAWS)], thin(40), 0, one_each)) == MOST_DRAWS
+    assert len(draw([Ordered("a", MOST_DRAWS)], thin(40), 0, one_each, T0)) == MOST_DRAWS
     with refused(Reason.SOLD_OUT, sku="a"):
-        draw([Ordered("a", MOST_DRAWS + 1)], thin(40), 0, one_each)
+        draw([Ordered("a", MOST_DRAWS + 1)], thin(40), 0, one_each, T0)
     left_behind = [TakenStock("b", 0, 1)]
-    assert len(draw([Ordered("a", MOST_DRAWS - 1)], thin(40), 0, one_each, left_behind)) == MOST_DRAWS - 1
+    assert len(draw([Ordered("a", MOST_DRAWS - 1)], thin(40), 0, one_each, T0, left_behind)) == MOST_DRAWS - 1
     with refused(Reason.SOLD_OUT, sku="a"):
-        draw([Ordered("a", MOST_DRAWS)], thin(40), 0, one_each, left_behind)
+        draw([Ordered("a", MOST_DRAWS)], thin(40), 0, one_each, T0, left_behind)
 
 
 @given(
@@ -313,7 +397,7 @@ def test_a_change_never_takes_more_than_there_is_nor_gives_back_more_than_it_has
 ) -> None:
     before = [TakenStock("a", shard, units) for shard, units in enumerate(held) if units]
     try:
-        taken = draw([Ordered("a", units)], COUNTED, start, {"a": left}, before)
+        taken = draw([Ordered("a", units)], COUNTED, start, {"a": left}, T0, before)
     except Refused:
         assert sum(left) + sum(held) < units
         return

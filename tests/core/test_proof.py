@@ -9,11 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chalicelib.core import ending, entitlement, proof
+from chalicelib.core import proof
+from chalicelib.core.cancellation import MerchantCancel
 from chalicelib.core.changes import ChangeItems
 from chalicelib.core.events import Cancelled, DepositEvent, PaymentSucceeded, RefundApproved, Units
 from chalicelib.core.fulfilment import DeclareDefault, Deliver, Receive
 from chalicelib.core.goodwill import Grant
+from chalicelib.core.ids import child
 from chalicelib.core.instants import DAY, HOUR, MINUTE
 from chalicelib.core.money import Money
 from chalicelib.core.ordering import Ordered
@@ -23,6 +25,7 @@ from chalicelib.core.refusal import Fault, Reason, Refused
 from chalicelib.core.terms import Terms
 from tests.core.stories import (
     A_WEEK,
+    ASK,
     BALANCE_BY_CARD,
     BY_SELLER,
     CANCEL,
@@ -37,6 +40,7 @@ from tests.core.stories import (
     LOCKED,
     NEVER,
     NO_WAY_BACK,
+    OUT_OF_STOCK,
     PAID,
     PAY_BY_ALIPAY,
     SEND,
@@ -71,6 +75,8 @@ BY_THE_WALLET: Final = draft(
 )
 BY_WORKING_DAYS: Final = terms(window={"kind": "working_days", "length": "P3D"})
 CAR_AND_WHEELS: Final = (("car", 1), ("wheel", 2))
+FORCE_MAJEURE: Final = MerchantCancel("FORCE_MAJEURE", ("notice:1",))
+ANY_REASON: Final = terms(cancellation_reasons=["MERCHANT_OTHER"])
 ONE_WHEEL: Final = ChangeItems((Ordered("wheel", 1),))
 
 
@@ -118,11 +124,23 @@ def defaulted() -> Story:
 
 
 def revoked() -> Story:
-    """By the merchant: no command says so yet, the rules do."""
+    """By the merchant, who has shipped a wheel: earnest money is doubled for what did not come, and a pass is granted."""
     story = settled(TWO_LINES, *CAR_AND_WHEELS)
     story.ask(story.ship((2, 1)), LATER)
-    owed = entitlement.of(story.deposit, story.terms, "merchant_cancel", LATER)
-    return story.tell(*ending.end(story.deposit, "merchant_cancel", owed, LATER, story.terms))
+    return then(story, (OUT_OF_STOCK, LATER + DAY))
+
+
+def revoked_for_silence() -> Story:
+    """The buyer was asked for an address and said nothing for 48 hours."""
+    story = then(paid(), (ASK, ASKED))
+    unanswered = MerchantCancel("ADDRESS_INVALID", ("carrier:9", child("qst", DEPOSIT_ID, 1)))
+    return then(story.write(ASKED + 2 * DAY), (unanswered, ASKED + 2 * DAY))
+
+
+def revoked_with_a_note() -> Story:
+    """For a reason of the merchant's own, which a second person approved; of the note only a digest is told."""
+    command = MerchantCancel("MERCHANT_OTHER", ("record:1",), "sha256:note", 40, "usr_second")
+    return then(paid(ANY_REASON), (command, ASKED))
 
 
 def came(story: Story, amount: str | None, at: int, **seen: Any) -> Story:
@@ -197,6 +215,13 @@ STORIES: Final[dict[str, Callable[[], Story]]] = {
     "withdrawn after the balance": lambda: withdrawn(settled(IN_EUROPE), LATER + DAY),
     "defaulted": defaulted,
     "cancelled by the merchant": revoked,
+    "cancelled by the merchant, nobody's fault": lambda: then(paid(), (FORCE_MAJEURE, ASKED)),
+    "cancelled by the merchant after the lock": lambda: then(final(), (OUT_OF_STOCK, LATER)),
+    "cancelled by the merchant, paid in full": lambda: then(paid(FLASH_SALE), (OUT_OF_STOCK, ASKED)),
+    "cancelled by the merchant, with a note": revoked_with_a_note,
+    "cancelled by the merchant, old device": lambda: then(traded(trading()), (OUT_OF_STOCK, PAID)),
+    "cancelled by the merchant after goodwill": lambda: then(granted(paid(), ASKED, "8.88 CNY"), (OUT_OF_STOCK, ASKED + 1)),
+    "cancelled by the merchant for silence": revoked_for_silence,
     "too little": lambda: came(ordered(), "100 CNY", PAID),
     "too little, then enough": lambda: came(came(ordered(), "100 CNY", PAID), None, PAID + 1),
     "another currency": lambda: came(ordered(), "5088 USD", PAID),
@@ -310,6 +335,9 @@ def approval(story: Story, **changes: Any) -> list[DepositEvent]:
         ("forfeited", {"cause": "chargeback"}),
         ("forfeited", {"cause": "overpayment"}),
         ("forfeited", {"cause": "seller_default_compensation"}),
+        ("cancelled by the merchant, nobody's fault", {"cause": "seller_default_compensation"}),
+        ("cancelled by the merchant, nobody's fault", {"cause": "buyer_cancel"}),
+        ("cancelled by the merchant, nobody's fault", {"amount": money("5087.99 CNY")}),
         ("cancelled in the window", {"amount": money("5087.99 CNY")}),
         ("cancelled in the window", {"capture": "cap_2"}),
         ("cancelled in the window", {"refund": 2}),
@@ -383,6 +411,7 @@ TOLD: Final = {
     "payment.method_changed": {"at", "method"},
     "balance.paid": {"at", "capture"},
     "lock.intent_opened": {"*"},
+    "deposit.cancelled": {"approver", "evidence", "note"},
     "lock.confirmed": {"disclosure_hash"},
     "lock.undone": {"at"},
     "goods.ready": {"at", "evidence"},
@@ -409,6 +438,7 @@ FORGED: Final = [
     "withdrawn after receipt",
     "defaulted",
     "cancelled by the merchant",
+    "cancelled by the merchant, with a note",
     "too much",
     "after it expired",
     "twice, by the payment before",

@@ -11,7 +11,22 @@ from chalicelib.core.events import RefundReviewNeeded
 from chalicelib.core.offer import OfferStatus
 from chalicelib.core.offer import status_at as offer_status_at
 from chalicelib.core.refund import review_at
-from tests.core.stories import BALANCE_BY_CARD, DUE, END, LATER, SU7, T0, final, locked, offer_of, ordered, paid
+from tests.core.stories import (
+    ASK,
+    BALANCE_BY_CARD,
+    DUE,
+    END,
+    LATER,
+    OUT_OF_STOCK,
+    PAID,
+    SU7,
+    T0,
+    final,
+    locked,
+    offer_of,
+    ordered,
+    paid,
+)
 from tests.core.test_refund import REACHED, standing
 from tests.diagrams import LIVES, PAGE, WRITTEN_BY_THE_CLOCK, Life, page
 
@@ -58,16 +73,33 @@ def test_what_the_clock_writes_of_a_deposit_is_marked() -> None:
     """Found by letting time pass, not by a list of ours."""
     ready = final()
     ready.ask(ready.ready(), LATER)
+    asked, granted = paid(), paid()
+    asked.ask(ASK, PAID)
+    granted.ask(OUT_OF_STOCK, PAID)
     found = {
         type(event)
-        for story in (ordered(), paid(), locked(), ready)
+        for story in (ordered(), paid(), locked(), ready, asked, granted)
         for event in overdue(story.deposit, END * 2, END * 2)
         if not isinstance(event, RefundReviewNeeded)
     }
     assert found == WRITTEN_BY_THE_CLOCK
-    drawn = diagrams()["Deposit"]
+    drawn = "".join(diagrams()[title] for title in ("Deposit", "Question", "Pass"))
     marked = set(re.findall(r"([a-z_.]+) \(clock\)", drawn))
     assert marked == {event.TYPE for event in WRITTEN_BY_THE_CLOCK}
+
+
+def test_what_the_clock_does_to_a_question_and_to_a_pass_is_told() -> None:
+    story = paid()
+    story.ask(ASK, PAID)
+    [question] = story.deposit.questions
+    assert by_the_clock("Question") == {
+        (question.status_at(at).value, "lapsed") for at in (PAID, question.asked.due_at - 1)
+    }
+    story.ask(OUT_OF_STOCK, PAID)
+    story.write(story.deposit.passes[0].granted.valid_until - 1)
+    [before] = story.deposit.passes
+    [after] = story.write(before.granted.valid_until).deposit.passes
+    assert by_the_clock("Pass") == {(before.status.value, after.status.value)}
 
 
 def test_a_balance_acts_on_the_payment_before_it_as_another_method_does() -> None:

@@ -17,9 +17,9 @@ THREADS: Final = 16
 T = TypeVar("T")
 
 
-def at_once(acts: Sequence[Callable[[], T]]) -> list[T]:
+def at_once(acts: Sequence[Callable[[], T]], most: int = THREADS) -> list[T]:
     """All of them from as many threads as there are, the first ones at the same moment."""
-    together = min(len(acts), THREADS)
+    together = min(len(acts), most)
     start = Barrier(together)
 
     def run(numbered: tuple[int, Callable[[], T]]) -> T:
@@ -28,7 +28,7 @@ def at_once(acts: Sequence[Callable[[], T]]) -> list[T]:
             start.wait()
         return act()
 
-    with ThreadPoolExecutor(THREADS) as threads:
+    with ThreadPoolExecutor(most) as threads:
         return list(threads.map(run, enumerate(acts)))
 
 

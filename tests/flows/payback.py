@@ -88,7 +88,7 @@ class Payback(Stand):
 
     def sweep(self) -> Report:
         """What send_refunds does everywhere."""
-        job = Sweep("send_refunds", "work", self.store, self.attendant, self.clock)
+        job = Sweep("send_refunds", "work", self.store, {"dep": self.attendant}, self.clock)
         return job.run("job/1", lambda: 60_000)
 
     def quietly(self, most: int = 60) -> None:

@@ -1,7 +1,7 @@
 """The flows over one table, with a clock that a test moves by hand and a provider that does as it is told."""
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import count
@@ -23,19 +23,24 @@ from chalicelib.core.payment import CaptureSeen, PaymentSeen
 from chalicelib.core.refund import RefundSeen
 from chalicelib.core.refusal import Reason, Refused
 from chalicelib.flows.attend import Attendant
+from chalicelib.flows.cancellations import Cancellations
 from chalicelib.flows.changes import Changes
 from chalicelib.flows.commit import Commits, Outcome, Timing
 from chalicelib.flows.defaults import Defaults
 from chalicelib.flows.deposits import DepositDesk
 from chalicelib.flows.offers import Catalogue, Offered
-from chalicelib.flows.orders import Orders, Shelf
+from chalicelib.flows.orders import Orders, Seen, Shelf
+from chalicelib.flows.passes import Passes
 from chalicelib.flows.payees import Payees
 from chalicelib.flows.ports import Declined, NotFound, Session, Stored, Unknown
+from chalicelib.flows.questions import Questions
 from chalicelib.flows.refunds import Refunds
 from chalicelib.flows.withdrawals import Withdrawals
+from chalicelib.store.bulks import BulkStore
 from chalicelib.store.deposits import DepositStore
 from chalicelib.store.keys import KeyStore
 from chalicelib.store.offers import OfferStore
+from chalicelib.store.tallies import TallyStore
 from chalicelib.store.texts import TextStore
 from chalicelib.store.vault import Vault
 from chalicelib.wiring import machine_clock, pause
@@ -120,8 +125,14 @@ class Shop:
         self.shelf = Shelf()
         self.vault = Vault((SECRET,))
         self.texts = TextStore(tables.client, tables.name)
-        self.orders = Orders(self.store, self.offers, self.catalogue, timing, self.shelf, self.vault.token_key)
         self.commits = Commits(self.store, self.offers, timing)
+        self.passes = Passes(self.commits)
+        self.orders = Orders(
+            self.store, self.offers, self.catalogue, timing, self.shelf, self.passes, self.vault.token_key
+        )
+        self.questions = Questions(self.commits, self.texts, self.vault)
+        bulks, tallies = BulkStore(tables.client, tables.name), TallyStore(tables.client, tables.name)
+        self.cancellations = Cancellations(self.commits, bulks, tallies, self.vault, timing.now)
         self.changes = Changes(self.commits, self.catalogue, self.shelf)
         self.withdrawals = Withdrawals(self.commits, self.texts, self.vault)
         self.desk = DepositDesk(self.commits)
@@ -152,6 +163,10 @@ class Shop:
         asked = self.asked(STAFF, "publish", key_text or fresh_key(), f"{body}")
         return self.catalogue.publish(body, asked)
 
+    def sees(self, offered: Offered, left: Sequence[int], sku: str = SKU) -> None:
+        """This container has looked at the shards just now, and found these units."""
+        self.shelf.seen[offered.offer.id] = Seen(self.timing.now(), {sku: left}, {sku: list(left)})
+
     def warm(self, offered: Offered) -> Offered:
         """The offer and its terms are in this container's caches."""
         self.catalogue.recent(offered.offer.id)
@@ -165,13 +180,14 @@ class Shop:
         key_text: str | None = None,
         quantity: int = 1,
         method: str = "card",
+        priority_pass: str | None = None,
         **changes: Any,
     ) -> Outcome:
         """The buyer orders; the same key is the same tap."""
-        order = Order(offered.offer.id, (Ordered(SKU, quantity),), method, offered.offer.made.terms_hash)
-        return self.orders.create(
-            order, self.asked(by, "order", key_text or fresh_key(), f"{offered.offer.id} {quantity}", **changes)
-        )
+        terms_hash = offered.offer.made.terms_hash
+        order = Order(offered.offer.id, (Ordered(SKU, quantity),), method, terms_hash, priority_pass)
+        body = f"{offered.offer.id} {quantity} {priority_pass}"
+        return self.orders.create(order, self.asked(by, "order", key_text or fresh_key(), body, **changes))
 
     def command(
         self, deposit_id: str, command: Command, by: Caller, key_text: str | None = None, **changes: Any
@@ -181,6 +197,19 @@ class Shop:
 
     def cancel(self, deposit_id: str, by: Caller, key_text: str | None = None, **changes: Any) -> Outcome:
         return self.command(deposit_id, Cancel(), by, key_text, **changes)
+
+    def merchant_cancel(
+        self, deposit_id: str, reason: str = "OUT_OF_STOCK", key_text: str | None = None, by: Caller = STAFF
+    ) -> Outcome:
+        """The merchant cancels for a published reason, with a record or two of it."""
+        asked = self.asked(by, f"merchant-cancel {deposit_id}", key_text or fresh_key(), reason)
+        return self.cancellations.cancel(deposit_id, reason, ("record:1", "record:2"), None, asked)
+
+    def granted(self, by: Caller, **terms: Any) -> str:
+        """A buyer's pass, from an order that was not paid yet when the merchant cancelled it."""
+        deposit_id = self.order(self.publish(units=None, **terms), by).deposit.id
+        self.merchant_cancel(deposit_id)
+        return child("pas", deposit_id, 1)
 
     def show(
         self, deposit_id: str, by: Caller, key_text: str | None = None, language: str = "en", **changes: Any

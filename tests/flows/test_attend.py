@@ -58,7 +58,7 @@ class Yard(Stand):
     def sweep(self, at: int) -> int:
         """What close_windows does everywhere."""
         self.clock.now = at
-        job = Sweep("close_windows", "time", self.store, self.attendant, self.clock)
+        job = Sweep("close_windows", "time", self.store, {"dep": self.attendant}, self.clock)
         return job.run("job/1", lambda: 60_000).attended
 
 

@@ -155,7 +155,7 @@ def test_units_that_others_took_meanwhile_are_looked_for_on_all_shards(shop: Sho
     def faster() -> None:
         """Others take six of each."""
         for hint in ([6, 0], [0, 6]):
-            shop.twin.shelf.seen[shop.offered.offer.id] = (shop.clock.now, {PRO: hint})
+            shop.twin.sees(shop.offered, hint, PRO)
             taken(shop.twin, shop.offered, PRO, person(), fresh_key(), quantity=6)
 
     wire = shop.wire

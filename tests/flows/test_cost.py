@@ -80,11 +80,32 @@ def test_a_creation_with_one_shard_and_one_limit_is_one_trip(till: Till) -> None
 def test_each_further_action_of_a_creation_costs_two_more(till: Till) -> None:
     offered = till.opened(units=37, per_buyer=100)
     _, one_shard = till.cost(lambda: till.order(offered, person()))
-    left = till.offers.left([offered.offer], consistent=True)[offered.offer.id]
-    till.shelf.seen[offered.offer.id] = (till.timing.now(), left)
+    till.shelf.look(offered.offer, till.offers, till.timing.now())
     trips, two_shards = till.cost(lambda: till.order(offered, person(), quantity=12))
     assert trips == [TOGETHER]
     assert two_shards == one_shard + 2
+
+
+def test_an_order_with_a_pass_is_a_look_at_it_and_one_write(till: Till) -> None:
+    """Over an order without a pass: the other journal, which notes the use, twice; and a due time that goes."""
+    by = person()
+    held = till.twin.granted(by)
+    origin = f"dep_{held[4:30]}"
+    offered = till.opened(units=16, priority={"reserved": {SKU: 8}})
+    trips, plain = till.cost(lambda: till.order(offered, person()))
+    assert trips == [TOGETHER]
+    trips, with_pass = till.cost(lambda: till.order(offered, by, priority_pass=held))
+    assert trips == ["GetItem", TOGETHER]
+    assert with_pass == plain + 2 * till.kilobytes(origin) + 1
+    assert with_pass <= 12
+
+
+def test_a_merchants_cancellation_is_two_trips_the_count_of_it_included(till: Till) -> None:
+    by = person()
+    one = till.order(till.opened(units=37, per_buyer=5), by).deposit.id
+    trips, units = till.cost(lambda: till.merchant_cancel(one))
+    assert trips == ["GetItem", TOGETHER]
+    assert units <= 12
 
 
 Step = Callable[[Till, str, Caller], object]

@@ -126,7 +126,7 @@ def test_a_refusal_never_contradicts_an_earlier_success_that_was_lost(shop: Coun
     assert wire.trips == [TOGETHER, "GetItem"]
     shop.clock.now += 1
     if obstacle == "a look that showed nothing left":
-        shop.shelf.seen[offered.offer.id] = (shop.clock.now, {SKU: [0]})
+        shop.sees(offered, [0])
     if obstacle == "a closed offer":
         shop.catalogue.close(offered.offer.id, shop.asked(STAFF, "close", "close"))
     if obstacle == "a full limit":
@@ -138,13 +138,13 @@ def test_a_refusal_never_contradicts_an_earlier_success_that_was_lost(shop: Coun
 def test_an_order_that_was_written_is_not_too_thinly_spread_afterwards(shop: Counter) -> None:
     offered = shop.warm(shop.publish(units=1_024, expected_peak_per_second=1_280))
     by, press = person(), fresh_key()
-    shop.shelf.seen[offered.offer.id] = (shop.clock.now, {SKU: [8] * 128})
+    shop.sees(offered, [8] * 128)
     wire = shop.wire
     wire.lose(TOGETHER)
     wire.fail("GetItem", "ThrottlingException")
     assert refused(lambda: shop.order(offered, by, press, 100)).reason is Reason.BUSY
     shop.clock.now += 1
-    shop.shelf.seen[offered.offer.id] = (shop.clock.now, {SKU: [1] * 128})
+    shop.sees(offered, [1] * 128)
     assert shop.order(offered, by, press, 100).replayed
     assert refused(lambda: shop.order(offered, by, fresh_key(), 100)).reason is Reason.SOLD_OUT
 

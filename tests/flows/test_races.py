@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import partial
+from typing import Final
 
 import pytest
 
@@ -25,7 +26,7 @@ from tests.flows.shop import (
     fresh_key,
     person,
 )
-from tests.store.builders import counted
+from tests.store.builders import counted, shards
 from tests.store.faults import line
 
 pytestmark = pytest.mark.parametrize("dynamodb", ["ministack"], indirect=True)
@@ -102,20 +103,34 @@ def test_the_same_payment_heard_from_all_sides_counts_once(shop: Shop) -> None:
     assert shop.types(one) == ["deposit.created", "payment.succeeded"]
 
 
-def test_sixty_four_buyers_and_thirty_seven_units(table: Tables) -> None:
-    """Nobody is oversold, nobody is turned away in vain, nobody is told to wait; unpaid units come back."""
-    buyers = [person() for _ in range(64)]
-    with line(table) as (own, _):
-        offered = Shop(own, REAL).publish(units=37, per_buyer=1)
-        timing = unhurried()
-        shops = [Shop(own, timing) for _ in range(4)]
-        results = at_once([partial(_once, shops[n % 4], offered, by) for n, by in enumerate(buyers)])
-        made = outcomes([one for one in results if isinstance(one, Outcome)])
-        assert Counter(one for one in results if isinstance(one, Reason)) == {Reason.SOLD_OUT: 27}
-        assert len({one.deposit.created.buyer for one in made}) == 37
-        assert sums(table, offered) == (0, 37)
-        assert sum(counted(table, offered.offer.id, by.id) for by in buyers) == 37
+ROUNDS: Final = 20
+BUYERS: Final = 64
 
+
+Round = tuple[Offered, list[Caller], list[Outcome]]
+
+
+def rush(table: Tables, shops: list[Shop]) -> Round:
+    """An offer of 37, 64 buyers at once, and what must be true of every shard afterwards."""
+    buyers = [person() for _ in range(BUYERS)]
+    offered = shops[0].publish(units=37, per_buyer=1)
+    acts = [partial(_once, shops[n % len(shops)], offered, by) for n, by in enumerate(buyers)]
+    results = at_once(acts, BUYERS)
+    made = outcomes([one for one in results if isinstance(one, Outcome)])
+    assert Counter(one for one in results if isinstance(one, Reason)) == {Reason.SOLD_OUT: 27}
+    assert len({one.deposit.created.buyer for one in made}) == 37
+    assert shards(table, offered.offer) == [(0, units, 0, units) for units in (10, 9, 9, 9)]
+    assert Counter(part.shard for one in made for part in one.deposit.stock) == {0: 10, 1: 9, 2: 9, 3: 9}
+    return offered, buyers, made
+
+
+def test_twenty_times_sixty_four_buyers_and_thirty_seven_units(table: Tables) -> None:
+    """Nobody is oversold, no unit is lost, everyone else is told sold-out and nobody to wait; unpaid units come back."""
+    with line(table) as (own, _):
+        timing = unhurried()
+        rounds = [rush(table, [Shop(own, timing) for _ in range(4)]) for _ in range(ROUNDS)]
+        offered, buyers, made = rounds[-1]
+        assert sum(counted(table, offered.offer.id, by.id) for by in buyers) == 37
         late = Clock(max(one.deposit.created.due_at for one in made) + GRACE).timing()
         workers = [("job/1", Shop(own, late).attendant), ("job/2", Shop(own, late).attendant)]
         at_once([partial(_attended, at, one.deposit.id, owner) for one in made for owner, at in workers])

@@ -22,6 +22,7 @@ README = Path(__file__).parents[2] / "README.md"
 STOREFRONT = README.parent / "docs/storefront.md"
 TRADE_IN = README.parent / "docs/trade-in.md"
 REFUNDS = README.parent / "docs/refunds.md"
+FLASH_SALES = README.parent / "docs/flash-sales.md"
 READY_WITHIN = 15  # seconds, once installed
 # What no two runs have in common: instants, the seconds that are left, ids and digests.
 VOLATILE = re.compile(
@@ -101,7 +102,7 @@ def test_the_conversations_of_the_docs_work_and_survive_a_restart(tmp_path: Path
     port = free_port()
     base = f"http://127.0.0.1:{port}"
     with running(port, tmp_path / "state"):
-        for page in (STOREFRONT, TRADE_IN, REFUNDS):
+        for page in (STOREFRONT, TRADE_IN, REFUNDS, FLASH_SALES):
             printed = conversation(page, base, tmp_path)
             assert lasting(printed) == lasting(block(page, "text").splitlines())
         lines = conversation(README, base, tmp_path, after='\necho; echo "$DEPOSIT $TOKEN"\n')

@@ -96,7 +96,7 @@ class Claimants(Persons):
             return None
         return {"id": deposit["id"], "refundable": money.minor, "currency": money.currency}
 
-    def _read(self, path: str, template: str, bearer: str) -> "Reply | None":
+    def _read(self, path: str, template: str, bearer: str | None) -> "Reply | None":
         """Again while it is busy; None when it stays so."""
         for _ in range(TRIES):
             reply = self._history.ask("GET", path, bearer, template=template)

@@ -33,10 +33,16 @@ from chalicelib.core.events import (
     LockIntentOpened,
     LockReminded,
     LockUndone,
+    PassGranted,
+    PassLapsed,
+    PassReminded,
+    PassReturned,
+    PassUsed,
     PaymentFailed,
     PaymentNotCounted,
     PaymentPending,
     PaymentSucceeded,
+    QuestionAnswered,
     RefundApproved,
     RefundCovered,
     RefundDeclined,
@@ -54,17 +60,19 @@ from chalicelib.core.events import (
     TradeInInspected,
 )
 from chalicelib.core.ids import child
+from tests.simulator.causes import CAUSES
 from tests.simulator.sales import INTENT_TTL, REVIEW, Sale
 
 SKEW: Final = 5_000
 BY_THE_BUYER: Final = frozenset({"buyer_cancel", "trade_in_mismatch"})
 # What goes back without changing what is owed: out of goodwill, or because a bank took it.
 GIVEN: Final = frozenset({"goodwill", "chargeback"})
-# All that may still happen to a deposit that has ended: money moves, nothing else does.
+# All that may still happen to a deposit that has ended: money moves, a late answer comes, and a pass that came of it lives.
 AFTER_THE_END: Final = (
     *(PaymentPending, PaymentFailed, PaymentNotCounted, RefundApproved, RefundSent, RefundUnknown, RefundPending),
     *(RefundSucceeded, RefundSettled, RefundDeclined, RefundReturned, RefundReviewNeeded, RefundCovered),
     *(RefundDestinationNamed, RefundRerouted, RefundRetried, ChargebackOpened, ChargebackWon, ChargebackLost),
+    *(QuestionAnswered, PassGranted, PassUsed, PassReturned, PassReminded, PassLapsed),
 )
 Violated = Callable[[str, str], None]
 Said = list[dict[str, Any]]
@@ -94,6 +102,7 @@ class Commitment:
     captured_at: Callable[[str], int]
     said: Callable[[str, int], Said]
     paid_at: int | None = None
+    paid_known_at: int = 0  # when that was written down here
     counted: int = 0
     given: int = 0  # of it, without being asked for
     given_after: int = 0  # the same of what was kept, when it had ended
@@ -116,11 +125,14 @@ class Commitment:
     inspected: str = ""
     ended_at: int | None = None
     ended_by: str = ""
+    with_pass: bool = False
+    counts_on: bool = False  # against the buyer's limit, although it has ended
 
     @classmethod
     def begun(cls, deposit_id: str, event: Created, sale: Sale, **ways: Any) -> "Commitment":
         ordered = min((sale.deposit or 0) * sum(line.quantity for line in event.lines), _value(event.lines, sale))
-        return cls(deposit_id, sale, event.at, *_lines(event.lines, sale), ordered, **ways)
+        lines = _lines(event.lines, sale)
+        return cls(deposit_id, sale, event.at, *lines, ordered, **ways, with_pass=event.priority is not None)
 
     # What follows from what was seen.
 
@@ -205,7 +217,7 @@ class Commitment:
         self.counted += event.amount.minor
         if isinstance(event, BalancePaid):
             return
-        self.paid_at = max(self.captured_at(event.capture), self.created_at)
+        self.paid_at, self.paid_known_at = max(self.captured_at(event.capture), self.created_at), self.now()
         if self.sale.window is not None:
             self.window_ends_at = self.paid_at + self.sale.window
         if event.at != self.paid_at or event.window_ends_at != self.window_ends_at:
@@ -409,6 +421,8 @@ class Commitment:
         stake = self._stake()
         if event.cause in {"buyer_cancel", "buyer_default"} and bound:
             self._kept(event, kept, stake)
+        if event.cause == "merchant_cancel":
+            self.counts_on = CAUSES[event.reason or ""].counted
         self.ended_at, self.ended_by = asked, event.cause
 
     def _kept(self, event: Cancelled, kept: int, stake: int) -> None:

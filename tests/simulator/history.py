@@ -30,10 +30,11 @@ from tests.simulator.claimants import CANARY
 from tests.simulator.client import FaultyClient
 from tests.simulator.dynamo import FakeDynamo, dump
 from tests.simulator.ears import listening
+from tests.simulator.fairness import opened
 from tests.simulator.faults import Faults
 from tests.simulator.invariants import GRACE, Invariants
 from tests.simulator.people import People
-from tests.simulator.plan import Action, Plan
+from tests.simulator.plan import ORDERS, Action, Plan
 from tests.simulator.provider import SimulatedProvider
 from tests.simulator.sales import SALES
 from tests.simulator.scheduler import Actor, Scheduler
@@ -144,18 +145,20 @@ class History:
     def _set_up(self) -> None:
         """Offers are published in calm weather."""
         calm, self.faults.off = self.faults.off, True
-        for number in sorted({action.offer for action in self.plan.actions if action.kind == "order"}):
+        for number in sorted({action.offer for action in self.plan.actions if action.kind in ORDERS}):
             self.beside(SALES[number].title, partial(self._publish, number))
             self.scheduler.drain()
         self.faults.off = calm
 
     def _publish(self, number: int) -> None:
-        body = SALES[number].body
+        body, now = SALES[number].published(self.plan.start), self.scheduler.now
         reply = self.ask("POST", "/v1/offers", token("merchant", "shop", "mer_shop"), body, key=body["title"])
         assert reply is not None, "nothing strikes yet"
         assert reply.status == 201, reply.body
         offer = self.offers[number] = reply.json
         self.invariants.sales[offer["id"]] = SALES[number]
+        opens_at = self.plan.start + SALES[number].opens_after if SALES[number].opens_after else 0
+        self.invariants.fairness.opened[offer["id"]] = opened(offer, opens_at, now)
 
     def _come_to_rest(self) -> None:
         """Faults are over: every job gets its time, the books are compared, and then nothing may be left open."""
@@ -199,7 +202,7 @@ class History:
         for pk, item in self.engine.items.items():
             if "due" in item:
                 at, queue = int(item["due"]["N"]), item["due_shard"]["S"].partition("#")[0]
-                if queue == "runs" or at < watched or self._must_be_seen(self.invariants.states[pk]):
+                if not pk.startswith("dep_") or at < watched or self._must_be_seen(self.invariants.states[pk]):
                     found.append((at, JOB_OF[queue]))
         return found
 

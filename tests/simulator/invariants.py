@@ -22,6 +22,7 @@ from chalicelib.store.journals import Journals
 from tests.simulator.audit import explained
 from tests.simulator.commitments import SKEW, Commitment, Said
 from tests.simulator.expressions import Item
+from tests.simulator.fairness import ON_TOP, Fairness
 from tests.simulator.moneyback import MoneyBack
 from tests.simulator.provider import Executed, SimulatedProvider
 from tests.simulator.sales import Sale
@@ -39,6 +40,7 @@ class Invariants:
     unheard: set[str] = field(default_factory=set)  # subjects of lost events: only reconciliation can find those
     provider: SimulatedProvider | None = None
     money_back: MoneyBack = field(init=False)
+    fairness: Fairness = field(init=False)
     violations: list[str] = field(default_factory=list)
     states: dict[str, Deposit] = field(default_factory=dict)
     commitments: dict[str, Commitment] = field(default_factory=dict)
@@ -49,6 +51,7 @@ class Invariants:
 
     def __post_init__(self) -> None:
         self.money_back = MoneyBack(self.violated, self.now, self.states, said=self.bodies)
+        self.fairness = Fairness(self.violated, self.now, self.sales, self.commitments)
 
     def watch(self, provider: SimulatedProvider) -> None:
         """Whose books are compared, and whose calls are seen."""
@@ -76,6 +79,7 @@ class Invariants:
         if any(pk.startswith(("dep_", "stock#", "limit#")) for pk, _, _ in changes):
             self._stock()
             self._limits()
+        self.fairness.written(changes)
         self._books()
 
     def _booked(self, pk: str, before: Item | None, after: Item) -> None:
@@ -107,10 +111,11 @@ class Invariants:
         for entry in added:
             event, state = entry.event, self.states.get(pk)
             if state is None:
-                self._begin(pk, event)
+                self._begin(pk, event, entry.received_at)
                 continue
             self._zero_sum(state, event)
             self._in_time(pk, state, event, entry.received_at)
+            self.fairness.see(pk, entry)
             self.commitments[pk].see(event, entry.received_at)
             self.money_back.see(pk, state, event, entry.received_at)
             self.states[pk] = deposits_.evolve(state, event)
@@ -118,9 +123,10 @@ class Invariants:
             self._money(pk, self.states[pk])
             self._units(pk, self.states[pk])
 
-    def _begin(self, pk: str, event: DepositEvent) -> None:
+    def _begin(self, pk: str, event: DepositEvent, asked: int) -> None:
         assert isinstance(event, Created), event
         self.states[pk] = deposits_.begin(pk, event)
+        self.fairness.begin(pk, event, asked)
         self.commitments[pk] = Commitment.begun(
             pk,
             event,
@@ -139,12 +145,15 @@ class Invariants:
             self.violated("P1", f"{event} does not sum to zero")
 
     def _money(self, pk: str, state: Deposit) -> None:
-        """P1 and P3, counted again from the parts."""
+        """P1 and P3, counted again from the parts; what the merchant pays on top is no part of what was taken."""
         money = state.money
         parts = (money.held, money.refunding, money.refunded, money.forfeited, money.fees)
         if money.captured.minor != sum(part.minor for part in parts) or min(part.minor for part in parts) < 0:
             self.violated("P1", f"{pk} {money}")
-        owed = sum(one.amount.minor for one in state.refunds if one.amount.currency == state.currency)
+        on_top = sum(one.amount.minor for one in state.refunds if one.cause == ON_TOP)
+        if money.compensation.minor != on_top:
+            self.violated("P1", f"{pk} owes {on_top} on top and says {money}")
+        owed = sum(one.amount.minor for one in state.refunds if one.amount.currency == state.currency) - on_top
         if owed > money.captured.minor:
             self.violated("P3", f"{pk} owes {owed} of {money.captured}")
 
@@ -212,7 +221,8 @@ class Invariants:
         for sku in bound.sale.counted:
             if (live[sku], sold[sku]) != (0 if over else ordered[sku], shipped[sku] if over else 0):
                 self.violated("P4", f"{pk} {sku}: {live} live, {sold} sold, {ordered} ordered, {shipped} shipped")
-        if state.limit_units != (ordered.total() if bound.sale.limited and not gone else 0):
+        counts = bound.sale.limited and not bound.with_pass and (not gone or bound.counts_on)
+        if state.limit_units != (ordered.total() if counts else 0):
             self.violated("P4", f"{pk} counts {state.limit_units} of {ordered} against the limit")
 
     def _stock(self) -> None:
@@ -277,6 +287,7 @@ class Invariants:
         assert self.provider is not None, "set before the history begins"
         executed = {row.refund_id: row for row in self.provider.refunds if row.status == "succeeded"}
         self.money_back.at_rest()
+        self.fairness.at_rest()
         for pk, state in self.states.items():
             if state.status is Status.AWAITING_PAYMENT:
                 self.violated("P7", f"{pk} never expired")
@@ -337,7 +348,6 @@ def _by_sku(taken: Sequence[TakenStock]) -> Counter[str]:
 
 def _goods_kept(state: Deposit) -> int:
     """What the refunds at the end left with the merchant for units that were shipped."""
-    lines = (
-        line for refund in state.refunds if refund.cause in {"buyer_cancel", "buyer_default"} for line in refund.lines
-    )
+    ends = {"buyer_cancel", "buyer_default", "merchant_cancel"}
+    lines = (line for refund in state.refunds if refund.cause in ends for line in refund.lines)
     return sum(-line.amount.minor for line in lines if line.code == "goods_kept")

@@ -28,6 +28,7 @@ from chalicelib.core.ids import child
 from chalicelib.core.money import Money
 from chalicelib.core.refund import Refund, RefundSeen, RefundStatus, key, parse_key, steps_seen
 from tests.simulator.commitments import SKEW
+from tests.simulator.fairness import ON_TOP
 from tests.simulator.provider import Call, SimulatedProvider
 from tests.simulator.sales import COOL_DOWN, WAYS_BACK
 
@@ -74,6 +75,8 @@ class MoneyBack:
     # What was decided.
 
     def _approved(self, pk: str, before: Deposit, event: RefundApproved, asked: int) -> None:
+        if event.cause == ON_TOP:
+            return
         against = sum(one.amount.minor for one in before.refunds if one.capture == event.capture)
         captured = self._captured(event.capture)
         if against + event.amount.minor > captured.minor:
@@ -163,6 +166,9 @@ class MoneyBack:
         if refund.destination is not None:
             if event.at < self.payable[refund_id][2]:
                 self.violated("P2", f"{refund_id} is sent before {self.payable[refund_id][2]}")
+            return
+        if refund.cause == ON_TOP:
+            self.violated("P2", f"{refund_id} is sent to no account")
             return
         back, captured = WAYS_BACK[refund.method], before.captured(refund.capture)
         open_still = back.days is None or event.at < captured.at + back.days * 24 * 3_600_000

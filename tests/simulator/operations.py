@@ -13,15 +13,18 @@ from typing import Any, Final
 
 from botocore.exceptions import ClientError
 
+from chalicelib.core import bulk as bulks_
 from chalicelib.core import reconcile
 from chalicelib.core import run as runs
+from chalicelib.core.bulk import BulkApproved, BulkAsked, BulkEvent, BulkStatus, BulkWorked, Result
+from chalicelib.core.cancellation import AnswerQuestion, Ask, MerchantCancel
 from chalicelib.core.changes import ChangeItems
 from chalicelib.core.deadlines import overdue
 from chalicelib.core.decide import ChangePaymentMethod, Command, LoseAnswer, MissRefund, decide
-from chalicelib.core.deposit import Deposit, fold
+from chalicelib.core.deposit import Deposit, evolve, fold
 from chalicelib.core.destination import SendRefund
 from chalicelib.core.ending import Cancel
-from chalicelib.core.events import DepositEvent, Line, TakenStock, Units
+from chalicelib.core.events import DepositEvent, Line, QuestionAsked, TakenStock, Units
 from chalicelib.core.fulfilment import PayBalance, Ship
 from chalicelib.core.ids import digest_id
 from chalicelib.core.lock import Unlock
@@ -41,6 +44,7 @@ from chalicelib.flows.ports import (
     KeyTaken,
     Leased,
     LimitFull,
+    Noted,
     Overtaken,
     Page,
     RunAt,
@@ -48,10 +52,12 @@ from chalicelib.flows.ports import (
     StockShort,
     Stored,
 )
+from chalicelib.store.bulks import BulkStore
 from chalicelib.store.deposits import DepositStore
 from chalicelib.store.keys import KeyStore
 from chalicelib.store.offers import OfferStore
 from chalicelib.store.runs import RunStore
+from chalicelib.store.tallies import TallyStore
 from tests.simulator.dynamo import FakeDynamo
 from tests.store.builders import BUYER, DEPOSIT, STAFF, T0, begun, draft, entry, offered
 
@@ -143,6 +149,8 @@ class _World:
         self.deposits = DepositStore(self.client, table, grace_ms=60_000)
         self.runs = RunStore(self.client, table)
         self.keys = KeyStore(self.client, table)
+        self.bulks = BulkStore(self.client, table)
+        self.tallies = TallyStore(self.client, table)
         self.run: RunAt | None = None
         # Everything paid at once, and bound a minute later: what is shipped is sold within few steps.
         soon = {"kind": "elapsed", "length": "PT1M"}
@@ -166,6 +174,7 @@ class _World:
             (3, self._touch),
             (6, self._list),
             (8, self._book),
+            (3, self._cancel_many),
             (1, self._move),
             (2, self._send_again),
             (2, self._other_request_under_a_token),
@@ -256,9 +265,20 @@ class _World:
         also: list[Also] = list(moved(before, after, MOST))
         if self.random.randrange(4) == 0:  # words of a person, sealed
             also.append(Keep(f"text#{stored.id}#{len(stored.journal)}", b"sealed"))
+        if self.random.randrange(4) == 0:
+            also += self._noted(stored)
         if self.random.randrange(6) == 0:
             also.append(KeyTaken(self.random.choice(KEYS), stored.id))
         self.deposits.append(stored, [entry(event, BUYER) for event in events], after, also)
+
+    def _noted(self, stored: Stored[DepositEvent]) -> list[Also]:
+        """Something that another deposit takes into its journal in the same write, as somebody read it."""
+        other = self._image()
+        if other is None or other.id == stored.id:
+            return []
+        before = fold(other.id, [one.event for one in other.journal])
+        event = QuestionAsked(self.now, len(before.questions) + 1, "address", self.now + HOUR, "digest")
+        return [Noted(other, (entry(event, STAFF),), evolve(before, event))]
 
     def _next_events(self, deposit: Deposit) -> tuple[DepositEvent, ...]:
         late = overdue(deposit, self.now, self.now - 60_000)
@@ -283,6 +303,9 @@ class _World:
             ChangePaymentMethod("alipay"),
             self._change(deposit),
             PayBalance("card"),
+            MerchantCancel("OUT_OF_STOCK", ("record:1",)),
+            Ask("contact", "digest"),
+            AnswerQuestion(1, "digest"),
             *[Ship((Units(1, 1),))] * 2,
             PaymentSeen(n, "pending"),
             PaymentSeen(n, "failed"),
@@ -334,6 +357,39 @@ class _World:
         for queue in ("time", "work"):
             for shard in sorted({0, *map(shard_of, list(self.images)[-ALIVE:])}):
                 self.deposits.due(queue, shard, self.now, limit)
+
+    # Many at once, and the public count.
+
+    def _cancel_many(self) -> None:
+        """Begun once or twice, agreed to, judged one by one, pushed back; by hands that hold old images."""
+        bulk_id = digest_id("bmc", f"{self.steps // 20}")
+        stored = self.bulks.get(bulk_id)
+        self.tallies.of(self.offers[self._index()].id)
+        if stored is None or self.random.randrange(8) == 0:
+            self._begin_many(bulk_id)
+            return
+        if self.random.randrange(4) == 0:
+            stored = replace(stored, journal=stored.journal[:1])
+        event = self._next_of_many(bulks_.fold(stored.id, (one.event for one in stored.journal)))
+        if event is None or self.random.randrange(5) == 0:
+            self.bulks.touch(stored, self.now + HOUR, owner=OWNERS[0], until=self.now, now=self.now, failures=1)
+            return
+        after = bulks_.fold(stored.id, [*(one.event for one in stored.journal), event])
+        self.bulks.append(stored, entry(event, STAFF), after)
+
+    def _begin_many(self, bulk_id: str) -> None:
+        until = self.random.choice((None, self.now + HOUR))
+        named, evidence = (self._id(), digest_id("dep", "of nobody")), ("record:1",)
+        asked = BulkAsked(
+            self.now, self.offers[0].id, "mer_shop", STAFF.id, named, "OUT_OF_STOCK", evidence, approve_until=until
+        )
+        note = Keep(f"text#{bulk_id}#note", b"sealed") if self.random.randrange(2) else None
+        self.bulks.create(bulks_.fold(bulk_id, [asked]), entry(asked, STAFF), note)
+
+    def _next_of_many(self, bulk: bulks_.Bulk) -> BulkEvent | None:
+        if bulk.status is BulkStatus.AWAITING_APPROVAL:
+            return bulks_.lapse(bulk, self.now) or BulkApproved(self.now, "usr_deputy")
+        return BulkWorked(self.now, (Result(bulk.left[0], "cancelled"),)) if bulk.left else None
 
     # Books.
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, Final
 from chalicelib.core.ids import child
 from chalicelib.core.instants import HOUR, MINUTE, format_instant, parse_instant
 from chalicelib.core.money import Money
-from tests.simulator.claimants import Claimants
+from tests.simulator.invariants import GRACE
+from tests.simulator.merchants import Merchants
 from tests.simulator.persons import ONE, REFUSED, ROOT
 from tests.simulator.plan import Action
 from tests.simulator.provider import Paid
@@ -22,12 +23,13 @@ GROUND: Final = "PH_CONDITION_MISMATCH"
 OTHER_WORDS: Final = "LOCK 1 CNY"
 
 
-class People(Claimants):
+class People(Merchants):
     """Everybody outside. Each action is an actor that calls one method."""
 
     # Ordering and looking.
 
     def _order(self, action: Action) -> None:
+        self._wait_for_sale(action)
         offer = self._history.offers[action.offer]
         body = {
             "offer": offer["id"],
@@ -165,9 +167,12 @@ class People(Claimants):
             self._refused_cancel(self._orders[self._about(action)]["id"], asked, reply)
 
     def _refused_cancel(self, deposit_id: str, asked: int, reply: "Reply") -> None:
-        """P6: a paid deposit can be cancelled until it is completed; only one never paid in time is over by itself."""
+        """P6: a paid deposit can be cancelled until it is completed; only one never paid in time is over by itself.
+
+        Whoever asks while a payment is still being told may be answered by what stood here then.
+        """
         bound = self._history.invariants.commitments[deposit_id]
-        if bound.paid_at is not None and asked >= bound.paid_at and not bound.completed:
+        if bound.paid_at is not None and asked >= bound.paid_known_at and not bound.completed:
             self._violated("P6", f"{deposit_id} could not be cancelled: {reply.body}")
 
     def _edge_cancel(self, action: Action) -> None:
@@ -196,6 +201,28 @@ class People(Claimants):
         read = [one.json["content"] for one in (confirmed, again) if one is not None and one.status == 200]
         if len(set(read)) > 1 and confirmed is not None and confirmed.status == 200:
             self._violated("contract", f"another receipt: {read}")
+
+    def _merchant_race(self, action: Action) -> None:
+        """The merchant's cancel and something else at the same instant, or where the time to pay ends."""
+        deposit = self._ordered(action)
+        if deposit is None:
+            return
+        rivals: dict[str, Callable[[], object]] = {
+            "cancel": lambda: self._buyer_commands(action, "cancel", {}, plainly=True),
+            "unlock": lambda: self._buyer_commands(action, "unlock", {}, plainly=True),
+            "intent": lambda: self._buyer_commands(action, "lock-intents", {}, plainly=True),
+            "pay": lambda: self._pay(action),
+            "expiry": lambda: self._history.come_round("close_windows", 0),
+            "twice": lambda: self._history.expect(
+                self._thumbs.once(self._of_shop(action, "merchant-cancel", deposit["id"], self._cited(action), "-2")),
+                REFUSED | {200},
+            ),
+        }
+        if action.how == "expiry":
+            due_at = self._history.invariants.states[deposit["id"]].created.due_at
+            self._sleep_to(due_at, (-1, 0, GRACE - 10, GRACE, GRACE + 5))
+        self._history.beside(f"a{action.id}-rival", rivals[action.how])
+        self._merchant_cancel(action, plainly=True)
 
     # Locking.
 

@@ -1,6 +1,7 @@
 """A plan is made before anything runs: a list of actions with instants, from one seed. Shrinking drops whole actions."""
 
 from collections.abc import Callable, Iterator, Sequence
+from copy import copy
 from dataclasses import dataclass
 from random import Random
 from typing import Any, Final
@@ -9,8 +10,9 @@ from chalicelib.core import reconcile as lines
 from chalicelib.core.instants import DAY, HOUR, MINUTE, SECOND
 from chalicelib.flows import reconcile
 from chalicelib.jobs import sweep
-from chalicelib.store import deposits, movements
-from tests.simulator.sales import EARLY, SALES, SWAPS
+from chalicelib.store import bulks, deposits, movements
+from tests.simulator.causes import RESERVE_LASTS, VALID
+from tests.simulator.sales import AGAIN, DEARER, EARLY, PHONES, SALES, SWAPS, Sale
 
 # Where windows and zones are hard: a leap day, both changes of summer time in Europe, a new year, an ordinary day.
 STARTS: Final = (
@@ -21,6 +23,7 @@ STARTS: Final = (
     1_781_524_800_000,  # 2026-06-15T12:00Z
 )
 BUYERS: Final = 3
+ORDERS: Final = frozenset({"order", "pass_order"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +65,7 @@ class Grain:
         yield lines, "SHARDS", self.shards
         yield reconcile, "SHARDS", self.shards
         yield deposits, "DUE_SHARDS", self.due
+        yield bulks, "DUE_SHARDS", self.due
         yield reconcile, "DUE_SHARDS", self.due
         yield sweep, "DUE_SHARDS", self.due
 
@@ -128,6 +132,18 @@ class _Story:
         at = self.begins + after
         self.actions.append(Action(len(self.actions), at, kind, self.buyer, self.offer, self.order, how=how))
         return after
+
+    def again(self, kind: str, offer: int, earliest: int, latest: int, how: str = "") -> "_Story":
+        """Another order, of the same buyer's when it is made with the pass of this one; what follows is about that."""
+        other = copy(self)
+        other.order, other.offer, other.sale = len(self.actions), offer, SALES[offer]
+        about = self.order if kind == "pass_order" else None
+        if kind != "pass_order":
+            other.buyer = self.random.randrange(BUYERS)
+        other.begins = self.begins + self.random.randrange(earliest, latest)
+        other.begins += max(_wakes(other.sale, how) - other.begins, 0) if how != "lapsing" else VALID - 3 * HOUR
+        self.actions.append(Action(other.order, other.begins, kind, other.buyer, offer, about, how=how))
+        return other
 
     def perhaps(self, one_in: int) -> bool:
         return not self.random.randrange(one_in)
@@ -325,6 +341,123 @@ def _booking(story: _Story) -> None:
         story.then("reconcile", begins - HOUR, begins + 3 * HOUR)
 
 
+def _wakes(sale: Sale, how: str) -> int:
+    """When people get up who order at an instant of a sale."""
+    opens = sale.opens_after - 5 * MINUTE
+    return {"opening": opens, "open": opens, "ended": opens + RESERVE_LASTS}.get(how, 0)
+
+
+# How a merchant cancels: rightly, at the merchant's own fault, at the buyer's, and in every wrong way.
+REASONS: Final = (
+    *("", "", "default", "default", "limit", "unpaid"),
+    *("unproved", "score", "same", "unasked", "alone", "unpublished"),
+)
+RIVALS: Final = ("cancel", "cancel", "unlock", "intent", "pay", "expiry", "twice")
+
+
+def _taking_back(random: Random, actions: list[Action]) -> None:
+    """The merchant cancels, with and without the right to it, and in races; money and what is on top go back."""
+    story = _Story(random, actions, (*range(len(SALES)), PHONES, PHONES))
+    at = story.paid() if random.randrange(5) else MINUTE
+    if story.sale.early and story.perhaps(3):
+        at = story.lock(at)
+    if story.perhaps(3):
+        story.then("balance", at, at + 10 * MINUTE, "surely")
+        at = story.then("ship", at + HOUR, at + 3 * HOUR, "one")
+    if story.perhaps(4):
+        story.then("goodwill", at, at + HOUR)
+    if story.perhaps(3):
+        story.then("merchant_race", at, at + random.choice((MINUTE, 3 * HOUR)), random.choice(RIVALS))
+        story.come_round()
+    for _ in range(random.randrange(1, 4)):
+        at = story.then(
+            "merchant_cancel", at, at + random.choice((MINUTE, 3 * HOUR, 30 * HOUR)), random.choice(REASONS)
+        )
+        story.come_round()
+    if story.perhaps(2):
+        _claiming(story, at)
+    if story.perhaps(4):
+        story.then("cancel", MINUTE, at + HOUR)
+
+
+def _asking(random: Random, actions: list[Action]) -> None:
+    """Questions, answers in time or not, and cancellations on the silence, to the millisecond."""
+    story = _Story(random, actions, range(len(SALES)))
+    at = story.paid() if random.randrange(8) else MINUTE
+    for _ in range(random.choice((1, 1, 2))):
+        kind = random.choice(("address", "address", "contact", "verification"))
+        asked = story.then("ask", at, at + HOUR, kind)
+        if story.perhaps(2):
+            story.then("answer", asked + MINUTE, asked + 2 * HOUR, random.choice(("", "edge", "edge", "late", "late")))
+        if random.randrange(5):
+            story.then("merchant_cancel", asked + MINUTE, asked + 2 * HOUR, "question")
+        if story.perhaps(4):
+            late = asked + 49 * HOUR
+            story.then(random.choice(("answer", "merchant_cancel", "close_windows")), late, late + HOUR, "question")
+    if story.perhaps(4):
+        story.then("cancel", at, at + 50 * HOUR)
+
+
+AGREED: Final = ("", "", "", "same", "both", "never", "last", "one", "unproved", "unpublished")
+
+
+def _clearing(random: Random, actions: list[Action]) -> None:
+    """Several orders of one sale, cancelled at once, with a second person or without one."""
+    story = _Story(random, actions, (PHONES, PHONES, PHONES, 0, 2, 4))
+    story.paid()
+    for _ in range(random.randrange(1, 3)):
+        other = story.again("order", story.offer, 1_000, 20 * MINUTE)
+        if random.randrange(3):
+            other.paid()
+    at = story.then("bulk", 20 * MINUTE, 3 * HOUR, random.choice(AGREED))
+    for kind in ("merchant_cancel", "cancel", "bulk"):
+        if story.perhaps(3):
+            how = random.choice(AGREED) if kind == "bulk" else ""
+            story.then(kind, at, at + random.choice((10 * MINUTE, 2 * HOUR)), how)
+    for _ in range(random.randrange(3)):
+        actions.append(Action(len(actions), story.begins + at + random.randrange(3 * HOUR), "close_windows"))
+
+
+SPENT: Final = ("", "", "", "opening", "open", "twice", "twice", "foreign", "two", "dear", "ended", "lapsing")
+EVERYBODY: Final = ("opening", "opening", "open", "ended", "ended", "")
+
+
+def _second_chance(random: Random, actions: list[Action]) -> None:
+    """Cancelled at the merchant's fault, and first in line at the next sale, beside everybody else."""
+    story = _Story(random, actions, (PHONES,), (1, 1, 2))
+    at = story.paid() if random.randrange(6) else MINUTE
+    at = story.then("merchant_cancel", at, at + HOUR, "default")
+    story.come_round()
+    for _ in range(random.choice((1, 2, 2, 3))):
+        how = random.choice(SPENT)
+        offer = DEARER if how == "dear" else random.choice((AGAIN, AGAIN, AGAIN, PHONES))
+        _spending(story.again("pass_order", offer, at, at + 2 * HOUR, how))
+    for _ in range(random.randrange(3)):
+        offer, how = random.choice((AGAIN, AGAIN, DEARER)), random.choice(EVERYBODY)
+        other = story.again("order", offer, at, at + 2 * HOUR, how)
+        other.then("pay", MINUTE, 10 * MINUTE, "surely")
+        if other.perhaps(3):
+            other.again("order", offer, 1, MINUTE, how)
+
+
+def _spending(story: _Story) -> None:
+    """What becomes of an order with a pass: paid in time or late, left, taken back again, or forgotten."""
+    random = story.random
+    end = random.choice(("pay", "pay", "late", "cancel", "merchant_cancel", "merchant_cancel", "race", ""))
+    if end == "pay" or (end == "merchant_cancel" and story.perhaps(2)):
+        story.paid()
+    if end == "late":
+        story.then("pay", 13 * MINUTE, 20 * MINUTE)
+    if end == "cancel":
+        story.then("cancel", MINUTE, 20 * MINUTE)
+    if end == "merchant_cancel":
+        story.then("merchant_cancel", MINUTE, 14 * MINUTE, random.choice(("default", "default", "limit", "unpaid", "")))
+    if end == "race":
+        story.then("merchant_race", MINUTE, 10 * MINUTE, random.choice(RIVALS))
+    for _ in range(random.randrange(3)):
+        story.then("close_windows", 14 * MINUTE, 40 * MINUTE)
+
+
 STORIES: Final[tuple[Callable[[Random, list[Action]], None], ...]] = (
     *(_leaving, _leaving, _leaving),
     *(_locking, _locking),
@@ -332,6 +465,10 @@ STORIES: Final[tuple[Callable[[Random, list[Action]], None], ...]] = (
     _withdrawing,
     _trading_in,
     *(_refunding, _refunding, _refunding, _refunding, _refunding),
+    *(_taking_back, _taking_back, _taking_back),
+    *(_asking, _asking),
+    *(_clearing, _clearing),
+    *(_second_chance, _second_chance, _second_chance),
 )
 
 

@@ -2,10 +2,11 @@
 under test. Durations in milliseconds, amounts in minor units.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
-from chalicelib.core.instants import DAY, HOUR, MINUTE, SECOND
+from chalicelib.core.instants import DAY, HOUR, MINUTE, SECOND, format_instant
+from tests.simulator.causes import USUAL
 
 REVIEW: Final = 10 * SECOND
 INTENT_TTL: Final = 15 * MINUTE
@@ -45,6 +46,8 @@ class Sale:
     ``credit`` is what an old device pays, ``fee`` what its published band charges for a mismatch.
     ``methods`` are the ways to pay, as far as plans use them.
     ``window`` None locks at payment; ``reminders`` are distances before its end; ``counted`` are the SKUs with a stock.
+    ``codes`` are the published reasons; ``doubles``: a seller in default pays earnest money once more. It opens so long
+    after the history begins (0 is at once), and ``kept_from`` says from which shard on a SKU's units are for passes.
     """
 
     body: dict[str, Any]
@@ -65,6 +68,15 @@ class Sale:
     fee: int = 0
     balance_due: int = 3 * HOUR
     cure: int = 2 * HOUR
+    codes: frozenset[str] = USUAL
+    doubles: bool = False
+    opens_after: int = 0
+    kept_from: dict[str, int] = field(default_factory=dict)
+
+    def published(self, start: int) -> dict[str, Any]:
+        """The body as it is sent in a history that begins then."""
+        opens_at = format_instant(start + self.opens_after) if self.opens_after else None
+        return {**self.body, "opens_at": opens_at}
 
     @property
     def title(self) -> str:
@@ -79,6 +91,10 @@ class Sale:
             return 0
         earnest = min(ordered, goods)
         return earnest if self.cap is None else min(earnest, goods * self.cap // 100)
+
+    def on_top(self, ordered: int, goods: int, left: int) -> int:
+        """What a seller in default pays besides, when goods worth ``left`` did not come: rounded up."""
+        return -(-self.at_stake(ordered, goods) * left // goods) if self.doubles else 0
 
 
 SWAP_METHODS: Final = ("card", "shopeepay", "virtual_account")
@@ -99,6 +115,53 @@ def _swap(name: str, price: str, credit: str) -> dict[str, Any]:
         "payment": {"methods": list(SWAP_METHODS)},
         "trade_in": {"schedule": "id-tukar-tambah", "values": {"old": {"amount": credit, "currency": "IDR"}}},
     }
+
+
+PHONE: Final = ("card", "alipay")
+FEW_CODES: Final = frozenset(
+    {
+        *("OUT_OF_STOCK", "SYSTEM_ERROR", "MERCHANT_OTHER", "DELIVERY_DELAY", "LIMIT_ACCOUNT", "BOT_AUTOMATION"),
+        *("PAYMENT_TIMEOUT", "ADDRESS_INVALID", "BUYER_UNREACHABLE"),
+    }
+)
+
+
+def _phones(
+    name: str, price: str, stock: int, reserved: int, opens_after: int = 0, codes: frozenset[str] = USUAL
+) -> Sale:
+    """Sales of one merchant with one SKU: who lost a phone in one may have a pass for another."""
+    item = {"sku": "phone", "name": "Phone", "category": "phone", "price": _cny(price), "stock": stock}
+    return Sale(
+        body={
+            "title": name,
+            "market": "CN",
+            "preset": "su7_founders_2024",
+            "limits": {"per_buyer": 2},
+            "items": [item],
+            "payment": {"deposit": _cny("15")},
+            "shipping": _cny("5"),
+            "balance": SOON,
+            "cancellation_reasons": sorted(codes),
+            "priority": {"reserved": {"phone": reserved}},
+        },
+        prices={"phone": int(price) * 100},
+        methods=PHONE,
+        shipping=500,
+        deposit=1_500,
+        counted=frozenset({"phone"}),
+        limited=True,
+        undo=HOUR,
+        forfeits=True,
+        cap=20,
+        doubles=True,
+        codes=codes,
+        opens_after=opens_after,
+        kept_from={"phone": 1},
+    )
+
+
+def _cny(amount: str) -> dict[str, str]:
+    return {"amount": amount, "currency": "CNY"}
 
 
 SOON: Final = {"starts": "ready", "due_within": "PT3H", "cure": "PT2H"}
@@ -132,6 +195,7 @@ SALES: Final = (
         reminders=(HOUR, 20 * MINUTE),
         forfeits=True,
         cap=20,
+        doubles=True,
     ),
     Sale(
         body={
@@ -147,6 +211,7 @@ SALES: Final = (
         undo=HOUR,
         forfeits=True,
         cap=20,
+        doubles=True,
     ),
     Sale(
         body={
@@ -230,6 +295,11 @@ SALES: Final = (
         credit=4_000_000,
         fee=3_500_000,
     ),
+    # The first, where orders are lost; the second for the same price, and one that is dearer.
+    _phones("phones", "100", 6, 1, codes=FEW_CODES),
+    _phones("again", "100", 4, 2, opens_after=20 * HOUR),
+    _phones("dearer", "101", 3, 1, opens_after=2 * HOUR),
 )
+PHONES, AGAIN, DEARER = range(len(SALES) - 3, len(SALES))
 SWAPS: Final = tuple(number for number, sale in enumerate(SALES) if sale.credit)
 EARLY: Final = tuple(number for number, sale in enumerate(SALES) if sale.early)

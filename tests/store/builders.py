@@ -4,7 +4,7 @@ import types
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import count
-from typing import Any, Final, Union, get_args, get_origin, get_type_hints
+from typing import Any, Final, Literal, Union, get_args, get_origin, get_type_hints
 
 from hypothesis import strategies as st
 
@@ -20,7 +20,7 @@ from chalicelib.core.money import Money
 from chalicelib.core.offer import Offer, OfferMade
 from chalicelib.core.ordering import Moved
 from chalicelib.core.terms import Draft, terms_hash
-from chalicelib.flows.ports import Also, Shelved, Stored
+from chalicelib.flows.ports import Count, Keep, KeyTaken, Shelved, Stored, Tallied
 from chalicelib.store import stock
 from chalicelib.store.journals import key
 from chalicelib.store.offers import OfferStore
@@ -48,6 +48,8 @@ def any_of(hint: Any) -> st.SearchStrategy[Any]:
         return SIMPLE[hint]
     if get_origin(hint) in {Union, types.UnionType}:
         return st.one_of([st.none() if kind is type(None) else any_of(kind) for kind in get_args(hint)])
+    if get_origin(hint) is Literal:
+        return st.sampled_from(get_args(hint))
     if get_origin(hint) is tuple:
         return st.lists(any_of(get_args(hint)[0]), max_size=3).map(tuple)
     hints = {name: part for name, part in get_type_hints(hint).items() if name != "TYPE"}
@@ -154,7 +156,7 @@ def shards(table: Tables, offer: Offer) -> list[tuple[int, int, int, int]]:
     """Left, live, sold and total of every shard; they add up, always."""
     found = []
     for one in offer.made.stock:
-        for shard in range(one.shards):
+        for shard in range(one.all_shards):
             pk = stock.shard_key(offer.id, offer.made.batch, one.sku, shard)
             item: Any = table.client.get_item(TableName=table.name, Key=key(pk), ConsistentRead=True)["Item"]
             left, live, sold, total = (int(item[name]["N"]) for name in ("left", "live", "sold", "total"))
@@ -172,7 +174,7 @@ def counted(table: Tables, offer: str, buyer: str = BUYER.id) -> int:
     return int(found["Item"]["units"]["N"]) if "Item" in found else 0
 
 
-def move(table: Tables, also: Also) -> bool:
+def move(table: Tables, also: Shelved | Count | Keep | KeyTaken | Tallied) -> bool:
     """Whether an effect was taken; if not, nothing changed. Without a deposit beside it every call is a new one."""
     return write(table, stock.action(table.name, also))
 

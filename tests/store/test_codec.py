@@ -8,15 +8,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chalicelib.core import events, offer, run
+from chalicelib.core import bulk, events, offer, run
 from chalicelib.core.events import LockedByPayment
 from chalicelib.core.money import Money
-from chalicelib.store import deposits, offers, runs
+from chalicelib.store import bulks, deposits, offers, runs
 from chalicelib.store.codec import encode, members, reader
 from chalicelib.store.journals import Journals
 from tests.store.builders import any_journal, any_of, created
 
-KINDS = {**deposits.KINDS, **offers.KINDS, **runs.RUN_KINDS, **runs.BREAK_KINDS}
+KINDS = {**deposits.KINDS, **offers.KINDS, **runs.RUN_KINDS, **runs.BREAK_KINDS, **bulks.KINDS}
 EVENTS = sorted(KINDS.values(), key=lambda kind: kind.TYPE)
 
 
@@ -29,7 +29,8 @@ def test_every_event_class_is_in_its_union_and_has_a_name_of_its_own() -> None:
     assert set(deposits.KINDS.values()) == event_classes(events)
     assert set(offers.KINDS.values()) == event_classes(offer)
     assert {*runs.RUN_KINDS.values(), *runs.BREAK_KINDS.values()} == event_classes(run)
-    assert len(EVENTS) == len(event_classes(events) | event_classes(offer) | event_classes(run))
+    assert set(bulks.KINDS.values()) == event_classes(bulk)
+    assert len(EVENTS) == sum(len(event_classes(module)) for module in (events, offer, run, bulk))
 
 
 @pytest.mark.parametrize("kind", EVENTS, ids=lambda kind: kind.TYPE)

@@ -51,6 +51,7 @@ class Scene:
     deposit: Json
     others: Json
     traded: Json
+    bulk: str = f"bmc_{'0' * 26}"
 
     @property
     def draft(self) -> Json:
@@ -81,8 +82,12 @@ def scene(world: World) -> Scene:
 
 @pytest.fixture(scope="module")
 def fuzzed(world: World) -> Scene:
-    """One of its own: by luck the fuzz also does what may be done."""
-    return made(world)
+    """One of its own: by luck the fuzz also does what may be done. A question and a bulk cancellation wait in it."""
+    one = made(world)
+    accepted(one.merchant.post(f"{path_of(one.deposit)}/questions", {"kind": "contact", "text": "Are you there?"}), 201)
+    body = {"deposits": [one.deposit["id"], one.others["id"]], "reason": "OUT_OF_STOCK", "evidence": ["stock:1"]}
+    bulk = one.merchant.post(f"/v1/offers/{one.offer['id']}/merchant-cancellations", body)
+    return replace(one, bulk=accepted(bulk, 202)["id"])
 
 
 def made(world: World) -> Scene:
@@ -625,7 +630,9 @@ def good_bodies(scene: Scene) -> dict[str, Json]:
         "/v1/offers": scene.whole_draft,
         "/v1/offers/check": {**scene.whole_draft, "trade_in": {"schedule": SCHEDULE, "values": {"old": IDR}}},
         "/v1/offers/{offer_id}/stock": {"sku": "su7-max", "change": 1},
-        "/v1/deposits": scene.order(trade_in={"category": "phone", "model": "old"}),
+        "/v1/deposits": scene.order(
+            trade_in={"category": "phone", "model": "old"}, priority_pass=f"pas_{scene.deposit['id'][4:]}_1"
+        ),
         "/v1/deposits/{deposit_id}/cancel": {"note": None},
         "/v1/deposits/{deposit_id}/payment-method": {"payment_method": "alipay"},
         "/v1/deposits/{deposit_id}/changes": {"items": [{"sku": "su7-max", "quantity": 2}]},
@@ -664,6 +671,19 @@ def good_bodies(scene: Scene) -> dict[str, Json]:
             "evidence": ["photo:3"],
         },
         "/v1/trade-ins/{trade_in_id}/cancel": {"by": "seller"},
+        "/v1/deposits/{deposit_id}/merchant-cancel": {
+            "reason": "OUT_OF_STOCK",
+            "evidence": ["stock:1"],
+            "note": "sorry",
+        },
+        "/v1/deposits/{deposit_id}/questions": {"kind": "address", "text": "Which entrance?"},
+        "/v1/questions/{question_id}/answer": {"text": "The blue door."},
+        "/v1/offers/{offer_id}/merchant-cancellations": {
+            "deposits": [scene.deposit["id"]],
+            "reason": "OUT_OF_STOCK",
+            "evidence": ["stock:1"],
+            "note": "sorry",
+        },
         "/v1/provider-events/{provider}": {"data": {"id": scene.deposit["payment"]["id"]}},
     }
 
@@ -682,7 +702,8 @@ def test_whatever_is_sent_anywhere_is_not_our_fault(fuzzed: Scene, data: st.Data
 
 @pytest.fixture(scope="module")
 def lives(world: World, fuzzed: Scene) -> list[Scene]:
-    """The same people with deposits further on: free with an intent, locked for good, goods on their way, a trade-in."""
+    """The same people with deposits further on: free with an intent, locked for good, goods on their way, called off by
+    the shop, a trade-in."""
     buyer, merchant = fuzzed.buyer, fuzzed.merchant
     free = world.paid(buyer, fuzzed.offer)
     accepted(buyer.post(f"{path_of(free)}/lock-intents"), 201)
@@ -691,7 +712,7 @@ def lives(world: World, fuzzed: Scene) -> list[Scene]:
     accepted(merchant.post(f"{path_of(shipped)}/shipments", {"lines": [{"line": 1, "quantity": 1}]}))
     traded = world.traded(buyer, world.trading(merchant))
     lived = [replace(fuzzed, deposit=deposit, traded=traded) for deposit in (free, final, shipped)]
-    ended = [cancelled(fuzzed, method) for method in ("card", "virtual_account")]
+    ended = [cancelled(fuzzed, method) for method in ("card", "virtual_account")] + [called_off(fuzzed)]
     return [*lived, *ended, replace(fuzzed, deposit=traded, traded=traded)]
 
 
@@ -701,13 +722,21 @@ def cancelled(scene: Scene, method: str) -> Scene:
     return replace(scene, deposit=accepted(scene.buyer.post(f"{path_of(deposit)}/cancel")))
 
 
+def called_off(scene: Scene) -> Scene:
+    """By the shop, after a question: with compensation that waits for an account, and a pass."""
+    deposit = scene.world.paid(scene.buyer, scene.offer)
+    accepted(scene.merchant.post(f"{path_of(deposit)}/questions", {"kind": "address", "text": "Where?"}), 201)
+    why = {"reason": "OUT_OF_STOCK", "evidence": ["stock:1"]}
+    return replace(scene, deposit=accepted(scene.merchant.post(f"{path_of(deposit)}/merchant-cancel", why)))
+
+
 AS_PAID: Final[Json] = {"payment": {"take": "full", "nature": "advance"}}
 
 
 @settings(max_examples=150, phases=[Phase.generate])
 @given(data=st.data())
 def test_whatever_is_sent_to_a_deposit_in_any_state_is_not_our_fault(lives: list[Scene], data: st.DataObject) -> None:
-    paths = ("/v1/deposits/{deposit_id}", "/v1/trade-ins/", "/v1/refunds")
+    paths = ("/v1/deposits/{deposit_id}", "/v1/trade-ins/", "/v1/refunds", "/v1/questions/")
     of_deposits = [one for one in ENDPOINTS if one.path.startswith(paths)]
     one, scene = data.draw(st.sampled_from(of_deposits), "route"), data.draw(st.sampled_from(lives), "deposit")
     people = [scene.buyer, scene.merchant, scene.inspector, scene.world.person("platform", sub="fuzzing")]
@@ -723,6 +752,8 @@ def drawn_path(scene: Scene, one: Endpoint, data: st.DataObject) -> str:
         "withdrawal_id": f"wdr_{scene.deposit['id'][4:]}_1",
         "refund_id": f"ref_{scene.deposit['id'][4:]}_1",
         "trade_in_id": scene.traded["trade_in"]["id"],
+        "question_id": f"qst_{scene.deposit['id'][4:]}_1",
+        "bulk_id": scene.bulk,
         "run_id": digest_id("rec", "fuzzed"),
         "break_id": digest_id("brk", "fuzzed"),
         "payment_id": scene.deposit["payment"]["id"],

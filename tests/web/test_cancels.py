@@ -255,8 +255,27 @@ def test_actions_are_honest(world: World, state: str) -> None:
 def test_staff_have_no_actions_of_the_buyers(world: World) -> None:
     buyer, merchant = world.buyer(), world.merchant()
     deposit = world.ordered(buyer, world.offer(merchant))
-    for staff in (merchant, world.person("platform")):
-        assert accepted(staff.get(path_of(deposit)))["actions"] == []
+    assert accepted(merchant.get(path_of(deposit)))["actions"] == ["merchant-cancel", "questions"]
+    assert accepted(world.person("platform").get(path_of(deposit)))["actions"] == []
+
+
+STAFF: Final[dict[str, Json]] = {
+    "merchant-cancel": {"reason": "FORCE_MAJEURE", "evidence": ["flood:1"]},
+    "questions": {"kind": "contact", "text": "Are you at home on Friday?"},
+}
+
+
+@pytest.mark.parametrize("state", STATES)
+def test_a_merchants_actions_are_honest(world: World, state: str) -> None:
+    """Until the deposit has ended the merchant may ask, and call it off; afterwards neither."""
+    ended = state in {"cancelled", "expired"}
+    for command, body in STAFF.items():
+        deposit, at = in_state(world, world.buyer(), state)
+        merchant = world.merchant()
+        seen = accepted(merchant.get(path_of(deposit), asked=at))
+        assert set(STAFF) & set(seen["actions"]) == (set() if ended else set(STAFF))
+        reply = merchant.post(f"{path_of(deposit)}/{command}", body, asked=at)
+        assert sound(reply).status == (409 if ended else 200 if command == "merchant-cancel" else 201), reply.raw
 
 
 def test_the_curve_says_free_until_and_then(world: World) -> None:

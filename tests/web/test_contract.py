@@ -491,6 +491,63 @@ def test_refunds_and_their_proofs_answer_what_the_contract_says(world: World, sp
     assert buyer.get(f"/v1/deposits/{deposit['id']}/events").status == 200
 
 
+def test_cancellations_answer_what_the_contract_says(own: World, spec: Json) -> None:
+    person, staff = own.buyer(), own.merchant()
+    buyer, merchant, colleague = Asking(spec, person), Asking(spec, staff), Asking(spec, own.merchant())
+    nobody, platform = Asking(spec, own.anyone()), Asking(spec, own.person("platform"))
+    reasons = nobody.get("/v1/cancellation-reasons").json["data"]
+    offer = own.offer(staff, cancellation_reasons=[one["code"] for one in reasons])
+    first, second, third = (own.paid(person, offer) for _ in range(3))
+    at, why = f"/v1/deposits/{first['id']}", {"reason": "OUT_OF_STOCK", "evidence": ["stock:1"]}
+
+    assert merchant.post(f"{at}/questions", {"kind": "score", "text": "x"}).status == 422
+    question = merchant.post(f"{at}/questions", {"kind": "address", "text": "Where?"}).json
+    for who in (buyer, merchant, platform):
+        assert who.get(f"/v1/questions/{question['id']}").json == question
+        assert who.get(f"/v1/questions?deposit={first['id']}").json["data"] == [question]
+    assert merchant.post(f"/v1/questions/{question['id']}/answer", {"text": "There."}).status == 403
+    assert buyer.post(f"/v1/questions/{question['id']}/answer", {"text": "There."}).json["status"] == "answered"
+    assert buyer.post(f"/v1/questions/{question['id']}/answer", {"text": "There."}).status == 409
+    assert buyer.get(f"/v1/questions/{question['id']}x").status == 404
+
+    assert merchant.post(f"{at}/merchant-cancel", {**why, "evidence": []}).status == 422
+    assert merchant.post(f"{at}/merchant-cancel", {**why, "reason": "BAD_WEATHER"}).status == 409
+    assert merchant.post(f"{at}/merchant-cancel", {**why, "reason": "MERCHANT_OTHER", "note": "x" * 40}).status == 403
+    assert merchant.post(f"{at}/merchant-cancel", why, if_match='"1-locked"').status == 412
+    assert merchant.post(f"{at}/merchant-cancel", why).json["cancellation"]["reason"] == "OUT_OF_STOCK"
+    assert merchant.post(f"{at}/merchant-cancel", why).status == 409
+    assert merchant.post(f"{at}/questions", {"kind": "address", "text": "Where?"}).status == 409
+    assert buyer.get(at).json["money"]["compensation"] == cny("5000")
+    assert buyer.get(f"{at}/events").status == 200
+    assert buyer.get(f"/v1/refunds?deposit={first['id']}").json["data"][0]["cause"] == "seller_default_compensation"
+    held = buyer.get("/v1/priority-passes?limit=1").json["data"][0]
+    assert buyer.get("/v1/priority-passes?cursor=x").status == 400
+    ordered = buyer.post("/v1/deposits", own.order(offer, priority_pass=held["id"]))
+    assert ordered.json["priority_pass"] == held["id"]
+    assert buyer.post("/v1/deposits", own.order(offer, priority_pass=held["id"])).status == 409
+    assert buyer.post("/v1/deposits", own.order(offer, priority_pass=f"{held['id']}1")).status == 404
+    assert buyer.get("/v1/priority-passes").json["data"][0]["used_for"] == ordered.json["id"]
+    own.pay(ordered.json)
+    two = {"items": [{"sku": "su7-max", "quantity": 2}]}
+    assert buyer.post(f"/v1/deposits/{ordered.json['id']}/changes", two).json["type"] == "/problems/pass-not-valid"
+
+    bulks = f"/v1/offers/{offer['id']}/merchant-cancellations"
+    many = {"deposits": [first["id"], second["id"], third["id"]], **why}
+    assert merchant.post(bulks, {**many, "deposits": []}).status == 422
+    assert merchant.post(bulks, {**many, "reason": "BAD_WEATHER"}).status == 409
+    bulk = merchant.post(bulks, many).json
+    assert merchant.get(f"{bulks}/{bulk['id']}").json == bulk
+    assert merchant.post(f"{bulks}/{bulk['id']}/approve").status == 403
+    assert colleague.post(f"{bulks}/{bulk['id']}/approve").json["status"] == "running"
+    assert colleague.post(f"{bulks}/{bulk['id']}/approve").status == 409
+    assert colleague.post(f"{bulks}/x/approve").status == 404
+    own.run("close_windows")
+    assert platform.get(f"{bulks}/{bulk['id']}").json["counts"]["cancelled"] == 2
+    assert platform.get(f"{bulks}/x").status == 404
+    assert nobody.get(f"/v1/offers/{offer['id']}/cancellations").json["cancelled"] == 3
+    assert nobody.get("/v1/offers/x/cancellations").status == 404
+
+
 def test_reconciliation_answers_what_the_contract_says(own: World, spec: Json) -> None:
     platform, service = Asking(spec, own.person("platform")), Asking(spec, own.person("service"))
     sandbox = services().sandbox

@@ -74,7 +74,7 @@ class Life:
         return found
 
     def may(self) -> tuple[list[str], list[str]]:
-        """What the buyer and what the merchant may do now."""
+        """What the buyer and what the merchant may do now; the merchant may ask and call it off until it has ended."""
         return self.seen()["actions"], accepted(self.merchant.get(path_of(self.deposit)))["actions"]
 
     def do(self, role: str, command: str) -> Reply:
@@ -113,15 +113,21 @@ def test_the_whole_life_to_completed(world: World) -> None:
     seen = one.seen()
     assert (seen["status"], seen["lock"]["final"], seen["due_now"]) == ("locked", True, cny(PAID))
     assert (seen["total"], seen["balance"], seen["balance_due_at"]) == (cny(TOTAL), cny(BALANCE), None)
-    assert one.may() == (["balance-payments", "cancel", "withdrawals"], ["ready", "refunds"])
+    assert one.may() == (
+        ["balance-payments", "cancel", "withdrawals"],
+        ["merchant-cancel", "questions", "ready", "refunds"],
+    )
 
     half = accepted(one.ready(1))
     assert half["balance_due_at"] is None
-    assert one.may() == (["balance-payments", "cancel", "withdrawals"], ["ready", "refunds"])
+    assert one.may() == (
+        ["balance-payments", "cancel", "withdrawals"],
+        ["merchant-cancel", "questions", "ready", "refunds"],
+    )
     tomorrow = format_instant(instant(half["updated_at"]) + DAY)
     whole = accepted(one.ready(2, inspect_at=tomorrow))
     assert whole["balance_due_at"] == format_instant(instant(tomorrow) + WEEK)
-    assert one.may() == (["balance-payments", "cancel", "withdrawals"], ["refunds"])
+    assert one.may() == (["balance-payments", "cancel", "withdrawals"], ["merchant-cancel", "questions", "refunds"])
 
     opened = accepted(one.pay())
     payment = opened["payment"]
@@ -135,11 +141,14 @@ def test_the_whole_life_to_completed(world: World) -> None:
     assert (paid["balance"], paid["balance_due_at"], paid["payment"]["status"]) == (cny("0"), None, "succeeded")
     assert (amount_of(paid, "captured"), amount_of(paid, "held")) == (TOTAL, TOTAL)
     assert [line["paid"]["amount"] for line in paid["items"]] == ["200000", "500"]
-    assert one.may() == (["cancel", "withdrawals"], ["refunds", "shipments"])
+    assert one.may() == (["cancel", "withdrawals"], ["merchant-cancel", "questions", "refunds", "shipments"])
 
     part = accepted(one.ship((1, 1)))
     assert (part["status"], [line["shipped"] for line in part["items"]]) == ("locked", [1, 0])
-    assert one.may() == (["cancel", "receipt", "withdrawals"], ["deliveries", "refunds", "shipments"])
+    assert one.may() == (
+        ["cancel", "receipt", "withdrawals"],
+        ["deliveries", "merchant-cancel", "questions", "refunds", "shipments"],
+    )
     done = accepted(one.ship((1, 1), (2, 1)))
     assert (done["status"], [line["shipped"] for line in done["items"]]) == ("completed", [2, 1])
     assert one.may() == (["receipt", "withdrawals"], ["deliveries", "refunds"])
@@ -199,6 +208,8 @@ COMMANDS: Final[dict[str, dict[str, Json]]] = {
     "merchant": {
         "buyer-default": {},
         "deliveries": {"lines": [1], "delivered_at": INVENTED, "evidence": EVIDENCE},
+        "merchant-cancel": {"reason": "FORCE_MAJEURE", "evidence": EVIDENCE},
+        "questions": {"kind": "contact", "text": "Are you at home on Friday?"},
         "ready": {"lines": [2], "inspect_at": INVENTED, "evidence": EVIDENCE},
         "refunds": {"amount": cny("0.01")},
         "shipments": {"lines": [{"line": 1, "quantity": 1}]},
@@ -234,6 +245,9 @@ def test_actions_are_honest_at_every_stage(world: World, stage: str) -> None:
         for command in set(commands) - set(offered[role]):
             refused_for_its_state(one.do(role, command))
     assert one.seen()["version"] == version
+    if "merchant-cancel" in offered["merchant"]:  # it ends the deposit like a cancel, so it has one of its own
+        offered["merchant"].remove("merchant-cancel")
+        assert accepted(at_stage(world, stage).do("merchant", "merchant-cancel"))["status"] == "cancelled"
     wanted = [(role, command) for role in COMMANDS for command in offered[role]]
     for role, command in sorted(wanted, key=lambda one: one[1] == "cancel"):
         assert command in dict(zip(COMMANDS, one.may(), strict=True))[role]
@@ -301,7 +315,7 @@ def test_a_method_that_is_not_offered_pays_no_balance(world: World) -> None:
 def test_a_deposit_paid_in_full_has_no_balance(world: World) -> None:
     one = life(world, payment=IN_FULL)
     assert (one.seen()["balance"], one.seen()["balance_due_at"]) == (cny("0"), None)
-    assert one.may() == (["cancel", "withdrawals"], ["ready", "refunds", "shipments"])
+    assert one.may() == (["cancel", "withdrawals"], ["merchant-cancel", "questions", "ready", "refunds", "shipments"])
     assert accepted(one.ready(1, 2))["balance_due_at"] is None
     refused(one.pay(), 409, "wrong-state")
     assert accepted(one.ship((1, 2), (2, 1)))["status"] == "completed"
@@ -424,12 +438,15 @@ def test_a_default_needs_notice_and_time_to_cure_it(world: World) -> None:
     notice = events_of(one.buyer, one.deposit)[-1]
     assert (notice["type"], notice["at"]) == ("balance.overdue", format_instant(due))
     assert notice["data"] == {"cure_until": format_instant(cured)}
-    assert one.may() == (["balance-payments", "cancel", "withdrawals"], ["refunds"])
+    assert one.may() == (["balance-payments", "cancel", "withdrawals"], ["merchant-cancel", "questions", "refunds"])
     refused(one.default(), 409, "wrong-state")
     world.set_clock(format_instant(cured))
     attend(one.deposit)
     assert one.seen()["status"] == "locked"  # nothing is forfeited by the clock alone
-    assert one.may() == (["balance-payments", "cancel", "withdrawals"], ["buyer-default", "refunds"])
+    assert one.may() == (
+        ["balance-payments", "cancel", "withdrawals"],
+        ["buyer-default", "merchant-cancel", "questions", "refunds"],
+    )
     first = one.default(idempotency_key="d")
     ended = accepted(first)
     assert (ended["status"], amount_of(ended, "forfeited")) == ("cancelled", "15000")

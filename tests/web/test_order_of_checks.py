@@ -13,11 +13,15 @@ TOO_LARGE: Final = b" " * 65_537
 BROKEN: Final = b'{"a":'
 UNKNOWN: Final = {"unknown": 1}
 STALE: Final = '"9-locked"'
+OUT_OF_STOCK: Final[Json] = {"reason": "OUT_OF_STOCK", "evidence": ["stock:1"]}
+OTHER_REASON: Final[Json] = {"reason": "MERCHANT_OTHER", "note": "x" * 40}
+QUESTION: Final[Json] = {"kind": "address", "text": "Where?"}
 
 
 @dataclass(frozen=True)
 class Scene:
-    """A waiting deposit, a cancelled one, and the key and ETag of that cancel."""
+    """A waiting deposit, a cancelled one, and the key and ETag of that cancel; a question that was answered, a bulk
+    cancellation that waits for a colleague, and a deposit that was called off, all under the key "called"."""
 
     world: World
     buyer: Client
@@ -33,6 +37,9 @@ class Scene:
     held: Json
     owed: Json
     settled: Json
+    question: Json
+    bulk: Json
+    called: Json
 
     @property
     def anyone(self) -> Client:
@@ -61,6 +68,36 @@ class Scene:
         path = f"/v1/refunds/{(refund or self.owed)['id']}/reroute"
         return self.platform.post(path, {"kind": "payout", **more}, **headers)
 
+    def call_off(self, deposit: Json | None = None, who: Client | None = None, **more: Any) -> Reply:
+        """A cancellation by the merchant."""
+        headers = {name: more.pop(name) for name in ("idempotency_key", "if_match") if name in more}
+        path = f"{path_of(deposit or self.held)}/merchant-cancel"
+        return (who or self.merchant).post(path, {**OUT_OF_STOCK, **more}, **headers)
+
+    def inquire(self, deposit: Json | None = None, **more: Any) -> Reply:
+        """A question of the merchant."""
+        headers = {name: more.pop(name) for name in ("idempotency_key", "if_match") if name in more}
+        return self.merchant.post(f"{path_of(deposit or self.held)}/questions", {**QUESTION, **more}, **headers)
+
+    def answer(self, who: Client | None = None, body: Json | bytes | None = None, **headers: Any) -> Reply:
+        path = f"/v1/questions/{self.question['id']}/answer"
+        return (who or self.buyer).post(path, {"text": "There."} if body is None else body, **headers)
+
+    @property
+    def bulks(self) -> str:
+        return f"/v1/offers/{self.offer['id']}/merchant-cancellations"
+
+    def many(self, who: Client | None = None, body: Json | bytes | None = None, **headers: Any) -> Reply:
+        given = {"deposits": [self.waiting["id"], self.others["id"]], **OUT_OF_STOCK} if body is None else body
+        return (who or self.merchant).post(self.bulks, given, **headers)
+
+    def agree(self, who: Client | None = None, body: Json | bytes | None = None, **headers: Any) -> Reply:
+        return (who or self.merchant).post(f"{self.bulks}/{self.bulk['id']}/approve", body, **headers)
+
+    @property
+    def rival(self) -> Client:
+        return self.world.merchant("mer_rival")
+
     @property
     def draft(self) -> Json:
         item = {"sku": "a", "name": "A", "price": {"amount": "299900", "currency": "CNY"}}
@@ -77,10 +114,23 @@ def scene(world: World) -> Scene:
     one = Scene(
         *(world, buyer, merchant, waiting, others, ended, "ended", done.headers["etag"], offer, "published"),
         *(world.person("platform"), held, owed, settled),
+        *called(world, buyer, merchant, offer),
     )
     accepted(done)
     accepted(merchant.post("/v1/offers", one.draft, idempotency_key=one.published), 201)
     return one
+
+
+def called(world: World, buyer: Client, merchant: Client, offer: Json) -> tuple[Json, Json, Json]:
+    """A question with its answer, a bulk cancellation that waits, and a deposit that the merchant called off."""
+    first, second = (world.ordered(buyer, offer) for _ in range(2))
+    question = accepted(merchant.post(f"{path_of(first)}/questions", QUESTION, idempotency_key="called"), 201)
+    accepted(buyer.post(f"/v1/questions/{question['id']}/answer", {"text": "There."}, idempotency_key="called"))
+    body = {"deposits": [first["id"], second["id"]], **OUT_OF_STOCK}
+    path = f"/v1/offers/{offer['id']}/merchant-cancellations"
+    bulk = accepted(merchant.post(path, body, idempotency_key="called"), 202)
+    accepted(merchant.post(f"{path_of(second)}/merchant-cancel", OUT_OF_STOCK, idempotency_key="called"))
+    return question, bulk, second
 
 
 def further(world: World, buyer: Client, merchant: Client) -> tuple[Json, Json, Json]:
@@ -191,6 +241,57 @@ PAIRS: Final[list[Pair]] = [
     ("key",     "role",    lambda s: s.buyer.post("/v1/breaks/x/resolve", {}, idempotency_key=""),       400, "idempotency-key-missing"),
     ("role",    "owner",   lambda s: s.world.person("service").post("/v1/breaks/x/resolve", {"action": "write_off"}), 403, "forbidden"),
     ("owner",   "fields",  lambda s: s.platform.post("/v1/breaks/x/resolve", UNKNOWN),                   404, "not-found"),
+    # Cancellations by the merchant.
+    ("token",   "owner",   lambda s: s.call_off(who=s.anyone),                                           401, "unauthenticated"),
+    ("key",     "role",    lambda s: s.call_off(who=s.buyer, idempotency_key=""),                        400, "idempotency-key-missing"),
+    ("role",    "owner",   lambda s: s.call_off({"id": "x"}, s.buyer),                                   403, "forbidden"),
+    ("role",    "fields",  lambda s: s.call_off(who=s.buyer, reason=1),                                  403, "forbidden"),
+    ("owner",   "fields",  lambda s: s.call_off(who=s.rival, reason=1),                                  404, "not-found"),
+    ("owner",   "evidence", lambda s: s.call_off(who=s.rival, evidence=[]),                              404, "not-found"),
+    ("fields",  "evidence", lambda s: s.call_off(note="", evidence=[]),                                  422, "invalid-request"),
+    ("evidence", "version", lambda s: s.call_off(evidence=[], if_match=STALE),                           422, "evidence-required"),
+    ("evidence", "state",  lambda s: s.call_off(s.cancelled, evidence=[]),                               422, "evidence-required"),
+    ("evidence", "listed", lambda s: s.call_off(**OTHER_REASON, evidence=[]),                            422, "evidence-required"),
+    ("reused",  "evidence", lambda s: s.call_off(s.called, evidence=[], idempotency_key="called"),       422, "idempotency-key-reused"),
+    ("reused",  "version", lambda s: s.call_off(s.called, note="x", idempotency_key="called", if_match=STALE), 422, "idempotency-key-reused"),
+    ("version", "state",   lambda s: s.call_off(s.cancelled, if_match=STALE),                            412, "stale-version"),
+    ("version", "listed",  lambda s: s.call_off(**OTHER_REASON, if_match=STALE),                         412, "stale-version"),
+    ("state",   "listed",  lambda s: s.call_off(s.cancelled, **OTHER_REASON),                            409, "already-cancelled"),
+    ("listed",  "approval", lambda s: s.call_off(**OTHER_REASON),                                        409, "reason-not-published"),
+    # Questions.
+    ("key",     "role",    lambda s: s.answer(s.merchant, idempotency_key=""),                           400, "idempotency-key-missing"),
+    ("role",    "fields",  lambda s: s.answer(s.merchant, UNKNOWN),                                      403, "forbidden"),
+    ("owner",   "fields",  lambda s: s.answer(s.world.buyer(), UNKNOWN),                                 404, "not-found"),
+    ("fields",  "replay",  lambda s: s.answer(body=UNKNOWN, idempotency_key="called"),                   422, "invalid-request"),
+    ("fields",  "state",   lambda s: s.answer(body=UNKNOWN),                                             422, "invalid-request"),
+    ("reused",  "state",   lambda s: s.answer(body={"text": "Here."}, idempotency_key="called"),         422, "idempotency-key-reused"),
+    ("version", "state",   lambda s: s.answer(if_match=STALE),                                           412, "stale-version"),
+    ("owner",   "fields",  lambda s: s.rival.post(f"{path_of(s.held)}/questions", UNKNOWN),              404, "not-found"),
+    ("fields",  "version", lambda s: s.inquire(kind="score", if_match=STALE),                            422, "invalid-request"),
+    ("fields",  "state",   lambda s: s.inquire(s.cancelled, text=""),                                    422, "invalid-request"),
+    ("version", "state",   lambda s: s.inquire(s.cancelled, if_match=STALE),                             412, "stale-version"),
+    ("owner",   "query",   lambda s: s.world.buyer().get(f"/v1/questions/{s.question['id']}?x=1"),       404, "not-found"),
+    ("role",    "owner",   lambda s: s.world.inspector().get("/v1/questions/x"),                         403, "forbidden"),
+    # Bulk cancellations.
+    ("token",   "syntax",  lambda s: s.many(s.anyone, BROKEN),                                           401, "unauthenticated"),
+    ("syntax",  "role",    lambda s: s.many(s.buyer, BROKEN),                                            400, "malformed-body"),
+    ("key",     "role",    lambda s: s.many(s.buyer, idempotency_key=""),                                400, "idempotency-key-missing"),
+    ("role",    "fields",  lambda s: s.many(s.platform, UNKNOWN),                                        403, "forbidden"),
+    ("owner",   "fields",  lambda s: s.many(s.rival, UNKNOWN),                                           404, "not-found"),
+    ("fields",  "replay",  lambda s: s.many(body=UNKNOWN, idempotency_key="called"),                     422, "invalid-request"),
+    ("fields",  "evidence", lambda s: s.many(body={"deposits": ["x"], **OUT_OF_STOCK, "evidence": []}),  422, "invalid-request"),
+    ("fields",  "listed",  lambda s: s.many(body={"deposits": ["x"], **OUT_OF_STOCK, **OTHER_REASON}),   422, "invalid-request"),
+    ("evidence", "listed", lambda s: s.many(body={"deposits": [s.held["id"]], **OTHER_REASON}),          422, "evidence-required"),
+    ("listed",  "reused",  lambda s: s.many(body={"deposits": [s.held["id"]], **OUT_OF_STOCK, **OTHER_REASON}, idempotency_key="called"), 409, "reason-not-published"),
+    ("reused",  "state",   lambda s: s.many(body={"deposits": [s.held["id"]], **OUT_OF_STOCK}, idempotency_key="called"), 422, "idempotency-key-reused"),
+    ("key",     "role",    lambda s: s.agree(s.buyer, idempotency_key=""),                               400, "idempotency-key-missing"),
+    ("role",    "owner",   lambda s: s.buyer.post(f"{s.bulks}/x/approve"),                               403, "forbidden"),
+    ("owner",   "fields",  lambda s: s.agree(s.rival, UNKNOWN),                                          404, "not-found"),
+    ("fields",  "approval", lambda s: s.agree(body=UNKNOWN),                                             422, "invalid-request"),
+    ("owner",   "query",   lambda s: s.rival.get(f"{s.bulks}/{s.bulk['id']}?x=1"),                       404, "not-found"),
+    # Passes.
+    ("role",    "query",   lambda s: s.merchant.get("/v1/priority-passes?x=1"),                          403, "forbidden"),
+    ("query",   "cursor",  lambda s: s.buyer.get("/v1/priority-passes?limit=0&cursor=x"),                422, "invalid-request"),
 ]  # fmt: skip
 
 

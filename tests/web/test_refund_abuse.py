@@ -4,10 +4,11 @@ import copy
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 import pytest
 
+from chalicelib.core.events import DepositEvent
 from chalicelib.core.instants import DAY, format_instant
 from chalicelib.core.money import Money
 from chalicelib.wiring import services
@@ -323,6 +324,8 @@ PROOFS: Final[list[Row]] = [
     ("no events",                 spoilt("events", []),                          422, BAD, "/events"),
     ("an event that is a text",   spoilt("events", ["created"]),                 422, BAD, "/events/0"),
     ("an event of no kind",       spoilt("events", [{"type": "x", "data": {}}]), 422, BAD, "/events/0/type"),
+    *((f"a bare {kind.TYPE}",     spoilt("events", [{"type": kind.TYPE, "data": {}}]), 422, BAD, None)
+      for kind in get_args(DepositEvent)),
     ("terms that are none",       spoilt("terms", {}),                           422, BAD, None),
     ("terms as a list",           spoilt("terms", []),                           422, BAD, "/terms"),
     ("a result that is none",     spoilt("result", None),                        422, BAD, "/result"),

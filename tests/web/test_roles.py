@@ -24,6 +24,7 @@ CALLERS: Final = (
 # what needs a paid or locked one and is let in meets the wrong state (409); what the buyer has withdrawn, the holder finds
 # cancelled (409); the other merchant's list names an offer that is not theirs, and goodwill a deposit that is not (422).
 # The trade-in waits for its hand-over, the refund for an account. The second run over a span meets the first one (409).
+# The question waits for its answer; a colleague of the shop asked for the bulk cancellation, so that the shop may agree.
 TABLE: Final = {
     #                                            buyer other  shop  other inspec other platf serv  none  expired holder other
     "POST /v1/offers":                           (403,  403,  201,  201,  403,  403,  403,  403,  401,  401,  401,   401),
@@ -88,6 +89,21 @@ TABLE: Final = {
     "POST /v1/trade-ins/{trade_in_id}/inspection":
                                                  (403,  403,  403,  403,  200,  404,  403,  403,  401,  401,  401,   401),
     "POST /v1/trade-ins/{trade_in_id}/cancel":   (403,  403,  200,  404,  403,  403,  403,  403,  401,  401,  401,   401),
+    "GET /v1/cancellation-reasons":              (200,  200,  200,  200,  200,  200,  200,  200,  200,  200,  200,   200),
+    "POST /v1/deposits/{deposit_id}/merchant-cancel":
+                                                 (403,  403,  200,  404,  403,  403,  403,  403,  401,  401,  401,   401),
+    "POST /v1/deposits/{deposit_id}/questions":  (403,  403,  201,  404,  403,  403,  403,  403,  401,  401,  401,   401),
+    "GET /v1/questions":                         (200,  404,  200,  404,  403,  403,  200,  403,  401,  401,  401,   401),
+    "GET /v1/questions/{question_id}":           (200,  404,  200,  404,  403,  403,  200,  403,  401,  401,  401,   401),
+    "POST /v1/questions/{question_id}/answer":   (200,  404,  403,  403,  403,  403,  403,  403,  401,  401,  401,   401),
+    "GET /v1/offers/{offer_id}/cancellations":   (200,  200,  200,  200,  200,  200,  200,  200,  200,  200,  200,   200),
+    "POST /v1/offers/{offer_id}/merchant-cancellations":
+                                                 (403,  403,  202,  404,  403,  403,  403,  403,  401,  401,  401,   401),
+    "GET /v1/offers/{offer_id}/merchant-cancellations/{bulk_id}":
+                                                 (403,  403,  200,  404,  403,  403,  200,  403,  401,  401,  401,   401),
+    "POST /v1/offers/{offer_id}/merchant-cancellations/{bulk_id}/approve":
+                                                 (403,  403,  200,  404,  403,  403,  403,  403,  401,  401,  401,   401),
+    "GET /v1/priority-passes":                   (200,  200,  403,  403,  403,  403,  403,  403,  401,  401,  401,   401),
     "POST /v1/provider-events/{provider}":       (401,  401,  401,  401,  401,  401,  401,  401,  401,  401,  401,   401),
     "GET /healthz":                              (200,  200,  200,  200,  200,  200,  200,  200,  200,  200,  200,   200),
     "GET /openapi.json":                         (200,  200,  200,  200,  200,  200,  200,  200,  200,  200,  200,   200),
@@ -97,19 +113,23 @@ TABLE: Final = {
     "GET /pay/{payment_id}":                     (303,  303,  303,  303,  303,  303,  303,  303,  303,  303,  303,   303),
 }  # fmt: skip
 WITHDRAWAL: Final = {"name": "Ana", "reach": "ana@example.com"}
+QUESTION: Final[Json] = {"kind": "address", "text": "Which entrance is yours?"}
+OUT_OF_STOCK: Final[Json] = {"reason": "OUT_OF_STOCK", "evidence": ["stock:1"]}
 NEW_YEAR: Final = "2026-01-01T00:00:00Z"
 _spans: Final = count(1)  # in milliseconds; each scene has one of its own
 QUERIES: Final = {
     "GET /v1/deposits": "?offer={offer_id}",
     "GET /v1/deposits/{deposit_id}/refund-preview": "?cause=buyer_cancel",
     "GET /v1/refunds": "?deposit={deposit_id}",
+    "GET /v1/questions": "?deposit={deposit_id}",
     "GET /v1/trade-in/fees": "?schedule=id-tukar-tambah&category=phone&price=3000000",
 }
 
 
 @dataclass(frozen=True)
 class Scene:
-    """One offer, one deposit that waits for payment, a withdrawal of it, one refund and one trade-in, of the same people."""
+    """One offer, one deposit that waits for payment, a withdrawal of it, a question about it, one refund and one trade-in,
+    of the same people, and a bulk cancellation that waits for a second person."""
 
     callers: dict[str, Client]
     names: dict[str, str]
@@ -135,6 +155,7 @@ def callers(world: World) -> dict[str, Client]:
         "other buyer": world.buyer(),
         "merchant": world.merchant("mer_roles"),
         "other merchant": world.merchant("mer_another"),
+        "colleague": world.merchant("mer_roles"),
         "inspector": world.inspector("mer_roles"),
         "other inspector": world.inspector("mer_another"),
         "platform": world.person("platform"),
@@ -179,6 +200,9 @@ def scene(world: World, callers: dict[str, Client], bank_transfers: Json, surplu
     refund = callers["buyer"].post(f"/v1/deposits/{ended['id']}/cancel").json["refund"]
     traded = world.traded(callers["buyer"], trading)
     withdrawal = callers["buyer"].post(f"/v1/deposits/{deposit['id']}/withdrawals", WITHDRAWAL).json
+    question = callers["merchant"].post(f"/v1/deposits/{deposit['id']}/questions", QUESTION).json
+    many = {"deposits": [deposit["id"], others["id"]], **OUT_OF_STOCK}
+    bulk = callers["colleague"].post(f"/v1/offers/{offer['id']}/merchant-cancellations", many).json
     holders = {
         "holder": world.anyone(deposit["withdrawal_token"]),
         "other holder": world.anyone(others["withdrawal_token"]),
@@ -197,6 +221,8 @@ def scene(world: World, callers: dict[str, Client], bank_transfers: Json, surplu
             "withdrawal_id": withdrawal["id"],
             "refund_id": refund["id"],
             "trade_in_id": traded["trade_in"]["id"],
+            "question_id": question["id"],
+            "bulk_id": bulk["id"],
             "run_id": surplus["run"],
             "break_id": surplus["id"],
             "payment_id": deposit["payment"]["id"],
@@ -241,6 +267,10 @@ def scene(world: World, callers: dict[str, Client], bank_transfers: Json, surplu
             "POST /v1/breaks/{break_id}/resolve": {"action": "write_off"},
             "POST /v1/trade-ins/{trade_in_id}/inspection": {"outcome": "matched"},
             "POST /v1/trade-ins/{trade_in_id}/cancel": {"by": "courier"},
+            "POST /v1/deposits/{deposit_id}/merchant-cancel": OUT_OF_STOCK,
+            "POST /v1/deposits/{deposit_id}/questions": QUESTION,
+            "POST /v1/questions/{question_id}/answer": {"text": "The blue door."},
+            "POST /v1/offers/{offer_id}/merchant-cancellations": many,
         },
     )
 
@@ -268,13 +298,13 @@ def test_every_role_gets_what_the_table_says(scene: Scene, route: str) -> None:
 def state_of(scene: Scene) -> list[object]:
     paths = (
         *("/v1/deposits/{deposit_id}", "/v1/offers/{offer_id}", "/v1/refunds/{refund_id}"),
-        "/v1/trade-ins/{trade_in_id}",
+        *("/v1/trade-ins/{trade_in_id}", "/v1/offers/{offer_id}/merchant-cancellations/{bulk_id}"),
     )
     answers = [scene.callers["platform"].get(path.format(**scene.names)) for path in paths]
     return [(answer.headers.get("etag"), answer.json.get("updated_at")) for answer in answers]
 
 
-CHILDREN: Final = ("{deposit_id}", "{refund_id}", "{trade_in_id}")
+CHILDREN: Final = ("{deposit_id}", "{refund_id}", "{trade_in_id}", "{question_id}", "{bulk_id}")
 
 
 @pytest.mark.parametrize("caller", ["other buyer", "other merchant", "other inspector"])
@@ -282,11 +312,29 @@ CHILDREN: Final = ("{deposit_id}", "{refund_id}", "{trade_in_id}")
 def test_what_is_anothers_looks_like_what_does_not_exist(scene: Scene, route: str, caller: str) -> None:
     """Word for word, but for the ids of the request."""
     missing = "0" * 26
-    ids = {"deposit_id": f"dep_{missing}", "refund_id": f"ref_{missing}_1", "trade_in_id": f"trd_{missing}_1"}
+    ids = {
+        "deposit_id": f"dep_{missing}",
+        "refund_id": f"ref_{missing}_1",
+        "trade_in_id": f"trd_{missing}_1",
+        "question_id": f"qst_{missing}_1",
+        "bulk_id": f"bmc_{missing}",
+    }
     nobody = Scene(scene.callers, scene.names | ids, scene.bodies)
     answers = [one.ask(route, caller).json for one in (scene, nobody)]
     shown = [{name: part for name, part in body.items() if name not in {"instance", "request_id"}} for body in answers]
     assert shown[0] == shown[1]
+
+
+def test_nobody_agrees_to_what_they_asked_for_themselves(scene: Scene) -> None:
+    """The shop is the second person, and the one who asked is not, whatever their name is otherwise allowed."""
+    agree = "POST /v1/offers/{offer_id}/merchant-cancellations/{bulk_id}/approve"
+    refused = scene.ask(agree, "colleague")
+    assert (refused.status, refused.problem) == (403, "approval-required")
+    assert scene.ask(agree, "merchant").json["status"] == "running"
+    again = scene.ask(agree, "colleague")
+    assert (again.status, again.problem) == (403, "approval-required")
+    other = scene.ask(agree, "merchant")
+    assert (other.status, other.problem) == (409, "wrong-state")
 
 
 def test_lists_hold_nothing_of_others(scene: Scene) -> None:
