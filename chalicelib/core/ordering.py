@@ -239,9 +239,10 @@ def _units(taken: Sequence[TakenStock]) -> Counter[tuple[str, int]]:
 def _from_shards(
     sku: str, units: int, start: int, left: Sequence[int], choices: Sequence[Sequence[int]]
 ) -> list[TakenStock]:
-    """Any one of the shards that have them all, else the fullest ones until there are enough.
+    """The fuller of any two shards that have them all, else the fullest ones until there are enough.
 
-    Whoever comes at the same time has another ``start``: so the last units are not all asked of the same shard.
+    Whoever comes at the same time has another ``start``. So shards run dry together, and the last units, which many
+    want at once, lie in many of them.
     """
     from_start = [shard for shards in choices for shard in _from(shards, start)]
     if sum(left[shard] for shard in from_start) < units:
@@ -249,7 +250,8 @@ def _from_shards(
     for shards in choices:
         enough = [shard for shard in shards if left[shard] >= units]
         if enough:
-            return [TakenStock(sku, enough[start % len(enough)], units)]
+            some, others = start % len(enough), start // len(enough) % len(enough)
+            return [TakenStock(sku, max(enough[some], enough[others], key=lambda shard: left[shard]), units)]
     taken: list[TakenStock] = []
     for shard in sorted(from_start, key=lambda shard: -left[shard]):
         part = min(left[shard], units)

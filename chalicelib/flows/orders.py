@@ -1,6 +1,7 @@
 """A new deposit: stock, limits and the deposit are written together or not at all."""
 
 import zlib
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
@@ -21,6 +22,8 @@ from chalicelib.flows.ports import Contended, Deposits, LimitFull, Noted, Offers
 
 # A look at the shards is believed this long: a rush would otherwise read every shard for every refusal.
 REMEMBERED: Final = 1_000
+# So many orders of one container, and it looks how full the shards are: in a rush they should run dry together.
+LOOK_EVERY: Final = 16
 
 Left = Mapping[str, Sequence[int]]
 
@@ -39,6 +42,11 @@ class Shelf:
     """What this container knows of the shards. Where to draw is a hint of any age; sold out is believed for a second."""
 
     seen: dict[str, Seen] = field(default_factory=dict)
+    sold: Counter[str] = field(default_factory=Counter)
+
+    def tired(self, offer_id: str) -> bool:
+        """Whether so much was sold here since the last look that the hint says little."""
+        return self.sold[offer_id] >= LOOK_EVERY
 
     def hint(self, offer_id: str) -> Left | None:
         known = self.seen.get(offer_id)
@@ -52,12 +60,14 @@ class Shelf:
     def look(self, offer: Offer, offers: Offers, now: int) -> Left:
         """A consistent look at every shard."""
         found = offers.left([offer], consistent=True)[offer.id]
+        self.sold[offer.id] = 0
         self.seen[offer.id] = Seen(now, found, {sku: list(units) for sku, units in found.items()})
         return found
 
     def took(self, offer_id: str, stock: Sequence[TakenStock]) -> None:
         """The next order of this container begins elsewhere when a shard is empty by that."""
         known = self.seen.get(offer_id)
+        self.sold[offer_id] += bool(stock)
         if known is None:
             return
         for one in stock:
@@ -142,6 +152,8 @@ class Orders:
     def _drawn(self, placed: Placed, conflicts: int) -> tuple[TakenStock, ...]:
         """Where the hint has units; SOLD_OUT only by what a look has found, a second ago at most."""
         now = self.timing.now()
+        if self.shelf.tired(placed.offer.id):
+            self.shelf.look(placed.offer, self.offers, now)
         try:
             return self._draw(placed, conflicts, self.shelf.hint(placed.offer.id))
         except Refused:

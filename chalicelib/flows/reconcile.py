@@ -85,6 +85,19 @@ class Slice:
     tally: Tally
     breaks: list[BreakFound] = field(default_factory=list)
     last: tuple[str, str] = ("", "")
+    verdicts: list[tuple[tuple[str, str], Callable[[], None]]] = field(default_factory=list)
+    learned: dict[tuple[str, str], Line] = field(default_factory=dict)
+
+    def say(self, line: Line, tell: Callable[[], None]) -> None:
+        """A verdict on a line of the present group."""
+        self.verdicts.append(((line.place, line.ref), tell))
+
+    def learn(self, before: Deposit | None, after: Deposit | None) -> None:
+        """Our lines of the span that a repair has brought to light, besides the one that was asked about."""
+        span, known = self.run.started, {line[:2] for line in _lines(before)}
+        for line in _lines(after):
+            if line[:2] not in known and span.start <= line.at < span.end:
+                self.learned[line.place, line.ref] = line
 
     def cursor(self) -> dict[str, Any]:
         return {"shard": self.shard, "after": self.after, "tally": self.tally.plain()}
@@ -263,6 +276,7 @@ class Reconciliation:
             assert line is not None, "a pair has a side"
             here = reconcile.group(line.place)
             if here != group:
+                self._close(part)
                 if lines >= CHUNK or len(part.breaks) >= ENOUGH_BREAKS:
                     part.after, lines = group, 0
                     self._checkpoint(part)
@@ -271,7 +285,20 @@ class Reconciliation:
                 group = here
             lines += 1
             self._judge(part, mine, other)
+        self._close(part)
         return True
+
+    def _close(self, part: Slice) -> None:
+        """A group is over: what a repair has taught us and the report does not have is missing there.
+
+        Verdicts are told in the order of their lines, whenever they were known, so that the next run tells the same.
+        """
+        learned, part.learned = part.learned, {}
+        for line in learned.values():
+            self._missing(part, line)
+        for _, tell in sorted(part.verdicts, key=lambda verdict: verdict[0]):
+            tell()
+        part.verdicts = []
 
     def _report(self, part: Slice) -> Iterator[Line]:
         """The provider's lines of the shard, page by page."""
@@ -306,14 +333,15 @@ class Reconciliation:
         if mine.minor != other.minor or mine.currency != other.currency:
             self._differ(part, "amount_mismatch", mine, other)
             return
-        part.tally.match(mine, other, repaired=repaired)
+        part.learned.pop(mine[:2], None)
+        part.say(other, lambda: part.tally.match(mine, other, repaired=repaired))
         if not mine.settled:
             self._settled(mine, other, part.owner)
 
     def _missing(self, part: Slice, mine: Line) -> None:
         """Ours alone: too young, executed in another span by the provider's clock, or missing."""
         if reconcile.in_transit(mine, part.run.started.at, self.settlement.settle_days):
-            part.tally.wait(mine)
+            part.say(mine, lambda: part.tally.wait(mine))
         elif not self._executed_outside(part, mine):
             self._differ(part, "missing_at_provider", mine, None)
 
@@ -327,7 +355,8 @@ class Reconciliation:
         if mine is not None:
             self._meet(part, mine, other)
             return
-        deposit = self._repaired(deposit, other, part.owner)
+        known, deposit = deposit, self._repaired(deposit, other, part.owner)
+        part.learn(known, deposit)
         mine = _known(deposit, other)
         if mine is not None:
             self._meet(part, mine, other, repaired=True)
@@ -415,9 +444,13 @@ class Reconciliation:
         part.breaks.append(found)
 
     def _differ(self, part: Slice, kind: BreakKind, mine: Line | None, other: Line | None) -> None:
-        part.tally.differ(kind, mine, other)
         line = other if other is not None else mine
         assert line is not None, "a difference has a side"
+        part.learned.pop(line[:2], None)
+        part.say(line, lambda: self._told_apart(part, kind, mine, other, line))
+
+    def _told_apart(self, part: Slice, kind: BreakKind, mine: Line | None, other: Line | None, line: Line) -> None:
+        part.tally.differ(kind, mine, other)
         reference = line.reference
         found = BreakFound(
             at=part.run.started.at,
@@ -475,5 +508,8 @@ def note_key(break_id: str) -> str:
 
 def _known(deposit: Deposit | None, line: Line) -> Line | None:
     """The line as our journal has it."""
-    lines = reconcile.lines_of(deposit) if deposit is not None else ()
-    return next((one for one in lines if one[:2] == line[:2]), None)
+    return next((one for one in _lines(deposit) if one[:2] == line[:2]), None)
+
+
+def _lines(deposit: Deposit | None) -> tuple[Line, ...]:
+    return reconcile.lines_of(deposit) if deposit is not None else ()

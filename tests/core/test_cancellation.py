@@ -273,10 +273,18 @@ def test_one_of_several_questions_is_enough() -> None:
 
 @pytest.mark.parametrize(
     ("length", "item", "taken"),
-    [(39, "record:1", False), (40, "record:1", True), (0, "r" * 39, False), (0, "r" * 40, True)],
+    [
+        (39, "record:1", False),
+        (40, "record:1", True),
+        (0, "r " * 19 + "r", False),
+        (0, "r " * 20, True),
+        (0, "因" * 39, False),
+        (0, "因" * 40, True),
+        (0, "sha256:" + "0" * 64, False),
+    ],
 )
 def test_plain_words_have_forty_characters(length: int, item: str, taken: bool) -> None:
-    """In a note, or in the evidence itself."""
+    """In a note, or in the evidence itself; the id of a record is no explanation, however long it is."""
     story, noted = paid(OURS), replace(NOTED, note_length=length, evidence=(item,))
     if taken:
         assert story.ask(noted, PAID)

@@ -215,8 +215,10 @@ def drawn(
         ([("a", 3)],           6, None,              [("a", 2, 3)]),
         ([("a", 3), ("b", 1)], 5, None,              [("a", 1, 3), ("b", 0, 1)]),
         ([("a", 1), ("a", 2)], 0, None,              [("a", 0, 3)]),
-        # One of the shards that have them all: another for whoever begins elsewhere.
-        ([("a", 3)],           1, {"a": [9, 2, 3, 9]}, [("a", 2, 3)]),
+        # The fuller of two shards that have them all: others for whoever begins elsewhere.
+        ([("a", 3)],           1, {"a": [9, 2, 3, 9]}, [("a", 0, 3)]),
+        ([("a", 3)],           4, {"a": [9, 2, 3, 8]}, [("a", 2, 3)]),
+        ([("a", 3)],           5, {"a": [9, 2, 3, 8]}, [("a", 3, 3)]),
         ([("a", 3)],           2, {"a": [9, 2, 3, 0]}, [("a", 0, 3)]),
         ([("a", 3)],           3, {"a": [9, 2, 3, 0]}, [("a", 2, 3)]),
         ([("a", 3)],           3, {"a": [9, 2, 2, 0]}, [("a", 0, 3)]),

@@ -47,6 +47,7 @@ from tests.simulator.commitments import SKEW, Commitment
 from tests.simulator.expressions import Item
 from tests.simulator.sales import Sale
 
+GRACE = 60_000  # what was sent in time may still be on its way so long
 CAUSE = "merchant_cancel"
 ON_TOP = "seller_default_compensation"
 LATE = 2 * HOUR  # a job that failed comes back later and later
@@ -228,7 +229,10 @@ class Fairness:
     def _lapsed(self, pk: str, cited: str, kind: str, entry: Entry[DepositEvent]) -> bool:
         """Whether it is a question of this deposit that nobody had answered when its time was over."""
         return any(
-            cited == child("qst", pk, n) and one.kind == kind and not one.answered and entry.received_at >= one.due_at
+            cited == child("qst", pk, n)
+            and one.kind == kind
+            and not one.answered
+            and entry.received_at >= one.due_at + GRACE
             for (deposit, n), one in self.questions.items()
             if deposit == pk
         )

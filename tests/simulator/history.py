@@ -30,9 +30,9 @@ from tests.simulator.claimants import CANARY
 from tests.simulator.client import FaultyClient
 from tests.simulator.dynamo import FakeDynamo, dump
 from tests.simulator.ears import listening
-from tests.simulator.fairness import opened
+from tests.simulator.fairness import GRACE, opened
 from tests.simulator.faults import Faults
-from tests.simulator.invariants import GRACE, Invariants
+from tests.simulator.invariants import Invariants
 from tests.simulator.people import People
 from tests.simulator.plan import ORDERS, Action, Plan
 from tests.simulator.provider import SimulatedProvider

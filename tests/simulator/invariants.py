@@ -22,12 +22,11 @@ from chalicelib.store.journals import Journals
 from tests.simulator.audit import explained
 from tests.simulator.commitments import SKEW, Commitment, Said
 from tests.simulator.expressions import Item
-from tests.simulator.fairness import ON_TOP, Fairness
+from tests.simulator.fairness import GRACE, ON_TOP, Fairness
 from tests.simulator.moneyback import MoneyBack
 from tests.simulator.provider import Executed, SimulatedProvider
 from tests.simulator.sales import Sale
 
-GRACE = 60_000
 DONE = {RefundStatus.SETTLED, RefundStatus.MANUAL_REVIEW}
 
 

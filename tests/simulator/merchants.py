@@ -6,6 +6,7 @@ from chalicelib.core.ids import child
 from chalicelib.core.instants import DAY, HOUR, MINUTE
 from tests.simulator.causes import APPROVE_WITHIN, CAUSES, RESERVE_LASTS, UNLISTED, USUAL, VALID
 from tests.simulator.claimants import Claimants
+from tests.simulator.fairness import GRACE
 from tests.simulator.persons import LONGEST, ONE, REFUSED, ROOT
 from tests.simulator.plan import Action
 from tests.simulator.sales import SALES
@@ -94,14 +95,16 @@ class Merchants(Claimants):
         if not asked:
             return
         n, one = self._random.choice(asked)
-        self._sleep_to(one.due_at, self._random.choice((EDGES, EDGES, (-HOUR, HOUR))), 60 * HOUR)
+        silent_at = one.due_at + GRACE
+        about = self._random.choice((one.due_at, silent_at, silent_at))
+        self._sleep_to(about, self._random.choice((EDGES, EDGES, (-HOUR, HOUR))), 60 * HOUR)
         reason = kinds.get(one.kind, "ADDRESS_INVALID")
         items = [*PROOF[: CAUSES[reason].evidence - 1], child("qst", deposit_id, n)]
         intended = self._of_shop(action, "merchant-cancel", deposit_id, {"reason": reason, "evidence": items})
         at, silent = self._now, one.kind in kinds and not one.answered
         reply = self._thumbs.once(intended)
         self._history.expect(reply, REFUSED | {200, 422})
-        if silent and at >= one.due_at and not one.answered and reply is not None and reply.status == 422:
+        if silent and at >= silent_at and not one.answered and reply is not None and reply.status == 422:
             self._violated("contract", f"{deposit_id} was asked, and nobody answered: {reply.body}")
 
     # Questions.

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from chalicelib.core.ids import child
 from chalicelib.core.instants import HOUR, MINUTE, format_instant, parse_instant
 from chalicelib.core.money import Money
-from tests.simulator.invariants import GRACE
+from tests.simulator.fairness import GRACE
 from tests.simulator.merchants import Merchants
 from tests.simulator.persons import ONE, REFUSED, ROOT
 from tests.simulator.plan import Action

@@ -286,8 +286,8 @@ class Surge:
         """Transactions sent for each deposit made: over all, and while the last hundredth (``part``) was sold."""
         sold = self.sold()
         last = sold[-max(len(sold) // part, 1) :]
-        begins = last[0].ended - 1
-        late = sum(begins <= at for at in self.store.writes_at)
+        begins, ends = last[0].ended - 1, last[-1].ended
+        late = sum(begins <= at <= ends for at in self.store.writes_at)
         return len(self.store.writes_at) / len(sold), late / len(last)
 
     def shelves(self) -> Counter[str]:
