@@ -748,3 +748,20 @@ def test_a_daily_run_that_cannot_begin_for_another_reason_says_so(
     monkeypatch.setattr(compact.runs, "create", busy)
     compact.clock.now = TODAY
     assert refused(compact.reconciliation.daily).reason is Reason.BUSY
+
+
+@pytest.mark.parametrize("lost", [0, 1])
+def test_what_a_repair_brings_to_light_is_in_the_same_certificate(lost: int) -> None:
+    """Two captures of one payment that nobody told us of, and the report has one of them: both are judged at once."""
+    ledger = in_memory()
+    deposit_id = ledger.ordered()
+    payment_id = child("pay", deposit_id, 1)
+    for amount in (EARNEST, Money(100, "CNY")):
+        ledger.bank.take(payment_id, amount)
+        ledger.clock.now += HOUR
+    del ledger.bank.lines[lost]
+    (first, breaks), (again, same) = ledger.reconciled(), ledger.reconciled()
+    assert [one.kind for one in breaks] == ["missing_at_provider"] == [one.kind for one in same]
+    assert (first["ours"], first["provider"], first["repaired"]) == (2, 1, 1)
+    assert (again["ours"], again["provider"], again["matched"]) == (2, 1, 1)
+    assert (first["digest"], first["totals"]) == (again["digest"], again["totals"])

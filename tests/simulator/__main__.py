@@ -41,11 +41,17 @@ def outcome(seed: int) -> Outcome:
 
 
 def outcomes(seeds: range, workers: int) -> list[Outcome]:
-    """In the order of the seeds, whoever played them."""
+    """In the order of the seeds, whoever played them; what broke is told at once."""
     if workers == 1:
-        return [outcome(seed) for seed in seeds]
+        return [_told(outcome(seed)) for seed in seeds]
     with ProcessPoolExecutor(workers) as pool:
-        return list(pool.map(outcome, seeds, chunksize=CHUNK))
+        return [_told(one) for one in pool.map(outcome, seeds, chunksize=CHUNK)]
+
+
+def _told(one: Outcome) -> Outcome:
+    if one.violations:
+        print(f"seed {one.seed}: {one.violations[0][:160]}", file=sys.stderr, flush=True)
+    return one
 
 
 def shrunk(plan: Plan) -> Plan:

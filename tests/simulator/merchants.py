@@ -147,7 +147,9 @@ class Merchants(Claimants):
 
     def _bulk(self, action: Action) -> None:
         """All orders of a sale that are known by now, and sometimes one of another; then somebody agrees, or nobody does."""
-        offer = self._history.offers[action.offer]
+        offer = self._history.offers.get(action.offer)
+        if offer is None:
+            return  # nobody ordered anything of it
         known = list(self._orders.values())
         mine = [one["id"] for one in known if one["offer"] == offer["id"]]
         named = mine + [one["id"] for one in known if one["offer"] != offer["id"]][:1] * self._random.randrange(2)

@@ -23,7 +23,7 @@ REGRESSIONS: Final[list[dict[str, Any]]] = tomllib.loads(
     Path(__file__).with_name("regressions.toml").read_text("utf-8")
 )["regression"]
 FIRST: Final = 20_000_000  # other seeds than `make simulate` takes by itself
-RUNS: Final = 3
+RUNS: Final = 2
 HISTORIES: Final = 200  # of a run; as many as must meet every class of fault
 LINE: Final = re.compile(
     r"simulate: (\d+) histories, (\d+) faults in (\d+) classes, (\d+) violations, trace sha256:([0-9a-f]{64})"
