@@ -396,16 +396,12 @@ class Reconciliation:
         if deposit is None:
             return False
         self.pace()
-        at: int | None = None
-        if mine.kind == "c":
-            paid = self.attendant.seen_payment(mine.reference)
-            captures = paid.captures if isinstance(paid, PaymentSeen) else ()
-            at = next((one.at for one in captures if one.ref == mine.ref), None)
-        else:
-            back = self.attendant.seen_refund(deposit, mine.n)
-            status = "returned" if mine.kind == "x" else "succeeded"
-            same = isinstance(back, RefundSeen) and back.provider_ref == mine.ref and back.status == status
-            at = back.at if isinstance(back, RefundSeen) and same else None
+        asked = self.attendant.seen_payment(mine.reference) if mine.kind == "c" else None
+        seen = asked if asked is not None else self.attendant.seen_refund(deposit, mine.n)
+        if isinstance(seen, NotFound):
+            return False
+        part.learn(deposit, self.attendant.settle(deposit.id, seen, part.owner).deposit)  # whatever else it says
+        at = _executed_at(mine, seen)
         return at is not None and not span.start <= at < span.end
 
     def _still_owed(self, part: Slice, late: Callable[[], bool]) -> bool:
@@ -509,6 +505,17 @@ def note_key(break_id: str) -> str:
 def _known(deposit: Deposit | None, line: Line) -> Line | None:
     """The line as our journal has it."""
     return next((one for one in _lines(deposit) if one[:2] == line[:2]), None)
+
+
+def _executed_at(mine: Line, seen: PaymentSeen | RefundSeen) -> int | None:
+    """When the provider says that it executed our line; None when it does not know it."""
+    if isinstance(seen, PaymentSeen):
+        return next((one.at for one in seen.captures if one.ref == mine.ref), None)
+    if seen.provider_ref != mine.ref or seen.status not in {"succeeded", "returned"}:
+        return None
+    if mine.kind == "x":
+        return seen.at if seen.status == "returned" else None
+    return seen.executed_at if seen.executed_at is not None else seen.at
 
 
 def _lines(deposit: Deposit | None) -> tuple[Line, ...]:

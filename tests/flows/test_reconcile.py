@@ -23,7 +23,7 @@ from tests.conftest import Tables
 from tests.flows.crowd import at_once
 from tests.flows.ledger import SPAN, TODAY, Axe, Certificate, Killed, Ledger, fresh, in_memory
 from tests.flows.payback import PLATFORM
-from tests.flows.planted import LI, PLANTS, Plant, planted
+from tests.flows.planted import LI, PLANTS, Plant, lost_return, planted
 from tests.flows.shop import EARNEST, Clock, refused
 from tests.store.builders import T0
 from tests.store.builders import fresh as fresh_id
@@ -764,4 +764,16 @@ def test_what_a_repair_brings_to_light_is_in_the_same_certificate(lost: int) -> 
     assert [one.kind for one in breaks] == ["missing_at_provider"] == [one.kind for one in same]
     assert (first["ours"], first["provider"], first["repaired"]) == (2, 1, 1)
     assert (again["ours"], again["provider"], again["matched"]) == (2, 1, 1)
+    assert (first["digest"], first["totals"]) == (again["digest"], again["totals"])
+
+
+def test_what_the_provider_says_of_a_missing_line_is_settled_whatever_it_is() -> None:
+    """Neither the refund nor its return stands in the report: who asks for the one is told of the other."""
+    ledger = in_memory()
+    deposit_id = lost_return(ledger)
+    ledger.bank.lines = [line for line in ledger.bank.lines if line.kind == "c"]
+    (first, breaks), (again, same) = ledger.reconciled(), ledger.reconciled()
+    assert ledger.deposit(f"dep_{deposit_id[4:30]}").refunds[0].status.value == "returned"
+    assert [one.kind for one in breaks] == ["missing_at_provider", "missing_at_provider"]
+    assert [one.kind for one in same] == ["missing_at_provider", "missing_at_provider"]
     assert (first["digest"], first["totals"]) == (again["digest"], again["totals"])
