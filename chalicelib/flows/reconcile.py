@@ -7,7 +7,8 @@ from there and a slice that is done twice changes nothing.
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Final, Protocol
+from operator import itemgetter
+from typing import Any, Final, Literal, Protocol
 
 from chalicelib.core import reconcile, run
 from chalicelib.core.deposit import Deposit
@@ -73,6 +74,14 @@ class Shown:
         return 100 if self.run.finished is not None else self.shards * 100 // (SHARDS + DUE_SHARDS + 1)
 
 
+MATCHED: Final = "matched"
+REPAIRED: Final = "repaired"
+WAITS: Final = "in_transit"
+# Place and reference of a line, what is to be said of it, and its two sides.
+Verdict = tuple[str, str, BreakKind | Literal["matched", "repaired", "in_transit"], Line | None, Line | None]
+PLACE: Final = itemgetter(0, 1)
+
+
 @dataclass(slots=True)
 class Slice:
     """One worker's share of a run: where it stands, what it has counted, the breaks that are not written yet."""
@@ -85,12 +94,8 @@ class Slice:
     tally: Tally
     breaks: list[BreakFound] = field(default_factory=list)
     last: tuple[str, str] = ("", "")
-    verdicts: list[tuple[tuple[str, str], Callable[[], None]]] = field(default_factory=list)
+    verdicts: list[Verdict] = field(default_factory=list)
     learned: dict[tuple[str, str], Line] = field(default_factory=dict)
-
-    def say(self, line: Line, tell: Callable[[], None]) -> None:
-        """A verdict on a line of the present group."""
-        self.verdicts.append(((line.place, line.ref), tell))
 
     def learn(self, before: Deposit | None, after: Deposit | None) -> None:
         """Our lines of the span that a repair has brought to light, besides the one that was asked about."""
@@ -296,9 +301,19 @@ class Reconciliation:
         learned, part.learned = part.learned, {}
         for line in learned.values():
             self._missing(part, line)
-        for _, tell in sorted(part.verdicts, key=lambda verdict: verdict[0]):
-            tell()
-        part.verdicts = []
+        if len(part.verdicts) > 1:
+            part.verdicts.sort(key=PLACE)
+        for _, _, kind, mine, other in part.verdicts:
+            if kind == MATCHED or kind == REPAIRED:  # noqa: SIM109, PLR1714 - the types are told apart by it
+                assert mine is not None, "what fits has two sides"
+                assert other is not None, "what fits has two sides"
+                part.tally.match(mine, other, repaired=kind == REPAIRED)
+            elif kind == WAITS:
+                assert mine is not None, "what waits is ours"
+                part.tally.wait(mine)
+            else:
+                self._told_apart(part, kind, mine, other)
+        part.verdicts.clear()
 
     def _report(self, part: Slice) -> Iterator[Line]:
         """The provider's lines of the shard, page by page."""
@@ -333,15 +348,16 @@ class Reconciliation:
         if mine.minor != other.minor or mine.currency != other.currency:
             self._differ(part, "amount_mismatch", mine, other)
             return
-        part.learned.pop(mine[:2], None)
-        part.say(other, lambda: part.tally.match(mine, other, repaired=repaired))
+        if part.learned:
+            part.learned.pop(mine[:2], None)
+        part.verdicts.append((other.place, other.ref, REPAIRED if repaired else MATCHED, mine, other))
         if not mine.settled:
             self._settled(mine, other, part.owner)
 
     def _missing(self, part: Slice, mine: Line) -> None:
         """Ours alone: too young, executed in another span by the provider's clock, or missing."""
         if reconcile.in_transit(mine, part.run.started.at, self.settlement.settle_days):
-            part.say(mine, lambda: part.tally.wait(mine))
+            part.verdicts.append((mine.place, mine.ref, WAITS, mine, None))
         elif not self._executed_outside(part, mine):
             self._differ(part, "missing_at_provider", mine, None)
 
@@ -443,10 +459,12 @@ class Reconciliation:
         line = other if other is not None else mine
         assert line is not None, "a difference has a side"
         part.learned.pop(line[:2], None)
-        part.say(line, lambda: self._told_apart(part, kind, mine, other, line))
+        part.verdicts.append((line.place, line.ref, kind, mine, other))
 
-    def _told_apart(self, part: Slice, kind: BreakKind, mine: Line | None, other: Line | None, line: Line) -> None:
+    def _told_apart(self, part: Slice, kind: BreakKind, mine: Line | None, other: Line | None) -> None:
         part.tally.differ(kind, mine, other)
+        line = other if other is not None else mine
+        assert line is not None, "a difference has a side"
         reference = line.reference
         found = BreakFound(
             at=part.run.started.at,
