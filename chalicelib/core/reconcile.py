@@ -146,7 +146,7 @@ def join(ours: Iterator[Line], theirs: Iterator[Line]) -> Iterator[Pair]:
     """Both sides side by side, ascending; what stands on one side only has None beside it."""
     mine, other = next(ours, None), next(theirs, None)
     while mine is not None and other is not None:
-        left, right = mine[:2], other[:2]
+        left, right = (mine[0], mine[1]), (other[0], other[1])
         if left == right:
             yield mine, other
             mine, other = next(ours, None), next(theirs, None)
@@ -198,6 +198,7 @@ def overdue(refund: Refund, at: int) -> BreakKind | None:
     return "stale" if stands and refund.changed_at + STALE <= at else None
 
 
+NONE: Final = (0, 0)
 NOTHING: Final = hashlib.sha256().hexdigest()
 
 
@@ -218,11 +219,14 @@ class Tally:
     totals: dict[str, list[int]] = field(default_factory=dict)
     digest: str = NOTHING
 
-    def match(self, mine: Line, other: Line, *, repaired: bool = False) -> None:
-        self._add(mine, other)
+    def match(self, line: Line, *, repaired: bool = False) -> None:
+        """On both sides, with the same amount."""
+        self.ours += 1
+        self.provider += 1
         self.matched += not repaired
         self.repaired += repaired
-        self._chain("matched", other)
+        self._sum(line, (1, 1))
+        self._chain("matched", line)
 
     def wait(self, mine: Line) -> None:
         """Ours, and still on its way into a report: in no total."""
@@ -245,19 +249,20 @@ class Tally:
     def _add(self, mine: Line | None, other: Line | None) -> None:
         if mine is not None:
             self.ours += 1
-            self._sum(mine, 0)
+            self._sum(mine, (1, 0))
         if other is not None:
             self.provider += 1
-            self._sum(other, 1)
+            self._sum(other, (0, 1))
 
-    def _sum(self, line: Line, side: int) -> None:
-        sums = self.totals.get(line.currency)
-        if sums is None:
-            sums = self.totals[line.currency] = [0, 0]
-        sums[side] += SIGNS[kind_of(line.place)] * line.minor
+    def _sum(self, line: Line, sides: tuple[int, int]) -> None:
+        place, _, minor, currency, *_ = line
+        moved = SIGNS[kind_of(place)] * minor
+        ours, theirs = self.totals.get(currency, NONE)
+        self.totals[currency] = [ours + moved * sides[0], theirs + moved * sides[1]]
 
     def _chain(self, verdict: str, line: Line) -> None:
-        self._link(f"{verdict}|{line.place}|{line.ref}|{line.minor}|{line.currency}")
+        place, ref, minor, currency, *_ = line
+        self._link(f"{verdict}|{place}|{ref}|{minor}|{currency}")
 
     def _link(self, text: str) -> None:
         self.digest = hashlib.sha256(f"{self.digest}|{text}".encode("utf-8", "surrogatepass")).hexdigest()

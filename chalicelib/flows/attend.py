@@ -31,6 +31,11 @@ LEASE: Final = 60_000
 # After this long the provider call that follows ``sent`` is left to the next worker: it may have begun its look.
 FRESH: Final = 30_000
 
+# Nothing to ask the provider about: they wait for an instant or for a person.
+WAITING: Final = frozenset({RefundStatus.APPROVED, RefundStatus.REQUIRES_ACTION, RefundStatus.RETURNED})
+# No look at these ends in a call that moves money, so they need no lease.
+NEVER_SENT_AGAIN: Final = WAITING | {RefundStatus.SUCCEEDED}
+
 Journal = Stored[DepositEvent]
 
 
@@ -155,12 +160,17 @@ class Attendant:
         now, deposit = self.clock(), fold(stored)
         due = [refund for refund in deposit.refunds if (at := look_at(deposit, refund)) is not None and at <= now]
         unsent = [one for one in due if one.status is RefundStatus.APPROVED and destination.send(deposit, one.n, now)]
-        if len(unsent) < len(due):
+        sendable = [one for one in due if one.status not in NEVER_SENT_AGAIN]
+        if sendable:
             self._take_lease(stored, deposit, owner, now)
+        looked = stored
         for refund in due:
             look = self._send if refund in unsent else self._look
-            stored = look(stored, refund, owner)
-        return stored
+            looked = look(looked, refund, owner)
+        if len(due) > len(unsent) and not sendable and looked.journal == stored.journal:
+            # Only a look that learned nothing is put off: what was learned and could not be written stays due.
+            self._take_lease(stored, deposit, owner, now)
+        return looked
 
     def _take_lease(self, stored: Journal, deposit: Deposit, owner: str, now: int) -> None:
         due = next_due(deposit, now, self.commits.timing.grace_ms)
@@ -201,8 +211,7 @@ class Attendant:
         return self.provider.refund(key(deposit.id, refund), payment_id, refund.capture, refund.amount)
 
     def _look(self, stored: Journal, refund: Refund, owner: str) -> Journal:
-        waits = {RefundStatus.APPROVED, RefundStatus.REQUIRES_ACTION, RefundStatus.RETURNED}
-        if refund.status in waits:
+        if refund.status in WAITING:
             return stored
         deposit = fold(stored)
         seen = self.provider.find_refund(key(deposit.id, refund))

@@ -298,16 +298,16 @@ class Reconciliation:
 
         Verdicts are told in the order of their lines, whenever they were known, so that the next run tells the same.
         """
-        learned, part.learned = part.learned, {}
-        for line in learned.values():
-            self._missing(part, line)
+        while part.learned:
+            learned, part.learned = part.learned, {}
+            for line in learned.values():
+                self._missing(part, line)
         if len(part.verdicts) > 1:
             part.verdicts.sort(key=PLACE)
         for _, _, kind, mine, other in part.verdicts:
             if kind == MATCHED or kind == REPAIRED:  # noqa: SIM109, PLR1714 - the types are told apart by it
-                assert mine is not None, "what fits has two sides"
                 assert other is not None, "what fits has two sides"
-                part.tally.match(mine, other, repaired=kind == REPAIRED)
+                part.tally.match(other, repaired=kind == REPAIRED)
             elif kind == WAITS:
                 assert mine is not None, "what waits is ours"
                 part.tally.wait(mine)

@@ -36,7 +36,9 @@ class Movements:
         for pk, text in heapq.merge(*days):
             if pk != last:  # a deposit that moved from one day to another while we read
                 last = pk
-                yield from (line for line in written(pk.partition("_")[2], text) if start <= line.at < end)
+                for line in written(pk.partition("_")[2], text):
+                    if start <= line.at < end:
+                        yield line
 
     def _rows(self, day: str, shard: int, after: str) -> Iterator[tuple[str, str]]:
         start: Mapping[str, Wire] | None = None
@@ -69,11 +71,13 @@ def indexed(deposit: Deposit) -> dict[str, Wire]:
     return {"moved": {"S": place}, "lines": {"S": LINES.join(_text(line) for line in lines)}}
 
 
-def written(body: str, text: str) -> Iterator[Line]:
+def written(body: str, text: str) -> list[Line]:
     """The lines of one deposit as they stand in the index."""
-    for part in text.split(LINES):
-        place, ref, minor, currency, at, days, settled = part.split(FIELDS)
-        yield Line(body + place, ref, int(minor), currency, int(at), int(days), settled == "1")
+    rows = (part.split(FIELDS) for part in text.split(LINES))
+    return [
+        Line(body + place, ref, int(minor), currency, int(at), int(days), settled == "1")
+        for place, ref, minor, currency, at, days, settled in rows
+    ]
 
 
 def _text(line: Line) -> str:

@@ -329,6 +329,20 @@ def test_a_refund_that_reconciliation_did_not_see_is_asked_about_after_three_day
     assert desk.load(desk.id).due is None
 
 
+def test_what_the_daily_look_learns_and_cannot_write_stays_due(desk: Payback) -> None:
+    """Put off for a day, a return whose event was lost would stand in nobody's books until then."""
+    desk.owed()
+    desk.attend()
+    desk.clock.now = looked = desk.clock.now + SETTLEMENT
+    settle(desk.bank, desk.ref)
+    desk.wire.fail("UpdateItem", "ThrottlingException", times=2)
+    tries = 0
+    while not desk.attend(looked):
+        assert desk.load(desk.id).due == looked
+        tries += 1
+    assert (tries, desk.status) == (2, "settled")
+
+
 def test_an_answer_with_another_amount_cannot_be_read(desk: Payback) -> None:
     desk.owed()
     desk.bank.refunds[desk.ref] = replace(desk.bank.execute(desk.ref), amount=EARNEST * 2)
