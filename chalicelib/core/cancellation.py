@@ -138,7 +138,7 @@ def cancel(deposit: Deposit, command: MerchantCancel, at: int, terms: Terms) -> 
     if published.unpaid_only and deposit.paid is not None:
         raise Refused(Reason.WRONG_STATE, state=status_at(deposit, at).value)
     owed = entitlement.of(deposit, terms, CAUSE, at, compensated=published.compensates)
-    ended, *refunds = ending.end(deposit, CAUSE, owed, at, terms)
+    ended, *refunds = ending.end(deposit, CAUSE, owed, at, terms.refund.deadline)
     assert isinstance(ended, Cancelled), "an end begins with itself"
     yield replace(
         ended,

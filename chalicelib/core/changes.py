@@ -67,4 +67,4 @@ def _give_back(deposit: Deposit, excess: Money, at: int, terms: Terms) -> Iterat
     before = (RefundLine("already_refunded", -gone),) if gone else ()
     lines = (RefundLine("paid", counted.amount), *before, RefundLine("goods_kept", -kept, "terms/change"))
     leg = Leg(counted.payment, counted.capture, lines)
-    yield from ending.refund(deposit, len(deposit.refunds) + 1, "change", leg, at, terms)
+    yield from ending.refund(deposit, len(deposit.refunds) + 1, "change", leg, at, terms.refund.deadline)

@@ -64,7 +64,7 @@ def _lost(deposit: Deposit, dispute: Dispute, at: int, terms: Terms) -> Iterator
     if held:
         n = len(deposit.refunds) + 1
         leg = Leg(dispute.payment, dispute.capture, (RefundLine("paid", held),))
-        approved = next(ending.refund(deposit, n, "chargeback", leg, at, terms))
+        approved = next(ending.refund(deposit, n, "chargeback", leg, at, terms.refund.deadline))
         yield approved
         yield RefundCovered(at, n, dispute.n)
     for refund in _against(deposit, dispute):

@@ -18,10 +18,11 @@ class Cancel:
 
 
 def cancel(deposit: Deposit, at: int, terms: Terms) -> Iterator[DepositEvent]:
-    yield from end(deposit, "buyer_cancel", entitlement.of(deposit, terms, "buyer_cancel", at), at, terms)
+    owed = entitlement.of(deposit, terms, "buyer_cancel", at)
+    yield from end(deposit, "buyer_cancel", owed, at, terms.refund.deadline)
 
 
-def end(deposit: Deposit, cause: str, owed: Entitlement, at: int, terms: Terms) -> Iterator[DepositEvent]:
+def end(deposit: Deposit, cause: str, owed: Entitlement, at: int, deadline: str) -> Iterator[DepositEvent]:
     """The end, what goes back against each capture, and what the merchant owes on top.
 
     A leg of 0 is written where a deduction took it all, with its rule, before those that move money; so is the only one.
@@ -31,15 +32,15 @@ def end(deposit: Deposit, cause: str, owed: Entitlement, at: int, terms: Terms) 
     told = [leg for leg in owed.legs if leg.amount or any(line.rule for line in leg.lines)] or owed.legs[:1]
     legs = sorted(told, key=lambda leg: (bool(leg.amount), -leg.payment))
     for n, leg in enumerate(legs, start=len(deposit.refunds) + 1):
-        yield from refund(deposit, n, cause, leg, at, terms, review=owed.review)
+        yield from refund(deposit, n, cause, leg, at, deadline, review=owed.review)
     if owed.compensation:
-        yield from _compensate(deposit, len(deposit.refunds) + len(legs) + 1, owed.compensation, at, terms)
+        yield from _compensate(deposit, len(deposit.refunds) + len(legs) + 1, owed.compensation, at, deadline)
 
 
-def _compensate(deposit: Deposit, n: int, amount: Money, at: int, terms: Terms) -> Iterator[DepositEvent]:
+def _compensate(deposit: Deposit, n: int, amount: Money, at: int, deadline: str) -> Iterator[DepositEvent]:
     """Not the buyer's own money, so it has no source to go back to: the buyer is asked for an account at once."""
     lines = (RefundLine("compensation", amount, "terms/seller_default"),)
-    promised_by = at + instants.duration_ms(terms.refund.deadline)
+    promised_by = at + instants.duration_ms(deadline)
     yield RefundApproved(at, n, COMPENSATION, amount, lines, promised_by, deposit.counted[0].payment, NO_CAPTURE)
     yield RefundDeclined(at, n, routes.NO_SOURCE)
 
@@ -50,14 +51,14 @@ def refund(
     cause: str,
     leg: Leg,
     at: int,
-    terms: Terms,
+    deadline: str,
     *,
     review: str | None = None,
     note: str | None = None,
 ) -> Iterator[DepositEvent]:
-    """A refund decision. Nothing to pay is settled at once; a route that cannot refund asks the buyer at once."""
+    """A refund decision, to be paid within ``deadline``. Nothing to pay is settled at once; a route that cannot refund asks the buyer at once."""
     captured, route = deposit.captured(leg.capture), routes.route(deposit.payments[leg.payment - 1].method)
-    promised_by = routes.promised_by(route, captured.at, at, terms.refund.deadline)
+    promised_by = routes.promised_by(route, captured.at, at, deadline)
     yield RefundApproved(at, n, cause, leg.amount, leg.lines, promised_by, leg.payment, leg.capture, review, note)
     if not leg.amount:
         yield RefundSettled(at, n)

@@ -190,7 +190,7 @@ def declare_default(deposit: Deposit, at: int, terms: Terms) -> Iterator[Deposit
     """As a buyer's cancel after the lock."""
     refuse_default(deposit, at)
     owed = entitlement.of(deposit, terms, "buyer_default", at)
-    yield from ending.end(deposit, "buyer_default", owed, at, terms)
+    yield from ending.end(deposit, "buyer_default", owed, at, terms.refund.deadline)
 
 
 def finishes(deposit: Deposit, command: object) -> bool:

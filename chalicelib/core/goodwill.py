@@ -49,7 +49,7 @@ def grant(deposit: Deposit, command: Grant, at: int, terms: Terms) -> Iterator[D
         reason = Reason.FUNDS_IN_DISPUTE if in_dispute else Reason.REFUND_EXCEEDS_REFUNDABLE
         raise Refused(reason, refundable=deposit.refundable)
     for n, leg in enumerate(legs(deposit, command.amount), start=len(deposit.refunds) + 1):
-        yield from ending.refund(deposit, n, "goodwill", leg, at, terms, note=command.note)
+        yield from ending.refund(deposit, n, "goodwill", leg, at, terms.refund.deadline, note=command.note)
 
 
 def legs(deposit: Deposit, amount: Money) -> Iterator[Leg]:

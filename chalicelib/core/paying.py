@@ -125,4 +125,4 @@ def _sent_back(
     deposit: Deposit, terms: Terms, cause: str, amount: Money, at: int, payment: int, capture: str
 ) -> Iterator[DepositEvent]:
     leg = Leg(payment, capture, (RefundLine("paid", amount),))
-    yield from ending.refund(deposit, len(deposit.refunds) + 1, cause, leg, at, terms)
+    yield from ending.refund(deposit, len(deposit.refunds) + 1, cause, leg, at, terms.refund.deadline)

@@ -551,7 +551,7 @@ def _end(history: History, place: int) -> Iterator[DepositEvent]:
     if event.cause == "buyer_default":
         fulfilment.refuse_default(before, event.at)
     owed = entitlement.of(before, terms, event.cause, _judged_at(event, before))
-    return ending.end(before, event.cause, owed, event.at, terms)
+    return ending.end(before, event.cause, owed, event.at, terms.refund.deadline)
 
 
 def _by_merchant(event: Cancelled) -> MerchantCancel:
@@ -604,7 +604,7 @@ def _sent_back(history: History, place: int) -> Iterator[DepositEvent]:
     if cause is not None and excess:
         leg = Leg(event.payment, event.capture, (RefundLine("paid", excess),))
         n, at = len(after.refunds) + 1, history.events[place].at
-        yield from ending.refund(after, n, cause, leg, at, history.terms)
+        yield from ending.refund(after, n, cause, leg, at, history.terms.refund.deadline)
 
 
 def _changed(history: History, place: int) -> Iterator[DepositEvent]:
@@ -628,7 +628,9 @@ def _granted(history: History, place: int) -> Iterator[DepositEvent]:
     most = min(before.left_of(captured), before.refundable)
     if captured.counts and not before.disputed(captured.capture) and Money.zero(most.currency) < event.amount <= most:
         leg = Leg(captured.payment, captured.capture, (RefundLine("goodwill", event.amount),))
-        yield from ending.refund(before, event.refund, "goodwill", leg, event.at, history.terms, note=event.note)
+        yield from ending.refund(
+            before, event.refund, "goodwill", leg, event.at, history.terms.refund.deadline, note=event.note
+        )
 
 
 def _taken_by_bank(history: History, place: int) -> Iterator[DepositEvent]:

@@ -59,7 +59,7 @@ def inspect(deposit: Deposit, command: Inspect, at: int, terms: Terms) -> Iterat
     if command.outcome == "mismatched":
         after = evolve(deposit, inspected)
         owed = entitlement.of(after, terms, "trade_in_mismatch", at)
-        yield from ending.end(after, "trade_in_mismatch", owed, at, terms)
+        yield from ending.end(after, "trade_in_mismatch", owed, at, terms.refund.deadline)
 
 
 def cancel(deposit: Deposit, command: CancelTradeIn, at: int, terms: Terms) -> Iterator[DepositEvent]:
@@ -68,7 +68,7 @@ def cancel(deposit: Deposit, command: CancelTradeIn, at: int, terms: Terms) -> I
     refuse_cancel(deposit, at)
     owed = entitlement.of(deposit, terms, "trade_in_cancel", at)
     yield TradeInCancelled(at, command.by)
-    yield from ending.end(deposit, "trade_in_cancel", owed, at, terms)
+    yield from ending.end(deposit, "trade_in_cancel", owed, at, terms.refund.deadline)
 
 
 def _traded(deposit: Deposit) -> TradedIn:

@@ -99,7 +99,7 @@ def confirm(deposit: Deposit, command: ConfirmWithdrawal, at: int, terms: Terms)
     owed = entitlement.of(deposit, terms, "withdrawal", at)
     receipt = confirmed(deposit, command.n, command.sender, at, terms)
     yield WithdrawalConfirmed(at, command.n, receipt.digest)
-    yield from ending.end(deposit, "withdrawal", owed, at, terms)
+    yield from ending.end(deposit, "withdrawal", owed, at, terms.refund.deadline)
 
 
 def _written(key: str, deposit: Deposit, sender: Sender, at: int, terms: Terms, **more: str) -> str:
