@@ -37,6 +37,8 @@ def refuse(deposit: Deposit, at: int) -> None:
         raise Refused(Reason.REFUND_IN_PROGRESS)
     if given:
         raise Refused(Reason.WRONG_STATE, state="cooling_off", refunded=True)
+    if deposit.claims:
+        raise Refused(Reason.WRONG_STATE, state="cooling_off", claimed=True)
     if deposit.changes >= MOST_CHANGES:
         raise Refused(Reason.RATE_LIMITED, most=MOST_CHANGES)
 

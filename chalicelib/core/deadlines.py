@@ -1,17 +1,21 @@
 """What the clock asks of a deposit: the deadline events that nobody has written yet, and when to come back.
 
-Deadline events are either announcements, which no decision reads, or irreversible (``Expired``), which are written only
-after a grace.
+Deadline events are either announcements, which no decision reads, or irreversible: ``Expired``, and what silence makes of
+claims, which are written only after a grace.
 """
 
 from collections.abc import Iterator
+from typing import Final
 
+from chalicelib.core import claim as claims_
 from chalicelib.core import payment as payments_
-from chalicelib.core import priority, routes
+from chalicelib.core import priority, remedy, routes
 from chalicelib.core import refund as refunds_
 from chalicelib.core.deposit import FINAL, Deposit, Status, evolve
 from chalicelib.core.events import (
     BalanceOverdue,
+    ClaimEscalated,
+    ClaimGranted,
     DepositEvent,
     Expired,
     LockBecameFinal,
@@ -26,25 +30,42 @@ from chalicelib.core.payment import Payment
 from chalicelib.core.question import QuestionStatus
 from chalicelib.core.refund import Refund, RefundStatus
 
+NEVER: Final = -1
+# What silence decided about claims; what follows from it, refunds first of all, is written in the same moment.
+SILENCE: Final = (ClaimEscalated, ClaimGranted)
 
-def overdue(deposit: Deposit, at: int, irreversible_until: int) -> tuple[DepositEvent, ...]:
+
+def overdue(deposit: Deposit, at: int, expired_until: int, silent_until: int = NEVER) -> tuple[DepositEvent, ...]:
     """Every deadline event that has not been written by ``at``, earliest first, each at its own deadline.
 
-    Announcements count up to ``at``; irreversible ones only up to ``irreversible_until``, so that a request asked in
-    time is never overtaken. A reader passes ``at`` twice: it folds what is overdue and writes nothing.
+    Announcements count up to ``at``; irreversible ones only up to ``expired_until`` and, for claims, ``silent_until``, so
+    that a request asked in time is never overtaken. A reader folds what is overdue and writes nothing.
     """
     found: list[DepositEvent] = []
-    while (event := _next_deadline(deposit, at, irreversible_until)) is not None:
-        found.append(event)
-        deposit = evolve(deposit, event)
+    while (event := _next_deadline(deposit, at, expired_until, silent_until)) is not None:
+        for one in _with_what_follows(deposit, event):
+            found.append(one)
+            deposit = evolve(deposit, one)
     return tuple(found)
 
 
-def _next_deadline(deposit: Deposit, at: int, irreversible_until: int) -> DepositEvent | None:
-    ripe = [
-        event for event in _deadlines(deposit) if event.at <= (irreversible_until if isinstance(event, Expired) else at)
-    ]
+def _next_deadline(deposit: Deposit, at: int, expired_until: int, silent_until: int) -> DepositEvent | None:
+    def until(event: DepositEvent) -> int:
+        if isinstance(event, SILENCE):
+            return silent_until
+        return expired_until if isinstance(event, Expired) else at
+
+    ripe = [event for event in _deadlines(deposit) if event.at <= until(event)]
     return min(ripe, key=lambda event: event.at, default=None)
+
+
+def _with_what_follows(deposit: Deposit, event: DepositEvent) -> tuple[DepositEvent, ...]:
+    return remedy.granted(deposit, deposit.claims[event.claim - 1]) if isinstance(event, ClaimGranted) else (event,)
+
+
+def _delayed(event: DepositEvent, grace: int) -> int:
+    """When it can be written: what is irreversible only after a grace."""
+    return event.at + (grace if isinstance(event, (Expired, *SILENCE)) else 0)
 
 
 def _deadlines(deposit: Deposit) -> Iterator[DepositEvent]:
@@ -65,6 +86,9 @@ def _deadlines(deposit: Deposit) -> Iterator[DepositEvent]:
             yield RefundReviewNeeded(review_at, refund.n, "promise_missed")
     for one in deposit.passes:
         yield from priority.deadlines(one)
+    for claim in deposit.open_claims:
+        yield from claims_.deadlines(claim)
+        yield from remedy.granted(deposit, claim)[:1]
     if deposit.status not in FINAL:
         for question in deposit.questions:
             if question.status is QuestionStatus.OPEN:
@@ -90,7 +114,7 @@ def _locked_deadlines(deposit: Deposit) -> Iterator[DepositEvent]:
 
 def due_at(deposit: Deposit, grace: int) -> int | None:
     """The earliest instant at which something must be written or asked. ``grace`` delays what is irreversible."""
-    ahead = [event.at + (grace if isinstance(event, Expired) else 0) for event in _deadlines(deposit)]
+    ahead = [_delayed(event, grace) for event in _deadlines(deposit)]
     looks = [look for refund in deposit.refunds if (look := look_at(deposit, refund)) is not None]
     looks += [one.opened_at + DAY for one in deposit.disputes if one.status == "open"]
     waiting = awaited(deposit)
@@ -108,7 +132,7 @@ def look_at(deposit: Deposit, refund: Refund) -> int | None:
 
 def next_due(deposit: Deposit, now: int, grace: int) -> int | None:
     """The next instant to come back at, when everything that was due by ``now`` has been tried."""
-    ahead = [event.at + (grace if isinstance(event, Expired) else 0) for event in _deadlines(deposit)]
+    ahead = [_delayed(event, grace) for event in _deadlines(deposit)]
     looks = [
         look if look > now else refunds_.next_look(refund, now)
         for refund in deposit.refunds

@@ -12,6 +12,7 @@ from chalicelib.core import (
     cancellation,
     changes,
     chargeback,
+    claiming,
     destination,
     ending,
     entitlement,
@@ -24,6 +25,7 @@ from chalicelib.core import (
 )
 from chalicelib.core.cancellation import AnswerQuestion, Ask, MerchantCancel
 from chalicelib.core.changes import ChangeItems
+from chalicelib.core.claiming import Claiming
 from chalicelib.core.deposit import Deposit, evolve, status_at
 from chalicelib.core.destination import NameDestination, Reroute, Retry, SendRefund
 from chalicelib.core.ending import Cancel
@@ -75,6 +77,7 @@ class DoubtRefund:
 Elective = ChangePaymentMethod | ChangeItems | OpenIntent | Ready | PayBalance | Ship | Deliver | Grant | Ask
 Command = (
     Elective
+    | Claiming
     | Cancel
     | MerchantCancel
     | AnswerQuestion
@@ -104,6 +107,8 @@ def decide(  # noqa: PLR0912 - a table of commands
     """The events of a command asked at ``at``. Nothing new to say is an empty tuple; a no is Refused."""
     if isinstance(command, Elective) and deposit.version >= MOST_EVENTS and not fulfilment.finishes(deposit, command):
         raise Refused(Reason.RATE_LIMITED, most=MOST_EVENTS)
+    if isinstance(command, Claiming):
+        return claiming.decide(deposit, command, at, terms)
     match command:
         case Cancel():
             return tuple(ending.cancel(deposit, at, terms))
@@ -172,6 +177,7 @@ ACTIONS: Final[Mapping[str, Mapping[str, Check]]] = {
     "buyer": {
         "balance-payments": lambda deposit, at, _terms: fulfilment.refuse_balance(deposit, at),
         "cancel": lambda deposit, at, _terms: entitlement.refuse_ended(status_at(deposit, at)),
+        "claims": lambda deposit, at, _terms: claiming.refuse(deposit, at),
         "changes": lambda deposit, at, _terms: changes.refuse(deposit, at),
         "lock": lock.refuse_lock,
         "lock-intents": lock.refuse_intent,
@@ -196,6 +202,7 @@ ACTIONS: Final[Mapping[str, Mapping[str, Check]]] = {
 ALWAYS: Final = frozenset(
     {
         "cancel",
+        "claims",
         "merchant-cancel",
         "lock",
         "unlock",

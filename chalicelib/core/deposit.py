@@ -1,16 +1,18 @@
 """A deposit: the fold of its journal and its one transition table. The status is a function of facts and clock."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Final, Literal, TypeVar
 
+from chalicelib.core import claim as claims_
 from chalicelib.core import payment as payments_
 from chalicelib.core import priority
 from chalicelib.core import question as questions_
 from chalicelib.core import refund as refunds_
+from chalicelib.core.claim import Claim
 from chalicelib.core.events import (
     BalanceOpened,
     BalanceOverdue,
@@ -20,6 +22,9 @@ from chalicelib.core.events import (
     ChargebackLost,
     ChargebackOpened,
     ChargebackWon,
+    ClaimEvent,
+    ClaimOpened,
+    ClaimReversed,
     Completed,
     Created,
     DepositEvent,
@@ -82,7 +87,7 @@ class Status(StrEnum):
 
 
 _S = Status
-_Row = TypeVar("_Row", bound="Payment | Refund | Intent | Withdrawal | Dispute | Question | Pass")
+_Row = TypeVar("_Row", bound="Payment | Refund | Intent | Withdrawal | Dispute | Question | Pass | Claim")
 
 # Which event may happen in which status, and to what it leads. Events of payments and refunds that are not here are
 # free: they never change the status.
@@ -137,6 +142,7 @@ FREE: Final = (
     *QuestionEvent.__args__,
     PassGranted,
     *PassStep.__args__,
+    *ClaimEvent.__args__,
 )
 FINAL: Final = frozenset({_S.COMPLETED, _S.CANCELLED, _S.EXPIRED})
 
@@ -180,21 +186,43 @@ class Intent:
 class Progress:
     """What became of one line: units shipped, and how many arrived by the merchant's and by the buyer's word, and when.
 
-    ``ready_at`` is when it can be inspected, never before the merchant said so.
+    ``ready_at`` is when it can be inspected, never before the merchant said so. ``dropped`` units will not be shipped: a claim
+    paid them back, or the deposit ended first. ``refuted`` ones are recorded as shipped, and a claim paid them back.
     """
 
     ready_at: int | None = None
     shipped: int = 0
     first_shipped_at: int | None = None
+    last_shipped_at: int | None = None
+    dropped: int = 0
+    refuted: int = 0
     delivered: int = 0
     delivered_at: int | None = None
     received: int = 0
     received_at: int | None = None
 
+    def to_ship(self, quantity: int) -> int:
+        """The units that are still to leave."""
+        return quantity - self.shipped - self.dropped
+
+    def claimable(self, quantity: int) -> int:
+        """The units whose money has not gone back by a claim or with the end."""
+        return quantity - self.dropped - self.refuted
+
+    @property
+    def kept(self) -> int:
+        """The units that are with the buyer and paid for."""
+        return self.shipped - self.refuted
+
+    def paid_back(self, units: int, quantity: int) -> "Progress":
+        """After a claim paid units back: first those that have not left."""
+        dropped = min(units, self.to_ship(quantity))
+        return replace(self, dropped=self.dropped + dropped, refuted=self.refuted + units - dropped)
+
     def arrived_at(self, quantity: int) -> int | None:
         """When the last unit arrived: the later of the two words, None while units are on their way."""
         words = ((self.delivered, self.delivered_at), (self.received, self.received_at))
-        return max((at for units, at in words if units == quantity and at is not None), default=None)
+        return max((at for units, at in words if units == quantity - self.dropped and at is not None), default=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,6 +304,7 @@ class Deposit:
     cancelled: Cancelled | None = None
     questions: tuple[Question, ...] = ()
     passes: tuple[Pass, ...] = ()
+    claims: tuple[Claim, ...] = ()
 
     @property
     def currency(self) -> str:
@@ -298,9 +327,19 @@ class Deposit:
 
     @property
     def refundable(self) -> Money:
-        """What can still be given back: what is held and not in dispute."""
+        """What can still be given back: what is held and in no dispute, neither a bank's nor a claim's."""
         disputed = (self.left_of(one) for one in self.counted if self.disputed(one.capture))
-        return max(self.money.held - total(disputed, self.currency), Money.zero(self.currency))
+        claimed = self.claimed if self.status is not Status.CANCELLED else Money.zero(self.currency)
+        return max(self.money.held - total(disputed, self.currency) - claimed, Money.zero(self.currency))
+
+    @property
+    def claimed(self) -> Money:
+        """The money in question in open claims."""
+        return total((one.in_question for one in self.claims if one.open), self.currency)
+
+    @property
+    def open_claims(self) -> tuple[Claim, ...]:
+        return tuple(one for one in self.claims if one.open)
 
     @property
     def total(self) -> Money:
@@ -334,9 +373,10 @@ class Deposit:
     @property
     def arrived_at(self) -> int | None:
         """When the last unit of the last line arrived."""
-        lines = [one.arrived_at(line.quantity) for line, one in zip(self.lines, self.progress, strict=True)]
+        rows = zip(self.lines, self.progress, strict=True)
+        lines = [one.arrived_at(line.quantity) for line, one in rows if one.dropped < line.quantity]
         arrived = [at for at in lines if at is not None]
-        return max(arrived) if len(arrived) == len(lines) else None
+        return max(arrived) if arrived and len(arrived) == len(lines) else None
 
     @property
     def begun(self) -> bool:
@@ -361,13 +401,23 @@ class Deposit:
         return {refund.n: refund.amount for refund in self.refunds if refund.cause != refunds_.COMPENSATION}
 
     def paid_by_line(self) -> tuple[Money, ...]:
-        """The goods money captured, without shipping, over the lines by value: largest remainder, ties to the lowest.
+        """The goods money captured, without shipping, over the lines: see ``paid_shares``.
 
         The credit of a trade-in is taken from its own line, the only one of its deposit.
         """
         goods = self.paid_in - self.shipping if self.paid else Money.zero(self.currency)
-        first, *others = (line.value.minor for line in self.lines)
-        return goods.split([first - self.credit.minor, *others])
+        first, *others = (line.value for line in self.lines)
+        return paid_shares(goods, [first - self.credit, *others])
+
+
+def paid_shares(paid: Money, values: Sequence[Money]) -> tuple[Money, ...]:
+    """What was paid for each line: its value less its share of what was not, a discount or a balance to come.
+
+    That part is cut by value with the largest remainder, ties to the lowest line (domain facts, section 5.1).
+    """
+    unpaid = total(values, paid.currency) - paid
+    shares = unpaid.split([value.minor for value in values])
+    return tuple(value - share for value, share in zip(values, shares, strict=True))
 
 
 def begin(deposit_id: str, event: Created) -> Deposit:
@@ -402,6 +452,8 @@ def evolve(  # noqa: PLR0912 - a table of events
         updated_at=max(deposit.updated_at, event.at),
         money=deposit.money.after(event, deposit.refund_amounts()),
     )
+    if isinstance(event, ClaimEvent):
+        return _evolve_claim(after, event)
     match event:
         case (
             PaymentMethodChanged()
@@ -621,7 +673,7 @@ def _moved(line: Progress, units: int, event: GoodsShipped | GoodsDelivered | Go
     match event:
         case GoodsShipped():
             first = line.first_shipped_at if line.first_shipped_at is not None else event.at
-            return replace(line, shipped=line.shipped + units, first_shipped_at=first)
+            return replace(line, shipped=line.shipped + units, first_shipped_at=first, last_shipped_at=event.at)
         case GoodsDelivered():
             latest = max(event.delivered_at, line.delivered_at or event.delivered_at)
             return replace(line, delivered=line.delivered + units, delivered_at=latest)
@@ -666,9 +718,36 @@ def _evolve_end(deposit: Deposit, event: Completed | Cancelled | Expired) -> Dep
     trade_in = deposit.trade_in
     if trade_in is not None and trade_in.status != "mismatched" and not isinstance(event, Completed):
         trade_in = replace(trade_in, status="cancelled")
+    rows = zip(deposit.lines, deposit.progress, strict=True)
+    progress = tuple(replace(one, dropped=line.quantity - one.shipped) for line, one in rows)
     return replace(
-        deposit, stock=(), sold=sold, limit_units=limit_units, lock=lock, trade_in=trade_in, cancelled=cancelled
+        deposit,
+        stock=(),
+        sold=sold,
+        limit_units=limit_units,
+        lock=lock,
+        trade_in=trade_in,
+        cancelled=cancelled,
+        progress=progress,
     )
+
+
+def _evolve_claim(deposit: Deposit, event: ClaimEvent) -> Deposit:
+    if isinstance(event, ClaimReversed):
+        return deposit
+    if isinstance(event, ClaimOpened):
+        return replace(deposit, claims=(*deposit.claims, claims_.begin(event)))
+    one = claims_.step(deposit.claims[event.claim - 1], event)
+    deposit = replace(deposit, claims=_with(deposit.claims, one))
+    if not isinstance(event, claims_.Payer):
+        return deposit
+    if one.opened.kind == "merchant_cancellation":
+        return replace(deposit, limit_units=0)  # the buyer was not at fault after all
+    progress = list(deposit.progress)
+    for units in one.opened.lines:
+        whole, before = deposit.lines[units.line - 1].quantity, progress[units.line - 1]
+        progress[units.line - 1] = before.paid_back(min(units.quantity, before.claimable(whole)), whole)
+    return replace(deposit, progress=tuple(progress))
 
 
 def _evolve_question(deposit: Deposit, event: QuestionEvent) -> Deposit:

@@ -73,6 +73,12 @@ def of(deposit: Deposit, terms: Terms, cause: str, at: int, *, compensated: bool
     return _buyer_leaves(deposit, terms, status, at)
 
 
+def by_claim(deposit: Deposit, rule: str, kept: Money) -> Entitlement:
+    """What comes back when a claim ends the deposit: all but the goods with the buyer and what a ruling leaves."""
+    ruled = (RefundLine("forfeited", -kept, rule),) if kept else ()
+    return _owed(deposit, rule, (*_goods_kept(deposit), *ruled))
+
+
 def cost_of_leaving(deposit: Deposit, terms: Terms) -> Money:
     """What a cancel would cost once a lock is final, as the deposit stands: the forfeit, and shipping where it is kept."""
     shipping = total((-line.amount for line in _shipping_kept(deposit, terms)), deposit.currency)
@@ -217,8 +223,7 @@ def _earnest_money(deposit: Deposit) -> Money:
 
 def _undelivered(deposit: Deposit) -> Money:
     left = (
-        line.unit_price * (line.quantity - one.shipped)
-        for line, one in zip(deposit.lines, deposit.progress, strict=True)
+        line.unit_price * one.to_ship(line.quantity) for line, one in zip(deposit.lines, deposit.progress, strict=True)
     )
     return total(left, deposit.currency)
 
@@ -226,7 +231,7 @@ def _undelivered(deposit: Deposit) -> Money:
 def _goods_kept(deposit: Deposit) -> tuple[RefundLine, ...]:
     """What was paid for units that are with the buyer; floored, so that a rest goes back."""
     shares = zip(deposit.paid_by_line(), deposit.lines, deposit.progress, strict=True)
-    kept = total((paid.share_floor(one.shipped, line.quantity) for paid, line, one in shares), deposit.currency)
+    kept = total((paid.share_floor(one.kept, line.quantity) for paid, line, one in shares), deposit.currency)
     return (RefundLine("goods_kept", -kept, "terms/goods_kept"),) if kept else ()
 
 

@@ -86,7 +86,7 @@ def refuse_ready(deposit: Deposit, at: int) -> None:
 
 def ready(deposit: Deposit, command: Ready, at: int, terms: Terms) -> GoodsReady:
     """With the last line the balance falls due: from the inspection on, never before (domain facts, section 1.5 row 14)."""
-    _refuse_lines(command.lines, deposit, "/lines/{}")
+    refuse_lines(command.lines, deposit, "/lines/{}")
     _refuse_without_evidence(command.evidence)
     if command.inspect_at > at + FARTHEST:
         raise Refused(Reason.INVALID_REQUEST, [Fault("/inspect_at", "too_far")])
@@ -128,19 +128,23 @@ def refuse_ship(deposit: Deposit, at: int) -> None:
 
 def ship(deposit: Deposit, command: Ship, at: int) -> Iterator[DepositEvent]:
     """Units leave; with the last one the deposit is completed."""
-    _refuse_lines([units.line for units in command.lines], deposit, "/lines/{}/line")
+    refuse_lines([units.line for units in command.lines], deposit, "/lines/{}/line")
     for place, units in enumerate(command.lines):
         if units.quantity > deposit.lines[units.line - 1].quantity:
             raise Refused(Reason.INVALID_REQUEST, [Fault(f"/lines/{place}/quantity", "too_large")])
     refuse_ship(deposit, at)
     for units in command.lines:
-        left = deposit.lines[units.line - 1].quantity - deposit.progress[units.line - 1].shipped
+        left = deposit.progress[units.line - 1].to_ship(deposit.lines[units.line - 1].quantity)
         _refuse_more_than(left, units)
     shipped = GoodsShipped(at, command.lines)
     yield shipped
-    after = evolve(deposit, shipped)
-    if all(one.shipped == line.quantity for line, one in zip(after.lines, after.progress, strict=True)):
+    if all_left(evolve(deposit, shipped)):
         yield Completed(at)
+
+
+def all_left(deposit: Deposit) -> bool:
+    """Whether nothing is left to ship."""
+    return not any(one.to_ship(line.quantity) for line, one in zip(deposit.lines, deposit.progress, strict=True))
 
 
 def refuse_deliver(deposit: Deposit, at: int) -> None:
@@ -151,7 +155,7 @@ def refuse_deliver(deposit: Deposit, at: int) -> None:
 
 def deliver(deposit: Deposit, command: Deliver, at: int) -> GoodsDelivered:
     """The merchant's word on when units arrived: after they left, and not tomorrow."""
-    _refuse_lines([units.line for units in command.lines], deposit, "/lines/{}/line")
+    refuse_lines([units.line for units in command.lines], deposit, "/lines/{}/line")
     _refuse_without_evidence(command.evidence)
     if command.delivered_at > at:
         raise Refused(Reason.INVALID_REQUEST, [Fault("/delivered_at", "not_after_now")])
@@ -196,7 +200,7 @@ def declare_default(deposit: Deposit, at: int, terms: Terms) -> Iterator[Deposit
 def finishes(deposit: Deposit, command: object) -> bool:
     """Whether nothing is left to ship, or to arrive, after it: however long a journal is, it can come to its end."""
     if isinstance(command, Ship):
-        open_units = [(line.quantity - one.shipped) for line, one in zip(deposit.lines, deposit.progress, strict=True)]
+        open_units = [one.to_ship(line.quantity) for line, one in zip(deposit.lines, deposit.progress, strict=True)]
     elif isinstance(command, Deliver):
         open_units = [one.shipped - one.delivered for one in deposit.progress]
     else:
@@ -217,7 +221,7 @@ def _to_receive(progress: Sequence[Progress]) -> tuple[Units, ...]:
     return tuple(units for units in left if units.quantity)
 
 
-def _refuse_lines(lines: Sequence[int], deposit: Deposit, pointer: str) -> None:
+def refuse_lines(lines: Sequence[int], deposit: Deposit, pointer: str) -> None:
     """Every line is one of the deposit's, and named once."""
     for place, line in enumerate(lines):
         if not 1 <= line <= len(deposit.lines):

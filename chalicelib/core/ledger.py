@@ -8,6 +8,7 @@ from typing import NamedTuple
 from chalicelib.core.events import (
     BalancePaid,
     Cancelled,
+    ClaimReversed,
     DepositEvent,
     PaymentNotCounted,
     PaymentSucceeded,
@@ -56,6 +57,9 @@ def postings(event: DepositEvent, refunds: dict[int, Money]) -> Iterator[Posting
             yield from _moved(Account.REFUNDING, Account.REFUNDED, refunds.get(event.refund))
         case RefundReturned():
             yield from _moved(Account.REFUNDED, Account.REFUNDING, refunds.get(event.refund))
+        case ClaimReversed():
+            yield from _moved(Account.FORFEITED, Account.HELD, event.forfeited)
+            yield from _moved(Account.FEES, Account.HELD, event.fees)
         case Cancelled():
             yield from _moved(Account.HELD, Account.FORFEITED, event.forfeited)
             if event.fees is not None:

@@ -19,16 +19,21 @@ from chalicelib.core import (
     cancellation,
     changes,
     chargeback,
+    claim,
+    claiming,
     ending,
     entitlement,
     fulfilment,
     instants,
     lock,
     ordering,
+    remedy,
     tradein,
 )
 from chalicelib.core.cancellation import MerchantCancel
 from chalicelib.core.changes import ChangeItems
+from chalicelib.core.claim import Kind
+from chalicelib.core.claiming import AcceptOffer, Claiming, OpenClaim, Respond, RuleClaim
 from chalicelib.core.deadlines import overdue
 from chalicelib.core.deposit import Deposit, evolve, fold
 from chalicelib.core.entitlement import Leg
@@ -39,6 +44,13 @@ from chalicelib.core.events import (
     Cancelled,
     ChargebackLost,
     ChargebackOpened,
+    ClaimAccepted,
+    ClaimGranted,
+    ClaimOffered,
+    ClaimOpened,
+    ClaimPartlyUpheld,
+    ClaimReversed,
+    ClaimUpheld,
     Completed,
     Created,
     DepositEvent,
@@ -386,8 +398,8 @@ def _given(  # noqa: PLR0912 - a table of events
             return LockedByPayment(paid.at, _undo_until(paid.at, terms)) if paid is not None else None
         case LockUndone():
             return lock.unlock(before, event.at)
-        case LockReminded() | LockedByWindowEnd() | LockBecameFinal() | BalanceOverdue() | Expired():
-            return event if event in overdue(before, event.at, event.at) else None
+        case LockReminded() | LockedByWindowEnd() | LockBecameFinal() | BalanceOverdue() | Expired() | ClaimGranted():
+            return event if event in overdue(before, event.at, event.at, event.at) else None
         case ItemsChanged():
             return next(_change(history, place))
         case BalanceOpened():
@@ -401,8 +413,7 @@ def _given(  # noqa: PLR0912 - a table of events
         case GoodsReceived():
             return fulfilment.receive(before, event.at)
         case Completed():
-            lines = zip(before.lines, before.progress, strict=True)
-            return event if all(line.quantity == one.shipped for line, one in lines) else None
+            return event if fulfilment.all_left(before) else None
         case TradeInInspected():
             return next(tradein.inspect(before, _inspection(event), event.at, terms))
         case TradeInCancelled():
@@ -411,6 +422,15 @@ def _given(  # noqa: PLR0912 - a table of events
             return next(_end(history, place))
         case RefundApproved():
             return _approved(history, place)
+        case ClaimOpened():
+            return claiming.open_claim(before, _claimed_as(event), event.at, terms)
+        case ClaimOffered():
+            command = Respond(event.claim, "offer", event.amount, event.statement)
+            return claiming.decide(before, command, event.at, terms)[0]
+        case ClaimAccepted() | ClaimUpheld() | ClaimPartlyUpheld():
+            return _decided(before, event, terms)[0]
+        case ClaimReversed():
+            return next((one for one in _paid_claim(history, place) if isinstance(one, ClaimReversed)), None)
         case ChargebackOpened():
             known = any(one.capture == event.capture for one in before.captures)
             return replace(event, dispute=len(before.disputes) + 1) if known else None
@@ -541,6 +561,9 @@ STEPS: Final[Mapping[str, type[DepositEvent]]] = MappingProxyType(
 def _end(history: History, place: int) -> Iterator[DepositEvent]:
     """The end that is written at ``place``, judged at its own instant, whatever was written before it meanwhile."""
     event, before, terms = history.events[place], history.before(place), history.terms
+    if isinstance(event, Cancelled) and event.cause == remedy.CAUSE:
+        ended = list(_paid_claim(history, place))
+        return iter(ended[next(n for n, one in enumerate(ended) if isinstance(one, Cancelled)) :])
     if not isinstance(event, Cancelled) or RULES.get(event.cause) is not _ended:
         raise LookupError("nothing ends for this cause")
     step = STEPS.get(event.cause)
@@ -650,6 +673,42 @@ def _lose(history: History, place: int) -> Iterator[DepositEvent]:
     yield from chargeback.see(before, dispute.payment, seen, event.at, history.terms)
 
 
+# --- Claims ---
+
+
+def _claimed_as(event: ClaimOpened) -> OpenClaim:
+    kind = next((kind for kind in get_args(Kind) if kind == event.kind), None)
+    if kind is None:
+        raise LookupError("no such kind")
+    return OpenClaim(kind, event.statement, event.lines, event.amount, event.evidence)
+
+
+def _decided(before: Deposit, event: claim.Payer, terms: Terms) -> Sequence[DepositEvent]:
+    """The decision that paid a claim, with all that follows from it."""
+    if isinstance(event, ClaimGranted):
+        return remedy.granted(before, claiming.numbered(before, event.claim))
+    return claiming.decide(before, _answered_as(event), event.at, terms)
+
+
+def _answered_as(event: ClaimAccepted | ClaimUpheld | ClaimPartlyUpheld) -> Claiming:
+    if isinstance(event, ClaimUpheld):
+        return RuleClaim(event.claim, "uphold", event.reason)
+    if isinstance(event, ClaimPartlyUpheld):
+        return RuleClaim(event.claim, "partly", event.reason, event.amount)
+    if event.by == "merchant":
+        return Respond(event.claim, "accept", statement=event.statement)
+    return AcceptOffer(event.claim)
+
+
+def _paid_claim(history: History, place: int) -> Iterator[DepositEvent]:
+    """Behind the decision that it pays."""
+    while not isinstance(history.events[place], claim.Payer):
+        place -= 1
+    event = history.events[place]
+    assert isinstance(event, claim.Payer), "the loop ends there"
+    yield from _decided(history.before(place), event, history.terms)
+
+
 Rule = Callable[[History, int], Iterator[DepositEvent]]
 
 # How each cause is decided again, from the place of its approval.
@@ -669,5 +728,6 @@ RULES: Final[Mapping[str, Rule]] = MappingProxyType(
         "change": _changed,
         "goodwill": _granted,
         "chargeback": _taken_by_bank,
+        remedy.CAUSE: _paid_claim,
     }
 )

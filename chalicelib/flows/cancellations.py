@@ -18,6 +18,7 @@ from chalicelib.core.journal import Asked, Caller, Entry, Key, version_of
 from chalicelib.core.offer import Offer, index_shards
 from chalicelib.core.refusal import Reason, Refused
 from chalicelib.core.terms import Terms
+from chalicelib.flows import sealed
 from chalicelib.flows.commit import CLOCKWORK, Commits, Outcome, Race, fold, in_order, too_old
 from chalicelib.flows.offers import fold as fold_offer
 from chalicelib.flows.ports import Also, Bulks, Clock, Contended, Keep, Overtaken, Stored, Tallies, Vault
@@ -53,7 +54,7 @@ class Cancellations:
         beside: list[Also] = []
 
         def decision(deposit: Deposit, terms: Terms) -> Sequence[DepositEvent]:
-            beside[:] = [self._kept(f"text#{deposit.id}#cancelled{deposit.version}", note)] if note else []
+            beside[:] = sealed.kept(self.vault, f"text#{deposit.id}#cancelled{deposit.version}", note)
             return decide(deposit, command, asked.at, terms)
 
         return self.commits.run(deposit_id, asked, decision, beside=lambda: beside)
@@ -94,8 +95,9 @@ class Cancellations:
             bulks_.approve_until(asked.at) if waits else None,
         )
         made = bulks_.fold(bulk_id, [event])
-        kept = self._kept(f"text#{bulk_id}#note", note) if note else None
-        return self._created(made, Entry(event, asked.at, asked.caller, asked.key, asked.locale), kept, asked)
+        kept = sealed.kept(self.vault, f"text#{bulk_id}#note", note)
+        entry = Entry(event, asked.at, asked.caller, asked.key, asked.locale)
+        return self._created(made, entry, kept[0] if kept else None, asked)
 
     def own(self, offer_id: str, asked: Asked) -> tuple[Offer, Terms]:
         """An offer of the caller's merchant, with its terms; NOT_FOUND for any other."""
@@ -224,12 +226,8 @@ class Cancellations:
         return Shown(told, entry.received_at, entry.locale, replayed=True)
 
     def _command(self, reason: str, evidence: Sequence[str], note: str | None) -> MerchantCancel:
-        digest = self.vault.fingerprint(note.encode()) if note is not None else None
-        length = len(note) if note is not None else 0
-        return MerchantCancel(reason, tuple(evidence), digest, length, grace_ms=self.commits.timing.grace_ms)
-
-    def _kept(self, key: str, note: str) -> Keep:
-        return Keep(key, self.vault.seal(key, note.encode()))
+        digest = sealed.digest(self.vault, note)
+        return MerchantCancel(reason, tuple(evidence), digest, len(note or ""), grace_ms=self.commits.timing.grace_ms)
 
     def _offer(self, offer_id: str) -> Offer:
         stored = self.commits.offers.get(offer_id) if well_formed("off", offer_id) else None

@@ -12,8 +12,9 @@ from chalicelib.core.journal import Asked
 from chalicelib.core.question import Kind, Question
 from chalicelib.core.refusal import Reason, Refused
 from chalicelib.core.terms import Terms
+from chalicelib.flows import sealed
 from chalicelib.flows.commit import Commits, Outcome
-from chalicelib.flows.ports import Also, Keep, Texts, Vault
+from chalicelib.flows.ports import Also, Texts, Vault
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +42,8 @@ class Questions:
         beside: list[Also] = []
 
         def decision(deposit: Deposit, terms: Terms) -> Sequence[DepositEvent]:
-            beside[:] = [self._kept(child("qst", deposit.id, len(deposit.questions) + 1), "asked", text)]
+            key = text_key(child("qst", deposit.id, len(deposit.questions) + 1), "asked")
+            beside[:] = sealed.kept(self.vault, key, text)
             return decide(deposit, command, asked.at, terms)
 
         outcome = self.commits.run(deposit_id, asked, decision, beside=lambda: beside)
@@ -55,7 +57,7 @@ class Questions:
         def decision(deposit: Deposit, terms: Terms) -> Sequence[DepositEvent]:
             return decide(deposit, command, asked.at, terms)
 
-        beside = (self._kept(question_id, "answered", text),)
+        beside = sealed.kept(self.vault, text_key(question_id, "answered"), text)
         outcome = self.commits.run(deposit_id, asked, decision, beside=lambda: beside)
         return self._told(outcome, outcome.deposit.questions[n - 1])
 
@@ -73,19 +75,10 @@ class Questions:
 
     def _told(self, outcome: Outcome, one: Question) -> Told:
         question_id = child("qst", outcome.deposit.id, one.n)
-        answered = self._opened(question_id, "answered") if one.answered_at is not None else None
-        return outcome, one, Words(self._opened(question_id, "asked"), answered)
-
-    def _kept(self, question_id: str, step: str, text: str) -> Keep:
-        key = text_key(question_id, step)
-        return Keep(key, self.vault.seal(key, text.encode()))
-
-    def _opened(self, question_id: str, step: str) -> str:
-        key = text_key(question_id, step)
-        sealed = self.texts.get(key)
-        if sealed is None:
-            raise Refused(Reason.NOT_FOUND)
-        return self.vault.unseal(key, sealed).decode()
+        asked = sealed.opened(self.vault, self.texts, text_key(question_id, "asked"))
+        if one.answered_at is None:
+            return outcome, one, Words(asked, None)
+        return outcome, one, Words(asked, sealed.opened(self.vault, self.texts, text_key(question_id, "answered")))
 
 
 def text_key(question_id: str, step: str) -> str:

@@ -16,11 +16,12 @@ from chalicelib.core.money import Money
 from chalicelib.core.refund import Refund, RefundSeen, RefundStatus
 from chalicelib.core.refusal import Fault, Reason, Refused
 from chalicelib.core.terms import Terms
+from chalicelib.flows import named, sealed
 from chalicelib.flows.attend import Attendant
-from chalicelib.flows.commit import Commits, Outcome, fold, refuse_strangers
+from chalicelib.flows.commit import Commits, Outcome
 from chalicelib.flows.deposits import Position
 from chalicelib.flows.payees import Payees
-from chalicelib.flows.ports import Also, Keep, Keys, KeyTaken, NotFound, Page, Unknown
+from chalicelib.flows.ports import Also, Keys, NotFound, Page, Unknown
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,14 +47,9 @@ class Refunds:
     def grant(
         self, deposit_id: str, amount: Money, expected: Money, note: str | None, asked: Asked
     ) -> tuple[Outcome, Refund]:
-        """A merchant's goodwill. The key belongs to one deposit: the same key for another one is refused."""
-        self._known(deposit_id, asked)
-        assert asked.key is not None, "grants are retry-safe"
-        holder = self.keys.deposit_of(asked.key.scope)
-        if holder not in {None, deposit_id}:
-            raise Refused(Reason.IDEMPOTENCY_KEY_REUSED)
+        """A merchant's goodwill."""
+        beside: list[Also] = [named.taken(self.commits, self.keys, deposit_id, asked)]
         command = Grant(amount, expected, self._digest(note))
-        beside: list[Also] = [KeyTaken(asked.key.scope, deposit_id)]
 
         def decision(deposit: Deposit, terms: Terms) -> Sequence[DepositEvent]:
             beside[1:] = self._note(deposit, len(deposit.refunds) + 1, note)
@@ -119,24 +115,12 @@ class Refunds:
         if holder and not same_name(holder, payee.holder):
             raise Refused(Reason.INVALID_REQUEST, [Fault("/holder", "name_differs")])
 
-    def _known(self, deposit_id: str, asked: Asked) -> None:
-        """A deposit named in a body that the caller may not see is one that does not exist."""
-        try:
-            refuse_strangers(fold(self.commits.load(deposit_id)), asked.caller)
-        except Refused as refused:
-            if refused.reason is not Reason.NOT_FOUND:
-                raise
-            raise Refused(Reason.INVALID_REQUEST, [Fault("/deposit", "unknown_deposit")]) from None
-
     def _digest(self, note: str | None) -> str | None:
-        return self.payees.vault.fingerprint(note.encode()) if note is not None else None
+        return sealed.digest(self.payees.vault, note)
 
-    def _note(self, deposit: Deposit, n: int, note: str | None) -> list[Also]:
-        """What a person wrote, sealed; each decision on a refund has a version of its own."""
-        if note is None:
-            return []
-        key = f"text#{child('ref', deposit.id, n)}#note{deposit.version}"
-        return [Keep(key, self.payees.vault.seal(key, note.encode()))]
+    def _note(self, deposit: Deposit, n: int, note: str | None) -> tuple[Also, ...]:
+        """Each decision on a refund has a version of its own."""
+        return sealed.kept(self.payees.vault, f"text#{child('ref', deposit.id, n)}#note{deposit.version}", note)
 
     def still_owed(self, asked: Asked, limit: int, position: Position) -> tuple[list[tuple[Outcome, Refund]], Position]:
         """What is still owed, the earliest promise first; for the platform what is due first.

@@ -1,0 +1,183 @@
+"""What a claim is owed, and what follows when it is paid: refunds, what was kept, the end of a deposit, a priority pass.
+
+What is owed is computed from what was paid, never named by the merchant. Money that has gone back already, by whatever
+way, is not paid once more: what is owed is computed again when a claim is decided.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from chalicelib.core import ending, entitlement, priority
+from chalicelib.core.claim import Claim, ClaimStatus
+from chalicelib.core.deposit import Captured, Deposit, Status, status_at
+from chalicelib.core.entitlement import Leg
+from chalicelib.core.events import (
+    ClaimGranted,
+    ClaimReversed,
+    Completed,
+    DepositEvent,
+    RefundApproved,
+    RefundLine,
+    Units,
+)
+from chalicelib.core.ids import child
+from chalicelib.core.money import Money, total
+
+CAUSE: Final = "claim"
+KEPT_KINDS: Final = frozenset({"mistaken_lock", "trade_in"})  # about money that was kept, before any that is held
+ENDED: Final = frozenset({Status.CANCELLED, Status.EXPIRED})
+
+
+def owed(deposit: Deposit, kind: str, lines: Sequence[Units], amount: Money | None) -> Money:
+    """What the rules make of a claim now: computed from the payment, or the buyer's ``amount`` where that decides."""
+    match kind:
+        case "short_shipment":
+            most = _undelivered(deposit, lines)
+        case "mistaken_lock":
+            ended = deposit.status in ENDED
+            most = (
+                deposit.money.forfeited if ended else entitlement.by_claim(deposit, _rule(kind), zero(deposit)).amount
+            )
+        case "trade_in":
+            most = deposit.money.fees
+        case _:
+            most = amount if amount is not None else zero(deposit)
+    return min(most, left(deposit))
+
+
+def left(deposit: Deposit) -> Money:
+    """All that was captured and has not been decided to go back."""
+    return total((deposit.left_of(one) for one in deposit.counted), deposit.currency)
+
+
+def zero(deposit: Deposit) -> Money:
+    return Money.zero(deposit.currency)
+
+
+def payable(deposit: Deposit, claim: Claim, amount: Money) -> Money:
+    """What of ``amount`` can still be paid for the claim: less when its money went back another way meanwhile."""
+    still = owed(deposit, claim.opened.kind, claimable(deposit, claim.opened.lines), claim.opened.amount)
+    return min(amount, still if still < claim.owed else left(deposit))
+
+
+def claimable(deposit: Deposit, lines: Sequence[Units]) -> tuple[Units, ...]:
+    """The units of a claim whose money has not gone back."""
+    rows = (
+        (
+            units.line,
+            min(units.quantity, deposit.progress[units.line - 1].claimable(deposit.lines[units.line - 1].quantity)),
+        )
+        for units in lines
+    )
+    return tuple(Units(line, quantity) for line, quantity in rows if quantity)
+
+
+def _undelivered(deposit: Deposit, lines: Sequence[Units]) -> Money:
+    """The paid value of units, with shipping when nothing ever came and nothing is left to come.
+
+    Shares of a line are cut so that they sum up to it, however many claims there are.
+    """
+    paid, sums = deposit.paid_by_line(), zero(deposit)
+    for units in lines:
+        one, whole = deposit.progress[units.line - 1], deposit.lines[units.line - 1].quantity
+        before, share = one.dropped + one.refuted, paid[units.line - 1]
+        sums += share.share_floor(before + units.quantity, whole) - share.share_floor(before, whole)
+    return sums + deposit.shipping if nothing_came(deposit, lines) else sums
+
+
+def nothing_came(deposit: Deposit, lines: Sequence[Units]) -> bool:
+    """Whether no shipment is recorded, and these are all the units that are left."""
+    named = {units.line: units.quantity for units in lines}
+    rows = zip(deposit.lines, deposit.progress, strict=True)
+    return deposit.paid is not None and all(
+        not one.shipped and one.claimable(line.quantity) == named.get(n, 0)
+        for n, (line, one) in enumerate(rows, start=1)
+    )
+
+
+def follows(deposit: Deposit, claim: Claim, amount: Money, at: int) -> Iterator[DepositEvent]:
+    """What stands behind the decision to pay ``amount``, which ``payable`` gave."""
+    kind, lines = claim.opened.kind, claimable(deposit, claim.opened.lines)
+    deadline, all_of_it = claim.opened.refund_deadline, amount >= owed(deposit, kind, lines, claim.opened.amount)
+    if kind == "merchant_cancellation" and not deposit.passes:
+        yield priority.grant(1, deposit.lines, _reason(deposit), at)
+    ends = status_at(deposit, at) not in ENDED and (
+        (kind == "mistaken_lock" and all_of_it)
+        or (kind == "short_shipment" and bool(lines) and nothing_came(deposit, lines))
+    )
+    if ends:
+        kept = max(left(deposit) - amount, zero(deposit)) if kind == "short_shipment" else zero(deposit)
+        yield from ending.end(deposit, CAUSE, entitlement.by_claim(deposit, _rule(kind), kept), at, deadline)
+        return
+    if amount:
+        yield from _paid(deposit, claim, amount, at, deadline)
+    if kind == "short_shipment" and status_at(deposit, at) is Status.LOCKED and _all_left(deposit, lines):
+        yield Completed(at)
+
+
+def _paid(deposit: Deposit, claim: Claim, amount: Money, at: int, deadline: str) -> Iterator[DepositEvent]:
+    back = _reversed(deposit, claim, amount, at)
+    if back is not None:
+        yield back
+    for n, leg in enumerate(_legs(deposit, claim, amount), start=len(deposit.refunds) + 1):
+        yield from ending.refund(deposit, n, CAUSE, leg, at, deadline)
+
+
+def _reversed(deposit: Deposit, claim: Claim, amount: Money, at: int) -> ClaimReversed | None:
+    """What was kept and goes back after all: at once where the claim is about it, else when nothing else is held."""
+    money, nothing = deposit.money, zero(deposit)
+    needed = amount if claim.opened.kind in KEPT_KINDS else max(amount - money.held, nothing)
+    forfeited = min(needed if claim.opened.kind != "trade_in" else nothing, money.forfeited)
+    fees = min(needed - forfeited, money.fees)
+    forfeited = min(needed - fees, money.forfeited)
+    return ClaimReversed(at, claim.n, forfeited, fees) if forfeited or fees else None
+
+
+def _legs(deposit: Deposit, claim: Claim, amount: Money) -> Iterator[Leg]:
+    """The latest capture gives first: its way back is open longest. One that a bank disputes gives last, and waits."""
+    proof, rule = (child("clm", deposit.id, claim.n),), _rule(claim.opened.kind)
+
+    def order(one: Captured) -> tuple[bool, int]:
+        return deposit.disputed(one.capture), -one.payment
+
+    for captured in sorted(deposit.counted, key=order):
+        part = min(amount, deposit.left_of(captured))
+        if part:
+            yield Leg(captured.payment, captured.capture, (RefundLine("claim", part, rule, proof),))
+            amount -= part
+
+
+def _rule(kind: str) -> str:
+    return f"claims/{kind}"
+
+
+def _reason(deposit: Deposit) -> str:
+    return deposit.cancelled.reason or "" if deposit.cancelled is not None else ""
+
+
+def _all_left(deposit: Deposit, lines: Sequence[Units]) -> bool:
+    """Whether nothing is left to ship once these units are paid back."""
+    progress = list(deposit.progress)
+    for units in lines:
+        whole = deposit.lines[units.line - 1].quantity
+        progress[units.line - 1] = progress[units.line - 1].paid_back(units.quantity, whole)
+    return not any(one.to_ship(line.quantity) for line, one in zip(deposit.lines, progress, strict=True))
+
+
+def numbers(events: Sequence[DepositEvent]) -> tuple[int, ...]:
+    """Which refunds are among them."""
+    return tuple(event.refund for event in events if isinstance(event, RefundApproved))
+
+
+def granted(deposit: Deposit, claim: Claim) -> tuple[DepositEvent, ...]:
+    """What silence makes of an open claim at its due time, with all that follows from it; nothing while it is not due.
+
+    Of an offer the buyer's silence makes a review: see ``claim.deadlines``.
+    """
+    if claim.due_at is None or claim.status is ClaimStatus.OFFERED:
+        return ()
+    at = claim.due_at
+    amount = payable(deposit, claim, claim.owed)
+    after = tuple(follows(deposit, claim, amount, at))
+    silent = "merchant" if claim.status is ClaimStatus.AWAITING_MERCHANT else "platform"
+    return (ClaimGranted(at, claim.n, silent, amount, numbers(after)), *after)
