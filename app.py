@@ -11,6 +11,7 @@ from chalicelib.jobs import reconcile as reconcile_job
 from chalicelib.jobs import send_refunds as send_refunds_job
 from chalicelib.web import (
     cancellations,
+    claims,
     contract,
     deposits,
     edge,
@@ -41,6 +42,7 @@ for blueprint in (
     cancellations.routes,
     questions.routes,
     passes.routes,
+    claims.routes,
     provider_events.routes,
     public.routes,
     contract.routes,

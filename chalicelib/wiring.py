@@ -16,6 +16,7 @@ from botocore.config import Config
 from chalicelib.flows.attend import Attendant
 from chalicelib.flows.cancellations import Cancellations
 from chalicelib.flows.changes import Changes
+from chalicelib.flows.claims import Claims
 from chalicelib.flows.commit import Commits, Timing
 from chalicelib.flows.defaults import Defaults
 from chalicelib.flows.deposits import DepositDesk
@@ -147,6 +148,7 @@ class Services:
     passes: Passes
     questions: Questions
     cancellations: Cancellations
+    claims: Claims
     vault: Vault
     provider: Provider
     settlement: Settlement
@@ -208,7 +210,7 @@ def assembled(
     catalogue = Catalogue(offers, timing)
     vault = Vault(found.secrets)
     commits, shelf = Commits(deposits, offers, timing), Shelf()
-    texts = TextStore(client, found.table)
+    texts, keys = TextStore(client, found.table), KeyStore(client, found.table)
     passes = Passes(commits)
     bulks, tallies = BulkStore(client, found.table), TallyStore(client, found.table)
     return Services(
@@ -223,11 +225,12 @@ def assembled(
         changes=Changes(commits, catalogue, shelf),
         withdrawals=Withdrawals(commits, texts, vault),
         payees=Payees(texts, vault),
-        keys=KeyStore(client, found.table),
+        keys=keys,
         runs=RunStore(client, found.table),
         passes=passes,
         questions=Questions(commits, texts, vault),
         cancellations=Cancellations(commits, bulks, tallies, vault, clock),
+        claims=Claims(commits, keys, texts, vault),
         vault=vault,
         provider=provider,
         settlement=settlement,

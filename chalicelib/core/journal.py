@@ -6,7 +6,7 @@ from typing import Generic, Protocol, TypeVar
 
 # The revision of everything that turns a state into an answer: fields, their order, and the texts. Replays promise
 # the same bytes only while this number stands, so a change of an answer or of a text raises it.
-RENDERER = 4
+RENDERER = 5
 
 
 class Event(Protocol):

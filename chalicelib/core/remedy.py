@@ -143,7 +143,7 @@ def _legs(deposit: Deposit, claim: Claim, amount: Money) -> Iterator[Leg]:
     for captured in sorted(deposit.counted, key=order):
         part = min(amount, deposit.left_of(captured))
         if part:
-            yield Leg(captured.payment, captured.capture, (RefundLine("claim", part, rule, proof),))
+            yield Leg(captured.payment, captured.capture, (RefundLine("owed", part, rule, proof),))
             amount -= part
 
 

@@ -1,12 +1,13 @@
 """Load, catch up, decide, append: the one way in which a deposit changes, and what happens when somebody was faster."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
 from chalicelib.core import deposit as deposits_
 from chalicelib.core import ordering
-from chalicelib.core.deadlines import overdue
+from chalicelib.core.claim import Claim
+from chalicelib.core.deadlines import NEVER, overdue
 from chalicelib.core.deposit import Deposit, Status, status_at
 from chalicelib.core.events import DepositEvent, PassReturned
 from chalicelib.core.ids import parse_child, well_formed
@@ -20,6 +21,7 @@ from chalicelib.flows.ports import (
     Contended,
     Count,
     Deposits,
+    Happened,
     Noted,
     Offers,
     Overtaken,
@@ -32,7 +34,6 @@ from chalicelib.flows.ports import (
 OLDEST_REQUEST: Final = 30_000
 # How long a writer races before it says busy: most races are over after one image.
 PATIENCE: Final = 2_000
-NOTHING_IRREVERSIBLE: Final = -1
 CLOCKWORK: Final = Caller("earnest", "service")  # who writes what the clock alone made true
 
 Decision = Callable[[Deposit, Terms], Sequence[DepositEvent]]
@@ -95,9 +96,12 @@ def evolved(deposit: Deposit, events: Sequence[DepositEvent]) -> Deposit:
     return deposit
 
 
-def caught_up(deposit: Deposit, at: int) -> Deposit:
-    """The deposit as a reader sees it: what is overdue is folded in memory and not written."""
-    return evolved(deposit, overdue(deposit, at, at))
+def caught_up(deposit: Deposit, at: int, silent_until: int = NEVER) -> Deposit:
+    """The deposit as a reader sees it: what is overdue is folded in memory and not written.
+
+    What silence decided pays at once, so it is seen no sooner than it can be written: ``Commits.read`` says when.
+    """
+    return evolved(deposit, overdue(deposit, at, at, silent_until))
 
 
 def etag(deposit: Deposit, at: int) -> str:
@@ -122,10 +126,9 @@ class Commits:
         """As a reader sees it: what is overdue is folded in memory, with the same versions as once it is written."""
         deposit = fold(stored)
         refuse_strangers(deposit, asked.caller)
-        late = by_the_clock(overdue(deposit, asked.at, asked.at))
-        return Outcome(
-            caught_up(deposit, asked.at), (*stored.journal, *late), asked.at, asked.locale, self.terms(deposit)
-        )
+        late = overdue(deposit, asked.at, asked.at, asked.at - self.timing.grace_ms)
+        journal = (*stored.journal, *by_the_clock(late))
+        return Outcome(evolved(deposit, late), journal, asked.at, asked.locale, self.terms(deposit))
 
     def terms(self, deposit: Deposit) -> Terms:
         """What the deposit was sold under."""
@@ -182,11 +185,13 @@ class Commits:
             return known
         # What is irreversible is written behind the decision: a payment captured in time is judged before its deposit
         # expires, however late we learn of it.
-        late = overdue(before, asked.at, NOTHING_IRREVERSIBLE)
-        decided = tuple(in_order(lambda: decision(evolved(before, late), terms), lambda: refuse_stale(before, asked)))
+        silent_until = asked.at - self.timing.grace_ms
+        late = overdue(before, asked.at, NEVER, silent_until)
+        seen = caught_up(before, asked.at, silent_until)
+        decided = tuple(in_order(lambda: decision(evolved(before, late), terms), lambda: refuse_stale(seen, asked)))
         after = evolved(before, (*late, *decided))
-        ripe = asked.at - self.timing.grace_ms if expire else NOTHING_IRREVERSIBLE
-        last = overdue(after, asked.at, ripe)
+        ripe = silent_until if expire else NEVER
+        last = overdue(after, asked.at, ripe, silent_until)
         entries = (*by_the_clock(late), *stamped(decided, asked, asked.caller), *by_the_clock(last))
         if not entries:
             return Outcome(before, stored.journal, asked.at, asked.locale, terms)
@@ -217,16 +222,32 @@ def moved(before: Deposit | None, after: Deposit, most: int | None) -> tuple[Als
     units = after.limit_units - (before.limit_units if before is not None else 0)
     if units:
         effects.append(Count(created.offer, created.buyer, units, most if units > 0 else None))
-    ended = after.cancelled if before is not None and before.cancelled is None else None
-    if ended is not None and ended.reason is not None:
-        effects.append(Tallied(created.offer, "cancelled", ended.reason))
+    effects += [Tallied(created.offer, what, reason) for what, reason in _told(before, after)]
     return tuple(effects)
+
+
+def _told(before: Deposit | None, after: Deposit) -> Iterator[tuple[Happened, str]]:
+    """What the public count of an offer's cancellations hears: that there is one, an appeal, and that it was right."""
+    reason = after.cancelled.reason if after.cancelled is not None else None
+    if before is None or reason is None:
+        return
+    if before.cancelled is None:
+        yield "cancelled", reason
+    was, now = _appeals(before), _appeals(after)
+    if len(now) > len(was) and not was:
+        yield "appealed", reason
+    if any(one.paid is not None for one in now) and all(one.paid is None for one in was):
+        yield "overturned", reason
+
+
+def _appeals(deposit: Deposit) -> list[Claim]:
+    return [one for one in deposit.claims if one.opened.kind == "merchant_cancellation"]
 
 
 def noted(stored: Stored[DepositEvent], event: DepositEvent, asked: Asked, by: Caller) -> Noted:
     """An event in the journal of another deposit, behind what is overdue there."""
     before = fold(stored)
-    late = overdue(before, event.at, NOTHING_IRREVERSIBLE)
+    late = overdue(before, event.at, NEVER)
     entries = (*by_the_clock(late), Entry(event, asked.at, by, locale=asked.locale))
     return Noted(stored, entries, evolved(before, (*late, event)))
 
@@ -293,10 +314,10 @@ def in_order(decision: Callable[[], T], stale: Callable[[], None]) -> T:
     return decided
 
 
-def refuse_stale(before: Deposit, asked: Asked) -> None:
+def refuse_stale(seen: Deposit, asked: Asked) -> None:
     """``If-Match`` names the state the caller saw: version and status, as a read at this instant would show it."""
     if asked.if_match in {None, "*"}:
         return
-    current = etag(caught_up(before, asked.at), asked.at)
+    current = etag(seen, asked.at)
     if asked.if_match != current:
         raise Refused(Reason.STALE_VERSION, etag=current)

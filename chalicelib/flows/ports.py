@@ -109,12 +109,15 @@ class Noted:
     after: Deposit
 
 
+Happened = Literal["cancelled", "appealed", "overturned"]
+
+
 @dataclass(frozen=True, slots=True)
 class Tallied:
     """One more in the public count of an offer's cancellations."""
 
     offer: str
-    what: Literal["cancelled", "appealed", "overturned"]
+    what: Happened
     reason: str
 
 
@@ -166,6 +169,11 @@ class Deposits(Protocol):
     def open_of(self, merchant: str, limit: int, position: Mapping[str, object] | None) -> Page[DepositEvent]: ...
 
     def open_everywhere(self, limit: int, position: Mapping[str, object] | None) -> Page[DepositEvent]: ...
+
+    def claims_of(self, merchant: str, limit: int, position: Mapping[str, object] | None) -> Page[DepositEvent]:
+        """Deposits with an open claim, the one that silence decides first at the head."""
+
+    def claims_everywhere(self, limit: int, position: Mapping[str, object] | None) -> Page[DepositEvent]: ...
 
     def moved(self, start: int, end: int, shard: int, after: str, today: int) -> Iterator[Line]:
         """Our movements of a span in one shard, ascending, of deposits behind ``after``."""

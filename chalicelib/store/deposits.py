@@ -100,6 +100,15 @@ class DepositStore:
         queues = [f"work#{shard:02d}" for shard in range(DUE_SHARDS)]
         return self._journals.page("due", queues, "due", limit, position, newest_first=False)
 
+    def claims_of(self, merchant: str, limit: int, position: Mapping[str, object] | None) -> Page[DepositEvent]:
+        """Deposits with an open claim, the one that silence decides first at the head."""
+        return self._journals.page("claims", [merchant], "claim_due", limit, position, newest_first=False)
+
+    def claims_everywhere(self, limit: int, position: Mapping[str, object] | None) -> Page[DepositEvent]:
+        """The same for all merchants."""
+        shards = [f"{shard:02d}" for shard in range(DUE_SHARDS)]
+        return self._journals.page("all_claims", shards, "claim_due", limit, position, newest_first=False)
+
     def moved(self, start: int, end: int, shard: int, after: str, today: int) -> Iterator[Line]:
         return self._movements.lines(start, end, shard, after, today)
 
@@ -116,11 +125,15 @@ class DepositStore:
         if waiting:
             found["open"] = {"S": deposit.created.merchant}
             found["promised"] = {"N": str(min(refund.promised_by for refund in waiting))}
+        shard = zlib.crc32(deposit.id.encode()) % DUE_SHARDS
+        claimed = [one.due_at for one in deposit.open_claims if one.due_at is not None]
+        if claimed:
+            found["claims"], found["claims_shard"] = {"S": deposit.created.merchant}, {"S": f"{shard:02d}"}
+            found["claim_due"] = {"N": str(min(claimed))}
         due = due_at(deposit, self._grace_ms)
         if due is None and waiting:
             due = LAST_INSTANT  # no job has anything to do here; a person finds it in the queue
         if due is not None:
-            shard = zlib.crc32(deposit.id.encode()) % DUE_SHARDS
             found["due_shard"] = {"S": f"{'work' if waiting else 'time'}#{shard:02d}"}
             found["due"] = {"N": str(due)}
         return found

@@ -11,7 +11,7 @@ from chalicelib.store.requests import ConditionFailed, Item, send
 ALL_OLD: Final = "ALL_OLD"
 IDS: Final = 1_000  # keys that one query asks for
 BATCH: Final = 100  # keys that one BatchGetItem takes
-INDEXED: Final = ("open", "promised", "due_shard", "due", "moved", "lines")
+INDEXED: Final = ("open", "promised", "due_shard", "due", "moved", "lines", "claims", "claims_shard", "claim_due")
 
 
 class Journals(Generic[E_co]):
@@ -269,6 +269,8 @@ INDEX_KEYS: Final[Mapping[str, str]] = {
     "by_offer": "by_offer",
     "open": "open",
     "due": "due_shard",
+    "claims": "claims",
+    "all_claims": "claims_shard",
 }
 
 

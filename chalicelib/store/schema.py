@@ -32,6 +32,9 @@ TABLE: Final[dict[str, Any]] = {
         {"AttributeName": "due_shard", "AttributeType": "S"},
         {"AttributeName": "due", "AttributeType": "N"},
         {"AttributeName": "moved", "AttributeType": "S"},
+        {"AttributeName": "claims", "AttributeType": "S"},
+        {"AttributeName": "claims_shard", "AttributeType": "S"},
+        {"AttributeName": "claim_due", "AttributeType": "N"},
     ],
     "KeySchema": [{"AttributeName": "pk", "KeyType": "HASH"}],
     "GlobalSecondaryIndexes": [
@@ -40,6 +43,8 @@ TABLE: Final[dict[str, Any]] = {
         _index("open", "open", "promised"),
         _index("due", "due_shard", "due"),
         _index("moved", "moved", "pk", "lines"),
+        _index("claims", "claims", "claim_due"),
+        _index("all_claims", "claims_shard", "claim_due"),
     ],
     "BillingMode": "PAY_PER_REQUEST",
     "StreamSpecification": {"StreamEnabled": True, "StreamViewType": "NEW_IMAGE"},

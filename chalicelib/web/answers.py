@@ -7,7 +7,8 @@ from pydantic import ConfigDict, Field, WithJsonSchema, with_config
 # Before Python 3.12 pydantic reads only this one; it comes with pydantic.
 from typing_extensions import TypedDict
 
-from chalicelib.core import bulk, market, question, reconcile, run, terms
+from chalicelib.core import bulk, claim, market, question, reconcile, run, terms
+from chalicelib.core.events import ClaimOpened, ClaimReminded, ClaimStep
 from chalicelib.core.wire import INSTANT_SCHEMA, MONEY_SCHEMA
 
 CLOSED = ConfigDict(extra="forbid")
@@ -70,6 +71,11 @@ CodeAnswer = Annotated[str, Field(json_schema_extra={"enum": list(CODES)})]
 BreakKindAnswer = Annotated[str, Field(json_schema_extra={"enum": list(get_args(reconcile.BreakKind))})]
 ActionAnswer = Annotated[str, Field(json_schema_extra={"enum": list(get_args(run.Action))})]
 QuestionKindAnswer = Annotated[str, Field(json_schema_extra={"enum": list(get_args(question.Kind))})]
+ClaimKindAnswer = Annotated[str, Field(json_schema_extra={"enum": list(get_args(claim.Kind))})]
+STEPS: Final = [kind.TYPE.partition(".")[2] for kind in get_args(ClaimOpened | ClaimStep) if kind is not ClaimReminded]
+ClaimStepKindAnswer = Annotated[str, Field(json_schema_extra={"enum": STEPS})]
+PartyAnswer = Annotated[str, Field(json_schema_extra={"enum": ["buyer", "merchant", "platform", "clock"]})]
+ClaimStatusAnswer = Annotated[str, Field(json_schema_extra={"enum": list(claim.ClaimStatus)})]
 OutcomeAnswer = Annotated[str, Field(json_schema_extra={"enum": [bulk.CANCELLED, bulk.SKIPPED]})]
 HashAnswer = Annotated[str, Field(pattern="^sha256:[0-9a-f]{64}$")]
 
@@ -805,6 +811,60 @@ class QuestionAnswer(TypedDict):
 @with_config(CLOSED)
 class QuestionListAnswer(TypedDict):
     data: list[QuestionAnswer]
+    next_cursor: str | None
+
+
+@with_config(CLOSED)
+class ClaimLineAnswer(TypedDict):
+    line: int
+    quantity: int
+
+
+@with_config(CLOSED)
+class ClaimStepAnswer(TypedDict):
+    """One step. ``applied`` is false for an answer that came after silence had decided; ``decision`` says what it was."""
+
+    what: ClaimStepKindAnswer
+    at: InstantAnswer
+    by: PartyAnswer
+    decision: str | None
+    amount: MoneyAnswer | None
+    statement: str | None
+    evidence: list[str]
+    applied: bool
+
+
+@with_config(CLOSED)
+class ClaimAnswer(TypedDict):
+    """A buyer's dispute or appeal. ``owed`` is computed; silence at ``due_at`` decides, never against the buyer.
+
+    ``contested``: the merchant recorded units of it as shipped. ``refunds`` pay it, ``refund`` is the last of them.
+    """
+
+    id: str
+    object: Literal["claim"]
+    deposit: str
+    kind: ClaimKindAnswer
+    status: ClaimStatusAnswer
+    due_at: InstantAnswer | None
+    lines: list[ClaimLineAnswer]
+    amount: MoneyAnswer | None
+    owed: MoneyAnswer
+    offered: MoneyAnswer | None
+    paid: MoneyAnswer | None
+    contested: bool
+    statement: str
+    evidence: list[str]
+    refund: str | None
+    refunds: list[str]
+    history: list[ClaimStepAnswer]
+    created_at: InstantAnswer
+    updated_at: InstantAnswer
+
+
+@with_config(CLOSED)
+class ClaimListAnswer(TypedDict):
+    data: list[ClaimAnswer]
     next_cursor: str | None
 
 

@@ -17,11 +17,21 @@ from chalicelib.core import run as runs
 from chalicelib.core.bulk import BulkApproved, BulkAsked, BulkEvent, BulkWorked, Result, approve_until
 from chalicelib.core.cancellation import AnswerQuestion, Ask, MerchantCancel, catalogue
 from chalicelib.core.changes import ChangeItems
+from chalicelib.core.claiming import (
+    AcceptOffer,
+    AddEvidence,
+    Claiming,
+    Escalate,
+    OpenClaim,
+    Respond,
+    RuleClaim,
+    WithdrawClaim,
+)
 from chalicelib.core.decide import ChangePaymentMethod, Command, decide
 from chalicelib.core.deposit import Deposit, Intent
 from chalicelib.core.destination import NameDestination, Reroute, SendRefund
 from chalicelib.core.ending import Cancel
-from chalicelib.core.events import DepositEvent, Units
+from chalicelib.core.events import ClaimEvent, DepositEvent, Units
 from chalicelib.core.fulfilment import DeclareDefault, Deliver, PayBalance, Ready, Receive, Ship
 from chalicelib.core.goodwill import Grant
 from chalicelib.core.ids import child, digest_id
@@ -41,23 +51,26 @@ from chalicelib.core.tradein import CancelTradeIn, Inspect
 from chalicelib.core.wire import from_json
 from chalicelib.core.withdrawal import ConfirmWithdrawal, Receipt, Sender, StateWithdrawal, confirmed, stated
 from chalicelib.flows.cancellations import Shown as Called
+from chalicelib.flows.claims import Said, Told
 from chalicelib.flows.commit import CLOCKWORK, Outcome, stamped
 from chalicelib.flows.offers import Offered
 from chalicelib.flows.questions import Words
 from chalicelib.flows.reconcile import Shown
 from chalicelib.web import cancelled as cancelled_
-from chalicelib.web import render, reports
+from chalicelib.web import claimed, render, reports
 from chalicelib.web.languages import DEFAULT
 from chalicelib.web.problems import problem as written
 
 Json = Mapping[str, Any]
 
 BULK: Final = "/v1/offers/{offer_id}/merchant-cancellations"
+CLAIM: Final = "/v1/claims/{claim_id}"
 OPENED: Final = parse_instant("2026-11-21T09:00:00.000Z")
 ORDERED: Final = parse_instant("2026-11-21T14:00:00.000Z")
 BUYER: Final = Caller(digest_id("usr", "example", "buyer"), "buyer")
 MERCHANT: Final = "mer_example"
 SHOP: Final = Caller(digest_id("usr", "example", "shop"), "merchant", MERCHANT)
+PLATFORM: Final = Caller(digest_id("usr", "example", "platform"), "platform")
 OFFER_ID: Final = digest_id("off", "example", "offer")
 DEPOSIT_ID: Final = digest_id("dep", "example", "deposit")
 PAYMENT_ID: Final = child("pay", DEPOSIT_ID, 1)
@@ -362,6 +375,35 @@ def _question(answered: str | None) -> Json:
     return cancelled_.question(told.deposit, told.deposit.questions[0], words, told.outcome.at)
 
 
+SAID: Final = {
+    OpenClaim: "The parcel never came.",
+    Respond: "Here is the courier's photograph of the door.",
+    RuleClaim: "The photograph shows another door.",
+    AddEvidence: "The door in the picture is not mine.",
+}
+
+
+def _claim(*commands: Claiming) -> Json:
+    """A buyer says that what was recorded as shipped never came; then what the commands make of it, hour by hour."""
+    story, words = shipped(), list[str]()
+    first = OpenClaim("short_shipment", "example", (Units(1, 1),), evidence=("photo:2c26b46b",))
+    at = story.outcome.at + duration_ms("P20D")
+    for n, command in enumerate((first, *commands)):
+        by = {Respond: SHOP, RuleClaim: PLATFORM}.get(type(command), BUYER)
+        story = story.then(command, at + n * duration_ms("PT1H"), by)
+        words.append(SAID.get(type(command), ""))
+    steps = [entry for entry in story.outcome.journal if isinstance(entry.event, ClaimEvent)]
+    history = (Said(entry, word or None) for entry, word in zip(steps, words, strict=True))
+    return claimed.claim(Told(story.outcome, story.deposit.claims[0], tuple(history)))
+
+
+REJECTED: Final = Respond(1, "reject", statement="example")
+
+
+def _offered() -> Respond:
+    return Respond(1, "offer", shipped().deposit.money.held)
+
+
 def _bulk(*later: BulkEvent) -> Json:
     colleagues = (DEPOSIT_ID, digest_id("dep", "example", "another"))
     at, bulk_id = ORDERED + duration_ms("P1D"), digest_id("bmc", "example", "bulk")
@@ -488,6 +530,15 @@ def answers() -> Mapping[tuple[str, str], Mapping[str, Json]]:
         ("GET", "/v1/offers/{offer_id}/cancellations"): {
             "so far": cancelled_.counts(OFFER_ID, {("cancelled", "OUT_OF_STOCK"): 12}, DEFAULT)
         },
+        ("POST", "/v1/claims"): {"computed": _claim()},
+        ("GET", "/v1/claims"): {"of a deposit": _page(_claim(REJECTED))},
+        ("GET", CLAIM): {"in review": _claim(REJECTED)},
+        ("POST", f"{CLAIM}/responses"): {"offered": _claim(_offered()), "rejected": _claim(REJECTED)},
+        ("POST", f"{CLAIM}/accept-offer"): {"paid": _claim(_offered(), AcceptOffer(1))},
+        ("POST", f"{CLAIM}/escalate"): {"in review": _claim(_offered(), Escalate(1))},
+        ("POST", f"{CLAIM}/withdraw"): {"over": _claim(WithdrawClaim(1))},
+        ("POST", f"{CLAIM}/evidence"): {"added": _claim(AddEvidence(1, "buyer", ("photo:8f14e45f",), "example"))},
+        ("POST", f"{CLAIM}/ruling"): {"for the buyer": _claim(REJECTED, RuleClaim(1, "uphold", "example"))},
         ("GET", "/v1/priority-passes"): {
             "one page": _page(cancelled_.priority_pass(called_off().deposit, called_off().deposit.passes[0]))
         },
@@ -564,6 +615,19 @@ def bodies() -> Mapping[tuple[str, str], Json]:
         ("POST", "/v1/deposits/{deposit_id}/questions"): {"kind": "address", "text": "Which entrance is yours?"},
         ("POST", "/v1/questions/{question_id}/answer"): {"text": "The blue door, left of the gate."},
         ("POST", f"{BULK}/{{bulk_id}}/approve"): {},
+        ("POST", "/v1/claims"): {
+            "deposit": DEPOSIT_ID,
+            "kind": "short_shipment",
+            "statement": SAID[OpenClaim],
+            "lines": [{"line": 1, "quantity": 1}],
+            "evidence": ["photo:2c26b46b"],
+        },
+        ("POST", f"{CLAIM}/responses"): {"decision": "reject", "statement": SAID[Respond]},
+        ("POST", f"{CLAIM}/accept-offer"): {},
+        ("POST", f"{CLAIM}/escalate"): {},
+        ("POST", f"{CLAIM}/withdraw"): {},
+        ("POST", f"{CLAIM}/evidence"): {"evidence": ["photo:8f14e45f"], "statement": SAID[AddEvidence]},
+        ("POST", f"{CLAIM}/ruling"): {"decision": "uphold", "reason": SAID[RuleClaim]},
         ("POST", BULK): {
             "deposits": [DEPOSIT_ID],
             "reason": "OUT_OF_STOCK",

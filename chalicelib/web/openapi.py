@@ -25,7 +25,7 @@ from chalicelib.web.languages import DEFAULT
 from chalicelib.web.problems import STATUS
 from chalicelib.web.schemas import REFERENCE, Schema, Schemas
 
-VERSION: Final = "0.5.0"
+VERSION: Final = "0.6.0"
 PROBLEM: Final = "application/problem+json"
 COMPONENTS: Final = "#/components/"
 PARAMETER: Final = re.compile(r"\{(\w+)\}")
@@ -77,6 +77,7 @@ TAGS: Final[Mapping[str, str]] = {
     "withdrawals": "The statutory right, in two steps, without a login.",
     "trade-in": "An old device for a credit; published fees, and nothing else.",
     "cancellations": "By merchants: published reasons, questions, many at once, public counts, and a second chance.",
+    "claims": "A buyer's disputes and appeals: what is owed is computed, low offers are refused, silence decides.",
     "refunds": "Money on its way back, and proofs of every amount.",
     "reconciliation": "Our books against the provider's, line by line, in both directions.",
     "provider-events": "What payment providers tell us.",

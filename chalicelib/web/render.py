@@ -175,7 +175,7 @@ def rule(rule_id: str, locale: str) -> RuleAnswer:
     origin = rule_id.partition("/")[0]
     if "@" in origin:
         return _fee_rule(rule_id, locale)
-    if origin == "terms":
+    if origin in {"terms", "claims"}:
         version = str(policies.read("texts/rules.toml")["version"])
         return {"id": rule_id, "version": version, "text": text("rules", rule_id, locale=locale)}
     law = market.policy(origin)

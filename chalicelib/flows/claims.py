@@ -1,0 +1,125 @@
+"""Claims as buyers, merchants and the platform work on them: open, answer, rule, read, and see what is due next."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from chalicelib.core import claiming
+from chalicelib.core.claim import Claim
+from chalicelib.core.claiming import Claiming, OpenClaim
+from chalicelib.core.decide import decide
+from chalicelib.core.deposit import Deposit
+from chalicelib.core.events import ClaimEvent, DepositEvent
+from chalicelib.core.ids import child, parse_child
+from chalicelib.core.journal import Asked, Entry
+from chalicelib.core.refusal import Reason, Refused
+from chalicelib.core.terms import Terms
+from chalicelib.flows import named, sealed
+from chalicelib.flows.commit import Commits, Outcome
+from chalicelib.flows.deposits import Position
+from chalicelib.flows.ports import Also, Keys, Page, Texts, Vault
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """One step of a claim, with what was written to it."""
+
+    entry: Entry[DepositEvent]
+    words: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A claim with its deposit and its whole history, as an answer is rendered from it."""
+
+    outcome: Outcome
+    claim: Claim
+    history: tuple[Said, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Claims:
+    """Reads and commands, each for a caller who may see the deposit."""
+
+    commits: Commits
+    keys: Keys
+    texts: Texts
+    vault: Vault
+
+    def digest(self, words: str | None) -> str | None:
+        """What a command says of the words that are kept beside it."""
+        return sealed.digest(self.vault, words)
+
+    def open(self, deposit_id: str, command: OpenClaim, statement: str, asked: Asked) -> Told:
+        taken = named.taken(self.commits, self.keys, deposit_id, asked)
+        outcome = self._run(deposit_id, command, statement, asked, taken)
+        return self._told(outcome, outcome.deposit.claims[-1])
+
+    def run(self, claim_id: str, command: Claiming, words: str | None, asked: Asked) -> Told:
+        """Any answer to a claim."""
+        deposit_id, n = _parsed(claim_id)
+        outcome = self._run(deposit_id, command, words, asked)
+        return self._told(outcome, claiming.numbered(outcome.deposit, n))
+
+    def find(self, claim_id: str, asked: Asked) -> Told:
+        deposit_id, n = _parsed(claim_id)
+        outcome = self.commits.read(self.commits.load(deposit_id), asked)
+        return self._told(outcome, claiming.numbered(outcome.deposit, n))
+
+    def of(self, deposit_id: str, asked: Asked) -> list[Told]:
+        """All of a deposit, the latest first."""
+        outcome = self.commits.read(self.commits.load(deposit_id), asked)
+        return [self._told(outcome, one) for one in reversed(outcome.deposit.claims)]
+
+    def undecided(self, asked: Asked, limit: int, position: Position) -> tuple[list[Told], Position]:
+        """Open claims of a merchant's deposits, or of all, deposits with the earliest due time first.
+
+        A page is so many deposits, each with its open claims; what the clock has decided meanwhile is left out.
+        """
+        page = self._page(asked, limit, position)
+        outcomes = [self.commits.read(stored, asked) for stored in page.rows]
+        rows = [
+            self._told(outcome, one)
+            for outcome in outcomes
+            for one in sorted(outcome.deposit.open_claims, key=lambda one: one.due_at or 0)
+            if one.due_at_by(asked.at) is not None
+        ]
+        return rows, page.position
+
+    def _page(self, asked: Asked, limit: int, position: Position) -> Page[DepositEvent]:
+        if asked.caller.role == "platform":
+            return self.commits.deposits.claims_everywhere(limit, position)
+        return self.commits.deposits.claims_of(str(asked.caller.merchant), limit, position)
+
+    def _run(self, deposit_id: str, command: Claiming, words: str | None, asked: Asked, *taken: Also) -> Outcome:
+        beside: list[Also] = [*taken]
+
+        def decision(deposit: Deposit, terms: Terms) -> Sequence[DepositEvent]:
+            key = text_key(deposit.id, deposit.version + 1)
+            beside[len(taken) :] = sealed.kept(self.vault, key, words)
+            return decide(deposit, command, asked.at, terms)
+
+        return self.commits.run(deposit_id, asked, decision, beside=lambda: beside)
+
+    def _told(self, outcome: Outcome, one: Claim) -> Told:
+        history = [
+            Said(entry, self._words(outcome.deposit.id, version, entry.event))
+            for version, entry in enumerate(outcome.journal, start=1)
+            if isinstance(entry.event, ClaimEvent) and entry.event.claim == one.n
+        ]
+        return Told(outcome, one, tuple(history))
+
+    def _words(self, deposit_id: str, version: int, event: DepositEvent) -> str | None:
+        written = getattr(event, "statement", None) or getattr(event, "reason", None)
+        return sealed.opened(self.vault, self.texts, text_key(deposit_id, version)) if written is not None else None
+
+
+def text_key(deposit_id: str, version: int) -> str:
+    """What was written with the deposit's event of that version."""
+    return f"text#{child('evt', deposit_id, version)}"
+
+
+def _parsed(claim_id: str) -> tuple[str, int]:
+    parsed = parse_child("clm", claim_id)
+    if parsed is None:
+        raise Refused(Reason.NOT_FOUND)
+    return f"dep_{parsed[0]}", parsed[1]
