@@ -184,13 +184,6 @@ def refuse_fields(deposits: Sequence[str], command: MerchantCancel, terms: Terms
         raise Refused(Reason.REASON_NOT_PUBLISHED, code=command.reason)
 
 
-def most_alone(live: int) -> int:
-    """How many of so many live deposits one person may cancel at once."""
-    rule = cancellation.catalogue().bulk
-    share = live * rule.most_alone_percent // PERCENT
-    return min(max(share, rule.always_alone), rule.most_alone)
-
-
 def live_needed(deposits: int) -> int | None:
     """How many deposits of an offer must be live for so many to need no second person; None when none would do."""
     rule = cancellation.catalogue().bulk

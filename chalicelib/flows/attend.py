@@ -23,6 +23,7 @@ from chalicelib.core.refund import Refund, RefundSeen, RefundStatus, key
 from chalicelib.core.refusal import Reason, Refused
 from chalicelib.core.terms import Terms
 from chalicelib.flows.commit import Commits, Outcome, fold
+from chalicelib.flows.pace import back_off
 from chalicelib.flows.payees import Payees
 from chalicelib.flows.ports import Clock, NotFound, Provider, Stored, Unknown
 
@@ -123,9 +124,7 @@ class Attendant:
         stored = self.commits.load(deposit_id)
         failures = stored.failures + 1
         now = self.clock()
-        self.commits.deposits.touch(
-            stored, now + 1_000 * 2 ** min(failures, 12), owner=owner, until=now, now=now, failures=failures
-        )
+        self.commits.deposits.touch(stored, back_off(now, failures), owner=owner, until=now, now=now, failures=failures)
         return failures
 
     def _about_to_expire(self, stored: Journal) -> bool:

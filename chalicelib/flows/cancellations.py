@@ -19,8 +19,9 @@ from chalicelib.core.offer import Offer, index_shards
 from chalicelib.core.refusal import Reason, Refused
 from chalicelib.core.terms import Terms
 from chalicelib.flows import sealed
-from chalicelib.flows.commit import CLOCKWORK, Commits, Outcome, Race, fold, in_order, too_old
+from chalicelib.flows.commit import CLOCKWORK, Commits, Outcome, Race, fold, in_order, refuse_stale, too_old
 from chalicelib.flows.offers import fold as fold_offer
+from chalicelib.flows.pace import back_off
 from chalicelib.flows.ports import Also, Bulks, Clock, Contended, Keep, Overtaken, Stored, Tallies, Vault
 
 PAGE: Final = 100  # deposits read at once when the live ones of an offer are counted
@@ -126,7 +127,9 @@ class Cancellations:
             return self._replayed(stored, asked)
         too_old(self.commits.timing, asked)
         seen = bulks_.caught_up(fold_bulk(stored), asked.at)
-        event = in_order(lambda: bulks_.approve(seen, asked.caller.id, asked.at), lambda: _refuse_stale(seen, asked))
+        event = in_order(
+            lambda: bulks_.approve(seen, asked.caller.id, asked.at), lambda: refuse_stale(asked, etag(seen))
+        )
         after = bulks_.evolve(fold_bulk(stored), event)
         self.bulks.append(stored, Entry(event, asked.at, asked.caller, asked.key, asked.locale), after)
         return Shown(after, asked.at, asked.locale)
@@ -155,8 +158,7 @@ class Cancellations:
         stored = self.bulks.get(bulk_id)
         assert stored is not None, "what failed was there"
         failures, now = stored.failures + 1, self.clock()
-        later = now + SECOND * 2 ** min(failures, 12)
-        self.bulks.touch(stored, later, owner=owner, until=now, now=now, failures=failures)
+        self.bulks.touch(stored, back_off(now, failures), owner=owner, until=now, now=now, failures=failures)
         return failures
 
     def _next(self, bulk: Bulk) -> BulkEvent | None:
@@ -250,11 +252,6 @@ def fold_bulk(stored: Stored[BulkEvent]) -> Bulk:
 
 def etag(bulk: Bulk) -> str:
     return f'"{bulk.version}-{bulk.status.value}"'
-
-
-def _refuse_stale(bulk: Bulk, asked: Asked) -> None:
-    if asked.if_match not in {None, "*", etag(bulk)}:
-        raise Refused(Reason.STALE_VERSION, etag=etag(bulk))
 
 
 def _digest(text: bytes) -> bytes:

@@ -187,8 +187,8 @@ class Commits:
         # expires, however late we learn of it.
         silent_until = asked.at - self.timing.grace_ms
         late = overdue(before, asked.at, NEVER, silent_until)
-        seen = caught_up(before, asked.at, silent_until)
-        decided = tuple(in_order(lambda: decision(evolved(before, late), terms), lambda: refuse_stale(seen, asked)))
+        current = etag(caught_up(before, asked.at, silent_until), asked.at)
+        decided = tuple(in_order(lambda: decision(evolved(before, late), terms), lambda: refuse_stale(asked, current)))
         after = evolved(before, (*late, *decided))
         ripe = silent_until if expire else NEVER
         last = overdue(after, asked.at, ripe, silent_until)
@@ -314,10 +314,7 @@ def in_order(decision: Callable[[], T], stale: Callable[[], None]) -> T:
     return decided
 
 
-def refuse_stale(seen: Deposit, asked: Asked) -> None:
-    """``If-Match`` names the state the caller saw: version and status, as a read at this instant would show it."""
-    if asked.if_match in {None, "*"}:
-        return
-    current = etag(seen, asked.at)
-    if asked.if_match != current:
+def refuse_stale(asked: Asked, current: str) -> None:
+    """``If-Match`` names the state the caller saw, as a read at this instant would show it."""
+    if asked.if_match not in {None, "*", current}:
         raise Refused(Reason.STALE_VERSION, etag=current)

@@ -12,7 +12,7 @@ from chalicelib.core.journal import Asked, Entry, version_of
 from chalicelib.core.offer import Available, Constrained, Offer, OfferEvent, OfferMade, StockChanged
 from chalicelib.core.refusal import Reason, Refused
 from chalicelib.core.terms import Draft, Terms, terms_hash
-from chalicelib.flows.commit import Race, Timing, in_order, too_old
+from chalicelib.flows.commit import Race, Timing, in_order, refuse_stale, too_old
 from chalicelib.flows.ports import Contended, Offers, Overtaken, Page, StockShort, Stored
 
 # An offer is read again after this long; until then a container may still sell what was closed a moment ago.
@@ -118,7 +118,7 @@ class Catalogue:
         if known is not None:
             return known
         left = self.offers.left([offer], consistent=True)[offer.id]
-        event = in_order(lambda: decision(offer, left), lambda: _refuse_stale(offer, asked))
+        event = in_order(lambda: decision(offer, left), lambda: refuse_stale(asked, etag(offer, asked.at)))
         too_old(self.timing, asked)
         entry = Entry(event, asked.at, asked.caller, asked.key, asked.locale)
         if isinstance(event, StockChanged):
@@ -175,14 +175,6 @@ def _batch(draft: Draft) -> str:
     """Names the stock shards by what they hold, so that a retry with the same body finds its own and no other does."""
     text = ",".join(f"{stock.sku}={stock.units}/{stock.reserved}" for stock in offers_.stock_of(draft))
     return hashlib.sha256(f"{terms_hash(draft)}|{text}".encode()).hexdigest()[:8]
-
-
-def _refuse_stale(offer: Offer, asked: Asked) -> None:
-    if asked.if_match in {None, "*"}:
-        return
-    current = etag(offer, asked.at)
-    if asked.if_match != current:
-        raise Refused(Reason.STALE_VERSION, etag=current)
 
 
 def etag(offer: Offer, at: int) -> str:

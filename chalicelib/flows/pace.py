@@ -1,8 +1,17 @@
-"""A steady pace for calls of a provider, below the rate that it allows."""
+"""When to come again: a steady pace for calls of a provider, and longer and longer pauses after failures."""
 
 from collections.abc import Callable
+from typing import Final
 
+from chalicelib.core.instants import SECOND
 from chalicelib.flows.ports import Clock
+
+SLOWEST: Final = 12  # failures after which the pause grows no longer: a little above an hour
+
+
+def back_off(now: int, failures: int) -> int:
+    """When what has failed so often is tried again."""
+    return now + (SECOND << min(failures, SLOWEST))
 
 
 class Pace:
