@@ -342,9 +342,8 @@ def _offered(deposit: Deposit, one: Claim, amount: Money, statement: str | None,
 def _accepted(
     deposit: Deposit, one: Claim, by: str, amount: Money, at: int, statement: str | None = None
 ) -> tuple[DepositEvent, ...]:
-    paid = remedy.payable(deposit, one, amount)
-    after = tuple(remedy.follows(deposit, one, paid, at))
-    return (ClaimAccepted(at, one.n, by, paid, remedy.numbers(after), statement), *after)
+    given = remedy.of(deposit, one, amount, at)
+    return (ClaimAccepted(at, one.n, by, given.amount, given.refunds, statement), *given.events)
 
 
 def _more(deposit: Deposit, command: AddEvidence, at: int) -> ClaimEvidenceAdded:
@@ -368,15 +367,13 @@ def _ruled(deposit: Deposit, command: RuleClaim, at: int) -> tuple[DepositEvent,
     if command.decision == "dismiss":
         return (ClaimDismissed(at, one.n, command.reason),)
     if command.decision == "uphold":
-        paid = remedy.payable(deposit, one, one.owed)
-        after = tuple(remedy.follows(deposit, one, paid, at))
-        return (ClaimUpheld(at, one.n, paid, command.reason, remedy.numbers(after)), *after)
+        given = remedy.of(deposit, one, one.owed, at)
+        return (ClaimUpheld(at, one.n, given.amount, command.reason, given.refunds), *given.events)
     assert command.amount is not None, "a part has an amount"
     if command.amount >= one.owed:
         raise Refused(Reason.INVALID_REQUEST, [Fault("/amount", "too_large")])
-    paid = remedy.payable(deposit, one, command.amount)
-    after = tuple(remedy.follows(deposit, one, paid, at))
-    return (ClaimPartlyUpheld(at, one.n, paid, command.reason, remedy.numbers(after)), *after)
+    given = remedy.of(deposit, one, command.amount, at)
+    return (ClaimPartlyUpheld(at, one.n, given.amount, command.reason, given.refunds), *given.events)
 
 
 def _refuse_ruling(deposit: Deposit, command: RuleClaim) -> None:

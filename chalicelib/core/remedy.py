@@ -5,7 +5,7 @@ way, is not paid once more: what is owed is computed again when a claim is decid
 """
 
 from collections.abc import Iterator, Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 from chalicelib.core import ending, entitlement, priority
 from chalicelib.core.claim import Claim, ClaimStatus
@@ -164,9 +164,20 @@ def _all_left(deposit: Deposit, lines: Sequence[Units]) -> bool:
     return not any(one.to_ship(line.quantity) for line, one in zip(deposit.lines, progress, strict=True))
 
 
-def numbers(events: Sequence[DepositEvent]) -> tuple[int, ...]:
-    """Which refunds are among them."""
-    return tuple(event.refund for event in events if isinstance(event, RefundApproved))
+class Remedy(NamedTuple):
+    """What stands behind a decision, with what its refunds sum up to, and which they are."""
+
+    amount: Money
+    refunds: tuple[int, ...]
+    events: tuple[DepositEvent, ...]
+
+
+def of(deposit: Deposit, claim: Claim, amount: Money, at: int) -> Remedy:
+    """What a decision to pay ``amount`` makes true, as far as that can still be paid."""
+    events = tuple(follows(deposit, claim, payable(deposit, claim, amount), at))
+    approved = [event for event in events if isinstance(event, RefundApproved)]
+    paid = total((event.amount for event in approved), deposit.currency)
+    return Remedy(paid, tuple(event.refund for event in approved), events)
 
 
 def granted(deposit: Deposit, claim: Claim) -> tuple[DepositEvent, ...]:
@@ -176,8 +187,6 @@ def granted(deposit: Deposit, claim: Claim) -> tuple[DepositEvent, ...]:
     """
     if claim.due_at is None or claim.status is ClaimStatus.OFFERED:
         return ()
-    at = claim.due_at
-    amount = payable(deposit, claim, claim.owed)
-    after = tuple(follows(deposit, claim, amount, at))
+    given = of(deposit, claim, claim.owed, claim.due_at)
     silent = "merchant" if claim.status is ClaimStatus.AWAITING_MERCHANT else "platform"
-    return (ClaimGranted(at, claim.n, silent, amount, numbers(after)), *after)
+    return (ClaimGranted(claim.due_at, claim.n, silent, given.amount, given.refunds), *given.events)

@@ -1,7 +1,7 @@
 """Load, catch up, decide, append: the one way in which a deposit changes, and what happens when somebody was faster."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, TypeVar
 
 from chalicelib.core import deposit as deposits_
@@ -140,6 +140,14 @@ class Commits:
         if stored is None:
             raise Refused(Reason.NOT_FOUND)
         return stored
+
+    def caught_up(self, deposit_id: str, asked: Asked) -> Stored[DepositEvent]:
+        """The journal, with what silence has decided written down."""
+        stored = self.load(deposit_id)
+        if not overdue(fold(stored), NEVER, NEVER, asked.at - self.timing.grace_ms):
+            return stored
+        plainly = replace(asked, key=None, if_match=None)
+        return Stored(deposit_id, self.run(deposit_id, plainly, lambda _deposit, _terms: (), stored=stored).journal)
 
     def run(
         self,
