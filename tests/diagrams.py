@@ -6,9 +6,11 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from chalicelib.core import deposit, offer, payment, priority, question, refund
+from chalicelib.core import claim, deposit, offer, payment, priority, question, refund
 from chalicelib.core.events import (
     BalanceOverdue,
+    ClaimGranted,
+    ClaimReminded,
     Expired,
     LockBecameFinal,
     LockedByWindowEnd,
@@ -34,7 +36,7 @@ class Life(NamedTuple):
 
 
 _D, _R, _O = deposit.Status, refund.RefundStatus, offer.OfferStatus
-_Q, _P = question.QuestionStatus, priority.PassStatus
+_Q, _P, _C = question.QuestionStatus, priority.PassStatus, claim.ClaimStatus
 
 LIVES: Final = (
     Life(
@@ -91,6 +93,20 @@ LIVES: Final = (
         ((_P.GRANTED, "valid_until, then `priority_pass.lapsed`", _P.LAPSED),),
     ),
     Life(
+        "Claim",
+        "`claim.opened` begins it; a claim about personal data is with the platform at once. `claim.escalated` is the buyer's "
+        "word, or the buyer's silence. What silence decided is seen by the clock at once, and written once nobody who asked "
+        "in time can still be on the way. `claim.reversed`, which may follow a decision, moves money and no status.",
+        _C,
+        (_C.AWAITING_MERCHANT, _C.IN_REVIEW),
+        claim.TRANSITIONS,
+        (
+            (_C.AWAITING_MERCHANT, "due_at, then `claim.granted_by_deadline`", _C.GRANTED_BY_DEADLINE),
+            (_C.OFFERED, "due_at, then `claim.escalated`", _C.IN_REVIEW),
+            (_C.IN_REVIEW, "due_at, then `claim.granted_by_deadline`", _C.GRANTED_BY_DEADLINE),
+        ),
+    ),
+    Life(
         "Offer",
         "`offer.made` begins it, open at once where `opens_at` is null. Opening and closing by the clock are never written down.",
         _O,
@@ -106,6 +122,8 @@ LIVES: Final = (
 WRITTEN_BY_THE_CLOCK: Final[frozenset[type[Any]]] = frozenset(
     {
         BalanceOverdue,
+        ClaimGranted,
+        ClaimReminded,
         Expired,
         LockBecameFinal,
         LockedByWindowEnd,

@@ -16,6 +16,14 @@ if TYPE_CHECKING:
 
 Json = dict[str, Any]
 _serial = count(1)
+# Of a parcel with five lines: SKU, units, price of one.
+FIVE: list[tuple[str, int, str]] = [
+    ("a", 1, "100000"),
+    ("b", 1, "120000"),
+    ("c", 1, "150000"),
+    ("d", 3, "80000"),
+    ("e", 1, "250000"),
+]
 PLENTY = 600_000  # milliseconds that a slice may take
 MOST_PASSES = 10  # of a job that works off at most so many runs at once
 
@@ -80,6 +88,45 @@ class Client:
 
     def post(self, path: str, body: Json | bytes | None = None, *, asked: int | None = None, **headers: str) -> Reply:
         return self.call("POST", path, {} if body is None else body, asked=asked, **headers)
+
+
+@dataclass
+class Dispute:
+    """A claim, and its two sides."""
+
+    buyer: Client
+    merchant: Client
+    deposit: Json
+    claim: Json
+
+    @property
+    def path(self) -> str:
+        return f"/v1/claims/{self.claim['id']}"
+
+    def say(
+        self, who: Client, what: str, body: Json | None = None, *, asked: int | None = None, **headers: str
+    ) -> Reply:
+        return who.post(f"{self.path}/{what}", body, asked=asked, **headers)
+
+    def buyer_says(self, what: str, *, asked: int | None = None, **headers: str) -> Reply:
+        return self.say(self.buyer, what, None, asked=asked, **headers)
+
+    def respond(
+        self,
+        decision: str,
+        amount: Json | None = None,
+        statement: str | None = None,
+        *,
+        asked: int | None = None,
+        **headers: str,
+    ) -> Reply:
+        """The merchant; a rejection is never without words."""
+        words = statement or ("It was handed over." if decision == "reject" else None)
+        body: Json = {"decision": decision, "amount": amount, "statement": words}
+        return self.say(self.merchant, "responses", body, asked=asked, **headers)
+
+    def seen(self, asked: int | None = None) -> Json:
+        return self.buyer.get(self.path, asked=asked).json
 
 
 @dataclass
@@ -175,6 +222,37 @@ class World:
         """A deposit that its payment locked for good: production, balance and shipment may begin."""
         terms = {"preset": "su7_founders_2024", "lock": {"undo": None}, **changes}
         return self.paid(buyer, self.offer(merchant, **terms), quantity)
+
+    def five_lines(self, buyer: Client, merchant: Client | None = None, sent: int = 3, **changes: Any) -> Json:
+        """A deposit paid in full and locked for good, of whose five lines so many have left."""
+        seller = merchant or self.merchant()
+        items = [
+            {"sku": sku, "name": sku.upper(), "category": "phone", "price": rupiah(price)} for sku, _, price in FIVE
+        ]
+        body: Json = {"title": "Five", "market": "ID", "currency": "IDR", "preset": "flash_sale", "items": items}
+        body |= {"shipping": rupiah("18000"), "limits": {"per_buyer": None}}
+        ordered = [{"sku": sku, "quantity": quantity} for sku, quantity, _ in FIVE]
+        deposit = self.ordered(buyer, self.offer(seller, **body, **changes), items=ordered)
+        self.pay(deposit)
+        lines = [{"line": n, "quantity": FIVE[n - 1][1]} for n in range(1, sent + 1)]
+        if lines:
+            answer = seller.post(f"/v1/deposits/{deposit['id']}/shipments", {"lines": lines})
+            assert answer.status == 200, answer.raw
+        return buyer.get(f"/v1/deposits/{deposit['id']}").json
+
+    def disputed(self, buyer: Client, merchant: Client, deposit: Json, kind: str, **more: Any) -> Dispute:
+        """The buyer's claim."""
+        body = {"deposit": deposit["id"], "kind": kind, "statement": "This is not what I paid for.", **more}
+        answer = buyer.post("/v1/claims", body)
+        assert answer.status == 201, answer.raw
+        return Dispute(buyer, merchant, deposit, answer.json)
+
+    def short(self, sent: int = 3, **changes: Any) -> Dispute:
+        """Of five lines only so many were sent, and the buyer claims the others."""
+        buyer, merchant = self.buyer(), self.merchant()
+        deposit = self.five_lines(buyer, merchant, sent, **changes)
+        lines = [{"line": n, "quantity": FIVE[n - 1][1]} for n in range(sent + 1, 6)]
+        return self.disputed(buyer, merchant, deposit, "short_shipment", lines=lines)
 
     def pay(self, deposit: Json, outcome: str = "succeeded", amount: Json | None = None) -> Json:
         answer = self.anyone().post(

@@ -30,6 +30,7 @@ from chalicelib.core.events import (
     ClaimStep,
     ClaimUpheld,
     ClaimWithdrawn,
+    Units,
 )
 from chalicelib.core.money import Money
 from chalicelib.core.wire import Duration, Frozen, from_json
@@ -51,6 +52,8 @@ class Published(Frozen):
     most_offers: Whole
     most_claims: Whole
     most_evidence: Whole
+    answer_at_least: Duration
+    answer_at_most: Duration
     remind_before: tuple[Duration, ...]
 
 
@@ -108,7 +111,10 @@ Payer = ClaimAccepted | ClaimUpheld | ClaimPartlyUpheld | ClaimGranted
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """``due_at`` is when silence decides; ``remind_at`` are the notices still to be given. ``refunds`` pay it."""
+    """``due_at`` is when silence decides; ``remind_at`` are the notices still to be given. ``refunds`` pay it.
+
+    ``lines`` is what is still in question: units whose money went back with the end of the deposit are not.
+    """
 
     n: int
     opened: ClaimOpened
@@ -116,6 +122,7 @@ class Claim:
     changed_at: int
     due_at: int | None
     remind_at: tuple[int, ...]
+    lines: tuple[Units, ...] = ()
     offers: tuple[ClaimOffered, ...] = ()
     evidence: int = 0
     late: int = 0
@@ -167,7 +174,8 @@ class Claim:
 def begin(event: ClaimOpened) -> Claim:
     """A privacy claim has no merchant to wait for."""
     status = _S.IN_REVIEW if event.kind == "privacy" else _S.AWAITING_MERCHANT
-    return Claim(event.claim, event, status, event.at, event.due_at, event.remind_at, evidence=len(event.evidence))
+    waits = Claim(event.claim, event, status, event.at, event.due_at, event.remind_at, event.lines)
+    return replace(waits, evidence=len(event.evidence))
 
 
 def step(one: Claim, event: ClaimStep) -> Claim:

@@ -8,7 +8,7 @@ from typing import Final, Literal
 
 from chalicelib.core import cancellation, claim, fulfilment, instants, remedy
 from chalicelib.core.claim import OPEN, Claim, ClaimStatus, Kind
-from chalicelib.core.deposit import Deposit, Status, lock_at, status_at
+from chalicelib.core.deposit import FINAL, Deposit, Status, lock_at, status_at
 from chalicelib.core.events import (
     ClaimAccepted,
     ClaimAnsweredLate,
@@ -32,6 +32,7 @@ MOST_LATE: Final = 5  # answers that came too late which one claim keeps
 SOON: Final = 60  # seconds until what the clock has decided is written
 OF_GOODS: Final = "short_shipment"
 OF_AMOUNTS: Final = frozenset({"refund_amount", "other"})
+RULED_ONCE: Final = frozenset({"short_shipment", "mistaken_lock", "trade_in"})
 WITHOUT_MONEY: Final = frozenset({"merchant_cancellation", "privacy"})
 
 
@@ -137,7 +138,9 @@ def refuse(deposit: Deposit, at: int) -> None:
 
 
 def _open_until(deposit: Deposit) -> int | None:
-    """So long after the last shipment or the cancellation, whichever is later; None before either."""
+    """So long after the last shipment or the cancellation, whichever is later; None while something is still to come."""
+    if deposit.status not in FINAL:
+        return None
     ends = [one.last_shipped_at for one in deposit.progress if one.last_shipped_at is not None]
     ends += [deposit.cancelled.at] if deposit.cancelled is not None else []
     return max(ends) + instants.duration_ms(claim.published().open_for) if ends else None
@@ -149,6 +152,7 @@ def open_claim(deposit: Deposit, command: OpenClaim, at: int, terms: Terms) -> C
     refuse(deposit, at)
     _refuse_kind(deposit, command, at, terms)
     _refuse_twice(deposit, command)
+    _refuse_decided(deposit, command)
     owed = remedy.owed(deposit, command.kind, command.lines, command.amount)
     if command.kind not in WITHOUT_MONEY:
         _refuse_beyond(deposit, max(owed, command.amount) if command.amount is not None else owed)
@@ -209,7 +213,7 @@ def _refuse_kind(deposit: Deposit, command: OpenClaim, at: int, terms: Terms) ->
 def _refuse_goods(deposit: Deposit, lines: tuple[Units, ...], at: int, terms: Terms) -> None:
     """Units whose money has not gone back; before the promised time only such as the merchant says were shipped.
 
-    While a balance is unpaid nothing can have left: then the claim is about the whole order, and ends it.
+    While a balance is unpaid nothing can have left: then it takes a promised time, and the claim ends the whole order.
     """
     for units in lines:
         left = deposit.progress[units.line - 1].claimable(deposit.lines[units.line - 1].quantity)
@@ -223,8 +227,8 @@ def _refuse_goods(deposit: Deposit, lines: tuple[Units, ...], at: int, terms: Te
         )
         if to_come and at < claimable_at:
             raise Refused(Reason.WRONG_STATE, claimable_at=claimable_at)
-    ended = deposit.status is Status.CANCELLED
-    if not ended and deposit.balance and not remedy.nothing_came(deposit, lines):
+    promised = terms.delivery.within is not None and remedy.nothing_came(deposit, lines)
+    if deposit.status is not Status.CANCELLED and deposit.balance and not promised:
         raise Refused(Reason.WRONG_STATE, balance=deposit.balance)
 
 
@@ -244,9 +248,10 @@ def _refuse_appeal(deposit: Deposit, at: int) -> None:
     reason = cancellation.reasons().get(ended.reason or "") if ended is not None else None
     if reason is None or not reason.appealable:
         raise Refused(Reason.WRONG_STATE, state=status_at(deposit, at).value)
-    former = next((one for one in deposit.claims if one.opened.kind == "merchant_cancellation"), None)
-    if former is not None and not former.open and former.status is not ClaimStatus.WITHDRAWN:
-        raise Refused(Reason.CLAIM_CLOSED, claim=child("clm", deposit.id, former.n))
+    appeals = (one for one in deposit.claims if one.opened.kind == "merchant_cancellation")
+    decided = next((one for one in appeals if not one.open and one.status is not ClaimStatus.WITHDRAWN), None)
+    if decided is not None:
+        raise Refused(Reason.CLAIM_CLOSED, claim=child("clm", deposit.id, decided.n))
 
 
 def _refuse_twice(deposit: Deposit, command: OpenClaim) -> None:
@@ -256,6 +261,17 @@ def _refuse_twice(deposit: Deposit, command: OpenClaim) -> None:
         same_lines = not named.isdisjoint(units.line for units in one.opened.lines)
         if one.opened.kind == command.kind and (same_lines or not named):
             raise Refused(Reason.FUNDS_IN_DISPUTE, claim=child("clm", deposit.id, one.n))
+
+
+def _refuse_decided(deposit: Deposit, command: OpenClaim) -> None:
+    """What the platform has ruled on is over; only for what has no name of its own a next claim may be about another thing."""
+    named = {units.line for units in command.lines}
+    for one in deposit.claims:
+        same = one.opened.kind == command.kind and named.isdisjoint(
+            units.line for units in one.opened.lines
+        ) is not bool(named)
+        if command.kind in RULED_ONCE and one.status in {ClaimStatus.DISMISSED, ClaimStatus.PARTLY} and same:
+            raise Refused(Reason.CLAIM_CLOSED, claim=child("clm", deposit.id, one.n))
 
 
 def _refuse_beyond(deposit: Deposit, amount: Money, own: Money | None = None) -> None:
@@ -303,7 +319,7 @@ def _responded(deposit: Deposit, command: Respond, at: int) -> tuple[DepositEven
     if one.status_at(at) is ClaimStatus.GRANTED_BY_DEADLINE:
         return (_late(one, at, "merchant", command.decision, command.amount, command.statement),)
     statuses = {ClaimStatus.AWAITING_MERCHANT}
-    statuses |= {ClaimStatus.OFFERED} if command.decision != "reject" else set()
+    statuses |= {ClaimStatus.OFFERED} if command.decision == "offer" else set()  # no offer is taken back
     one = _in(deposit, command.claim, at, *statuses)
     if command.decision == "accept":
         return _accepted(deposit, one, "merchant", one.owed, at, command.statement)

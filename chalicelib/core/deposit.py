@@ -12,7 +12,7 @@ from chalicelib.core import payment as payments_
 from chalicelib.core import priority
 from chalicelib.core import question as questions_
 from chalicelib.core import refund as refunds_
-from chalicelib.core.claim import Claim
+from chalicelib.core.claim import Claim, ClaimStatus
 from chalicelib.core.events import (
     BalanceOpened,
     BalanceOverdue,
@@ -24,6 +24,7 @@ from chalicelib.core.events import (
     ChargebackWon,
     ClaimEvent,
     ClaimOpened,
+    ClaimPartlyUpheld,
     ClaimReversed,
     Completed,
     Created,
@@ -64,6 +65,7 @@ from chalicelib.core.events import (
     TakenStock,
     TradeInCancelled,
     TradeInInspected,
+    Units,
     WithdrawalConfirmed,
     WithdrawalStated,
 )
@@ -220,9 +222,12 @@ class Progress:
         return replace(self, dropped=self.dropped + dropped, refuted=self.refuted + units - dropped)
 
     def arrived_at(self, quantity: int) -> int | None:
-        """When the last unit arrived: the later of the two words, None while units are on their way."""
+        """When the last unit arrived: the later of the two words, None while units are on their way.
+
+        What a claim paid back is not waited for.
+        """
         words = ((self.delivered, self.delivered_at), (self.received, self.received_at))
-        return max((at for units, at in words if units == quantity - self.dropped and at is not None), default=None)
+        return max((at for units, at in words if units >= self.claimable(quantity) and at is not None), default=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -374,7 +379,7 @@ class Deposit:
     def arrived_at(self) -> int | None:
         """When the last unit of the last line arrived."""
         rows = zip(self.lines, self.progress, strict=True)
-        lines = [one.arrived_at(line.quantity) for line, one in rows if one.dropped < line.quantity]
+        lines = [one.arrived_at(line.quantity) for line, one in rows if one.claimable(line.quantity)]
         arrived = [at for at in lines if at is not None]
         return max(arrived) if arrived and len(arrived) == len(lines) else None
 
@@ -408,6 +413,16 @@ class Deposit:
         goods = self.paid_in - self.shipping if self.paid else Money.zero(self.currency)
         first, *others = (line.value for line in self.lines)
         return paid_shares(goods, [first - self.credit, *others])
+
+    def ruled_by_line(self) -> tuple[Money, ...]:
+        """What rulings gave of lines in part, by what was paid for them."""
+        sums, paid = [Money.zero(self.currency)] * len(self.lines), self.paid_by_line()
+        for one in self.claims:
+            named = [units.line - 1 for units in one.opened.lines]
+            if one.status is ClaimStatus.PARTLY and one.paid is not None and named:
+                for line, part in zip(named, one.paid.split([paid[line].minor for line in named]), strict=True):
+                    sums[line] += part
+        return tuple(sums)
 
 
 def paid_shares(paid: Money, values: Sequence[Money]) -> tuple[Money, ...]:
@@ -729,7 +744,17 @@ def _evolve_end(deposit: Deposit, event: Completed | Cancelled | Expired) -> Dep
         trade_in=trade_in,
         cancelled=cancelled,
         progress=progress,
+        claims=tuple(_after_end(deposit, one) for one in deposit.claims),
     )
+
+
+def _after_end(deposit: Deposit, one: Claim) -> Claim:
+    """Of an open claim's units those that had not left are over with the end, as a claim's payment takes them first."""
+    if not one.open:
+        return one
+    rows = ((units, deposit.progress[units.line - 1], deposit.lines[units.line - 1].quantity) for units in one.lines)
+    left = (Units(units.line, units.quantity - progress.to_ship(whole)) for units, progress, whole in rows)
+    return replace(one, lines=tuple(units for units in left if units.quantity > 0))
 
 
 def _evolve_claim(deposit: Deposit, event: ClaimEvent) -> Deposit:
@@ -739,12 +764,12 @@ def _evolve_claim(deposit: Deposit, event: ClaimEvent) -> Deposit:
         return replace(deposit, claims=(*deposit.claims, claims_.begin(event)))
     one = claims_.step(deposit.claims[event.claim - 1], event)
     deposit = replace(deposit, claims=_with(deposit.claims, one))
-    if not isinstance(event, claims_.Payer):
-        return deposit
+    if not isinstance(event, claims_.Payer) or isinstance(event, ClaimPartlyUpheld):
+        return deposit  # a part settles no unit: the goods may still be sent
     if one.opened.kind == "merchant_cancellation":
         return replace(deposit, limit_units=0)  # the buyer was not at fault after all
     progress = list(deposit.progress)
-    for units in one.opened.lines:
+    for units in one.lines:
         whole, before = deposit.lines[units.line - 1].quantity, progress[units.line - 1]
         progress[units.line - 1] = before.paid_back(min(units.quantity, before.claimable(whole)), whole)
     return replace(deposit, progress=tuple(progress))

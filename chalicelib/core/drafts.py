@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from chalicelib import policies
-from chalicelib.core import fees, instants, market, routes
+from chalicelib.core import claim, fees, instants, market, routes
 from chalicelib.core.faults import faults_of, refused
 from chalicelib.core.market import Constraint, Market
 from chalicelib.core.money import Money
@@ -141,6 +141,7 @@ def _faults(draft: Draft) -> Iterator[Fault]:
     yield from _currency_faults(draft)
     yield from _payment_faults(draft)
     yield from _lock_faults(draft)
+    yield from _claims_faults(draft)
     if draft.market not in market.current():
         yield Fault("/market", "unknown_market")
     if draft.opens_at is not None and draft.closes_at is not None and draft.closes_at <= draft.opens_at:
@@ -186,6 +187,16 @@ def _currency_faults(draft: Draft) -> Iterator[Fault]:
     for pointer, amount in priced:
         if amount is not None and amount.currency != draft.currency:
             yield Fault(pointer, "currency_mismatch")
+
+
+def _claims_faults(draft: Draft) -> Iterator[Fault]:
+    """Silence decides for the buyer only where there is a time to be silent, and an end of it."""
+    rules = claim.published()
+    shortest, longest = instants.duration_ms(rules.answer_at_least), instants.duration_ms(rules.answer_at_most)
+    for name, given in draft.claims:
+        time = instants.duration_ms(given)
+        if not shortest <= time <= longest:
+            yield Fault(f"/claims/{name}", "too_small" if time < shortest else "too_large")
 
 
 def _payment_faults(draft: Draft) -> Iterator[Fault]:

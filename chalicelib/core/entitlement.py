@@ -73,10 +73,9 @@ def of(deposit: Deposit, terms: Terms, cause: str, at: int, *, compensated: bool
     return _buyer_leaves(deposit, terms, status, at)
 
 
-def by_claim(deposit: Deposit, rule: str, kept: Money) -> Entitlement:
-    """What comes back when a claim ends the deposit: all but the goods with the buyer and what a ruling leaves."""
-    ruled = (RefundLine("forfeited", -kept, rule),) if kept else ()
-    return _owed(deposit, rule, (*_goods_kept(deposit), *ruled))
+def by_claim(deposit: Deposit, rule: str) -> Entitlement:
+    """What comes back when a claim ends the deposit: all but the goods with the buyer."""
+    return _owed(deposit, rule, _goods_kept(deposit))
 
 
 def cost_of_leaving(deposit: Deposit, terms: Terms) -> Money:
@@ -229,9 +228,10 @@ def _undelivered(deposit: Deposit) -> Money:
 
 
 def _goods_kept(deposit: Deposit) -> tuple[RefundLine, ...]:
-    """What was paid for units that are with the buyer; floored, so that a rest goes back."""
-    shares = zip(deposit.paid_by_line(), deposit.lines, deposit.progress, strict=True)
-    kept = total((paid.share_floor(one.kept, line.quantity) for paid, line, one in shares), deposit.currency)
+    """What was paid for units that are with the buyer, less what rulings gave back of it; floored, so a rest goes back."""
+    rows = zip(deposit.paid_by_line(), deposit.lines, deposit.progress, deposit.ruled_by_line(), strict=True)
+    left = (paid.share_floor(one.kept, line.quantity) - ruled for paid, line, one, ruled in rows)
+    kept = total((max(share, Money.zero(deposit.currency)) for share in left), deposit.currency)
     return (RefundLine("goods_kept", -kept, "terms/goods_kept"),) if kept else ()
 
 

@@ -20,6 +20,7 @@ from chalicelib.core.events import (
     GoodsShipped,
     Units,
 )
+from chalicelib.core.ids import child
 from chalicelib.core.payment import MOST_PAYMENTS
 from chalicelib.core.refusal import Fault, Reason, Refused
 from chalicelib.core.terms import Terms
@@ -185,6 +186,8 @@ def receive(deposit: Deposit, at: int) -> GoodsReceived:
 
 def refuse_default(deposit: Deposit, at: int) -> None:
     refuse_unless_final(deposit, at)
+    if deposit.open_claims:
+        raise Refused(Reason.FUNDS_IN_DISPUTE, claim=child("clm", deposit.id, deposit.open_claims[0].n))
     cured = deposit.cure_until is None or not deposit.balance
     if cured or at < (deposit.cure_until or 0):
         raise Refused(Reason.WRONG_STATE, state=Status.LOCKED.value, cure_until=deposit.cure_until)

@@ -33,7 +33,7 @@ from chalicelib.core import (
 from chalicelib.core.cancellation import MerchantCancel
 from chalicelib.core.changes import ChangeItems
 from chalicelib.core.claim import Kind
-from chalicelib.core.claiming import AcceptOffer, Claiming, OpenClaim, Respond, RuleClaim
+from chalicelib.core.claiming import AcceptOffer, Claiming, Escalate, OpenClaim, Respond, RuleClaim
 from chalicelib.core.deadlines import overdue
 from chalicelib.core.deposit import Deposit, evolve, fold
 from chalicelib.core.entitlement import Leg
@@ -45,10 +45,13 @@ from chalicelib.core.events import (
     ChargebackLost,
     ChargebackOpened,
     ClaimAccepted,
+    ClaimEscalated,
     ClaimGranted,
     ClaimOffered,
     ClaimOpened,
     ClaimPartlyUpheld,
+    ClaimRejected,
+    ClaimReminded,
     ClaimReversed,
     ClaimUpheld,
     Completed,
@@ -398,8 +401,12 @@ def _given(  # noqa: PLR0912 - a table of events
             return LockedByPayment(paid.at, _undo_until(paid.at, terms)) if paid is not None else None
         case LockUndone():
             return lock.unlock(before, event.at)
-        case LockReminded() | LockedByWindowEnd() | LockBecameFinal() | BalanceOverdue() | Expired() | ClaimGranted():
+        case LockReminded() | LockedByWindowEnd() | LockBecameFinal() | BalanceOverdue() | Expired():
+            return event if event in overdue(before, event.at, event.at) else None
+        case ClaimReminded() | ClaimGranted():
             return event if event in overdue(before, event.at, event.at, event.at) else None
+        case ClaimEscalated():
+            return _escalated(before, event, terms)
         case ItemsChanged():
             return next(_change(history, place))
         case BalanceOpened():
@@ -427,6 +434,9 @@ def _given(  # noqa: PLR0912 - a table of events
         case ClaimOffered():
             command = Respond(event.claim, "offer", event.amount, event.statement)
             return claiming.decide(before, command, event.at, terms)[0]
+        case ClaimRejected():
+            rejection = Respond(event.claim, "reject", statement=event.statement)
+            return claiming.decide(before, rejection, event.at, terms)[0]
         case ClaimAccepted() | ClaimUpheld() | ClaimPartlyUpheld():
             return _decided(before, event, terms)[0]
         case ClaimReversed():
@@ -681,6 +691,12 @@ def _claimed_as(event: ClaimOpened) -> OpenClaim:
     if kind is None:
         raise LookupError("no such kind")
     return OpenClaim(kind, event.statement, event.lines, event.amount, event.evidence)
+
+
+def _escalated(before: Deposit, event: ClaimEscalated, terms: Terms) -> DepositEvent | None:
+    if event.by == "silence":
+        return event if event in overdue(before, event.at, event.at, event.at) else None
+    return claiming.decide(before, Escalate(event.claim), event.at, terms)[0]
 
 
 def _decided(before: Deposit, event: claim.Payer, terms: Terms) -> Sequence[DepositEvent]:

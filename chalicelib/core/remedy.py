@@ -35,9 +35,7 @@ def owed(deposit: Deposit, kind: str, lines: Sequence[Units], amount: Money | No
             most = _undelivered(deposit, lines)
         case "mistaken_lock":
             ended = deposit.status in ENDED
-            most = (
-                deposit.money.forfeited if ended else entitlement.by_claim(deposit, _rule(kind), zero(deposit)).amount
-            )
+            most = deposit.money.forfeited if ended else entitlement.by_claim(deposit, _rule(kind)).amount
         case "trade_in":
             most = deposit.money.fees
         case _:
@@ -46,8 +44,17 @@ def owed(deposit: Deposit, kind: str, lines: Sequence[Units], amount: Money | No
 
 
 def left(deposit: Deposit) -> Money:
-    """All that was captured and has not been decided to go back."""
-    return total((deposit.left_of(one) for one in deposit.counted), deposit.currency)
+    """All that was captured and has not been decided to go back, nor been taken by a bank out of what was kept."""
+    return total((_left_of(deposit, one) for one in deposit.counted), deposit.currency)
+
+
+def _left_of(deposit: Deposit, captured: Captured) -> Money:
+    """A bank that gave more than was held gave the buyer what had been kept, as far as it goes."""
+    lost = [one for one in deposit.disputes if one.status == "lost" and one.capture == captured.capture]
+    refs = {one.n for one in lost}
+    covered = (refund.amount for refund in deposit.refunds if refund.covered_by in refs)
+    beyond = total((one.amount for one in lost), deposit.currency) - total(covered, deposit.currency)
+    return max(deposit.left_of(captured) - beyond, zero(deposit))
 
 
 def zero(deposit: Deposit) -> Money:
@@ -55,9 +62,14 @@ def zero(deposit: Deposit) -> Money:
 
 
 def payable(deposit: Deposit, claim: Claim, amount: Money) -> Money:
-    """What of ``amount`` can still be paid for the claim: less when its money went back another way meanwhile."""
-    still = owed(deposit, claim.opened.kind, claimable(deposit, claim.opened.lines), claim.opened.amount)
-    return min(amount, still if still < claim.owed else left(deposit))
+    """What of ``amount`` can still be paid for the claim: less when its money went back another way meanwhile.
+
+    More when a balance arrived meanwhile and the claim is granted whole: what ends a deposit keeps nothing of it.
+    """
+    still = owed(deposit, claim.opened.kind, claimable(deposit, claim.lines), claim.opened.amount)
+    if still < claim.owed:
+        return min(amount, still)
+    return min(max(amount, still) if amount >= claim.owed else amount, left(deposit))
 
 
 def claimable(deposit: Deposit, lines: Sequence[Units]) -> tuple[Units, ...]:
@@ -82,7 +94,7 @@ def _undelivered(deposit: Deposit, lines: Sequence[Units]) -> Money:
         one, whole = deposit.progress[units.line - 1], deposit.lines[units.line - 1].quantity
         before, share = one.dropped + one.refuted, paid[units.line - 1]
         sums += share.share_floor(before + units.quantity, whole) - share.share_floor(before, whole)
-    return sums + deposit.shipping if nothing_came(deposit, lines) else sums
+    return sums + deposit.shipping if lines and nothing_came(deposit, lines) else sums
 
 
 def nothing_came(deposit: Deposit, lines: Sequence[Units]) -> bool:
@@ -97,21 +109,17 @@ def nothing_came(deposit: Deposit, lines: Sequence[Units]) -> bool:
 
 def follows(deposit: Deposit, claim: Claim, amount: Money, at: int) -> Iterator[DepositEvent]:
     """What stands behind the decision to pay ``amount``, which ``payable`` gave."""
-    kind, lines = claim.opened.kind, claimable(deposit, claim.opened.lines)
-    deadline, all_of_it = claim.opened.refund_deadline, amount >= owed(deposit, kind, lines, claim.opened.amount)
+    kind, lines = claim.opened.kind, claimable(deposit, claim.lines)
+    deadline, whole = claim.opened.refund_deadline, amount >= owed(deposit, kind, lines, claim.opened.amount)
     if kind == "merchant_cancellation" and not deposit.passes:
         yield priority.grant(1, deposit.lines, _reason(deposit), at)
-    ends = status_at(deposit, at) not in ENDED and (
-        (kind == "mistaken_lock" and all_of_it)
-        or (kind == "short_shipment" and bool(lines) and nothing_came(deposit, lines))
-    )
-    if ends:
-        kept = max(left(deposit) - amount, zero(deposit)) if kind == "short_shipment" else zero(deposit)
-        yield from ending.end(deposit, CAUSE, entitlement.by_claim(deposit, _rule(kind), kept), at, deadline)
+    over = kind == "mistaken_lock" or (kind == "short_shipment" and bool(lines) and nothing_came(deposit, lines))
+    if whole and over and status_at(deposit, at) not in ENDED:
+        yield from ending.end(deposit, CAUSE, entitlement.by_claim(deposit, _rule(kind)), at, deadline)
         return
     if amount:
         yield from _paid(deposit, claim, amount, at, deadline)
-    if kind == "short_shipment" and status_at(deposit, at) is Status.LOCKED and _all_left(deposit, lines):
+    if whole and kind == "short_shipment" and status_at(deposit, at) is Status.LOCKED and _all_left(deposit, lines):
         yield Completed(at)
 
 
@@ -141,7 +149,7 @@ def _legs(deposit: Deposit, claim: Claim, amount: Money) -> Iterator[Leg]:
         return deposit.disputed(one.capture), -one.payment
 
     for captured in sorted(deposit.counted, key=order):
-        part = min(amount, deposit.left_of(captured))
+        part = min(amount, _left_of(deposit, captured))
         if part:
             yield Leg(captured.payment, captured.capture, (RefundLine("owed", part, rule, proof),))
             amount -= part

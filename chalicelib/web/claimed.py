@@ -32,7 +32,7 @@ def claim(told: Told) -> ClaimAnswer:
         "owed": money(one.owed),
         "offered": money(one.offered) if one.offered is not None else None,
         "paid": money(one.paid) if one.paid is not None else None,
-        "contested": opened.contested or (one.open and claiming.contested(of, opened.lines)),
+        "contested": opened.contested or (one.open and claiming.contested(of, one.lines)),
         "statement": steps[0].words or "",
         "evidence": _evidence(steps),
         "refund": refunds[-1] if refunds else None,

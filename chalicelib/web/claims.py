@@ -3,15 +3,16 @@
 from typing import Annotated, Final, Literal
 
 from chalice.app import Blueprint
-from pydantic import Field, StringConstraints
+from pydantic import AfterValidator, Field, StringConstraints
 
 from chalicelib.core.claim import Kind
 from chalicelib.core.claiming import AcceptOffer, AddEvidence, Claiming, Escalate, OpenClaim, Respond, RuleClaim
 from chalicelib.core.claiming import WithdrawClaim as Withdraw
 from chalicelib.core.events import Units
+from chalicelib.core.ids import parse_child
 from chalicelib.core.money import Money
 from chalicelib.core.refusal import Fault, Reason, Refused
-from chalicelib.core.wire import Frozen, MoneyField, Text
+from chalicelib.core.wire import Frozen, MoneyField, Text, fault
 from chalicelib.web import claimed
 from chalicelib.web.answers import ClaimAnswer, ClaimListAnswer
 from chalicelib.web.deposits import READ, READERS, replay_header
@@ -28,6 +29,15 @@ MONEY: Final = (Reason.CURRENCY_MISMATCH, Reason.FUNDS_IN_DISPUTE, Reason.REFUND
 ANSWERS: Final = (*READ, Reason.WRONG_STATE, Reason.CLAIM_CLOSED, *WRITES)
 
 
+def _more_than_nothing(amount: Money) -> Money:
+    if amount.minor <= 0:
+        raise fault("too_small")
+    return amount
+
+
+Amount = Annotated[MoneyField, AfterValidator(_more_than_nothing)]
+
+
 class ClaimBody(Frozen):
     """What is wrong. ``lines`` for goods that did not come, ``amount`` for ``refund_amount`` and ``other``, else neither."""
 
@@ -35,7 +45,7 @@ class ClaimBody(Frozen):
     kind: Kind
     statement: Words
     lines: Annotated[tuple[UnitsBody, ...], Field(max_length=10)] = ()
-    amount: MoneyField | None = None
+    amount: Amount | None = None
     evidence: Evidence = ()
 
 
@@ -43,7 +53,7 @@ class ResponseBody(Frozen):
     """The merchant's answer. An offer needs an amount, a rejection a statement."""
 
     decision: Literal["accept", "offer", "reject"]
-    amount: MoneyField | None = None
+    amount: Amount | None = None
     statement: Words | None = None
 
 
@@ -58,7 +68,7 @@ class RulingBody(Frozen):
     """The platform's decision and why. ``partly`` needs an amount below what is owed."""
 
     decision: Literal["uphold", "partly", "dismiss"]
-    amount: MoneyField | None = None
+    amount: Amount | None = None
     reason: Words
 
 
@@ -79,7 +89,6 @@ def open_claim(call: Call) -> Answer:
     Before the promised time a line without a shipment cannot be claimed: `claimable_at` says from when.
     """
     body: ClaimBody = call.fields
-    _refuse_nothing(body.amount)
     service = call.services.claims
     lines = tuple(Units(one.line, one.quantity) for one in body.lines)
     evidence = tuple(dict.fromkeys(body.evidence))
@@ -163,7 +172,6 @@ def respond(call: Call) -> Answer:
     An answer after `due_at` is kept in the history and changes nothing.
     """
     body: ResponseBody = call.fields
-    _refuse_nothing(body.amount)
     digest = call.services.claims.digest(body.statement)
     return _done(call, Respond(_number(call), body.decision, body.amount, digest), body.statement)
 
@@ -252,7 +260,6 @@ def add_evidence(call: Call) -> Answer:
 def rule(call: Call) -> Answer:
     """With a reason in words. After `due_at` it is kept in the history and changes nothing."""
     body: RulingBody = call.fields
-    _refuse_nothing(body.amount)
     digest = call.services.claims.digest(body.reason) or ""
     return _done(call, RuleClaim(_number(call), body.decision, digest, body.amount), body.reason)
 
@@ -263,13 +270,11 @@ def _done(call: Call, command: Claiming, words: str | None = None) -> Answer:
 
 
 def _number(call: Call) -> int:
-    """The guard has seen the claim, so its id is well formed."""
-    return int(call.params["claim_id"].rpartition("_")[2])
-
-
-def _refuse_nothing(amount: Money | None) -> None:
-    if amount is not None and amount.minor <= 0:
-        raise Refused(Reason.INVALID_REQUEST, [Fault("/amount", "too_small")])
+    """Which claim of its deposit; what is no id of a claim names none."""
+    parsed = parse_child("clm", call.params["claim_id"])
+    if parsed is None:
+        raise Refused(Reason.NOT_FOUND)
+    return parsed[1]
 
 
 def _filter(call: Call) -> str:

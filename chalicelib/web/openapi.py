@@ -188,6 +188,7 @@ PATH_PARAMETERS: Final[Mapping[str, Callable[[], Schema]]] = {
     "trade_in_id": lambda: _path("A trade-in: `trd_`, its deposit's 26 characters and `1`."),
     "withdrawal_id": lambda: _path("A withdrawal: `wdr_`, its deposit's 26 characters and its number."),
     "question_id": lambda: _path("A question: `qst_`, its deposit's 26 characters and its number."),
+    "claim_id": lambda: _path("A claim: `clm_`, its deposit's 26 characters and its number."),
     "bulk_id": lambda: _path("A bulk cancellation: `bmc_` and 26 characters."),
     "run_id": lambda: _path("A reconciliation run: `rec_` and 26 characters."),
     "break_id": lambda: _path("A break: `brk_` and 26 characters."),

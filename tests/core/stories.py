@@ -13,12 +13,31 @@ import pytest
 from chalicelib.core import drafts, ordering
 from chalicelib.core import offer as offers
 from chalicelib.core.cancellation import Ask, MerchantCancel
+from chalicelib.core.claim import Claim, Kind
+from chalicelib.core.claiming import AcceptOffer, Escalate, OpenClaim, Respond, RuleClaim, WithdrawClaim
 from chalicelib.core.deadlines import overdue
 from chalicelib.core.decide import ChangePaymentMethod, Command, LoseAnswer, MissRefund, decide
 from chalicelib.core.deposit import Deposit, begin, evolve
 from chalicelib.core.destination import SendRefund
 from chalicelib.core.ending import Cancel
-from chalicelib.core.events import DepositEvent, Units
+from chalicelib.core.events import (
+    ClaimAccepted,
+    ClaimAnsweredLate,
+    ClaimDismissed,
+    ClaimEscalated,
+    ClaimEvidenceAdded,
+    ClaimGranted,
+    ClaimOffered,
+    ClaimOpened,
+    ClaimPartlyUpheld,
+    ClaimRejected,
+    ClaimReminded,
+    ClaimReversed,
+    ClaimUpheld,
+    ClaimWithdrawn,
+    DepositEvent,
+    Units,
+)
 from chalicelib.core.fulfilment import PayBalance, Ready, Ship
 from chalicelib.core.goodwill import Grant
 from chalicelib.core.ids import child
@@ -148,6 +167,10 @@ class Story:
     events: list[DepositEvent] = field(default_factory=list)
 
     @property
+    def latest_claim(self) -> Claim:
+        return self.deposit.claims[-1]
+
+    @property
     def refund(self) -> Refund:
         assert self.deposit.refund is not None
         return self.deposit.refund
@@ -172,7 +195,7 @@ class Story:
 
     def write(self, at: int, grace: int = 0) -> "Story":
         """What close_windows does: every deadline that has passed is written down."""
-        return self.tell(*overdue(self.deposit, at, at - grace))
+        return self.tell(*overdue(self.deposit, at, at - grace, at - grace))
 
     def confirm(self, **changes: str) -> ConfirmLock:
         """The confirmation of the latest intent: its id, its hash and its words, unless changed."""
@@ -191,7 +214,7 @@ class Story:
     def ship(self, *units: tuple[int, int]) -> Ship:
         """These (line, quantity), or everything that is left."""
         lines = zip(self.deposit.lines, self.deposit.progress, strict=True)
-        left = ((n, line.quantity - one.shipped) for n, (line, one) in enumerate(lines, start=1))
+        left = ((n, one.to_ship(line.quantity)) for n, (line, one) in enumerate(lines, start=1))
         return Ship(tuple(Units(*one) for one in units or left if one[1]))
 
     def pay(self, amount: str | None = None, at: int = PAID, **seen: Any) -> str:
@@ -217,6 +240,10 @@ class Story:
         taken = self.deposit.captured(capture)
         disputes = (DisputeSeen(ref, capture, taken.amount if amount is None else money(amount), status),)
         return PaymentSeen(taken.payment, "succeeded", disputes=disputes)
+
+    def claim(self, kind: Kind, at: int, *units: tuple[int, int], amount: str | None = None) -> str:
+        """The buyer opens a claim, about these (line, quantity) or this amount."""
+        return self.said(claimed(kind, *units, amount=amount), at)
 
     def grant(self, amount: str, at: int, expected: Money | None = None) -> str:
         """Goodwill of the merchant, who has just looked at what is refundable, unless said."""
@@ -277,6 +304,68 @@ def cancelled(under: Terms = SU7, at: int = PAID + DAY) -> Story:
     story = paid(under)
     story.ask(CANCEL, at)
     return story
+
+
+# --- Claims ---
+
+ACCEPT: Final = Respond(1, "accept")
+REJECT: Final = Respond(1, "reject", statement="sha256:no")
+TAKE: Final = AcceptOffer(1)
+ESCALATE: Final = Escalate(1)
+TAKE_BACK: Final = WithdrawClaim(1)
+UPHOLD: Final = RuleClaim(1, "uphold", "sha256:why")
+DISMISS: Final = RuleClaim(1, "dismiss", "sha256:why")
+
+
+def claimed(kind: Kind, *units: tuple[int, int], amount: str | None = None, **more: Any) -> OpenClaim:
+    asked = money(amount) if amount is not None else None
+    return OpenClaim(kind, "sha256:said", tuple(Units(*one) for one in units), asked, **more)
+
+
+def offer(amount: str, n: int = 1) -> Respond:
+    return Respond(n, "offer", money(amount))
+
+
+def partly(amount: str, n: int = 1) -> RuleClaim:
+    return RuleClaim(n, "partly", "sha256:why", money(amount))
+
+
+def shop(*prices: int, shipping: int = 0, **changes: Any) -> Terms:
+    """An Indonesian flash sale, paid in full and locked by paying: lines ``a``, ``b`` and so on at these prices."""
+    items = [
+        {"sku": sku, "name": sku, "price": wire(f"{price} IDR")} for sku, price in zip("abcdefgh", prices, strict=False)
+    ]
+    offered = {"market": "ID", "items": items, "shipping": wire(f"{shipping} IDR"), "limits": {"per_buyer": None}}
+    return draft(plain("flash_sale", "IDR", **{**offered, **changes}))
+
+
+def bought(under: Terms, *quantities: int) -> Story:
+    """One of each thing, unless said."""
+    units = quantities or (1,) * len(under.items)
+    return paid(under, *((item.sku, many) for item, many in zip(under.items, units, strict=True)))
+
+
+# The published case (domain facts, section 5.1), with what its parcel costs.
+FIVE: Final = shop(75_000, 75_000, 60_000, 45_000, 45_000, shipping=15_000)
+
+_PAID: Final = money("1 CNY")
+# One of each event of a claim, as of the first one of a deposit of 5,088 yuan.
+CLAIM_EVENTS: Final[tuple[DepositEvent, ...]] = (
+    ClaimOpened(PAID, 1, "other", _PAID, False, "sha256:said", END, "PT72H", "P7D", amount=_PAID),
+    ClaimEvidenceAdded(PAID, 1, "buyer", ("photo:1",)),
+    ClaimOffered(PAID, 1, _PAID, END),
+    ClaimRejected(PAID, 1, END, "sha256:no"),
+    ClaimEscalated(PAID, 1, "buyer", END),
+    ClaimAccepted(PAID, 1, "merchant", _PAID, (1,)),
+    ClaimUpheld(PAID, 1, _PAID, "sha256:why", (1,)),
+    ClaimPartlyUpheld(PAID, 1, _PAID, "sha256:why", (1,)),
+    ClaimDismissed(PAID, 1, "sha256:why"),
+    ClaimWithdrawn(PAID, 1),
+    ClaimGranted(END, 1, "merchant", _PAID, (1,)),
+    ClaimAnsweredLate(END, 1, "merchant", "accept"),
+    ClaimReminded(PAID, 1, END),
+    ClaimReversed(PAID, 1, money("0 CNY"), money("0 CNY")),
+)
 
 
 def refund_news(story: Story, status: Any, at: int, *, amount: Money | None = None, **known: Any) -> RefundSeen:

@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 from chalicelib.core import decide as rules
 from chalicelib.core.cancellation import MOST_QUESTIONS, Ask, MerchantCancel
 from chalicelib.core.changes import MOST_CHANGES, ChangeItems
+from chalicelib.core.claim import published
+from chalicelib.core.claiming import WithdrawClaim
 from chalicelib.core.decide import ACTIONS, MOST_EVENTS, ChangePaymentMethod, Command, actions, decide
 from chalicelib.core.deposit import Status, status_at
 from chalicelib.core.destination import SendRefund
@@ -48,7 +50,9 @@ from tests.core.stories import (
     UNDO,
     UNLOCK,
     Story,
+    bought,
     cancelled,
+    claimed,
     completed,
     draft,
     final,
@@ -58,6 +62,7 @@ from tests.core.stories import (
     plain,
     refund_news,
     settled,
+    shop,
     terms,
     traded,
     trading,
@@ -99,6 +104,8 @@ def valid(story: Story, name: str, at: int) -> Command:
             lines = enumerate(deposit.progress, start=1)
             on_the_way = tuple(Units(n, 0) for n, one in lines if one.shipped > one.delivered)
             return Deliver(on_the_way or (Units(1, 1),), at, ("photo:1",))
+        case "claims":
+            return claimed("privacy")
         case "refunds":
             return Grant(Money(1, deposit.currency), deposit.refundable)
         case _:
@@ -246,6 +253,23 @@ def asked(name: str, made: Callable[[], Story] = paid, at: int = PAID) -> Callab
     return told
 
 
+def claim_of(*units: tuple[int, int], written: bool = False) -> Callable[[], Story]:
+    """Of everything, unless said; ``written``: silence granted it."""
+
+    def made() -> Story:
+        story = bought(shop(50_000, 20_000, shipping=5_000), 1, 2)
+        story.claim("short_shipment", PAID, *(units or ((1, 1), (2, 2))))
+        return story.write(PAID + 3 * DAY) if written else story
+
+    return made
+
+
+def shipped_and_claimed() -> Story:
+    story = claim_of((2, 1))()
+    story.ask(story.ship((1, 1), (2, 1)), PAID)
+    return story.write(PAID + 3 * DAY)
+
+
 def trade_in(*asked: Command, **changes: Any) -> Callable[[], Story]:
     def made() -> Story:
         story = traded(trading(**changes))
@@ -295,6 +319,11 @@ STORIES: Final[dict[str, Callable[[], Story]]] = {
     "asked, cooling off": asked("questions"),
     "asked, final": asked("questions", final, LATER),
     "defaulted": defaulted,
+    "claim open": claim_of(),
+    "claim open on a part": claim_of((2, 1)),
+    "claim granted, nothing came": claim_of(written=True),
+    "claim granted on a part": claim_of((2, 1), written=True),
+    "claim granted on the rest": shipped_and_claimed,
     "withdrawal stated": withdrawal_stated,
     "withdrawn": withdrawn,
     "trade-in to be handed over": trade_in(),
@@ -361,21 +390,21 @@ LISTED: Final = [
     ("intent open",            PAID + HOUR + 15 * MINUTE, ("cancel", "changes", "lock-intents"),            ("merchant-cancel", "questions", "refunds")),
     ("refund open",            PAID + HOUR + MINUTE, ("cancel", "changes", "lock-intents"),                 ("merchant-cancel", "questions", "refunds")),
     ("change gave back",       PAID + HOUR + MINUTE, ("cancel", "lock-intents", "withdrawals"),             ("merchant-cancel", "questions", "refunds")),
-    ("locked by the buyer",    LOCKED + HOUR - 1,   ("cancel", "unlock"),                                   ("merchant-cancel", "questions", "refunds")),
-    ("locked by the buyer",    LOCKED + HOUR,       ("balance-payments", "cancel"),                         ("merchant-cancel", "questions", "ready", "refunds")),
+    ("locked by the buyer",    LOCKED + HOUR - 1,   ("cancel", "claims", "unlock"),                         ("merchant-cancel", "questions", "refunds")),
+    ("locked by the buyer",    LOCKED + HOUR,       ("balance-payments", "cancel", "claims"),               ("merchant-cancel", "questions", "ready", "refunds")),
     ("undone late",            END + 49 * MINUTE,   ("cancel",),                                            ("merchant-cancel", "questions", "refunds")),
-    ("undone late",            END + 50 * MINUTE,   ("balance-payments", "cancel"),                         ("merchant-cancel", "questions", "ready", "refunds")),
-    ("final",                  LATER,               ("balance-payments", "cancel"),                         ("merchant-cancel", "questions", "ready", "refunds")),
-    ("settled",                LATER,               ("cancel",),                                            ("merchant-cancel", "questions", "ready", "refunds", "shipments")),
-    ("partly shipped",         LATER,               ("cancel", "receipt"),                                  ("deliveries", "merchant-cancel", "questions", "ready", "refunds", "shipments")),
-    ("completed",              LATER,               ("receipt",),                                           ("deliveries", "refunds")),
-    ("completed in Europe",    LATER,               ("receipt", "withdrawals"),                             ("deliveries", "refunds")),
-    ("cancelled",              LATER,               (),                                                     ()),
+    ("undone late",            END + 50 * MINUTE,   ("balance-payments", "cancel", "claims"),               ("merchant-cancel", "questions", "ready", "refunds")),
+    ("final",                  LATER,               ("balance-payments", "cancel", "claims"),               ("merchant-cancel", "questions", "ready", "refunds")),
+    ("settled",                LATER,               ("cancel", "claims"),                                   ("merchant-cancel", "questions", "ready", "refunds", "shipments")),
+    ("partly shipped",         LATER,               ("cancel", "claims", "receipt"),                        ("deliveries", "merchant-cancel", "questions", "ready", "refunds", "shipments")),
+    ("completed",              LATER,               ("claims", "receipt"),                                  ("deliveries", "refunds")),
+    ("completed in Europe",    LATER,               ("claims", "receipt", "withdrawals"),                   ("deliveries", "refunds")),
+    ("cancelled",              LATER,               ("claims",),                                            ()),
     ("expired",                DUE,                 (),                                                     ()),
-    ("trade-in to be handed over", PAID,            ("cancel", "withdrawals"),                              ("merchant-cancel", "questions", "ready", "refunds", "shipments")),
+    ("trade-in to be handed over", PAID,            ("cancel", "claims", "withdrawals"),                    ("merchant-cancel", "questions", "ready", "refunds", "shipments")),
     ("trade-in to be handed over, cooling off", PAID, ("cancel", "lock-intents", "withdrawals"),            ("merchant-cancel", "questions", "refunds")),
-    ("trade-in matched",       PAID,                ("cancel", "withdrawals"),                              ("merchant-cancel", "questions", "ready", "refunds", "shipments")),
-    ("trade-in fell through",  PAID,                (),                                                     ()),
+    ("trade-in matched",       PAID,                ("cancel", "claims", "withdrawals"),                    ("merchant-cancel", "questions", "ready", "refunds", "shipments")),
+    ("trade-in fell through",  PAID,                ("claims",),                                            ()),
 ]  # fmt: skip
 
 
@@ -409,6 +438,14 @@ def after_many_grants(times: int) -> Story:
     return story
 
 
+def after_many_claims(times: int) -> Story:
+    story = final()
+    for n in range(1, times + 1):
+        story.claim("privacy", LATER)
+        story.ask(WithdrawClaim(n), LATER)
+    return story
+
+
 COUNTED: Final[dict[str, Callable[[int], Story]]] = {
     "lock-intents": lambda left: after_many(INTENT, MOST_INTENTS - left, paid(), PAID),
     "changes": lambda left: after_many(SAME, MOST_CHANGES - left, paid(), PAID),
@@ -416,6 +453,7 @@ COUNTED: Final[dict[str, Callable[[int], Story]]] = {
     "payment-method": lambda left: after_many(ChangePaymentMethod("alipay"), MOST_PAYMENTS - 1 - left, ordered(), T0),
     "balance-payments": lambda left: after_many(PayBalance("card"), MOST_PAYMENTS - 1 - left, final(), LATER),
     "refunds": lambda left: after_many_grants(MOST_GRANTS - left),
+    "claims": lambda left: after_many_claims(published().most_claims - left),
     "questions": lambda left: after_many(SIMPLE["questions"], MOST_QUESTIONS - left, paid(), PAID),
 }
 
@@ -473,6 +511,9 @@ def happens(story: Story, move: str, at: int) -> None:
     elif move == "refund" and story.deposit.refunds:
         story.said(SendRefund(story.refund.n), at)
         story.said(refund_news(story, "succeeded", at), at)
+    elif move == "claims":  # taken back at once: an open one of a kind says nothing about where the deposit stands
+        if story.claim("privacy", at) == "claim.opened":
+            story.ask(WithdrawClaim(len(story.deposit.claims)), at)
     elif move != "refund":
         story.said(valid(story, move, at), at)
 

@@ -91,6 +91,7 @@ from tests.core.stories import (
     A_WEEK,
     BALANCE_BY_CARD,
     CANCEL,
+    CLAIM_EVENTS,
     CONFIRM_WITHDRAWAL,
     DEPOSIT_ID,
     DUE,
@@ -406,6 +407,7 @@ EVENTS: list[DepositEvent] = [
     PassReturned(PAID, 1, DEPOSIT_ID),
     PassReminded(PAID, 1, END),
     PassLapsed(END, 1),
+    *CLAIM_EVENTS,
 ]
 
 

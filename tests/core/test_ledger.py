@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import replace
-from typing import ClassVar, Final, get_args
+from typing import ClassVar, Final, Literal, get_args
 
 import pytest
 from hypothesis import settings
@@ -13,6 +13,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from chalicelib.core import entitlement, priority
 from chalicelib.core.cancellation import AnswerQuestion, Ask, MerchantCancel, reasons
 from chalicelib.core.changes import ChangeItems
+from chalicelib.core.claim import Claim
+from chalicelib.core.claim import Kind as ClaimKind
+from chalicelib.core.claiming import AcceptOffer, Escalate, OpenClaim, Respond, RuleClaim, WithdrawClaim
 from chalicelib.core.deadlines import due_at, overdue
 from chalicelib.core.decide import ChangePaymentMethod, Command, LoseAnswer, MissRefund, actions, decide
 from chalicelib.core.deposit import Deposit, Status, begin, evolve, fold, lock_at, status_at
@@ -20,6 +23,8 @@ from chalicelib.core.destination import NameDestination, Reroute, Retry, SendRef
 from chalicelib.core.events import (
     BalancePaid,
     Cancelled,
+    ClaimGranted,
+    ClaimReversed,
     DepositEvent,
     PassLapsed,
     PassReturned,
@@ -96,6 +101,12 @@ MOVED = {
 KEPT = Cancelled(T0, "buyer_cancel", "CN-2026/earnest_cap", money("5000 CNY"))
 ON_TOP = RefundApproved(T0, 2, COMPENSATION, money("5000 CNY"), (), T0, 1, NO_CAPTURE)
 BOTH = Cancelled(T0, "buyer_cancel", "CN-2026/earnest_cap", money("5000 CNY"), money("88 CNY"))
+# What was kept is held again, so that it can go back.
+BACK = (
+    ClaimReversed(T0, 1, money("5000 CNY"), money("0 CNY")),
+    ClaimReversed(T0, 1, money("0 CNY"), money("88 CNY")),
+    ClaimReversed(T0, 1, money("5000 CNY"), money("88 CNY")),
+)
 
 
 # --- What each event posts ---
@@ -106,7 +117,7 @@ def test_every_event_is_handled() -> None:
     assert set(MOVED) < set(get_args(DepositEvent))
 
 
-@pytest.mark.parametrize("event", [*EVENTS, KEPT, BOTH, ON_TOP], ids=lambda event: event.TYPE)
+@pytest.mark.parametrize("event", [*EVENTS, KEPT, BOTH, ON_TOP, *BACK], ids=lambda event: event.TYPE)
 def test_what_an_event_posts_sums_to_zero(event: DepositEvent) -> None:
     sums: Counter[str] = Counter()
     for _, amount in postings(event, AMOUNTS):
@@ -165,6 +176,31 @@ def test_an_end_keeps_a_deposit_and_fees_apart(
     event = replace(BOTH, forfeited=money(forfeited), fees=money(fees) if fees is not None else None)
     entries = batched(postings(event, AMOUNTS))
     assert [(source.account.value, target.account.value, str(target.amount)) for source, target in entries] == moved
+
+
+@pytest.mark.parametrize(
+    ("event", "moved"),
+    [
+        (BACK[0], [("forfeited", "held", "5000 CNY")]),
+        (BACK[1], [("fees", "held", "88 CNY")]),
+        (BACK[2], [("forfeited", "held", "5000 CNY"), ("fees", "held", "88 CNY")]),
+    ],
+)  # fmt: skip
+def test_a_claim_brings_back_what_was_kept_as_it_was_kept(
+    event: ClaimReversed, moved: list[tuple[str, str, str]]
+) -> None:
+    entries = batched(postings(event, AMOUNTS))
+    assert [(source.account.value, target.account.value, str(target.amount)) for source, target in entries] == moved
+
+
+def test_no_more_comes_back_than_was_kept() -> None:
+    story = paid()
+    story.tell(Cancelled(T0, "buyer_cancel", "CN-2026/earnest_cap", money("5000 CNY"), money("88 CNY")))
+    with pytest.raises(AssertionError):
+        evolve(story.deposit, replace(BACK[0], forfeited=money("5000.01 CNY")))
+    with pytest.raises(AssertionError):
+        evolve(story.deposit, replace(BACK[1], fees=money("88.01 CNY")))
+    assert evolve(story.deposit, BACK[2]).money == paid().deposit.money
 
 
 def batched(moved: Iterable[Posting]) -> list[tuple[Posting, Posting]]:
@@ -298,6 +334,9 @@ def sums(events: Iterable[DepositEvent]) -> Balances:
             case Cancelled():
                 held -= event.forfeited.minor
                 forfeited += event.forfeited.minor
+            case ClaimReversed():
+                held += event.forfeited.minor
+                forfeited -= event.forfeited.minor
             case _:
                 pass
     return Balances(*(Money(minor, "CNY") for minor in (captured, held, refunding, refunded, forfeited, 0, on_top)))
@@ -309,8 +348,9 @@ def ours(amount: Money | None) -> bool:
 
 
 OVER: Final = {Status.COMPLETED, Status.CANCELLED, Status.EXPIRED}
-# What a merchant or a bank gives beside the order: it changes neither what is owed nor what was paid.
-BESIDE: Final = {"goodwill", "chargeback"}
+# What a merchant, a bank or a claim gives beside the order: it changes neither what is owed nor what was paid.
+BESIDE: Final = {"goodwill", "chargeback", "claim"}
+CLAIMS: Final[list[ClaimKind]] = ["mistaken_lock", "merchant_cancellation", "refund_amount", "other"]
 # What leaves a refund unsent on its way, by the status that it leaves behind.
 UNSENT: Final[dict[RefundStatus, tuple[type[RefundStep], ...]]] = {
     RefundStatus.REQUIRES_ACTION: (RefundDeclined, RefundRerouted),
@@ -363,7 +403,7 @@ class Books(RuleBasedStateMachine):
 
     @rule()
     def deadlines_are_written(self) -> None:
-        self.tell(overdue(self.story.deposit, self.now, self.now - GRACE))
+        self.tell(overdue(self.story.deposit, self.now, self.now - GRACE, self.now - GRACE))
 
     @rule(pause=st.sampled_from([9 * SECOND, 10 * SECOND, 15 * MINUTE - 1, 15 * MINUTE]), lag=LAGS)
     def the_buyer_locks(self, pause: int, lag: int) -> None:
@@ -423,6 +463,61 @@ class Books(RuleBasedStateMachine):
     def the_buyer_answers(self, n: int, lag: int) -> None:
         self.do(AnswerQuestion(n, "sha256:answered"), lag)
 
+    @rule(lines=st.dictionaries(st.integers(1, 3), st.integers(1, 3), min_size=1), everything=st.booleans(), lag=LAGS)
+    def the_buyer_misses_goods(self, lines: dict[int, int], everything: bool, lag: int) -> None:
+        deposit = self.story.deposit
+        rows = enumerate(zip(deposit.lines, deposit.progress, strict=True), start=1)
+        left = {n: one.claimable(line.quantity) for n, (line, one) in rows}
+        named = left if everything else {n: units for n, units in lines.items() if n in left}
+        units = tuple(Units(n, units) for n, units in named.items() if units)
+        self.do(OpenClaim("short_shipment", "sha256:said", units), lag)
+
+    @rule(kind=st.sampled_from(CLAIMS), share=st.sampled_from([1, 5, 10, 11]), lag=LAGS)
+    def the_buyer_claims(self, kind: ClaimKind, share: int, lag: int) -> None:
+        """Some tenths of what is held, where the buyer names an amount."""
+        asked = self.story.deposit.money.held.share_ceil(share, 10) if kind in {"refund_amount", "other"} else None
+        self.do(OpenClaim(kind, "sha256:said", amount=asked), lag)
+
+    @rule(
+        said=st.sampled_from(["accept", "offer", "offer", "reject", "reject"]),
+        more=st.integers(0, 2),
+        lag=LAGS,
+        data=st.data(),
+    )
+    def the_merchant_replies(
+        self, said: Literal["accept", "offer", "reject"], more: int, lag: int, data: st.DataObject
+    ) -> None:
+        one = self.a_claim(data)
+        if one is not None:
+            amount = one.owed + Money(more, one.owed.currency) if said == "offer" else None
+            self.do(Respond(one.n, said, amount, "sha256:told"), lag)
+
+    @rule(said=st.sampled_from([AcceptOffer, Escalate, WithdrawClaim]), lag=LAGS, data=st.data())
+    def the_buyer_goes_on(
+        self, said: type[AcceptOffer | Escalate | WithdrawClaim], lag: int, data: st.DataObject
+    ) -> None:
+        one = self.a_claim(data)
+        if one is not None:
+            self.do(said(one.n), lag)
+
+    @rule(said=st.sampled_from(["uphold", "partly", "dismiss"]), lag=LAGS, data=st.data())
+    def the_platform_rules(self, said: Literal["uphold", "partly", "dismiss"], lag: int, data: st.DataObject) -> None:
+        one = self.a_claim(data)
+        if one is not None:
+            amount = one.owed.share_floor(1, 2) if said == "partly" else None
+            self.do(RuleClaim(one.n, said, "sha256:why", amount), lag)
+
+    @rule(late=st.sampled_from([-1, 0, 29 * SECOND, GRACE]), data=st.data())
+    def silence_falls(self, late: int, data: st.DataObject) -> None:
+        one = self.a_claim(data)
+        if one is not None and one.due_at is not None:
+            self.now = max(self.now, one.due_at + late)
+
+    def a_claim(self, data: st.DataObject) -> Claim | None:
+        """An open one, if any."""
+        claims = self.story.deposit.open_claims or self.story.deposit.claims
+        return data.draw(st.sampled_from(claims)) if claims else None
+
     @rule(returned=st.booleans())
     def a_pass_is_used(self, returned: bool) -> None:
         """As another deposit's write notes it here: behind what is overdue."""
@@ -454,7 +549,7 @@ class Books(RuleBasedStateMachine):
     def do(self, command: Command, lag: int) -> None:
         """As ``flows.commit``: write what is overdue, decide at the instant of asking."""
         at = self.now - lag
-        self.tell(overdue(self.story.deposit, at, at - GRACE))
+        self.tell(overdue(self.story.deposit, at, at - GRACE, at - GRACE))
         before = self.story.deposit
         try:
             decided = decide(before, command, at, self.story.terms)
@@ -519,7 +614,7 @@ class Books(RuleBasedStateMachine):
         waiting = deposit.status is Status.AWAITING_PAYMENT or any(
             refund.status not in {RefundStatus.SETTLED, RefundStatus.MANUAL_REVIEW} for refund in deposit.refunds
         )
-        waiting |= any(one.status == "open" for one in deposit.disputes)
+        waiting |= any(one.status == "open" for one in deposit.disputes) or bool(deposit.open_claims)
         window_runs = (
             deposit.status is Status.COOLING_OFF and deposit.window is not None and deposit.window.ends_at is not None
         )
@@ -550,6 +645,7 @@ class Books(RuleBasedStateMachine):
         return {
             "balance-payments": PayBalance(deposit.created.method),
             "cancel": CANCEL,
+            "claims": OpenClaim("privacy", "sha256:said"),
             "changes": ChangeItems(tuple(Ordered(line.sku, line.quantity) for line in deposit.lines), deposit.stock),
             "lock": self.story.confirm() if deposit.intents else ConfirmLock("lki_none", "", ""),
             "lock-intents": INTENT,
@@ -586,7 +682,9 @@ class Books(RuleBasedStateMachine):
         assert Money.zero("CNY") <= deposit.refundable <= deposit.money.held
         if deposit.status is Status.CANCELLED:
             (end,) = (n for n, event in enumerate(self.story.events) if isinstance(event, Cancelled))
-            assert deposit.money.held == self.kept_as_goods() - self.given_beside(self.story.events[end:])
+            since = self.story.events[end:]
+            back = total((event.forfeited for event in since if isinstance(event, ClaimReversed)), "CNY")
+            assert deposit.money.held == self.kept_as_goods(end) - self.given_beside(since) + back
         elif deposit.paid is not None:
             assert deposit.money.held == deposit.paid_in - self.given_beside(self.story.events)
         else:
@@ -600,13 +698,17 @@ class Books(RuleBasedStateMachine):
         approved = (event for event in events if isinstance(event, RefundApproved))
         return total((event.amount for event in approved if event.cause in BESIDE), "CNY")
 
-    def kept_as_goods(self) -> Money:
-        deposit = self.story.deposit
-        (end,) = (event for event in self.story.events if isinstance(event, Cancelled))
-        if end.cause == "withdrawal":
+    def kept_as_goods(self, end: int) -> Money:
+        """Of the units that were with the buyer when it ended; never more than was left of the money."""
+        ended, before = self.story.events[end], fold(DEPOSIT_ID, self.story.events[:end])
+        assert isinstance(ended, Cancelled)
+        if ended.cause == "withdrawal":
             return Money.zero("CNY")
+        return min(self.sold_goods(before), before.money.held)
+
+    def sold_goods(self, deposit: Deposit) -> Money:
         lines = zip(deposit.paid_by_line(), deposit.lines, deposit.progress, strict=True)
-        return total((share.share_floor(one.shipped, line.quantity) for share, line, one in lines), "CNY")
+        return total((share.share_floor(one.kept, line.quantity) for share, line, one in lines), "CNY")
 
     @invariant()
     def what_is_kept_is_never_more_than_a_fifth_nor_than_the_deposit(self) -> None:
@@ -627,7 +729,8 @@ class Books(RuleBasedStateMachine):
         assert gone == together(deposit.sold)
         assert all(self.shelves[where] + self.live[where] + self.sold[where] == 0 for where in (*self.live, *self.sold))
         if deposit.status is Status.COMPLETED:
-            counted = sum(line.quantity for line in deposit.lines if SHELVES.get(line.sku))
+            rows = zip(deposit.lines, deposit.progress, strict=True)
+            counted = sum(line.quantity - one.dropped for line, one in rows if SHELVES.get(line.sku))
             assert gone.total() == counted
         elif deposit.status not in {Status.CANCELLED, Status.EXPIRED}:
             assert not gone
@@ -640,7 +743,8 @@ class Books(RuleBasedStateMachine):
         if deposit.status is Status.COMPLETED:
             assert not deposit.balance
             for line, one in zip(deposit.lines, deposit.progress, strict=True):
-                assert line.quantity == one.shipped >= max(one.delivered, one.received)
+                assert line.quantity == one.shipped + one.dropped
+                assert one.shipped >= max(one.delivered, one.received, one.refuted)
 
     @invariant()
     def what_was_not_sent_says_why(self) -> None:
@@ -680,7 +784,46 @@ class Books(RuleBasedStateMachine):
         assert not deposit.cancelled.forfeited
         assert deposit.cancelled.fees is None
         assert deposit.cancelled.rule == "terms/merchant_cancel"
-        assert len(deposit.passes) == reasons()[str(deposit.cancelled.reason)].grants_pass
+        appealed = any(one.opened.kind == "merchant_cancellation" and one.paid is not None for one in deposit.claims)
+        assert len(deposit.passes) == (appealed or reasons()[str(deposit.cancelled.reason)].grants_pass)
+
+    @invariant()
+    def no_unit_is_paid_back_twice_nor_shipped_once_it_was(self) -> None:
+        deposit = self.story.deposit
+        for line, one in zip(deposit.lines, deposit.progress, strict=True):
+            assert 0 <= one.to_ship(line.quantity) <= one.claimable(line.quantity) <= line.quantity
+            assert 0 <= one.refuted <= one.shipped
+
+    @invariant()
+    def a_claim_pays_what_it_says_and_at_most_once(self) -> None:
+        deposit = self.story.deposit
+        told = Counter(number for one in deposit.claims for number in one.refunds)
+        assert set(told.values()) <= {1}
+        assert {refund.n for refund in deposit.refunds if refund.cause == "claim"} == set(told)
+        for one in deposit.claims:
+            paid = (deposit.refunds[number - 1].amount for number in one.refunds)
+            assert total(paid, "CNY") == (one.paid or Money.zero("CNY"))
+            assert one.open is (one.due_at is not None)
+
+    @invariant()
+    def goods_that_did_not_come_cost_no_more_than_they_did(self) -> None:
+        deposit = self.story.deposit
+        goods = [one for one in deposit.claims if one.opened.kind == "short_shipment" and not one.offers]
+        assert total((one.paid for one in goods if one.paid is not None), "CNY") <= deposit.total
+
+    @invariant()
+    def what_is_claimed_is_given_to_nobody_else(self) -> None:
+        deposit = self.story.deposit
+        if deposit.status is not Status.CANCELLED and deposit.refundable:
+            assert deposit.refundable + deposit.claimed <= deposit.money.held
+
+    @invariant()
+    def silence_decides_at_its_hour_and_is_written_after_the_grace(self) -> None:
+        for place, event in enumerate(self.story.events):
+            if isinstance(event, ClaimGranted):
+                one = fold(DEPOSIT_ID, self.story.events[:place]).claims[event.claim - 1]
+                assert event.at == one.due_at
+                assert self.now >= event.at + GRACE
 
     @invariant()
     def a_pass_was_granted_by_the_end_and_moves_as_its_table_says(self) -> None:
@@ -722,7 +865,7 @@ class Books(RuleBasedStateMachine):
 class AnyHistory(Books):
     """From an order on, with whatever a provider tells of payments and refunds, and with jobs at work."""
 
-    @initialize(under=st.sampled_from(UNDER), far=st.sampled_from(["ordered", "paid", "cancelled", "sent"]))
+    @initialize(under=st.sampled_from(UNDER), far=st.sampled_from(["ordered", "paid", "cancelled", "sent", "claimed"]))
     def order(self, under: Terms, far: str) -> None:
         """Begins anywhere on the usual way, so that what lies behind it is met often."""
         self.begins(under)
@@ -732,6 +875,10 @@ class AnyHistory(Books):
             self.do(CANCEL, 0)
         if far == "sent":
             self.do(SendRefund(1), 0)
+        if far == "claimed":
+            self.now += 8 * DAY
+            asked = self.story.deposit.money.held.share_ceil(1, 2)
+            self.do(OpenClaim("other", "sha256:said", amount=asked), 0)
 
     @rule(command=st.sampled_from([CANCEL, INTENT, UNLOCK, PAY_BY_ALIPAY, STATE, CONFIRM_WITHDRAWAL]), lag=LAGS)
     def the_buyer_asks(self, command: Command, lag: int) -> None:
@@ -852,7 +999,26 @@ class AnySettledOrder(AnyOrder):
     far = "settled"
 
 
+class AnyClaim(AnyOrder):
+    """Of goods that are due, with hours that run out."""
+
+    far = "settled"
+
+    @initialize(units=st.integers(1, 3), shipped=st.integers(0, 3), reply=st.sampled_from(["none", "offer", "reject"]))
+    def order(self, units: int, shipped: int, reply: str) -> None:
+        super().order(True)
+        self.now += 30 * DAY
+        if shipped:
+            self.do(self.story.ship((1, shipped)), 0)
+        self.do(OpenClaim("short_shipment", "sha256:said", (Units(1, units),)), 0)
+        if reply == "offer":
+            self.do(Respond(1, "offer", self.story.deposit.claims[0].owed), 0)
+        if reply == "reject":
+            self.do(Respond(1, "reject", statement="sha256:no"), 0)
+
+
 AnyHistory.TestCase.settings = settings(max_examples=80, stateful_step_count=30, deadline=None)
+AnyClaim.TestCase.settings = settings(max_examples=60, stateful_step_count=20, deadline=None)
 for machine in (AnyRefund, AnyPaidOrder, AnyLockedOrder, AnySettledOrder):
     machine.TestCase.settings = settings(max_examples=40, stateful_step_count=15, deadline=None)
 TestAnyHistory = AnyHistory.TestCase
@@ -860,3 +1026,4 @@ TestAnyRefund = AnyRefund.TestCase
 TestAnyPaidOrder = AnyPaidOrder.TestCase
 TestAnyLockedOrder = AnyLockedOrder.TestCase
 TestAnySettledOrder = AnySettledOrder.TestCase
+TestAnyClaim = AnyClaim.TestCase

@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 from chalicelib.core import proof
 from chalicelib.core.cancellation import MerchantCancel
 from chalicelib.core.changes import ChangeItems
+from chalicelib.core.claiming import AcceptOffer, AddEvidence, Escalate, OpenClaim, Respond, RuleClaim
+from chalicelib.core.decide import Command
 from chalicelib.core.events import Cancelled, DepositEvent, PaymentSucceeded, RefundApproved, Units
 from chalicelib.core.fulfilment import DeclareDefault, Deliver, Receive
 from chalicelib.core.goodwill import Grant
@@ -25,6 +27,7 @@ from chalicelib.core.refusal import Fault, Reason, Refused
 from chalicelib.core.terms import Terms
 from tests.core.stories import (
     A_WEEK,
+    ACCEPT,
     ASK,
     BALANCE_BY_CARD,
     BY_SELLER,
@@ -32,8 +35,10 @@ from tests.core.stories import (
     CONFIRM_WITHDRAWAL,
     DEPOSIT_ID,
     DIFFERS,
+    DISMISS,
     DUE,
     END,
+    ESCALATE,
     FLASH_SALE,
     FOUNDERS,
     LATER,
@@ -43,23 +48,31 @@ from tests.core.stories import (
     OUT_OF_STOCK,
     PAID,
     PAY_BY_ALIPAY,
+    REJECT,
     SEND,
     STATE,
     SU7,
     T0,
+    TAKE,
     UNLOCK,
+    UPHOLD,
     Story,
+    bought,
+    claimed,
     completed,
     draft,
     final,
     locked,
     money,
+    offer,
     ordered,
     paid,
+    partly,
     plain,
     refund_news,
     refused,
     settled,
+    shop,
     terms,
     traded,
     trading,
@@ -186,6 +199,37 @@ def lost_after_a_cancel() -> Story:
     return lost(story, ASKED + 1)
 
 
+GOODS: Final = shop(50_000, 20_000, shipping=5_000)
+SILENT: Final = ASKED + 3 * DAY
+
+
+def missing(*units: tuple[int, int]) -> Story:
+    """Of one thing for 50,000 and two for 20,000 rupiah: these did not come."""
+    return then(bought(GOODS, 1, 2), (claimed("short_shipment", *units), ASKED))
+
+
+def claimed_in_two_steps() -> Story:
+    story = then(missing((2, 1)), (ACCEPT, ASKED))
+    rest = claimed("short_shipment", (1, 1), (2, 1))
+    return then(story, (rest, ASKED + 1)).write(ASKED + 4 * DAY)
+
+
+def claimed_as_shipped() -> Story:
+    story = bought(GOODS, 1, 2)
+    story.ask(story.ship(), PAID)
+    return then(story, (claimed("short_shipment", (2, 1)), ASKED))
+
+
+def claimed_again() -> Story:
+    story = then(missing((1, 1)), (REJECT, ASKED), (DISMISS, ASKED), (claimed("refund_amount", amount="7 IDR"), ASKED))
+    return then(story, (AddEvidence(2, "merchant", ("photo:1",)), ASKED)).write(SILENT)
+
+
+def left_by_mistake() -> Story:
+    story = then(locked(), (CANCEL, LOCKED + DAY), (claimed("mistaken_lock"), LOCKED + DAY))
+    return story.write(LOCKED + 4 * DAY)
+
+
 STORIES: Final[dict[str, Callable[[], Story]]] = {
     "cancelled in the window": lambda: then(paid(), (CANCEL, ASKED)),
     "cancelled in the window, asked in time and late": out_of_order,
@@ -241,6 +285,29 @@ STORIES: Final[dict[str, Callable[[], Story]]] = {
     "goodwill out of two payments": lambda: granted(settled(), LATER + DAY + 7, "299950 CNY"),
     "goodwill, then left": granted_and_left,
     "goodwill when completed": lambda: granted(completed(), LATER + DAY, "10 CNY"),
+    "claim granted by silence": lambda: missing((1, 1), (2, 1)).write(SILENT),
+    "claim granted after an offer": lambda: then(missing((1, 1)), (offer("60000 IDR"), ASKED)).write(SILENT + 3 * DAY),
+    "claim agreed to": lambda: then(missing((2, 1)), (ACCEPT, ASKED)),
+    "claim settled by an offer": lambda: then(missing((1, 1)), (offer("60000 IDR"), ASKED), (TAKE, ASKED)),
+    "claim upheld": lambda: then(missing((1, 1)), (offer("60000 IDR"), ASKED), (ESCALATE, ASKED), (UPHOLD, ASKED)),
+    "claim upheld in part": lambda: then(missing((1, 1)), (REJECT, ASKED), (partly("1 IDR"), ASKED)),
+    "claim of everything": lambda: missing((1, 1), (2, 2)).write(SILENT),
+    "claim of everything, given in part": lambda: then(
+        missing((1, 1), (2, 2)), (REJECT, ASKED), (partly("70000 IDR"), ASKED)
+    ),
+    "claim of the rest": claimed_in_two_steps,
+    "claim against what was recorded": lambda: claimed_as_shipped().write(SILENT),
+    "claim after a claim that was dismissed": claimed_again,
+    "claim out of two payments": lambda: then(
+        settled(), (claimed("other", amount="294950 CNY"), LATER), (ACCEPT, LATER + 7)
+    ),
+    "claim that a lock was a mistake": lambda: then(locked(), (claimed("mistaken_lock"), LOCKED), (ACCEPT, LOCKED + 7)),
+    "claim that a lock was a mistake, after leaving": left_by_mistake,
+    "claim of a fee": lambda: then(
+        traded(trading()), (DIFFERS, PAID), (claimed("trade_in"), ASKED), (ACCEPT, ASKED + 7)
+    ),
+    "claim, then left": lambda: then(missing((2, 1)), (ACCEPT, ASKED), (CANCEL, ASKED + 1)),
+    "claim answered late": lambda: then(missing((2, 1)).write(SILENT), (REJECT, SILENT)),
     "chargeback lost": lambda: lost(paid(), ASKED),
     "chargeback lost in part": lambda: lost(paid(), ASKED, "5000 CNY"),
     "chargeback lost with goodwill on its way": lost_after_a_cancel,
@@ -352,6 +419,15 @@ def approval(story: Story, **changes: Any) -> list[DepositEvent]:
         ("twice", {"cause": "late_payment"}),
         ("chargeback lost", {"cause": "goodwill"}),
         ("changed to less", {"amount": money("1 CNY")}),
+        ("claim granted by silence", {"amount": money("70001 IDR")}),
+        ("claim granted by silence", {"cause": "goodwill"}),
+        ("claim granted by silence", {"cause": "buyer_cancel"}),
+        ("claim granted by silence", {"at": SILENT - 1}),
+        ("claim granted by silence", {"capture": "cap_2"}),
+        ("claim settled by an offer", {"amount": money("50000 IDR")}),
+        ("claim of a fee", {"cause": "claim"}),
+        ("goodwill", {"cause": "claim"}),
+        ("forfeited", {"cause": "claim"}),
     ],
 )
 def test_what_the_rules_do_not_give_is_noticed(name: str, changes: dict[str, Any]) -> None:
@@ -425,6 +501,14 @@ TOLD: Final = {
     "chargeback.opened": {"at", "ref"},
     "refund.settled": {"at"},
     "refund.approved": {"note"},
+    "claim.opened": {"statement", "evidence"},
+    "claim.evidence_added": {"*"},
+    "claim.offered": {"statement"},
+    "claim.rejected": {"statement"},
+    "claim.accepted": {"statement"},
+    "claim.upheld": {"reason"},
+    "claim.partly_upheld": {"reason"},
+    "claim.dismissed": {"at", "reason"},
 }
 # One story of every kind; each of their leaves is forged.
 FORGED: Final = [
@@ -445,6 +529,16 @@ FORGED: Final = [
     "changed to less",
     "goodwill out of two payments",
     "chargeback lost in part",
+    "claim granted after an offer",
+    "claim settled by an offer",
+    "claim upheld",
+    "claim of everything, given in part",
+    "claim of the rest",
+    "claim against what was recorded",
+    "claim after a claim that was dismissed",
+    "claim out of two payments",
+    "claim that a lock was a mistake, after leaving",
+    "claim of a fee",
 ]
 
 
@@ -772,7 +866,35 @@ PAUSES: Final = st.sampled_from([0, 1, MINUTE, 14 * MINUTE, HOUR, DAY, 3 * DAY, 
 LAGS: Final = st.sampled_from([0, 0, 1, MINUTE])
 WORLD: Final = ["money", "money", "less", "more", "foreign", "former", "deadlines", "refund", "returned"]
 BANK: Final = ["open", "won", "lost"]
-MOVES: Final = st.sampled_from([*(name for _, name in NAMES), *WORLD, *BANK, "confirm", "goodwill"])
+CLAIMED: Final = [
+    *("misses", "misses all", "mistake", "asks", "appeals", "accept", "offer", "reject"),
+    *("take", "escalate", "uphold", "partly", "silence", "silence"),
+]
+MOVES: Final = st.sampled_from([*(name for _, name in NAMES), *WORLD, *BANK, *CLAIMED, "confirm", "goodwill"])
+
+
+def of_a_claim(story: Story, move: str) -> Command:
+    """Of the latest claim, or one more."""
+    deposit = story.deposit
+    n = len(deposit.claims) or 1
+    owed = deposit.claims[-1].owed if deposit.claims else Money.zero(deposit.currency)
+    cent = Money(1, deposit.currency)
+    left = ((line, one.claimable(deposit.lines[line - 1].quantity)) for line, one in enumerate(deposit.progress, 1))
+    commands: dict[str, Command] = {
+        "misses": claimed("short_shipment", (1, 1)),
+        "misses all": claimed("short_shipment", *((line, units) for line, units in left if units)),
+        "mistake": claimed("mistaken_lock"),
+        "asks": OpenClaim("other", "sha256:said", amount=deposit.refundable.share_ceil(1, 3)),
+        "appeals": claimed("merchant_cancellation"),
+        "accept": Respond(n, "accept"),
+        "offer": Respond(n, "offer", owed + cent),
+        "reject": Respond(n, "reject", statement="sha256:no"),
+        "take": AcceptOffer(n),
+        "escalate": Escalate(n),
+        "uphold": RuleClaim(n, "uphold", "sha256:why"),
+        "partly": RuleClaim(n, "partly", "sha256:why", owed.share_floor(1, 2)),
+    }
+    return commands[move]
 
 
 def happens(story: Story, move: str, at: int) -> None:
@@ -795,6 +917,10 @@ def happens(story: Story, move: str, at: int) -> None:
         case "open" | "won" | "lost":
             if story.deposit.captures:
                 story.dispute(move, at, capture=story.deposit.captures[-1].capture)
+        case "silence":
+            story.write(story.deposit.claims[-1].due_at or at if story.deposit.claims else at)
+        case _ if move in CLAIMED:
+            story.said(of_a_claim(story, move), at)
         case "confirm":
             story.said(CONFIRM_WITHDRAWAL, at)
         case "goodwill":

@@ -7,7 +7,7 @@ import pytest
 
 from chalicelib.core.deadlines import overdue
 from chalicelib.core.deposit import status_at
-from chalicelib.core.events import RefundReviewNeeded
+from chalicelib.core.events import RefundApproved, RefundReviewNeeded
 from chalicelib.core.offer import OfferStatus
 from chalicelib.core.offer import status_at as offer_status_at
 from chalicelib.core.refund import review_at
@@ -16,17 +16,20 @@ from tests.core.stories import (
     BALANCE_BY_CARD,
     DUE,
     END,
+    FIVE,
     LATER,
     OUT_OF_STOCK,
     PAID,
     SU7,
     T0,
+    bought,
     final,
     locked,
     offer_of,
     ordered,
     paid,
 )
+from tests.core.test_claim import STANDING
 from tests.core.test_refund import REACHED, standing
 from tests.diagrams import LIVES, PAGE, WRITTEN_BY_THE_CLOCK, Life, page
 
@@ -73,17 +76,18 @@ def test_what_the_clock_writes_of_a_deposit_is_marked() -> None:
     """Found by letting time pass, not by a list of ours."""
     ready = final()
     ready.ask(ready.ready(), LATER)
-    asked, granted = paid(), paid()
+    asked, granted, disputed = paid(), paid(), bought(FIVE)
     asked.ask(ASK, PAID)
     granted.ask(OUT_OF_STOCK, PAID)
+    disputed.claim("short_shipment", PAID, (1, 1))
     found = {
         type(event)
-        for story in (ordered(), paid(), locked(), ready, asked, granted)
-        for event in overdue(story.deposit, END * 2, END * 2)
-        if not isinstance(event, RefundReviewNeeded)
+        for story in (ordered(), paid(), locked(), ready, asked, granted, disputed)
+        for event in overdue(story.deposit, END * 2, END * 2, END * 2)
+        if not isinstance(event, RefundApproved | RefundReviewNeeded)
     }
     assert found == WRITTEN_BY_THE_CLOCK
-    drawn = "".join(diagrams()[title] for title in ("Deposit", "Question", "Pass"))
+    drawn = "".join(diagrams()[title] for title in ("Deposit", "Question", "Pass", "Claim"))
     marked = set(re.findall(r"([a-z_.]+) \(clock\)", drawn))
     assert marked == {event.TYPE for event in WRITTEN_BY_THE_CLOCK}
 
@@ -100,6 +104,15 @@ def test_what_the_clock_does_to_a_question_and_to_a_pass_is_told() -> None:
     [before] = story.deposit.passes
     [after] = story.write(before.granted.valid_until).deposit.passes
     assert by_the_clock("Pass") == {(before.status.value, after.status.value)}
+
+
+def test_what_the_clock_does_to_a_claim_is_told() -> None:
+    moved = set()
+    for made in STANDING.values():
+        one = made().latest_claim
+        if one.due_at is not None:
+            moved.add((one.status_at(one.due_at - 1).value, one.status_at(one.due_at).value))
+    assert by_the_clock("Claim") == moved
 
 
 def test_a_balance_acts_on_the_payment_before_it_as_another_method_does() -> None:

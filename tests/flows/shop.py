@@ -9,11 +9,12 @@ from typing import Any, Final, Self
 
 import pytest
 
+from chalicelib.core.claiming import Claiming, OpenClaim, Respond
 from chalicelib.core.decide import Command
 from chalicelib.core.deposit import Deposit
 from chalicelib.core.destination import Payee
 from chalicelib.core.ending import Cancel
-from chalicelib.core.events import LockIntentOpened
+from chalicelib.core.events import LockIntentOpened, Units
 from chalicelib.core.ids import child, digest_id
 from chalicelib.core.journal import Asked, Caller, Key
 from chalicelib.core.lock import ConfirmLock, OpenIntent
@@ -25,6 +26,7 @@ from chalicelib.core.refusal import Reason, Refused
 from chalicelib.flows.attend import Attendant
 from chalicelib.flows.cancellations import Cancellations
 from chalicelib.flows.changes import Changes
+from chalicelib.flows.claims import Claims, Told
 from chalicelib.flows.commit import Commits, Outcome, Timing
 from chalicelib.flows.defaults import Defaults
 from chalicelib.flows.deposits import DepositDesk
@@ -56,6 +58,7 @@ PRICE: Final = Money(29_990_000, "CNY")
 EARNEST: Final = Money(500_000, "CNY")
 SKU: Final = "su7-max"
 SECRET: Final = "correct horse battery staple 0001"
+STATEMENT: Final = "It never came."
 _numbers: Final = count(1)
 
 
@@ -138,6 +141,7 @@ class Shop:
         self.desk = DepositDesk(self.commits)
         self.payees = Payees(self.texts, self.vault)
         self.keys = KeyStore(tables.client, tables.name)
+        self.claims = Claims(self.commits, self.keys, self.texts, self.vault)
         self.served_by(Teller())
 
     def served_by(self, provider: "Teller") -> None:
@@ -238,6 +242,41 @@ class Shop:
         """The provider says that the whole amount was captured at an instant."""
         seen = captured(self.timing.now() if at is None else at, amount, payment, ref)
         return self.attendant.settle(deposit_id, seen, "t")
+
+    def claim(
+        self,
+        deposit_id: str,
+        by: Caller,
+        *lines: tuple[int, int],
+        amount: Money | None = None,
+        key_text: str | None = None,
+        **changes: Any,
+    ) -> Told:
+        """The buyer claims units that did not come, or an amount; the deposit stands in the body, as over HTTP."""
+        kind: Any = "short_shipment" if lines else "other"
+        units = tuple(Units(*one) for one in lines)
+        command = OpenClaim(kind, self.claims.digest(STATEMENT) or "", units, amount)
+        asked = self.asked(by, "claim", key_text or fresh_key(), f"{deposit_id} {command}", **changes)
+        return self.claims.open(deposit_id, command, STATEMENT, asked)
+
+    def say(
+        self,
+        claim_id: str,
+        command: Claiming,
+        by: Caller,
+        key_text: str | None = None,
+        words: str | None = None,
+        **changes: Any,
+    ) -> Told:
+        """Anything that is said to a claim."""
+        asked = self.asked(by, f"{type(command).__name__} {claim_id}", key_text or fresh_key(), f"{command}", **changes)
+        return self.claims.run(claim_id, command, words, asked)
+
+    def respond(self, claim_id: str, decision: Any, amount: Money | None = None, **options: Any) -> Told:
+        """The merchant's answer; a rejection has words."""
+        words = STATEMENT if decision == "reject" else None
+        command = Respond(int(claim_id.rpartition("_")[2]), decision, amount, self.claims.digest(words))
+        return self.say(claim_id, command, STAFF, words=words, **options)
 
     def load(self, deposit_id: str) -> Stored[Any]:
         return self.commits.load(deposit_id)

@@ -6,9 +6,11 @@ from typing import Any, Final
 
 import pytest
 
+from chalicelib.core.claiming import AcceptOffer
 from chalicelib.core.decide import ChangePaymentMethod
 from chalicelib.core.events import Units
 from chalicelib.core.fulfilment import Deliver, PayBalance, Ready, Receive, Ship
+from chalicelib.core.ids import child
 from chalicelib.core.journal import Caller
 from chalicelib.core.lock import Unlock
 from chalicelib.core.money import Money
@@ -106,6 +108,29 @@ def test_a_merchants_cancellation_is_two_trips_the_count_of_it_included(till: Ti
     trips, units = till.cost(lambda: till.merchant_cancel(one))
     assert trips == ["GetItem", TOGETHER]
     assert units <= 12
+
+
+def test_a_claim_is_five_trips_and_each_answer_without_words_four(till: Till) -> None:
+    """Opened: the deposit to know whose it is, the key, the deposit to decide on, one write, and what was written to it.
+
+    The write is the deposit, its key and its words, each twice over, and three indexes that it enters.
+    """
+    by = person()
+    terms: Any = {"preset": "su7_founders_2024", "payment": {"take": "full", "nature": "advance"}}
+    one = till.order(till.opened(units=None, lock={"undo": None}, **terms), by).deposit.id
+    till.pay(one, amount=PRICE)
+    trips, units = till.cost(lambda: till.claim(one, by, amount=EARNEST))
+    assert trips == ["GetItem", "GetItem", "GetItem", TOGETHER, "GetItem"]
+    assert units == 2 * till.kilobytes(one) + 2 + 2 + 3
+    claim = child("clm", one, 1)
+    steps: list[tuple[Callable[[], object], int]] = [
+        (lambda: till.respond(claim, "offer", EARNEST), 3 * 2),  # the due time moves in three indexes
+        (lambda: till.say(claim, AcceptOffer(1), by), 2 + 3),  # leaves two of them, and is as due as after a cancel
+    ]
+    for step, indexes in steps:
+        trips, units = till.cost(step)
+        assert (trips, units) == ([*APPEND, "GetItem"], till.kilobytes(one) + indexes)
+    assert till.cost(lambda: till.claims.find(claim, till.asked(by))) == (["GetItem", "GetItem"], 0)
 
 
 Step = Callable[[Till, str, Caller], object]

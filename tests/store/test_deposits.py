@@ -11,6 +11,11 @@ from hypothesis import HealthCheck, given, settings
 from chalicelib.core.deposit import fold
 from chalicelib.core.events import (
     Cancelled,
+    ClaimGranted,
+    ClaimOffered,
+    ClaimOpened,
+    ClaimRejected,
+    ClaimWithdrawn,
     Created,
     DepositEvent,
     Expired,
@@ -167,6 +172,51 @@ def test_open_refunds_are_listed_the_earliest_promise_first(store: DepositStore)
     assert [row.id for row in walked(lambda at: store.open_of("mer_shop", 2, at))] == expected
     everywhere = [row.id for row in walked(lambda at: store.open_everywhere(3, at))]
     assert len(everywhere) == len(set(everywhere)) == 4
+
+
+LOCKED: Final = PaymentSucceeded(T0 + 1, 1, "cap_1", DEPOSIT, windowed=False)
+
+
+def opened(n: int, due_at: int) -> ClaimOpened:
+    """A claim of 1 fen that silence decides then."""
+    little = Money(1, "CNY")
+    return ClaimOpened(T0 + 2, n, "other", little, False, "digest", due_at, "PT72H", "P7D", little)
+
+
+DISPUTED: Final[list[tuple[DepositEvent, int | None]]] = [
+    # after this event                                        silence decides the first of them at
+    (opened(1, T0 + 3 * DAY),                                  T0 + 3 * DAY),
+    (opened(2, T0 + 5 * DAY),                                  T0 + 3 * DAY),
+    (ClaimOffered(T0 + 3, 1, Money(1, "CNY"), T0 + 4 * DAY),   T0 + 4 * DAY),
+    (ClaimRejected(T0 + 4, 2, T0 + 2 * DAY, "digest"),         T0 + 2 * DAY),
+    (ClaimGranted(T0 + 2 * DAY, 2, "platform", Money(0, "CNY")), T0 + 4 * DAY),
+    (ClaimWithdrawn(T0 + 2 * DAY, 1),                          None),
+]  # fmt: skip
+
+
+def test_a_deposit_is_found_by_its_open_claim_that_is_due_first(table: Tables, store: DepositStore) -> None:
+    merchant = fresh("mer")
+    stored = add(store, create(store, merchant=merchant), LOCKED)
+    for event, due in DISPUTED:
+        stored = add(store, stored, event)
+        found = [row.id for row in store.claims_of(merchant, 100, None).rows]
+        assert found == ([stored.id] if due is not None else []), event
+        assert (stored.id in [row.id for row in walked(lambda at: store.claims_everywhere(100, at))]) == bool(found)
+        item: Any = table.client.get_item(TableName=table.name, Key=key(stored.id))["Item"]
+        assert item.get("claim_due") == ({"N": str(due)} if due is not None else None), event
+
+
+def test_open_claims_are_listed_what_silence_decides_first_at_the_head(store: DepositStore) -> None:
+    merchant, ids = fresh("mer"), {}
+    for days in (3, 1, 2):
+        paid = add(store, create(store, merchant=merchant), LOCKED)
+        ids[days] = add(store, paid, opened(1, T0 + days * DAY)).id
+    other = add(store, create(store, merchant=fresh("mer")), LOCKED, opened(1, T0 + DAY)).id
+    expected = [ids[days] for days in (1, 2, 3)]
+    for limit in (1, 2, 100):
+        assert [row.id for row in walked(lambda at: store.claims_of(merchant, limit, at))] == expected  # noqa: B023
+        everywhere = [row.id for row in walked(lambda at: store.claims_everywhere(limit, at))]  # noqa: B023
+        assert sorted(everywhere) == sorted([*expected, other])
 
 
 def test_an_append_under_the_second_best_image_writes_nothing_anywhere(table: Tables, store: DepositStore) -> None:

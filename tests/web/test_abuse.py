@@ -678,6 +678,25 @@ def good_bodies(scene: Scene) -> dict[str, Json]:
         },
         "/v1/deposits/{deposit_id}/questions": {"kind": "address", "text": "Which entrance?"},
         "/v1/questions/{question_id}/answer": {"text": "The blue door."},
+        "/v1/claims": {
+            "deposit": scene.deposit["id"],
+            "kind": "short_shipment",
+            "statement": "Nothing came.",
+            "lines": [{"line": 1, "quantity": 1}],
+            "amount": {"amount": "1", "currency": "CNY"},
+            "evidence": ["photo:4"],
+        },
+        "/v1/claims/{claim_id}/responses": {
+            "decision": "offer",
+            "amount": {"amount": "1", "currency": "CNY"},
+            "statement": "Half.",
+        },
+        "/v1/claims/{claim_id}/evidence": {"evidence": ["photo:5"], "statement": "Look."},
+        "/v1/claims/{claim_id}/ruling": {
+            "decision": "partly",
+            "amount": {"amount": "1", "currency": "CNY"},
+            "reason": "Both are right.",
+        },
         "/v1/offers/{offer_id}/merchant-cancellations": {
             "deposits": [scene.deposit["id"]],
             "reason": "OUT_OF_STOCK",
@@ -702,8 +721,8 @@ def test_whatever_is_sent_anywhere_is_not_our_fault(fuzzed: Scene, data: st.Data
 
 @pytest.fixture(scope="module")
 def lives(world: World, fuzzed: Scene) -> list[Scene]:
-    """The same people with deposits further on: free with an intent, locked for good, goods on their way, called off by
-    the shop, a trade-in."""
+    """The same people with deposits further on: free with an intent, locked for good and disputed, goods on their way,
+    called off by the shop, a trade-in."""
     buyer, merchant = fuzzed.buyer, fuzzed.merchant
     free = world.paid(buyer, fuzzed.offer)
     accepted(buyer.post(f"{path_of(free)}/lock-intents"), 201)
@@ -711,9 +730,21 @@ def lives(world: World, fuzzed: Scene) -> list[Scene]:
     shipped = world.final(buyer, merchant, quantity=2, **AS_PAID)
     accepted(merchant.post(f"{path_of(shipped)}/shipments", {"lines": [{"line": 1, "quantity": 1}]}))
     traded = world.traded(buyer, world.trading(merchant))
-    lived = [replace(fuzzed, deposit=deposit, traded=traded) for deposit in (free, final, shipped)]
+    lived = [replace(fuzzed, deposit=deposit, traded=traded) for deposit in (free, disputed(fuzzed, final), shipped)]
     ended = [cancelled(fuzzed, method) for method in ("card", "virtual_account")] + [called_off(fuzzed)]
     return [*lived, *ended, replace(fuzzed, deposit=traded, traded=traded)]
+
+
+def disputed(scene: Scene, deposit: Json) -> Json:
+    """With a claim that waits for the merchant."""
+    body = {
+        "deposit": deposit["id"],
+        "kind": "other",
+        "statement": "The colour.",
+        "amount": {"amount": "1", "currency": "CNY"},
+    }
+    accepted(scene.buyer.post("/v1/claims", body), 201)
+    return deposit
 
 
 def cancelled(scene: Scene, method: str) -> Scene:
@@ -736,7 +767,7 @@ AS_PAID: Final[Json] = {"payment": {"take": "full", "nature": "advance"}}
 @settings(max_examples=150, phases=[Phase.generate])
 @given(data=st.data())
 def test_whatever_is_sent_to_a_deposit_in_any_state_is_not_our_fault(lives: list[Scene], data: st.DataObject) -> None:
-    paths = ("/v1/deposits/{deposit_id}", "/v1/trade-ins/", "/v1/refunds", "/v1/questions/")
+    paths = ("/v1/deposits/{deposit_id}", "/v1/trade-ins/", "/v1/refunds", "/v1/questions/", "/v1/claims")
     of_deposits = [one for one in ENDPOINTS if one.path.startswith(paths)]
     one, scene = data.draw(st.sampled_from(of_deposits), "route"), data.draw(st.sampled_from(lives), "deposit")
     people = [scene.buyer, scene.merchant, scene.inspector, scene.world.person("platform", sub="fuzzing")]
@@ -753,6 +784,7 @@ def drawn_path(scene: Scene, one: Endpoint, data: st.DataObject) -> str:
         "refund_id": f"ref_{scene.deposit['id'][4:]}_1",
         "trade_in_id": scene.traded["trade_in"]["id"],
         "question_id": f"qst_{scene.deposit['id'][4:]}_1",
+        "claim_id": f"clm_{scene.deposit['id'][4:]}_1",
         "bulk_id": scene.bulk,
         "run_id": digest_id("rec", "fuzzed"),
         "break_id": digest_id("brk", "fuzzed"),

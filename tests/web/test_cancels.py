@@ -6,7 +6,7 @@ import pytest
 
 from chalicelib.core.instants import DAY, HOUR, format_instant
 from tests.web.sound import accepted, attend, cny, events_of, identity_holds, instant, path_of, refused, sound
-from tests.world import Client, Json, World
+from tests.world import Client, Json, Reply, World
 
 SECONDS: Final = 1_000
 
@@ -70,7 +70,7 @@ def test_what_comes_back_and_what_is_kept(
     cancelled = cancel(buyer, deposit, asked=at)
     assert amounts(cancelled) == expected
     assert cancelled["status"] == "cancelled"
-    assert cancelled["actions"] == []
+    assert cancelled["actions"] == ["claims"]
     assert identity_holds(cancelled)
     assert (preview["at"], preview["cause"]) == (format_instant(at), "buyer_cancel")
     assert preview["amount"] == cancelled["refund"]["amount"]
@@ -156,9 +156,9 @@ def test_the_founders_edition_locks_at_payment_and_can_be_undone_for_an_hour(wor
     assert deposit["due_now"] == cny("20000")
     assert (deposit["status"], deposit["window"], deposit["lock"]["by"]) == ("locked", None, "payment")
     assert until - instant(deposit["lock"]["at"]) == HOUR
-    assert (deposit["lock"]["final"], deposit["actions"]) == (False, ["cancel", "unlock", "withdrawals"])
+    assert (deposit["lock"]["final"], deposit["actions"]) == (False, ["cancel", "claims", "unlock", "withdrawals"])
     late = accepted(buyer.get(path_of(deposit), asked=until))
-    assert (late["lock"]["final"], late["actions"]) == (True, ["balance-payments", "cancel", "withdrawals"])
+    assert (late["lock"]["final"], late["actions"]) == (True, ["balance-payments", "cancel", "claims", "withdrawals"])
 
 
 @pytest.mark.parametrize(("after", "expected"), [(-1, ("20000", "0")), (0, ("0", "20000"))])
@@ -181,7 +181,7 @@ def test_after_an_undo_only_a_full_cancel_is_left_until_the_former_end(world: Wo
     assert refused(again, 409, "wrong-state")["state"] == "cooling_off"
     locked = accepted(buyer.get(path_of(deposit), asked=until))
     assert (locked["status"], locked["lock"]["by"], locked["lock"]["final"]) == ("locked", "window_end", True)
-    assert locked["actions"] == ["balance-payments", "cancel", "withdrawals"]
+    assert locked["actions"] == ["balance-payments", "cancel", "claims", "withdrawals"]
     refused(buyer.post(f"{path_of(deposit)}/unlock", {}, asked=until), 409, "undo-closed")
     assert amounts(cancel(buyer, deposit, asked=until)) == ("0", "20000")
 
@@ -209,12 +209,21 @@ COMMANDS: Final[dict[str, Json]] = {
     "balance-payments": {"payment_method": "alipay"},
     "cancel": {},
     "changes": {"items": [{"sku": "su7-max", "quantity": 2}]},
+    "claims": {"kind": "privacy", "statement": "Who has my address?"},
     "lock-intents": {},
     "payment-method": {"payment_method": "alipay"},
     "receipt": {},
     "unlock": {},
     "withdrawals": {"name": "Ana", "reach": "ana@example.com"},
 }
+
+
+def press(buyer: Client, deposit: Json, command: str, at: int) -> Reply:
+    """The buyer's command with a body that fits; a claim names its deposit there."""
+    body = COMMANDS[command]
+    if command == "claims":
+        return buyer.post("/v1/claims", {"deposit": deposit["id"], **body}, asked=at)
+    return buyer.post(f"{path_of(deposit)}/{command}", body, asked=at)
 
 
 def in_state(world: World, buyer: Client, state: str) -> tuple[Json, int]:
@@ -243,12 +252,12 @@ def test_actions_are_honest(world: World, state: str) -> None:
     seen = accepted(buyer.get(path_of(deposit), asked=at))
     assert seen["status"] == {"locked for an hour": "locked", "undone": "cooling_off"}.get(state, state)
     for command in set(COMMANDS) - set(seen["actions"]):
-        reply = buyer.post(f"{path_of(deposit)}/{command}", COMMANDS[command], asked=at)
+        reply = press(buyer, deposit, command, at)
         assert reply.status == 409, (command, reply.raw)
     assert buyer.get(path_of(deposit), asked=at).json["version"] == seen["version"]
     for command in seen["actions"]:
         another, then = in_state(world, buyer, state)
-        reply = buyer.post(f"{path_of(another)}/{command}", COMMANDS[command], asked=then)
+        reply = press(buyer, another, command, then)
         assert sound(reply).status in {200, 201}, (command, reply.raw)
 
 

@@ -548,6 +548,43 @@ def test_cancellations_answer_what_the_contract_says(own: World, spec: Json) -> 
     assert nobody.get("/v1/offers/x/cancellations").status == 404
 
 
+def test_claims_answer_what_the_contract_says(world: World, spec: Json) -> None:
+    person, staff = world.buyer(), world.merchant()
+    buyer, merchant, platform = (Asking(spec, who) for who in (person, staff, world.person("platform")))
+    deposit = world.five_lines(person, staff)
+    body = {"deposit": deposit["id"], "kind": "short_shipment", "statement": "Two lines.", "evidence": ["photo:1"]}
+    about = {**body, "lines": [{"line": 4, "quantity": 3}, {"line": 5, "quantity": 1}]}
+    assert buyer.post("/v1/claims", body).status == 422
+    assert buyer.post("/v1/claims", about, if_match='"1-locked"').status == 412
+    assert merchant.post("/v1/claims", about).status == 403
+    claim = buyer.post("/v1/claims", about).json
+    at = f"/v1/claims/{claim['id']}"
+    assert buyer.post("/v1/claims", about).status == 409
+    for who in (buyer, merchant, platform):
+        assert who.get(at).json == claim
+        assert who.get(f"/v1/claims?deposit={deposit['id']}").json["data"] == [claim]
+    assert buyer.get("/v1/claims").status == 422
+    assert buyer.get("/v1/claims?status=open").status == 403
+    assert merchant.get("/v1/claims?status=open&limit=1").status == 200
+    assert merchant.get("/v1/claims?status=open&cursor=x").status == 400
+    assert buyer.get(f"{at}x").status == 404
+    assert merchant.post(f"{at}/responses", {"decision": "offer"}).status == 422
+    low = {"decision": "offer", "amount": {"amount": "50000", "currency": "IDR"}}
+    assert merchant.post(f"{at}/responses", low).json["owed"] == claim["owed"]
+    assert merchant.post(f"{at}/responses", {**low, "amount": claim["owed"]}).json["status"] == "offered"
+    assert merchant.post(f"{at}/evidence", {"evidence": ["scan:1"]}).json["evidence"] == ["photo:1", "scan:1"]
+    assert buyer.post(f"{at}/escalate").json["status"] == "in_review"
+    assert buyer.post(f"{at}/accept-offer").status == 409
+    assert merchant.post(f"{at}/ruling", {"decision": "uphold", "reason": "x"}).status == 403
+    assert platform.post(f"{at}/ruling", {"decision": "uphold", "reason": "Nothing left."}).json["refunds"]
+    assert buyer.post(f"{at}/withdraw").json["type"] == "/problems/claim-closed"
+    assert buyer.get(f"/v1/deposits/{deposit['id']}").json["status"] == "completed"
+    assert buyer.get(f"/v1/deposits/{deposit['id']}/events").status == 200
+    refund = buyer.get(f"/v1/refunds?deposit={deposit['id']}").json["data"][0]
+    proof = buyer.get(f"/v1/refunds/{refund['id']}/proof").json
+    assert Asking(spec, world.anyone()).post("/v1/refund-proofs/verify", proof).json["valid"]
+
+
 def test_reconciliation_answers_what_the_contract_says(own: World, spec: Json) -> None:
     platform, service = Asking(spec, own.person("platform")), Asking(spec, own.person("service"))
     sandbox = services().sandbox

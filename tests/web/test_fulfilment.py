@@ -82,6 +82,8 @@ class Life:
         body = COMMANDS[role][command]
         if command == "deliveries":
             body = {**body, "delivered_at": self.seen()["updated_at"]}
+        if command == "claims":
+            return self.buyer.post("/v1/claims", {**body, "deposit": self.deposit["id"]})
         if command == "refunds":
             body = {**body, "deposit": self.deposit["id"], "expected_refundable": self.seen()["refundable"]}
             return self.merchant.post("/v1/refunds", body)
@@ -114,20 +116,23 @@ def test_the_whole_life_to_completed(world: World) -> None:
     assert (seen["status"], seen["lock"]["final"], seen["due_now"]) == ("locked", True, cny(PAID))
     assert (seen["total"], seen["balance"], seen["balance_due_at"]) == (cny(TOTAL), cny(BALANCE), None)
     assert one.may() == (
-        ["balance-payments", "cancel", "withdrawals"],
+        ["balance-payments", "cancel", "claims", "withdrawals"],
         ["merchant-cancel", "questions", "ready", "refunds"],
     )
 
     half = accepted(one.ready(1))
     assert half["balance_due_at"] is None
     assert one.may() == (
-        ["balance-payments", "cancel", "withdrawals"],
+        ["balance-payments", "cancel", "claims", "withdrawals"],
         ["merchant-cancel", "questions", "ready", "refunds"],
     )
     tomorrow = format_instant(instant(half["updated_at"]) + DAY)
     whole = accepted(one.ready(2, inspect_at=tomorrow))
     assert whole["balance_due_at"] == format_instant(instant(tomorrow) + WEEK)
-    assert one.may() == (["balance-payments", "cancel", "withdrawals"], ["merchant-cancel", "questions", "refunds"])
+    assert one.may() == (
+        ["balance-payments", "cancel", "claims", "withdrawals"],
+        ["merchant-cancel", "questions", "refunds"],
+    )
 
     opened = accepted(one.pay())
     payment = opened["payment"]
@@ -141,23 +146,23 @@ def test_the_whole_life_to_completed(world: World) -> None:
     assert (paid["balance"], paid["balance_due_at"], paid["payment"]["status"]) == (cny("0"), None, "succeeded")
     assert (amount_of(paid, "captured"), amount_of(paid, "held")) == (TOTAL, TOTAL)
     assert [line["paid"]["amount"] for line in paid["items"]] == ["200000", "500"]
-    assert one.may() == (["cancel", "withdrawals"], ["merchant-cancel", "questions", "refunds", "shipments"])
+    assert one.may() == (["cancel", "claims", "withdrawals"], ["merchant-cancel", "questions", "refunds", "shipments"])
 
     part = accepted(one.ship((1, 1)))
     assert (part["status"], [line["shipped"] for line in part["items"]]) == ("locked", [1, 0])
     assert one.may() == (
-        ["cancel", "receipt", "withdrawals"],
+        ["cancel", "claims", "receipt", "withdrawals"],
         ["deliveries", "merchant-cancel", "questions", "refunds", "shipments"],
     )
     done = accepted(one.ship((1, 1), (2, 1)))
     assert (done["status"], [line["shipped"] for line in done["items"]]) == ("completed", [2, 1])
-    assert one.may() == (["receipt", "withdrawals"], ["deliveries", "refunds"])
+    assert one.may() == (["claims", "receipt", "withdrawals"], ["deliveries", "refunds"])
 
     told = accepted(one.deliver(1, {"line": 2}, delivered_at=done["updated_at"]))
     assert told["status"] == "completed"
-    assert one.may() == (["receipt", "withdrawals"], ["refunds"])
+    assert one.may() == (["claims", "receipt", "withdrawals"], ["refunds"])
     accepted(one.receive())
-    assert one.may() == (["withdrawals"], ["refunds"])
+    assert one.may() == (["claims", "withdrawals"], ["refunds"])
     assert amount_of(one.seen(), "held") == TOTAL
     assert_history(one, tomorrow)
 
@@ -199,6 +204,7 @@ COMMANDS: Final[dict[str, dict[str, Json]]] = {
         "balance-payments": {"payment_method": "card"},
         "cancel": {},
         "changes": {"items": ORDER},
+        "claims": {"kind": "privacy", "statement": "Who has my address?"},
         "lock-intents": {},
         "payment-method": {"payment_method": "alipay"},
         "receipt": {},
@@ -315,7 +321,10 @@ def test_a_method_that_is_not_offered_pays_no_balance(world: World) -> None:
 def test_a_deposit_paid_in_full_has_no_balance(world: World) -> None:
     one = life(world, payment=IN_FULL)
     assert (one.seen()["balance"], one.seen()["balance_due_at"]) == (cny("0"), None)
-    assert one.may() == (["cancel", "withdrawals"], ["merchant-cancel", "questions", "ready", "refunds", "shipments"])
+    assert one.may() == (
+        ["cancel", "claims", "withdrawals"],
+        ["merchant-cancel", "questions", "ready", "refunds", "shipments"],
+    )
     assert accepted(one.ready(1, 2))["balance_due_at"] is None
     refused(one.pay(), 409, "wrong-state")
     assert accepted(one.ship((1, 2), (2, 1)))["status"] == "completed"
@@ -438,13 +447,16 @@ def test_a_default_needs_notice_and_time_to_cure_it(world: World) -> None:
     notice = events_of(one.buyer, one.deposit)[-1]
     assert (notice["type"], notice["at"]) == ("balance.overdue", format_instant(due))
     assert notice["data"] == {"cure_until": format_instant(cured)}
-    assert one.may() == (["balance-payments", "cancel", "withdrawals"], ["merchant-cancel", "questions", "refunds"])
+    assert one.may() == (
+        ["balance-payments", "cancel", "claims", "withdrawals"],
+        ["merchant-cancel", "questions", "refunds"],
+    )
     refused(one.default(), 409, "wrong-state")
     world.set_clock(format_instant(cured))
     attend(one.deposit)
     assert one.seen()["status"] == "locked"  # nothing is forfeited by the clock alone
     assert one.may() == (
-        ["balance-payments", "cancel", "withdrawals"],
+        ["balance-payments", "cancel", "claims", "withdrawals"],
         ["buyer-default", "merchant-cancel", "questions", "refunds"],
     )
     first = one.default(idempotency_key="d")

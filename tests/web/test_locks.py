@@ -217,7 +217,7 @@ def test_a_lock_asked_in_time_counts_although_the_end_was_written(world: World, 
     reply = lock(buyer, deposit, intent, ends_at + after)
     if after < 0:
         assert accepted(reply)["lock"]["by"] == "buyer"
-        assert accepted(buyer.get(path_of(deposit)))["actions"] == ["cancel", "unlock", "withdrawals"]
+        assert accepted(buyer.get(path_of(deposit)))["actions"] == ["cancel", "claims", "unlock", "withdrawals"]
     else:
         assert refused(reply, 409, "wrong-state")["state"] == "locked"
         assert accepted(buyer.get(path_of(deposit)))["lock"]["by"] == "window_end"

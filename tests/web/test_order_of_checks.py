@@ -21,7 +21,7 @@ QUESTION: Final[Json] = {"kind": "address", "text": "Where?"}
 @dataclass(frozen=True)
 class Scene:
     """A waiting deposit, a cancelled one, and the key and ETag of that cancel; a question that was answered, a bulk
-    cancellation that waits for a colleague, and a deposit that was called off, all under the key "called"."""
+    cancellation that waits for a colleague, and a deposit that was called off, all under the key "called"; a claim."""
 
     world: World
     buyer: Client
@@ -40,6 +40,7 @@ class Scene:
     question: Json
     bulk: Json
     called: Json
+    claim: Json
 
     @property
     def anyone(self) -> Client:
@@ -84,6 +85,20 @@ class Scene:
         return (who or self.buyer).post(path, {"text": "There."} if body is None else body, **headers)
 
     @property
+    def at_claim(self) -> str:
+        return f"/v1/claims/{self.claim['id']}"
+
+    def dispute(self, who: Client | None = None, **more: Any) -> Reply:
+        """A claim of an amount, on a deposit that has one already."""
+        headers = {name: more.pop(name) for name in ("idempotency_key", "if_match") if name in more}
+        body = {"deposit": self.claim["deposit"], "kind": "other", "statement": "Mine.", "amount": cny("1"), **more}
+        return (who or self.buyer).post("/v1/claims", body, **headers)
+
+    def respond(self, who: Client | None = None, **more: Any) -> Reply:
+        headers = {name: more.pop(name) for name in ("idempotency_key", "if_match") if name in more}
+        return (who or self.merchant).post(f"{self.at_claim}/responses", {"decision": "accept", **more}, **headers)
+
+    @property
     def bulks(self) -> str:
         return f"/v1/offers/{self.offer['id']}/merchant-cancellations"
 
@@ -115,10 +130,19 @@ def scene(world: World) -> Scene:
         *(world, buyer, merchant, waiting, others, ended, "ended", done.headers["etag"], offer, "published"),
         *(world.person("platform"), held, owed, settled),
         *called(world, buyer, merchant, offer),
+        claimed(world, buyer, merchant),
     )
     accepted(done)
     accepted(merchant.post("/v1/offers", one.draft, idempotency_key=one.published), 201)
     return one
+
+
+def claimed(world: World, buyer: Client, merchant: Client) -> Json:
+    """A claim under the key "claimed" that the merchant has accepted."""
+    locked = world.final(buyer, merchant)
+    body = {"deposit": locked["id"], "kind": "other", "statement": "Mine.", "amount": cny("1")}
+    claim = accepted(buyer.post("/v1/claims", body, idempotency_key="claimed"), 201)
+    return accepted(merchant.post(f"/v1/claims/{claim['id']}/responses", {"decision": "accept"}))
 
 
 def called(world: World, buyer: Client, merchant: Client, offer: Json) -> tuple[Json, Json, Json]:
@@ -289,6 +313,45 @@ PAIRS: Final[list[Pair]] = [
     ("owner",   "fields",  lambda s: s.agree(s.rival, UNKNOWN),                                          404, "not-found"),
     ("fields",  "approval", lambda s: s.agree(body=UNKNOWN),                                             422, "invalid-request"),
     ("owner",   "query",   lambda s: s.rival.get(f"{s.bulks}/{s.bulk['id']}?x=1"),                       404, "not-found"),
+    # Claims.
+    ("size",    "token",   lambda s: s.anyone.post("/v1/claims", TOO_LARGE),                             413, "body-too-large"),
+    ("token",   "syntax",  lambda s: s.anyone.post("/v1/claims", BROKEN),                                401, "unauthenticated"),
+    ("syntax",  "role",    lambda s: s.merchant.post("/v1/claims", BROKEN),                              400, "malformed-body"),
+    ("key",     "role",    lambda s: s.dispute(s.merchant, idempotency_key=""),                          400, "idempotency-key-missing"),
+    ("role",    "fields",  lambda s: s.merchant.post("/v1/claims", UNKNOWN),                             403, "forbidden"),
+    ("fields",  "reused",  lambda s: s.dispute(amount=cny("0"), idempotency_key="claimed"),              422, "invalid-request"),
+    ("fields",  "version", lambda s: s.dispute(deposit=s.others["id"], if_match=STALE),                  422, "invalid-request"),
+    ("fields",  "version", lambda s: s.dispute(amount=rupiah("1"), if_match=STALE),                      422, "currency-mismatch"),
+    ("fields",  "state",   lambda s: s.dispute(deposit=s.waiting["id"], lines=[{"line": 1, "quantity": 1}]), 422, "invalid-request"),
+    ("reused",  "version", lambda s: s.dispute(statement="x", idempotency_key="claimed", if_match=STALE), 422, "idempotency-key-reused"),
+    ("reused",  "state",   lambda s: s.dispute(deposit=s.waiting["id"], idempotency_key="claimed"),      422, "idempotency-key-reused"),
+    ("version", "state",   lambda s: s.dispute(deposit=s.waiting["id"], if_match=STALE),                 412, "stale-version"),
+    ("version", "money",   lambda s: s.dispute(amount=cny("9999"), if_match=STALE),                      412, "stale-version"),
+    ("state",   "money",   lambda s: s.dispute(deposit=s.waiting["id"], amount=cny("9999")),             409, "wrong-state"),
+    ("key",     "role",    lambda s: s.respond(s.buyer, idempotency_key=""),                             400, "idempotency-key-missing"),
+    ("role",    "owner",   lambda s: s.buyer.post("/v1/claims/x/responses", {"decision": "accept"}),     403, "forbidden"),
+    ("role",    "fields",  lambda s: s.respond(s.platform, decision="maybe"),                            403, "forbidden"),
+    ("owner",   "fields",  lambda s: s.respond(s.rival, decision="maybe"),                               404, "not-found"),
+    ("owner",   "fields",  lambda s: s.respond(s.rival, amount=cny("0")),                                404, "not-found"),
+    ("owner",   "fields",  lambda s: s.respond(s.rival, decision="reject"),                              404, "not-found"),
+    ("owner",   "fields",  lambda s: s.rival.post("/v1/claims/x/responses", UNKNOWN),                    404, "not-found"),
+    ("fields",  "version", lambda s: s.respond(decision="reject", if_match=STALE),                       422, "invalid-request"),
+    ("fields",  "state",   lambda s: s.respond(decision="offer"),                                        422, "invalid-request"),
+    ("fields",  "owed",    lambda s: s.respond(decision="offer", amount=cny("0")),                       422, "invalid-request"),
+    ("version", "state",   lambda s: s.respond(if_match=STALE),                                          412, "stale-version"),
+    ("owner",   "fields",  lambda s: s.world.buyer().post(f"{s.at_claim}/escalate", UNKNOWN),            404, "not-found"),
+    ("fields",  "state",   lambda s: s.buyer.post(f"{s.at_claim}/escalate", UNKNOWN),                    422, "invalid-request"),
+    ("version", "state",   lambda s: s.buyer.post(f"{s.at_claim}/escalate", if_match=STALE),             412, "stale-version"),
+    ("role",    "fields",  lambda s: s.platform.post(f"{s.at_claim}/evidence", UNKNOWN),                 403, "forbidden"),
+    ("owner",   "fields",  lambda s: s.rival.post(f"{s.at_claim}/evidence", UNKNOWN),                    404, "not-found"),
+    ("role",    "fields",  lambda s: s.merchant.post(f"{s.at_claim}/ruling", UNKNOWN),                   403, "forbidden"),
+    ("owner",   "fields",  lambda s: s.platform.post("/v1/claims/x/ruling", UNKNOWN),                    404, "not-found"),
+    ("fields",  "state",   lambda s: s.platform.post(f"{s.at_claim}/ruling", {"decision": "partly", "reason": "x"}), 422, "invalid-request"),
+    ("role",    "query",   lambda s: s.world.inspector().get(f"{s.at_claim}?x=1"),                       403, "forbidden"),
+    ("owner",   "query",   lambda s: s.rival.get(f"{s.at_claim}?x=1"),                                   404, "not-found"),
+    ("query",   "role",    lambda s: s.buyer.get("/v1/claims?status=closed"),                            422, "invalid-request"),
+    ("role",    "cursor",  lambda s: s.buyer.get("/v1/claims?status=open&cursor=x"),                     403, "forbidden"),
+    ("query",   "cursor",  lambda s: s.merchant.get("/v1/claims?status=open&limit=0&cursor=x"),          422, "invalid-request"),
     # Passes.
     ("role",    "query",   lambda s: s.merchant.get("/v1/priority-passes?x=1"),                          403, "forbidden"),
     ("query",   "cursor",  lambda s: s.buyer.get("/v1/priority-passes?limit=0&cursor=x"),                422, "invalid-request"),

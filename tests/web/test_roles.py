@@ -12,7 +12,7 @@ from chalicelib.web import examples
 from chalicelib.web.edge import ENDPOINTS
 from chalicelib.wiring import services
 from local.issuer import VALID_SECONDS
-from tests.web.sound import ACCOUNT, instant, now_of, pages, sound
+from tests.web.sound import ACCOUNT, cny, instant, now_of, pages, sound
 from tests.world import Client, Json, Reply, World, rupiah
 
 LEEWAY_SECONDS: Final = 60
@@ -25,6 +25,8 @@ CALLERS: Final = (
 # cancelled (409); the other merchant's list names an offer that is not theirs, and goodwill a deposit that is not (422).
 # The trade-in waits for its hand-over, the refund for an account. The second run over a span meets the first one (409).
 # The question waits for its answer; a colleague of the shop asked for the bulk cancellation, so that the shop may agree.
+# The claim on a locked deposit has an offer, so that the platform has nothing to rule yet (409); a claim on a deposit that
+# is not theirs names one that the other buyer does not know of (422).
 TABLE: Final = {
     #                                            buyer other  shop  other inspec other platf serv  none  expired holder other
     "POST /v1/offers":                           (403,  403,  201,  201,  403,  403,  403,  403,  401,  401,  401,   401),
@@ -103,6 +105,15 @@ TABLE: Final = {
                                                  (403,  403,  200,  404,  403,  403,  200,  403,  401,  401,  401,   401),
     "POST /v1/offers/{offer_id}/merchant-cancellations/{bulk_id}/approve":
                                                  (403,  403,  200,  404,  403,  403,  403,  403,  401,  401,  401,   401),
+    "POST /v1/claims":                           (201,  422,  403,  403,  403,  403,  403,  403,  401,  401,  401,   401),
+    "GET /v1/claims":                            (200,  404,  200,  404,  403,  403,  200,  403,  401,  401,  401,   401),
+    "GET /v1/claims/{claim_id}":                 (200,  404,  200,  404,  403,  403,  200,  403,  401,  401,  401,   401),
+    "POST /v1/claims/{claim_id}/responses":      (403,  403,  200,  404,  403,  403,  403,  403,  401,  401,  401,   401),
+    "POST /v1/claims/{claim_id}/accept-offer":   (200,  404,  403,  403,  403,  403,  403,  403,  401,  401,  401,   401),
+    "POST /v1/claims/{claim_id}/escalate":       (200,  404,  403,  403,  403,  403,  403,  403,  401,  401,  401,   401),
+    "POST /v1/claims/{claim_id}/withdraw":       (200,  404,  403,  403,  403,  403,  403,  403,  401,  401,  401,   401),
+    "POST /v1/claims/{claim_id}/evidence":       (200,  404,  200,  404,  403,  403,  403,  403,  401,  401,  401,   401),
+    "POST /v1/claims/{claim_id}/ruling":         (403,  403,  403,  403,  403,  403,  409,  403,  401,  401,  401,   401),
     "GET /v1/priority-passes":                   (200,  200,  403,  403,  403,  403,  403,  403,  401,  401,  401,   401),
     "POST /v1/provider-events/{provider}":       (401,  401,  401,  401,  401,  401,  401,  401,  401,  401,  401,   401),
     "GET /healthz":                              (200,  200,  200,  200,  200,  200,  200,  200,  200,  200,  200,   200),
@@ -112,6 +123,7 @@ TABLE: Final = {
     "GET /problems/{name}":                      (200,  200,  200,  200,  200,  200,  200,  200,  200,  200,  200,   200),
     "GET /pay/{payment_id}":                     (303,  303,  303,  303,  303,  303,  303,  303,  303,  303,  303,   303),
 }  # fmt: skip
+CLAIM: Final[Json] = {"kind": "other", "statement": "The colour is wrong.", "amount": cny("5")}
 WITHDRAWAL: Final = {"name": "Ana", "reach": "ana@example.com"}
 QUESTION: Final[Json] = {"kind": "address", "text": "Which entrance is yours?"}
 OUT_OF_STOCK: Final[Json] = {"reason": "OUT_OF_STOCK", "evidence": ["stock:1"]}
@@ -122,6 +134,7 @@ QUERIES: Final = {
     "GET /v1/deposits/{deposit_id}/refund-preview": "?cause=buyer_cancel",
     "GET /v1/refunds": "?deposit={deposit_id}",
     "GET /v1/questions": "?deposit={deposit_id}",
+    "GET /v1/claims": "?deposit={deposit_id}",
     "GET /v1/trade-in/fees": "?schedule=id-tukar-tambah&category=phone&price=3000000",
 }
 
@@ -129,7 +142,7 @@ QUERIES: Final = {
 @dataclass(frozen=True)
 class Scene:
     """One offer, one deposit that waits for payment, a withdrawal of it, a question about it, one refund and one trade-in,
-    of the same people, and a bulk cancellation that waits for a second person."""
+    a claim on a locked deposit, of the same people, and a bulk cancellation that waits for a second person."""
 
     callers: dict[str, Client]
     names: dict[str, str]
@@ -190,8 +203,26 @@ def trading(world: World, callers: dict[str, Client]) -> Json:
     return world.trading(callers["merchant"])
 
 
+@pytest.fixture(scope="module")
+def final(world: World, callers: dict[str, Client]) -> Json:
+    """An offer whose deposits are locked for good by their payment, and which has units for every scene."""
+    item = {"sku": "su7-max", "name": "SU7 Max", "price": cny("299900")}
+    terms = {"preset": "su7_founders_2024", "lock": {"undo": None}, "items": [item]}
+    return world.offer(callers["merchant"], **terms)
+
+
+def disputed(world: World, callers: dict[str, Client], offer: Json) -> Json:
+    """A claim that the merchant has made an offer for."""
+    locked = world.paid(callers["buyer"], offer)
+    claim = callers["buyer"].post("/v1/claims", {"deposit": locked["id"], **CLAIM}).json
+    answer = {"decision": "offer", "amount": cny("5")}
+    return callers["merchant"].post(f"/v1/claims/{claim['id']}/responses", answer).json
+
+
 @pytest.fixture
-def scene(world: World, callers: dict[str, Client], bank_transfers: Json, surplus: Json, trading: Json) -> Scene:
+def scene(
+    world: World, callers: dict[str, Client], bank_transfers: Json, surplus: Json, trading: Json, final: Json
+) -> Scene:
     offer = world.offer(callers["merchant"])
     before = instant(now_of(world.anyone())) - 30 * DAY
     deposit = world.ordered(callers["buyer"], offer)
@@ -199,6 +230,7 @@ def scene(world: World, callers: dict[str, Client], bank_transfers: Json, surplu
     ended = world.paid(callers["buyer"], bank_transfers)
     refund = callers["buyer"].post(f"/v1/deposits/{ended['id']}/cancel").json["refund"]
     traded = world.traded(callers["buyer"], trading)
+    claim = disputed(world, callers, final)
     withdrawal = callers["buyer"].post(f"/v1/deposits/{deposit['id']}/withdrawals", WITHDRAWAL).json
     question = callers["merchant"].post(f"/v1/deposits/{deposit['id']}/questions", QUESTION).json
     many = {"deposits": [deposit["id"], others["id"]], **OUT_OF_STOCK}
@@ -222,6 +254,7 @@ def scene(world: World, callers: dict[str, Client], bank_transfers: Json, surplu
             "refund_id": refund["id"],
             "trade_in_id": traded["trade_in"]["id"],
             "question_id": question["id"],
+            "claim_id": claim["id"],
             "bulk_id": bulk["id"],
             "run_id": surplus["run"],
             "break_id": surplus["id"],
@@ -270,6 +303,10 @@ def scene(world: World, callers: dict[str, Client], bank_transfers: Json, surplu
             "POST /v1/deposits/{deposit_id}/merchant-cancel": OUT_OF_STOCK,
             "POST /v1/deposits/{deposit_id}/questions": QUESTION,
             "POST /v1/questions/{question_id}/answer": {"text": "The blue door."},
+            "POST /v1/claims": {"deposit": claim["deposit"], "kind": "privacy", "statement": "Who has my address?"},
+            "POST /v1/claims/{claim_id}/responses": {"decision": "offer", "amount": cny("6")},
+            "POST /v1/claims/{claim_id}/evidence": {"evidence": ["photo:3"]},
+            "POST /v1/claims/{claim_id}/ruling": {"decision": "uphold", "reason": "It was promised."},
             "POST /v1/offers/{offer_id}/merchant-cancellations": many,
         },
     )
@@ -299,12 +336,13 @@ def state_of(scene: Scene) -> list[object]:
     paths = (
         *("/v1/deposits/{deposit_id}", "/v1/offers/{offer_id}", "/v1/refunds/{refund_id}"),
         *("/v1/trade-ins/{trade_in_id}", "/v1/offers/{offer_id}/merchant-cancellations/{bulk_id}"),
+        "/v1/claims/{claim_id}",
     )
     answers = [scene.callers["platform"].get(path.format(**scene.names)) for path in paths]
     return [(answer.headers.get("etag"), answer.json.get("updated_at")) for answer in answers]
 
 
-CHILDREN: Final = ("{deposit_id}", "{refund_id}", "{trade_in_id}", "{question_id}", "{bulk_id}")
+CHILDREN: Final = ("{deposit_id}", "{refund_id}", "{trade_in_id}", "{question_id}", "{bulk_id}", "{claim_id}")
 
 
 @pytest.mark.parametrize("caller", ["other buyer", "other merchant", "other inspector"])
@@ -317,6 +355,7 @@ def test_what_is_anothers_looks_like_what_does_not_exist(scene: Scene, route: st
         "refund_id": f"ref_{missing}_1",
         "trade_in_id": f"trd_{missing}_1",
         "question_id": f"qst_{missing}_1",
+        "claim_id": f"clm_{missing}_1",
         "bulk_id": f"bmc_{missing}",
     }
     nobody = Scene(scene.callers, scene.names | ids, scene.bodies)

@@ -232,7 +232,7 @@ def test_a_mismatch_ends_the_deposit_less_one_fee(world: World) -> None:
     assert refund["promised_by"] == format_instant(instant(inspection["at"]) + 7 * DAY)
 
     deposit = one.look()
-    assert (deposit["status"], deposit["actions"], deposit["refund"]) == ("cancelled", [], refund)
+    assert (deposit["status"], deposit["actions"], deposit["refund"]) == ("cancelled", ["claims"], refund)
     assert reply.headers["etag"] == f'"{deposit["version"]}-cancelled"'
     assert one.show() == answer
     held = {name: amount_of(deposit, name) for name in ("captured", "held", "refunding", "refunded", "fees")}
