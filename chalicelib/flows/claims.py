@@ -16,7 +16,7 @@ from chalicelib.core.terms import Terms
 from chalicelib.flows import named, sealed
 from chalicelib.flows.commit import Commits, Outcome
 from chalicelib.flows.deposits import Position
-from chalicelib.flows.ports import Also, Keys, Page, Texts, Vault
+from chalicelib.flows.ports import Also, Keys, Page, Stored, Texts, Vault
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,14 +50,14 @@ class Claims:
         return sealed.digest(self.vault, words)
 
     def open(self, deposit_id: str, command: OpenClaim, statement: str, asked: Asked) -> Told:
-        taken = named.taken(self.commits, self.keys, deposit_id, asked)
-        outcome = self._run(deposit_id, command, statement, asked, taken)
+        stored, taken = named.taken(self.commits, self.keys, deposit_id, asked)
+        outcome = self._run(stored, command, statement, asked, taken)
         return self._told(outcome, outcome.deposit.claims[-1])
 
     def run(self, claim_id: str, command: Claiming, words: str | None, asked: Asked) -> Told:
         """Any answer to a claim."""
         deposit_id, n = _parsed(claim_id)
-        outcome = self._run(deposit_id, command, words, asked)
+        outcome = self._run(self.commits.load(deposit_id), command, words, asked)
         return self._told(outcome, claiming.numbered(outcome.deposit, n))
 
     def find(self, claim_id: str, asked: Asked) -> Told:
@@ -90,7 +90,9 @@ class Claims:
             return self.commits.deposits.claims_everywhere(limit, position)
         return self.commits.deposits.claims_of(str(asked.caller.merchant), limit, position)
 
-    def _run(self, deposit_id: str, command: Claiming, words: str | None, asked: Asked, *taken: Also) -> Outcome:
+    def _run(
+        self, stored: Stored[DepositEvent], command: Claiming, words: str | None, asked: Asked, *taken: Also
+    ) -> Outcome:
         beside: list[Also] = [*taken]
 
         def decision(deposit: Deposit, terms: Terms) -> Sequence[DepositEvent]:
@@ -98,7 +100,7 @@ class Claims:
             beside[len(taken) :] = sealed.kept(self.vault, key, words)
             return decide(deposit, command, asked.at, terms)
 
-        return self.commits.run(deposit_id, asked, decision, beside=lambda: beside)
+        return self.commits.run(stored.id, asked, decision, beside=lambda: beside, stored=stored)
 
     def _told(self, outcome: Outcome, one: Claim) -> Told:
         history = [

@@ -48,14 +48,15 @@ class Refunds:
         self, deposit_id: str, amount: Money, expected: Money, note: str | None, asked: Asked
     ) -> tuple[Outcome, Refund]:
         """A merchant's goodwill."""
-        beside: list[Also] = [named.taken(self.commits, self.keys, deposit_id, asked)]
+        stored, taken = named.taken(self.commits, self.keys, deposit_id, asked)
+        beside: list[Also] = [taken]
         command = Grant(amount, expected, self._digest(note))
 
         def decision(deposit: Deposit, terms: Terms) -> Sequence[DepositEvent]:
             beside[1:] = self._note(deposit, len(deposit.refunds) + 1, note)
             return decide(deposit, command, asked.at, terms)
 
-        outcome = self.commits.run(deposit_id, asked, decision, beside=lambda: beside)
+        outcome = self.commits.run(deposit_id, asked, decision, beside=lambda: beside, stored=stored)
         return outcome, outcome.deposit.refunds[-1]
 
     def name_destination(self, refund_id: str, payee: Payee, asked: Asked) -> tuple[Outcome, Refund]:

@@ -231,14 +231,14 @@ USUAL: list[tuple[Callable[[], Story], int, str, str]] = [
     (ordered,              DUE,           "",                                       ""),
     (paid,                 PAID,          "cancel changes lock-intents",            "merchant-cancel questions refunds"),
     (paid,                 END - 1,       "cancel changes lock-intents",            "merchant-cancel questions refunds"),
-    (paid,                 END,           "balance-payments cancel",                "merchant-cancel questions ready refunds"),
-    (locked,               LOCKED,        "cancel unlock",                          "merchant-cancel questions refunds"),
-    (locked_early,         UNDO_SOON - 1, "cancel unlock",                          "merchant-cancel questions refunds"),
-    (locked_early,         UNDO_SOON,     "balance-payments cancel",                "merchant-cancel questions ready refunds"),
-    (final,                LATER,         "balance-payments cancel",                "merchant-cancel questions ready refunds"),
-    (settled,              LATER,         "cancel",                                 "merchant-cancel questions ready refunds shipments"),
-    (completed,            LATER,         "receipt",                                "deliveries refunds"),
-    (withdrawn,            LATER,         "",                                       ""),
+    (paid,                 END,           "balance-payments cancel claims",         "merchant-cancel questions ready refunds"),
+    (locked,               LOCKED,        "cancel claims unlock",                   "merchant-cancel questions refunds"),
+    (locked_early,         UNDO_SOON - 1, "cancel claims unlock",                   "merchant-cancel questions refunds"),
+    (locked_early,         UNDO_SOON,     "balance-payments cancel claims",         "merchant-cancel questions ready refunds"),
+    (final,                LATER,         "balance-payments cancel claims",         "merchant-cancel questions ready refunds"),
+    (settled,              LATER,         "cancel claims",                          "merchant-cancel questions ready refunds shipments"),
+    (completed,            LATER,         "claims receipt",                         "deliveries refunds"),
+    (withdrawn,            LATER,         "claims",                                 ""),
 ]  # fmt: skip
 
 

@@ -103,8 +103,19 @@ def numbers(kind: Any) -> set[str]:
 def test_every_number_of_an_event_is_known_as_an_instant_or_a_count() -> None:
     named = {name for kind in KINDS for name in numbers(kind)}
     assert {name for name in named if not is_instant(name)} == {
-        *("destination", "dispute", "intent", "limit_units", "line", "lines", "payment", "priority_pass", "quantity"),
-        *("question", "refund", "shard", "units", "withdrawal"),
+        *(
+            "claim",
+            "destination",
+            "dispute",
+            "intent",
+            "limit_units",
+            "line",
+            "lines",
+            "payment",
+            "priority_pass",
+            "quantity",
+        ),
+        *("question", "refund", "refunds", "shard", "units", "withdrawal"),
     }
 
 

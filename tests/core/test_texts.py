@@ -12,6 +12,8 @@ import pytest
 import chalicelib
 from chalicelib import policies
 from chalicelib.core import disclosure, faults, fees, withdrawal, wording
+from chalicelib.core.claim import Kind
+from chalicelib.core.claiming import WITHOUT_MONEY
 from chalicelib.core.money import currencies
 from chalicelib.core.refusal import Reason
 from tests.core.stories import A_WEEK, NEVER, PAID, money, paid, terms, traded, trading, wire
@@ -397,6 +399,7 @@ def test_everything_that_can_be_wrong_with_a_band_is_said_and_nothing_else() -> 
 
 def test_every_rule_of_the_terms_that_our_code_names_is_explained_and_nothing_else_is() -> None:
     rules = policies.read("texts/rules.toml")
-    assert named_in_code("terms/[a-z_]+") == set(rules) - {"version"}
+    paying = set(get_args(Kind)) - WITHOUT_MONEY
+    assert named_in_code("terms/[a-z_]+") | {f"claims/{kind}" for kind in paying} == set(rules) - {"version"}
     for rule in set(rules) - {"version"}:
         assert all(ENDINGS[locale].fullmatch(words[-1]) for locale, words in rules[rule].items()), rule
