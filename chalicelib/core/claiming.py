@@ -351,6 +351,9 @@ def _offered(deposit: Deposit, one: Claim, amount: Money, statement: str | None,
     if len(one.offers) >= rules.most_offers:
         raise Refused(Reason.WRONG_STATE, state=ClaimStatus.OFFERED.value, most=rules.most_offers)
     _refuse_beyond(deposit, amount, one.in_question)
+    most = remedy.most(deposit, one.opened.kind)
+    if amount > most:
+        raise Refused(Reason.REFUND_EXCEEDS_REFUNDABLE, refundable=most)
     due_at = at + instants.duration_ms(rules.offer_stands)
     return ClaimOffered(at, one.n, amount, due_at, claim.reminders(at, due_at), statement)
 

@@ -57,6 +57,12 @@ def _left_of(deposit: Deposit, captured: Captured) -> Money:
     return max(deposit.left_of(captured) - beyond, zero(deposit))
 
 
+def most(deposit: Deposit, kind: str) -> Money:
+    """All that a claim of that kind could pay: what ends a deposit leaves the goods that are with the buyer paid for."""
+    ends = kind == "mistaken_lock" and deposit.status not in ENDED
+    return owed(deposit, kind, (), None) if ends else left(deposit)
+
+
 def zero(deposit: Deposit) -> Money:
     return Money.zero(deposit.currency)
 
@@ -111,7 +117,7 @@ def follows(deposit: Deposit, claim: Claim, amount: Money, at: int) -> Iterator[
     """What stands behind the decision to pay ``amount``, which ``payable`` gave."""
     kind, lines = claim.opened.kind, claimable(deposit, claim.lines)
     deadline, whole = claim.opened.refund_deadline, amount >= owed(deposit, kind, lines, claim.opened.amount)
-    if kind == "merchant_cancellation" and not deposit.passes:
+    if kind == "merchant_cancellation" and not _has_pass(deposit):
         yield priority.grant(1, deposit.lines, _reason(deposit), at)
     over = kind == "mistaken_lock" or (kind == "short_shipment" and bool(lines) and nothing_came(deposit, lines))
     if whole and over and status_at(deposit, at) not in ENDED:
@@ -121,6 +127,12 @@ def follows(deposit: Deposit, claim: Claim, amount: Money, at: int) -> Iterator[
         yield from _paid(deposit, claim, amount, at, deadline)
     if whole and kind == "short_shipment" and status_at(deposit, at) is Status.LOCKED and _all_left(deposit, lines):
         yield Completed(at)
+
+
+def _has_pass(deposit: Deposit) -> bool:
+    """Whether one came of the cancellation already, or the one that it was ordered with went back unpaid."""
+    went_back = deposit.created.priority is not None and deposit.paid is None
+    return bool(deposit.passes) or went_back
 
 
 def _paid(deposit: Deposit, claim: Claim, amount: Money, at: int, deadline: str) -> Iterator[DepositEvent]:

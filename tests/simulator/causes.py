@@ -32,6 +32,7 @@ class Cause:
     second: bool = False
     question: str = ""
     unpaid: bool = False
+    final: bool = False  # cannot be appealed
 
 
 BUYERS_FAULT: Final = Cause(counted=True)
@@ -44,7 +45,7 @@ CAUSES: Final = {
     "QUEUE_BYPASS": Cause(),
     "RESALE_LISTING": BUYERS_FAULT,
     "PAYMENT_FRAUD": BUYERS_FAULT,
-    "PAYMENT_TIMEOUT": Cause(unpaid=True),
+    "PAYMENT_TIMEOUT": Cause(unpaid=True, final=True),
     "ADDRESS_INVALID": Cause(2, question="address"),
     "ADDRESS_UNSERVED": Cause(grants=True),
     "BUYER_UNREACHABLE": Cause(3, question="contact"),
@@ -52,7 +53,7 @@ CAUSES: Final = {
     "PRICE_ERROR": Cause(doubles=True, grants=True),
     "DISCONTINUED": Cause(doubles=True),
     "DELIVERY_DELAY": Cause(doubles=True),
-    "DUPLICATE_ORDER": Cause(),
+    "DUPLICATE_ORDER": Cause(final=True),
     "REGULATORY": Cause(),
     "SYSTEM_ERROR": Cause(grants=True),
     "FORCE_MAJEURE": Cause(),

@@ -75,8 +75,8 @@ class Claimants(Persons):
     def _grant(self, action: Action, seen: dict[str, Any], amount: int, expected: int, step: str = "grant") -> Intended:
         body = {
             "deposit": seen["id"],
-            "amount": _money(amount, seen["currency"]),
-            "expected_refundable": _money(expected, seen["currency"]),
+            "amount": money(amount, seen["currency"]),
+            "expected_refundable": money(expected, seen["currency"]),
             "note": "for the trouble",
         }
         shop, thief = token("merchant", "shop", "mer_shop"), token("merchant", "thief", "mer_thief")
@@ -279,6 +279,5 @@ class Claimants(Persons):
         return child("ref", state.id, refunds[-1].n) if state is not None and refunds else None
 
 
-def _money(minor: int, currency: str) -> dict[str, str]:
-    money = Money(minor, currency)
-    return {"amount": money.amount, "currency": currency}
+def money(minor: int, currency: str) -> dict[str, str]:
+    return {"amount": Money(minor, currency).amount, "currency": currency}

@@ -5,7 +5,7 @@ from the provider's books, instants of asking from the request, and what a buyer
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -17,6 +17,13 @@ from chalicelib.core.events import (
     ChargebackLost,
     ChargebackOpened,
     ChargebackWon,
+    ClaimAccepted,
+    ClaimEvent,
+    ClaimGranted,
+    ClaimOpened,
+    ClaimPartlyUpheld,
+    ClaimReversed,
+    ClaimUpheld,
     Completed,
     Created,
     DepositEvent,
@@ -58,6 +65,7 @@ from chalicelib.core.events import (
     RefundUnknown,
     TradeInCancelled,
     TradeInInspected,
+    Units,
 )
 from chalicelib.core.ids import child
 from tests.simulator.causes import CAUSES
@@ -65,14 +73,17 @@ from tests.simulator.sales import INTENT_TTL, REVIEW, Sale
 
 SKEW: Final = 5_000
 BY_THE_BUYER: Final = frozenset({"buyer_cancel", "trade_in_mismatch"})
-# What goes back without changing what is owed: out of goodwill, or because a bank took it.
-GIVEN: Final = frozenset({"goodwill", "chargeback"})
-# All that may still happen to a deposit that has ended: money moves, a late answer comes, and a pass that came of it lives.
+# What goes back without changing what is owed: out of goodwill, for a claim, or because a bank took it.
+GIVEN: Final = frozenset({"goodwill", "chargeback", "claim"})
+Payer = ClaimAccepted | ClaimUpheld | ClaimPartlyUpheld | ClaimGranted
+# All that may still happen to a deposit that has ended: money moves, a late answer comes, people dispute what was kept, and
+# a pass that came of it lives.
 AFTER_THE_END: Final = (
     *(PaymentPending, PaymentFailed, PaymentNotCounted, RefundApproved, RefundSent, RefundUnknown, RefundPending),
     *(RefundSucceeded, RefundSettled, RefundDeclined, RefundReturned, RefundReviewNeeded, RefundCovered),
     *(RefundDestinationNamed, RefundRerouted, RefundRetried, ChargebackOpened, ChargebackWon, ChargebackLost),
     *(QuestionAnswered, PassGranted, PassUsed, PassReturned, PassReminded, PassLapsed),
+    *ClaimEvent.__args__,
 )
 Violated = Callable[[str, str], None]
 Said = list[dict[str, Any]]
@@ -120,6 +131,13 @@ class Commitment:
     shipped_at: int = 0
     delivered: Counter[int] = field(default_factory=Counter)
     received: Counter[int] = field(default_factory=Counter)
+    dropped: Counter[int] = field(default_factory=Counter)  # paid back, and never shipped
+    refuted: Counter[int] = field(default_factory=Counter)  # shipped by the merchant's word, and paid back
+    claimed: dict[int, Counter[int]] = field(default_factory=dict)  # units still in question, of each claim
+    opened_lines: dict[int, tuple[int, ...]] = field(default_factory=dict)
+    appeals: set[int] = field(default_factory=set)
+    ruled: Counter[int] = field(default_factory=Counter)  # what rulings gave of a line in part
+    with_the_end: tuple[int, ...] = ()  # refunds of a claim that ended it
     told: set[tuple[str, int]] = field(default_factory=set)
     completed: bool = False
     inspected: str = ""
@@ -175,7 +193,48 @@ class Commitment:
         return found
 
     def shipped_value(self) -> int:
-        return sum(self.sale.prices[sku] * units for sku, units in self.shipped_of().items())
+        return self.value_of(self.shipped)
+
+    def value_of(self, units: Counter[int]) -> int:
+        return sum(self.sale.prices[self.lines[line - 1][0]] * count for line, count in units.items())
+
+    def kept_value(self) -> int:
+        """Of what is with the buyer and was not paid back, whole or in part; an old device paid a part of its line."""
+        kept = 0
+        for line, (value, whole) in enumerate(self.paid_lines(), start=1):
+            kept += max(value * (self.shipped[line] - self.refuted[line]) // whole - self.ruled[line], 0)
+        return kept
+
+    def paid_lines(self) -> Iterator[tuple[int, int]]:
+        """What each line costs in money, and how many units that is."""
+        for line, ((_, value), whole) in enumerate(zip(self.lines, self.quantities, strict=True), start=1):
+            yield value - (self.sale.credit if line == 1 else 0), whole
+
+    def left_value(self) -> int:
+        """Of what is still to be shipped."""
+        return self.goods - self.value_of(self.shipped) - self.value_of(self.dropped)
+
+    def claimable(self, line: int) -> int:
+        """Units whose money has not gone back by a claim, or with the end."""
+        whole = self.quantities[line - 1] - self.dropped[line] if self.ended_at is None else self.shipped[line]
+        return whole - self.refuted[line]
+
+    def to_ship(self, line: int) -> int:
+        return self.quantities[line - 1] - self.shipped[line] - self.dropped[line]
+
+    def _with_the_goods(self) -> None:
+        """Of claims only units that left are still in question: the money of the others went back with the end."""
+        for claimed in self.claimed.values():
+            claimed.subtract({line: self.to_ship(line) for line in claimed})
+        self.claimed = {n: +claimed for n, claimed in self.claimed.items()}
+
+    def lock_of(self, at: int) -> Locked | None:
+        """The lock that stands, or stood when it ended."""
+        if self.locked is not None:
+            return self.locked if at >= self.locked.at else None
+        until = at if self.ended_at is None else self.ended_at
+        ends_at = self.window_ends_at if self.paid_at is not None else None
+        return Locked("window_end", ends_at, None) if ends_at is not None and ends_at <= until else None
 
     # One event.
 
@@ -202,13 +261,50 @@ class Commitment:
             case Expired():
                 self.ended_at, self.ended_by = event.at, "expired"
             case _:
+                self._disputed(event)
+
+    def _disputed(self, event: DepositEvent) -> None:
+        match event:
+            case ClaimOpened():
+                self.claimed[event.claim] = Counter(units_of(event.lines))
+                self.opened_lines[event.claim] = tuple(units_of(event.lines))
+                self.appeals |= {event.claim} if event.kind == "merchant_cancellation" else set()
+            case ClaimAccepted() | ClaimUpheld() | ClaimPartlyUpheld() | ClaimGranted():
+                self._paid_back(event)
+            case ClaimReversed():
+                self.given_after -= event.forfeited.minor + event.fees.minor
+            case _:
                 pass
+
+    def _paid_back(self, event: Payer) -> None:
+        """First what has not left; an appeal gives the buyer's limit back. A part settles no unit: it may still come."""
+        if isinstance(event, ClaimPartlyUpheld):
+            self._ruled(event)
+            return
+        if event.claim in self.appeals:
+            self.counts_on = False
+        for line, units in self.claimed[event.claim].items():
+            back = min(units, self.claimable(line))
+            never_left = min(back, self.to_ship(line)) if self.ended_at is None else 0
+            self.dropped[line] += never_left
+            self.refuted[line] += back - never_left
+        if self.ended_at is None:
+            self.with_the_end = event.refunds
+
+    def _ruled(self, event: ClaimPartlyUpheld) -> None:
+        values = [value for value, _ in self.paid_lines()]
+        named = sorted(self.opened_lines[event.claim])
+        if named:
+            parts = event.amount.split([values[line - 1] for line in named])
+            self.ruled.update({line: part.minor for line, part in zip(named, parts, strict=True)})
 
     def _money(self, event: PaymentSucceeded | BalancePaid | RefundApproved) -> None:
         if isinstance(event, RefundApproved):
             self.open_refunds.add(event.refund)
             if event.cause in {"overpayment", "change"}:
                 self.counted -= event.amount.minor
+            if event.cause == "claim" == self.ended_by and event.refund in self.with_the_end:
+                return
             if event.cause in GIVEN and self.ended_at is None:
                 self.given += event.amount.minor
             if event.cause in GIVEN and self.ended_at is not None:
@@ -348,14 +444,14 @@ class Commitment:
             case GoodsShipped():
                 if self.owed:
                     self._broken("P1", f"{event} while {self.owed} is owed")
-                self._moved(event, self.shipped, Counter(dict(enumerate(self.quantities, start=1))))
+                self._moved(event, self.shipped, Counter(dict(enumerate(self.quantities, start=1))) - self.dropped)
                 self.shipped_at = asked
             case GoodsDelivered():
                 self._moved(event, self.delivered, self.shipped)
             case GoodsReceived():
                 self._moved(event, self.received, self.shipped)
             case Completed():
-                if self.shipped_of() != self.units_of() or self.owed:
+                if self.left_value() or self.owed:
                     self._broken("P1", f"{event} with {self.shipped} shipped and {self.owed} owed")
                 self.completed = True
 
@@ -407,6 +503,7 @@ class Commitment:
     # The end.
 
     def _cancelled(self, event: Cancelled, asked: int) -> None:
+        self._with_the_goods()
         self._fee(event)
         kept = event.forfeited.minor
         bound = self.final(asked)
@@ -416,7 +513,7 @@ class Commitment:
             self._broken("P6", f"{event} asked at {asked}, could be cured until {self.cure_until}")
         if event.cause == "buyer_default" and not (bound and self.owed):
             self._broken("P6", f"{event} with {self.owed} owed")
-        if (event.cause == "withdrawal" or not bound) and kept:
+        if (event.cause == "withdrawal" or not (bound or event.cause == "claim")) and kept:
             self._broken("P6", f"{event} asked at {asked}, free until {self.final_at}")
         stake = self._stake()
         if event.cause in {"buyer_cancel", "buyer_default"} and bound:
@@ -426,8 +523,8 @@ class Commitment:
         self.ended_at, self.ended_by = asked, event.cause
 
     def _kept(self, event: Cancelled, kept: int, stake: int) -> None:
-        """All of the stake when nothing was shipped, less than that when something was."""
-        if kept > stake or (not self.shipped and kept != stake):
+        """All of the stake when nothing was shipped or paid back, less than that when something was."""
+        if kept > stake or (not self.shipped and not self.dropped.total() and kept != stake):
             self._broken("P6", f"{event} keeps {kept}, at stake was {stake}")
 
     def untold(self, now: int) -> Iterator[str]:
@@ -460,3 +557,7 @@ def _lines(lines: Any, sale: Sale) -> tuple[list[int], list[tuple[str, int]]]:
 
 def _value(lines: Any, sale: Sale) -> int:
     return sum(sale.prices[line.sku] * line.quantity for line in lines)
+
+
+def units_of(lines: Iterable[Units]) -> dict[int, int]:
+    return {one.line: one.quantity for one in lines}

@@ -125,8 +125,9 @@ class Fairness:
     uses: Counter[tuple[str, str]] = field(default_factory=Counter)  # of a pass for a deposit
     unpaid_ends: set[str] = field(default_factory=set)  # deposits that ended and were never paid
     owed: dict[str, Owed] = field(default_factory=dict)
-    tallies: Counter[tuple[str, str]] = field(default_factory=Counter)
-    told: dict[tuple[str, str], int] = field(default_factory=dict)
+    overturned: set[str] = field(default_factory=set)  # deposits whose appeal was decided for the buyer
+    tallies: Counter[tuple[str, str, str]] = field(default_factory=Counter)  # by offer, what happened, and why
+    told: dict[tuple[str, str, str], int] = field(default_factory=dict)
     bulks: dict[str, Ran] = field(default_factory=dict)
     _reader: Journals[BulkEvent] = field(default_factory=lambda: Journals(None, "", KINDS))
     _touched: set[str] = field(default_factory=set)
@@ -212,7 +213,7 @@ class Fairness:
             self.violated("P12", f"{pk} {event} for a reason that was not published")
             return
         assert event.reason is not None, "it was found"
-        self.tallies[self.created[pk].offer, event.reason] += 1
+        self.tallies[self.created[pk].offer, "cancelled", event.reason] += 1
         if entry.by.role != "merchant" or event.forfeited or event.fees:
             self.violated("P12", f"{pk} {event} by {entry.by}")
         if counting(event.evidence) < cause.evidence:
@@ -251,10 +252,9 @@ class Fairness:
     def _owe(self, pk: str, reason: str) -> None:
         """Everything that counted and was not given back, less what was paid for goods that are with the buyer."""
         bound, cause = self.bounds[pk], CAUSES[reason]
-        shipped = bound.shipped_value()
-        kept = min(max(shipped - (bound.sale.credit if shipped else 0), 0), bound.held)
+        kept = min(bound.kept_value(), bound.held)
         paid = bound.paid_at is not None and cause.doubles
-        on_top = bound.sale.on_top(bound.ordered, bound.goods, bound.goods - shipped) if paid else 0
+        on_top = bound.sale.on_top(bound.ordered, bound.goods, bound.left_value()) if paid else 0
         self.owed[pk] = Owed(reason, bound.held - kept, on_top)
 
     def _approved(self, pk: str, event: RefundApproved) -> None:
@@ -299,9 +299,9 @@ class Fairness:
                 one.lapsed = True
 
     def _granted(self, pk: str, name: str, event: PassGranted, asked: int) -> None:
-        """For the goods of that order at their price, for half a year, and only where the reason grants one."""
+        """For the goods of that order at their price, for half a year, and only where the reason or an appeal grants one."""
         owed, bound = self.owed.get(pk), self.bounds[pk]
-        if owed is None or not CAUSES[owed.cause].grants or name in self.passes or event.reason != owed.cause:
+        if owed is None or not self._grants(pk, owed) or name in self.passes or event.reason != owed.cause:
             self.violated("pass", f"{pk} {event}")
             return
         owed.passes += 1
@@ -311,6 +311,20 @@ class Fairness:
         if not right or not times or event.valid_until != asked + VALID:
             self.violated("pass", f"{pk} {event} asked at {asked}")
         self.passes[name] = Granted(pk, event)
+
+    def _grants(self, pk: str, owed: Owed) -> bool:
+        """One pass, by the reason itself or by an appeal against it; none beside one that went back."""
+        went_back = self.created[pk].priority is not None and pk in self.unpaid_ends
+        return CAUSES[owed.cause].grants or (pk in self.overturned and not went_back)
+
+    def appealed(self, pk: str) -> None:
+        """For the first time."""
+        self.tallies[self.created[pk].offer, "appealed", self.owed[pk].cause] += 1
+
+    def was_overturned(self, pk: str) -> None:
+        if pk not in self.overturned:
+            self.overturned.add(pk)
+            self.tallies[self.created[pk].offer, "overturned", self.owed[pk].cause] += 1
 
     # Whole calls of the store.
 
@@ -332,8 +346,9 @@ class Fairness:
 
     def _told(self, pk: str, after: Item) -> None:
         for name, value in after.items():
-            if name.startswith("cancelled#"):
-                self.told[pk.partition("#")[2], name.partition("#")[2]] = int(value["N"])
+            what, mark, reason = name.partition("#")
+            if mark:
+                self.told[pk.partition("#")[2], what, reason] = int(value["N"])
 
     def _paid_back(self, pk: str) -> None:
         owed = self.owed.get(pk)
@@ -341,7 +356,7 @@ class Fairness:
             return
         if (owed.given, owed.extra) != (owed.back, owed.on_top):
             self.violated("P12", f"{pk} gives back {owed.given} and {owed.extra} on top: {owed}")
-        if owed.passes != CAUSES[owed.cause].grants:
+        if owed.passes != self._grants(pk, owed):
             self.violated("pass", f"{pk} has {owed.passes} passes for {owed.cause}")
 
     def _bought(self, pk: str) -> None:

@@ -49,7 +49,7 @@ CONTAINERS: Final = 3
 API_MS: Final = 29_000
 JOB_MS: Final = 300_000
 # When everything is over, jobs come whenever something is due; after so many rounds nothing may be left open.
-MOST_ROUNDS: Final = 40
+MOST_ROUNDS: Final = 120
 JOB_OF: Final = {"runs": "reconcile", "time": "close_windows", "work": "send_refunds"}
 WATCHED: Final = 2 * DAY  # after so long in the calm a balance that nobody pays may stay open
 
@@ -207,7 +207,7 @@ class History:
         return found
 
     def _must_be_seen(self, state: Deposit) -> bool:
-        return awaited(state) is None or any(map(due_at, state.refunds))
+        return awaited(state) is None or bool(state.open_claims) or any(map(due_at, state.refunds))
 
     def _overheard(self, text: str) -> None:
         """P10: a buyer's account stands in no item, log, problem or answer, however it came there."""
@@ -253,6 +253,7 @@ class History:
         template: str | None = None,
         if_match: str | None = None,
         headers: dict[str, str] | None = None,
+        query: dict[str, str] | None = None,
     ) -> Reply | None:
         """A request through API Gateway into the Lambda; None when the Lambda died on the way."""
         named = {"authorization": bearer and f"Bearer {bearer}", "idempotency-key": key, "if-match": if_match}
@@ -264,7 +265,7 @@ class History:
             "resource": template or path,
             "path": path,
             "headers": sent,
-            "multiValueQueryStringParameters": None,
+            "multiValueQueryStringParameters": {name: [value] for name, value in (query or {}).items()} or None,
             "pathParameters": _parameters(template or path, path) or None,
             "stageVariables": None,
             "body": raw,

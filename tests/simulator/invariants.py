@@ -12,7 +12,15 @@ from typing import Any
 from chalicelib.core import deposit as deposits_
 from chalicelib.core.deadlines import awaited
 from chalicelib.core.deposit import Deposit, Status
-from chalicelib.core.events import Cancelled, Created, DepositEvent, Expired, RefundApproved, TakenStock
+from chalicelib.core.events import (
+    Cancelled,
+    Created,
+    DepositEvent,
+    Expired,
+    LockBecameFinal,
+    RefundApproved,
+    TakenStock,
+)
 from chalicelib.core.ids import child, parse_child
 from chalicelib.core.journal import Entry
 from chalicelib.core.ledger import postings
@@ -23,6 +31,7 @@ from tests.simulator.audit import explained
 from tests.simulator.commitments import SKEW, Commitment, Said
 from tests.simulator.expressions import Item
 from tests.simulator.fairness import GRACE, ON_TOP, Fairness
+from tests.simulator.justice import Justice
 from tests.simulator.moneyback import MoneyBack
 from tests.simulator.provider import Executed, SimulatedProvider
 from tests.simulator.sales import Sale
@@ -40,6 +49,7 @@ class Invariants:
     provider: SimulatedProvider | None = None
     money_back: MoneyBack = field(init=False)
     fairness: Fairness = field(init=False)
+    justice: Justice = field(init=False)
     violations: list[str] = field(default_factory=list)
     states: dict[str, Deposit] = field(default_factory=dict)
     commitments: dict[str, Commitment] = field(default_factory=dict)
@@ -51,6 +61,8 @@ class Invariants:
     def __post_init__(self) -> None:
         self.money_back = MoneyBack(self.violated, self.now, self.states, said=self.bodies)
         self.fairness = Fairness(self.violated, self.now, self.sales, self.commitments)
+        self.justice = Justice(self.violated, self.now, self.states, self.commitments, self.fairness, self.money_back)
+        self.money_back.claimed = self.justice.claimed
 
     def watch(self, provider: SimulatedProvider) -> None:
         """Whose books are compared, and whose calls are seen."""
@@ -79,6 +91,7 @@ class Invariants:
             self._stock()
             self._limits()
         self.fairness.written(changes)
+        self.justice.written(changes)
         self._books()
 
     def _booked(self, pk: str, before: Item | None, after: Item) -> None:
@@ -114,6 +127,7 @@ class Invariants:
                 continue
             self._zero_sum(state, event)
             self._in_time(pk, state, event, entry.received_at)
+            self.justice.see(pk, state, entry)
             self.fairness.see(pk, entry)
             self.commitments[pk].see(event, entry.received_at)
             self.money_back.see(pk, state, event, entry.received_at)
@@ -200,7 +214,8 @@ class Invariants:
             waits = True
         locked = self.commitments[pk].locked
         if state.status is Status.LOCKED and locked is not None and locked.undo_until is not None:
-            waits = waits or self.now() < locked.undo_until
+            told = (LockBecameFinal.TYPE, locked.undo_until) in self.commitments[pk].told
+            waits = waits or (not told and self.now() < locked.undo_until)
         if awaited(state) is not None:
             waits = True
         if any(dispute.status == "open" for dispute in state.disputes):
@@ -287,6 +302,7 @@ class Invariants:
         executed = {row.refund_id: row for row in self.provider.refunds if row.status == "succeeded"}
         self.money_back.at_rest()
         self.fairness.at_rest()
+        self.justice.at_rest()
         for pk, state in self.states.items():
             if state.status is Status.AWAITING_PAYMENT:
                 self.violated("P7", f"{pk} never expired")
@@ -347,6 +363,6 @@ def _by_sku(taken: Sequence[TakenStock]) -> Counter[str]:
 
 def _goods_kept(state: Deposit) -> int:
     """What the refunds at the end left with the merchant for units that were shipped."""
-    ends = {"buyer_cancel", "buyer_default", "merchant_cancel"}
+    ends = {"buyer_cancel", "buyer_default", "merchant_cancel", "claim"}
     lines = (line for refund in state.refunds if refund.cause in ends for line in refund.lines)
     return sum(-line.amount.minor for line in lines if line.code == "goods_kept")

@@ -46,6 +46,7 @@ class MoneyBack:
     now: Callable[[], int]
     states: dict[str, Deposit]
     provider: SimulatedProvider | None = None
+    claimed: Callable[[str], int] = lambda _pk: 0  # what open claims are about
     undisputed: set[str] = field(default_factory=set)  # payments of which a bank's word was lost
     said: dict[tuple[str, int], list[Said]] = field(default_factory=dict)
     wishes: dict[str, Call] = field(default_factory=dict)
@@ -94,8 +95,9 @@ class MoneyBack:
             self.violated("P3", f"{pk} gave {spent} of {free} for {bodies}")
 
     def _refundable(self, deposit: Deposit) -> int:
-        """Held, and not in dispute; from the parts."""
-        free = deposit.money.held.minor
+        """Held, and neither in dispute nor spoken for by a claim; what was kept at the end speaks for claims first."""
+        kept = deposit.money.forfeited.minor + deposit.money.fees.minor
+        free = deposit.money.held.minor - max(self.claimed(deposit.id) - kept, 0)
         for one in deposit.captures:
             if one.counts and one.capture in self.disputed:
                 gone = sum(refund.amount.minor for refund in deposit.refunds if refund.capture == one.capture)

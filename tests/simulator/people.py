@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, Final
 from chalicelib.core.ids import child
 from chalicelib.core.instants import HOUR, MINUTE, format_instant, parse_instant
 from chalicelib.core.money import Money
+from tests.simulator.disputants import Disputants
 from tests.simulator.fairness import GRACE
-from tests.simulator.merchants import Merchants
 from tests.simulator.persons import ONE, REFUSED, ROOT
 from tests.simulator.plan import Action
 from tests.simulator.provider import Paid
@@ -23,7 +23,7 @@ GROUND: Final = "PH_CONDITION_MISMATCH"
 OTHER_WORDS: Final = "LOCK 1 CNY"
 
 
-class People(Merchants):
+class People(Disputants):
     """Everybody outside. Each action is an actor that calls one method."""
 
     # Ordering and looking.
@@ -320,18 +320,19 @@ class People(Merchants):
         bound = self._bound(action)
         if not paid or bound is None:
             return
-        left = {line: ordered - bound.shipped[line] for line, ordered in enumerate(bound.quantities, start=1)}
+        left = {line: bound.to_ship(line) for line in range(1, len(bound.lines) + 1)}
         lines = [{"line": line, "quantity": units} for line, units in left.items() if units > 0]
         if action.how == "one":
             lines = [{"line": one["line"], "quantity": 1} for one in lines[:1]]
         if action.how == "too_many":
             lines = [{"line": line, "quantity": ordered} for line, ordered in enumerate(bound.quantities, start=1)]
         if lines:
-            asked, gone = self._now, bound.shipped.copy()
+            asked, gone, dropped = self._now, bound.shipped.copy(), bound.dropped.copy()
             may = bound.final(asked) and not bound.owed and bound.ended_at is None and action.how != "too_many"
             reply = self._merchant_commands(action, "shipments", {"lines": lines})
-            still = bound.shipped == gone and not bound.owed and bound.ended_at is None
-            if may and still and reply is not None and reply.status == 409:
+            still = (bound.shipped, bound.dropped) == (gone, dropped) and not bound.owed and bound.ended_at is None
+            unsaid = self._justice.ripe(bound.id)
+            if may and still and not unsaid and reply is not None and reply.status == 409:
                 self._violated("P7", f"{bound.id} is paid and bound, and could not be shipped: {reply.body}")
 
     def _deliver(self, action: Action) -> None:

@@ -240,6 +240,7 @@ def _fulfilling(random: Random, actions: list[Action]) -> None:
         story.then("deliver", at, at + HOUR)
     if story.perhaps(2):
         story.then("receipt", at, at + HOUR)
+    _doubting(story, at)
     if story.perhaps(6):
         story.then("goodwill", at, at + 3 * HOUR, random.choice(GRANTS))
     if story.perhaps(4):
@@ -281,6 +282,9 @@ def _trading_in(random: Random, actions: list[Action]) -> None:
     if story.perhaps(2):
         story.then("inspect_race", at, at + HOUR, random.choice(("cancel", "fall_through", "inspect")))
     story.come_round()
+    if story.perhaps(3):
+        story.then("claim", at, at + 2 * HOUR, random.choice(("trade_in", "trade_in", "other", "part")))
+        _answering(story, at)
     if story.perhaps(5):
         story.then("goodwill", at, at + HOUR, random.choice(GRANTS))
     if story.perhaps(4):
@@ -376,6 +380,9 @@ def _taking_back(random: Random, actions: list[Action]) -> None:
         story.come_round()
     if story.perhaps(2):
         _claiming(story, at)
+    if story.perhaps(3):
+        story.then("claim", at, at + 2 * HOUR, "appeal")
+        _answering(story, at)
     if story.perhaps(4):
         story.then("cancel", MINUTE, at + HOUR)
 
@@ -451,11 +458,145 @@ def _spending(story: _Story) -> None:
     if end == "cancel":
         story.then("cancel", MINUTE, 20 * MINUTE)
     if end == "merchant_cancel":
-        story.then("merchant_cancel", MINUTE, 14 * MINUTE, random.choice(("default", "default", "limit", "unpaid", "")))
+        at = story.then(
+            "merchant_cancel", MINUTE, 14 * MINUTE, random.choice(("default", "limit", "limit", "unpaid", ""))
+        )
+        if story.perhaps(2):
+            story.then("claim", at, at + HOUR, "appeal")
+            _answering(story, at)
     if end == "race":
         story.then("merchant_race", MINUTE, 10 * MINUTE, random.choice(RIVALS))
     for _ in range(random.randrange(3)):
         story.then("close_windows", 14 * MINUTE, 40 * MINUTE)
+
+
+# Sales in which not everything is promised for half a year from now.
+SOON_THERE: Final = (*range(len(SALES)), *(number for number, sale in enumerate(SALES) if (sale.promised or 0) < DAY))
+# Sales that are paid at once and promise no time.
+AT_ONCE: Final = tuple(n for n, sale in enumerate(SALES) if not (sale.promised or sale.deposit or sale.credit))
+# Claims: what they are about, and what people do about them, in time, at its very end, too late, or never.
+OWED: Final = (
+    "goods",
+    "goods",
+    "goods",
+    "part",
+    "part",
+    "part",
+    "other",
+    "refund_amount",
+    "privacy",
+    "mistake",
+    "mistake",
+    "wrong",
+)
+EDGY: Final = ("", "", "", "", "/edge", "/edge", "/late")
+ANSWERS: Final = ("accept", "equal", "equal", "equal", "more", "more", "low", "reject", "reject")
+TAKEN: Final = ("accept", "accept", "escalate", "withdraw", "evidence", "evidence")
+RULED: Final = ("uphold", "partly", "dismiss")
+
+# What leads to a decision most directly.
+COURSES: Final = (
+    (("respond", "equal"), ("take", "accept")),
+    (("respond", "equal"), ("take", "escalate"), ("rule", "uphold")),
+    (("respond", "equal"), ("rule", "uphold")),
+    (("respond", "more"), ("take", "accept")),
+    (("respond", "reject"), ("rule", "partly")),
+    (("respond", "reject"), ("rule", "uphold")),
+    (("respond", "low"), ("respond", "reject")),
+    (("respond", "accept"),),
+    (),
+)
+
+
+def _answering(story: _Story, at: int) -> None:
+    """What both sides and the platform do about claims, and what else happens meanwhile."""
+    random = story.random
+    for kind, how in random.choice(COURSES):
+        story.then(kind, at, at + 2 * HOUR, how + random.choice(EDGY))
+    for kind, hows, times in (
+        ("respond", ANSWERS, (0, 0, 1, 2)),
+        ("take", TAKEN, (0, 0, 1, 2)),
+        ("rule", RULED, (0, 1)),
+    ):
+        for _ in range(random.choice(times)):
+            story.then(kind, at, at + random.choice((2 * HOUR, 60 * HOUR)), random.choice(hows) + random.choice(EDGY))
+    for _ in range(random.randrange(3)):
+        story.then("look_at_claim", at, at + random.choice((HOUR, 80 * HOUR)), random.choice(("edge", "edge", "")))
+    for _ in range(random.randrange(3)):
+        later = story.begins + at + random.randrange(8 * DAY)
+        story.actions.append(Action(len(story.actions), later, random.choice(("send_refunds", "close_windows"))))
+
+
+def _doubting(story: _Story, at: int) -> None:
+    """Some who get their goods say that they did not."""
+    if story.perhaps(4):
+        story.then("claim", at, at + 6 * HOUR, story.random.choice(OWED))
+        _answering(story, at)
+
+
+def _disputing(random: Random, actions: list[Action]) -> None:
+    """Goods that did not come, money that was kept, a lock that was a slip; and all else that goes on with an order."""
+    story = _Story(random, actions, SOON_THERE, (1, 2, 2))
+    at = story.then("pay", MINUTE, 6 * MINUTE, "surely") + 10 * SECOND
+    if story.sale.early and story.perhaps(2):
+        at = story.lock(at)
+    if random.randrange(4):
+        story.then("balance", at, at + 10 * MINUTE, "surely")
+    for _ in range(random.randrange(3)):
+        story.then("ship", at, at + 3 * HOUR, random.choice(("one", "one", "rest")))
+    for _ in range(random.choice((1, 2, 3))):
+        how = random.choice(OWED)
+        edge = {"part": ("", "/promised"), "goods": ("", "", "/promised", "/last"), "mistake": ("", "/mistaken")}
+        story.then("claim", at, at + 3 * HOUR, how + random.choice(edge.get(how, ("",))))
+    _answering(story, at)
+    others = (("goodwill", GRANTS), ("cancel", ("",)), ("merchant_cancel", ("", "default")), ("ship", ("one", "rest")))
+    for kind, hows in others:
+        if story.perhaps(4):
+            story.then(kind, at, at + random.choice((9 * HOUR, 90 * HOUR)), random.choice(hows))
+    if story.perhaps(2):
+        story.then("claim", at + 3 * HOUR, at + 160 * HOUR, "again")
+    if story.perhaps(2):
+        story.then("ship", at + 70 * HOUR, at + 150 * HOUR, random.choice(("one", "rest", "too_many", "too_many")))
+    if story.perhaps(6):
+        story.then("unlock", at, at + 2 * HOUR)
+    if story.perhaps(6):
+        story.then("chargeback", at, at + 20 * HOUR, random.choice(("won", "lost")))
+    if story.perhaps(6):
+        story.then("withdraw", at, at + 20 * HOUR, random.choice(("buyer", "holder")))
+
+
+def _going_short(random: Random, actions: list[Action]) -> None:
+    """A unit is paid back while all is still to be shipped; it must not leave as well, and the rest must."""
+    story = _Story(random, actions, AT_ONCE, (2,))
+    at = story.then("pay", MINUTE, 6 * MINUTE, "surely") + 10 * SECOND
+    story.then("claim", at, at + 4 * HOUR, "part")
+    for kind, how in random.choice(COURSES):
+        story.then(kind, at, at + 2 * HOUR, how + random.choice(EDGY))
+    for _ in range(2):
+        story.then("ship", at + 12 * HOUR, at + 170 * HOUR, random.choice(("too_many", "too_many", "one", "rest")))
+
+
+def _appealing(random: Random, actions: list[Action]) -> None:
+    """Cancelled by the merchant, or at a cost, and disputed; what an appeal gives is spent."""
+    story = _Story(random, actions, (*range(len(SALES)), PHONES, PHONES))
+    at = story.paid() if random.randrange(5) else MINUTE
+    kinds: tuple[str, ...] = ("appeal", "appeal", "appeal", "appeal", "part", "privacy")
+    if random.randrange(3):
+        how = random.choice(("limit", "limit", "limit", "", "default", "unpaid"))
+        at = story.then("merchant_cancel", at, at + HOUR, how)
+    else:
+        at = story.then("cancel", at + 2 * HOUR, at + 5 * HOUR)
+        kinds = ("mistake", "mistake", "other", "trade_in")
+    for _ in range(random.choice((1, 2))):
+        story.then("claim", at, at + 5 * HOUR, random.choice(kinds))
+    _answering(story, at)
+    if story.perhaps(4):
+        story.then("goodwill", at, at + HOUR, random.choice(GRANTS))
+    if story.offer == PHONES and story.perhaps(2):
+        late = at + random.choice((HOUR, 80 * HOUR))
+        _spending(story.again("pass_order", random.choice((AGAIN, PHONES)), at, late))
+    if story.perhaps(3):
+        _claiming(story, at)
 
 
 STORIES: Final[tuple[Callable[[Random, list[Action]], None], ...]] = (
@@ -469,6 +610,9 @@ STORIES: Final[tuple[Callable[[Random, list[Action]], None], ...]] = (
     *(_asking, _asking),
     *(_clearing, _clearing),
     *(_second_chance, _second_chance, _second_chance),
+    *(_disputing, _disputing, _disputing, _disputing, _disputing),
+    *(_appealing, _appealing, _appealing),
+    _going_short,
 )
 
 

@@ -48,6 +48,7 @@ class Sale:
     ``window`` None locks at payment; ``reminders`` are distances before its end; ``counted`` are the SKUs with a stock.
     ``codes`` are the published reasons; ``doubles``: a seller in default pays earnest money once more. It opens so long
     after the history begins (0 is at once), and ``kept_from`` says from which shard on a SKU's units are for passes.
+    ``promised`` is from the lock to delivery; before that nobody can claim what did not leave.
     """
 
     body: dict[str, Any]
@@ -72,6 +73,7 @@ class Sale:
     doubles: bool = False
     opens_after: int = 0
     kept_from: dict[str, int] = field(default_factory=dict)
+    promised: int | None = None
 
     def published(self, start: int) -> dict[str, Any]:
         """The body as it is sent in a history that begins then."""
@@ -157,6 +159,7 @@ def _phones(
         codes=codes,
         opens_after=opens_after,
         kept_from={"phone": 1},
+        promised=210 * DAY,
     )
 
 
@@ -182,8 +185,10 @@ SALES: Final = (
             "payment": {"deposit": {"amount": "30", "currency": "CNY"}},
             "shipping": {"amount": "7.50", "currency": "CNY"},
             "balance": SOON,
+            "delivery": {"within": "PT4H"},
         },
         prices={"few": 10_000, "less": 6_000},
+        promised=4 * HOUR,
         methods=("card", "alipay"),
         shipping=750,
         deposit=3_000,
@@ -207,6 +212,7 @@ SALES: Final = (
             "balance": SOON,
         },
         prices={"founders": 21_590_000},
+        promised=210 * DAY,
         deposit=2_000_000,
         undo=HOUR,
         forfeits=True,
