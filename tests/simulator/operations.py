@@ -19,6 +19,7 @@ from chalicelib.core import run as runs
 from chalicelib.core.bulk import BulkApproved, BulkAsked, BulkEvent, BulkStatus, BulkWorked, Result
 from chalicelib.core.cancellation import AnswerQuestion, Ask, MerchantCancel
 from chalicelib.core.changes import ChangeItems
+from chalicelib.core.claiming import AddEvidence, OpenClaim, Respond, RuleClaim, WithdrawClaim
 from chalicelib.core.deadlines import overdue
 from chalicelib.core.decide import ChangePaymentMethod, Command, LoseAnswer, MissRefund, decide
 from chalicelib.core.deposit import Deposit, evolve, fold
@@ -40,6 +41,7 @@ from chalicelib.flows.commit import moved
 from chalicelib.flows.ports import (
     DUE_SHARDS,
     Also,
+    Contended,
     Keep,
     KeyTaken,
     Leased,
@@ -70,7 +72,7 @@ ALIVE: Final = 3  # deposits that are written at a time
 OLD_IMAGES: Final = 4  # images of a deposit that somebody may still hold
 NO_SUCH_SHARD: Final = 99
 STRIDES: Final = (*[0] * 8, 1, 1_000, 60_000, 60_000, HOUR, 48 * HOUR)  # how time passes from step to step
-EXPECTED: Final = (Overtaken, StockShort, LimitFull, Leased, SpanTaken, Refused)
+EXPECTED: Final = (Overtaken, Contended, StockShort, LimitFull, Leased, SpanTaken, Refused)
 KEYS: Final = (b"key 1", b"key 2", b"key 3")
 
 
@@ -172,7 +174,7 @@ class _World:
             (5, self._read),
             (14, self._append),
             (3, self._touch),
-            (6, self._list),
+            (9, self._list),
             (8, self._book),
             (3, self._cancel_many),
             (1, self._move),
@@ -281,7 +283,7 @@ class _World:
         return [Noted(other, (entry(event, STAFF),), evolve(before, event))]
 
     def _next_events(self, deposit: Deposit) -> tuple[DepositEvent, ...]:
-        late = overdue(deposit, self.now, self.now - 60_000)
+        late = overdue(deposit, self.now, self.now - 60_000, self.now - 60_000)
         if late:
             return late
         commands = self._commands(deposit)
@@ -303,14 +305,21 @@ class _World:
             ChangePaymentMethod("alipay"),
             self._change(deposit),
             PayBalance("card"),
-            MerchantCancel("OUT_OF_STOCK", ("record:1",)),
+            *[MerchantCancel("OUT_OF_STOCK", ("record:1",))] * 3,
             Ask("contact", "digest"),
             AnswerQuestion(1, "digest"),
             *[Ship((Units(1, 1),))] * 2,
+            OpenClaim("privacy", "digest"),
+            OpenClaim("other", "digest", amount=Money(100, deposit.currency)),
             PaymentSeen(n, "pending"),
             PaymentSeen(n, "failed"),
             PaymentSeen(n, "succeeded", (capture,)),
         ]
+        for claim in deposit.open_claims:
+            commands += [
+                *(WithdrawClaim(claim.n), Respond(claim.n, "accept"), RuleClaim(claim.n, "dismiss", "digest")),
+                AddEvidence(claim.n, "buyer", ("photo:1",)),
+            ]
         for refund in deposit.refunds:
             succeeded = RefundSeen(refund.n, "succeeded", refund.amount, "re_1", self.now)
             commands += [
@@ -341,6 +350,8 @@ class _World:
         buyer, offer = self.random.choice(BUYERS), self.offers[self._index()].id
         self.random.choice(
             (
+                lambda: self._turn("undecided", lambda position: self.deposits.claims_everywhere(limit, position)),
+                lambda: self._turn("ours", lambda position: self.deposits.claims_of("mer_shop", limit, position)),
                 lambda: self._turn(buyer, lambda position: self.deposits.of_buyer(buyer, limit, position)),
                 lambda: self._turn(offer, lambda position: self.deposits.of_offer(offer, 2, limit, position)),
                 lambda: self._turn("mer_shop", lambda position: self.deposits.open_of("mer_shop", limit, position)),

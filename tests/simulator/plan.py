@@ -566,9 +566,18 @@ def _disputing(random: Random, actions: list[Action]) -> None:
 
 
 def _going_short(random: Random, actions: list[Action]) -> None:
-    """A unit is paid back while all is still to be shipped; it must not leave as well, and the rest must."""
+    """A unit is paid back while all is still to be shipped; it must not leave as well, and the rest must.
+
+    Or all has left, and the buyer calls it a slip: then the goods are paid for, whatever is offered.
+    """
     story = _Story(random, actions, AT_ONCE, (2,))
     at = story.then("pay", MINUTE, 6 * MINUTE, "surely") + 10 * SECOND
+    if story.perhaps(2):
+        story.then("ship", at, at + HOUR, "rest")
+        story.then("claim", at + 7 * HOUR, at + 9 * HOUR, "mistake")
+        story.then("respond", at + 7 * HOUR, at + 9 * HOUR, random.choice(("more", "more", "equal")))
+        story.then("take", at + 9 * HOUR, at + 40 * HOUR, "accept")
+        return
     story.then("claim", at, at + 4 * HOUR, "part")
     for kind, how in random.choice(COURSES):
         story.then(kind, at, at + 2 * HOUR, how + random.choice(EDGY))
