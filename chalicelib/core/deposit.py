@@ -332,10 +332,14 @@ class Deposit:
 
     @property
     def refundable(self) -> Money:
-        """What can still be given back: what is held and in no dispute, neither a bank's nor a claim's."""
+        """What can still be given back: what is held and in no dispute, neither a bank's nor a claim's.
+
+        Claims are paid out of what was kept at the end as well, so they reserve only what is beyond that.
+        """
         disputed = (self.left_of(one) for one in self.counted if self.disputed(one.capture))
-        claimed = self.claimed if self.status is not Status.CANCELLED else Money.zero(self.currency)
-        return max(self.money.held - total(disputed, self.currency) - claimed, Money.zero(self.currency))
+        zero = Money.zero(self.currency)
+        claimed = max(self.claimed - self.money.forfeited - self.money.fees, zero)
+        return max(self.money.held - total(disputed, self.currency) - claimed, zero)
 
     @property
     def claimed(self) -> Money:

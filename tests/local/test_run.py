@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import signal
 import socket
 import subprocess
 import sys
@@ -52,7 +51,7 @@ def running(port: int, state: Path) -> Iterator["subprocess.Popen[str]"]:
         wait_until_ready(port, house)
         yield house
     finally:
-        house.send_signal(signal.SIGINT)
+        house.terminate()  # a shell in the background has its children ignore Ctrl-C
         house.communicate(timeout=30)
 
 

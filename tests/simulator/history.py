@@ -345,8 +345,8 @@ class History:
         if subject in self.surely and not self.about_dispute:
             self._send_event(subject, random.randrange(1, 2_000))
             return
-        lost = self.faults.strikes("event.lost", random)
-        lost = lost or (self._about_balance(subject) and self.faults.strikes("event.balance_lost", random))
+        lost = self._about_balance(subject) and self.faults.strikes("event.balance_lost", random)
+        lost = lost or self.faults.strikes("event.lost", random)
         if lost or (self.about_dispute and self.faults.strikes("event.dispute_lost", random)):
             self._never_told(subject, about_dispute=self.about_dispute)
             return

@@ -568,7 +568,8 @@ def _disputing(random: Random, actions: list[Action]) -> None:
 def _going_short(random: Random, actions: list[Action]) -> None:
     """A unit is paid back while all is still to be shipped; it must not leave as well, and the rest must.
 
-    Or all has left, and the buyer calls it a slip: then the goods are paid for, whatever is offered.
+    Or all has left, and the buyer calls it a slip: then the goods are paid for, whatever is offered. Or a part has left,
+    the buyer leaves as well, and what is in question meets goodwill.
     """
     story = _Story(random, actions, AT_ONCE, (2,))
     at = story.then("pay", MINUTE, 6 * MINUTE, "surely") + 10 * SECOND
@@ -577,6 +578,12 @@ def _going_short(random: Random, actions: list[Action]) -> None:
         story.then("claim", at + 7 * HOUR, at + 9 * HOUR, "mistake")
         story.then("respond", at + 7 * HOUR, at + 9 * HOUR, random.choice(("more", "more", "equal")))
         story.then("take", at + 9 * HOUR, at + 40 * HOUR, "accept")
+        return
+    if story.perhaps(2):
+        story.then("ship", at, at + HOUR, "one")
+        story.then("claim", at + 7 * HOUR, at + 9 * HOUR, "again")
+        story.then("cancel", at + 10 * HOUR, at + 12 * HOUR)
+        story.then("goodwill", at + 12 * HOUR, at + 40 * HOUR, random.choice(("", "all")))
         return
     story.then("claim", at, at + 4 * HOUR, "part")
     for kind, how in random.choice(COURSES):
