@@ -283,14 +283,17 @@ def test_a_run_in_the_smallest_slices_comes_to_the_same_end(compact: Ledger, mon
 def test_what_is_counted_so_far_is_shown(compact: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
     small(monkeypatch, CHUNK=1)
     run_id = compact.start().run.id
-    compact.work(left=0)
-    first = compact.reconciliation.find(run_id, "en")
-    compact.clock.now += LEASE
-    compact.work("job/2", left=0)
-    later = compact.reconciliation.find(run_id, "en")
-    assert 0 <= first.percent <= later.percent < 100
-    assert 0 < first.tally.provider + first.tally.ours < later.tally.provider + later.tally.ours
-    assert first.run.status is later.run.status is RunStatus.RUNNING
+    told: list[tuple[int, int]] = []
+    slices = 0
+    while compact.work(f"job/{slices}", left=0) == (0, False):
+        slices += 1
+        compact.clock.now += LEASE
+        shown = compact.reconciliation.find(run_id, "en")
+        assert shown.run.status is RunStatus.RUNNING
+        told.append((shown.percent, shown.tally.provider + shown.tally.ours))
+    assert told == sorted(told)
+    assert all(percent < 100 for percent, _ in told)
+    assert len({lines for _, lines in told}) > 2
 
 
 def uncounted(certificate: Certificate) -> Certificate:
