@@ -5,44 +5,40 @@ from typing import Any
 
 from chalice.app import Chalice, Rate, Request, Response
 
-from chalicelib.core.refusal import Reason
+from chalicelib.core.common.refusal import Reason
 from chalicelib.jobs import close_windows as close_windows_job
 from chalicelib.jobs import reconcile as reconcile_job
 from chalicelib.jobs import send_refunds as send_refunds_job
-from chalicelib.web import (
-    cancellations,
-    claims,
-    contract,
-    deposits,
-    edge,
-    fulfilment,
-    locks,
-    offers,
-    passes,
-    provider_events,
-    public,
-    questions,
-    reconciliation,
-    refunds,
-    tradeins,
-    withdrawals,
-)
+from chalicelib.web.cancellations import routes as cancellations_routes
+from chalicelib.web.claims import routes as claims_routes
+from chalicelib.web.delivery import routes as delivery_routes
+from chalicelib.web.deposits import routes as deposits_routes
+from chalicelib.web.edge import route
+from chalicelib.web.locks import routes as locks_routes
+from chalicelib.web.offers import routes as offers_routes
+from chalicelib.web.passes import routes as passes_routes
+from chalicelib.web.questions import routes as questions_routes
+from chalicelib.web.reconciliation import routes as reconciliation_routes
+from chalicelib.web.refunds import routes as refunds_routes
+from chalicelib.web.service import contract, provider_events, public
+from chalicelib.web.trade_ins import routes as trade_ins_routes
+from chalicelib.web.withdrawals import routes as withdrawals_routes
 from chalicelib.wiring import services
 
 app = Chalice(app_name="earnest")
 for blueprint in (
-    offers.routes,
-    deposits.routes,
-    locks.routes,
-    fulfilment.routes,
-    withdrawals.routes,
-    tradeins.routes,
-    refunds.routes,
-    reconciliation.routes,
-    cancellations.routes,
-    questions.routes,
-    passes.routes,
-    claims.routes,
+    offers_routes.routes,
+    deposits_routes.routes,
+    locks_routes.routes,
+    delivery_routes.routes,
+    withdrawals_routes.routes,
+    trade_ins_routes.routes,
+    refunds_routes.routes,
+    reconciliation_routes.routes,
+    cancellations_routes.routes,
+    questions_routes.routes,
+    passes_routes.routes,
+    claims_routes.routes,
     provider_events.routes,
     public.routes,
     contract.routes,
@@ -56,7 +52,7 @@ def problems_of_the_router(event: Request, get_response: Any) -> Response:
     response: Response = get_response(event)
     if response.status_code == 405:  # noqa: PLR2004 - method not allowed
         context = event.context
-        return edge.unroutable(
+        return route.unroutable(
             Reason.METHOD_NOT_ALLOWED,
             dict(event.headers),
             str(context.get("path", "")),

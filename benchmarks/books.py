@@ -13,12 +13,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from chalicelib.core.deposit import Deposit
-from chalicelib.core.instants import DAY
-from chalicelib.core.journal import Entry
-from chalicelib.core.reconcile import BODY, SHARDS, Line
-from chalicelib.core.run import BreakFound, Run, RunEvent, RunFailed, RunFinished
-from chalicelib.flows.ports import Leased, NotFound, ReportPage, RunAt, Stored
+from chalicelib.core.common.instants import DAY
+from chalicelib.core.common.journal import Entry
+from chalicelib.core.deposit.deposit import Deposit
+from chalicelib.core.reconciliation.lines import BODY, SHARDS, Line
+from chalicelib.core.reconciliation.run import BreakFound, Run, RunEvent, RunFailed, RunFinished
+from chalicelib.flows.ports.effects import Stored
+from chalicelib.flows.ports.provider import NotFound, ReportPage
+from chalicelib.flows.ports.store import Leased, RunAt
 from chalicelib.store.movements import FIELDS, LINES
 
 BEGAN: Final = 1_795_219_200_000  # a midnight

@@ -13,10 +13,10 @@ from types import SimpleNamespace
 from typing import Any, Final
 
 from benchmarks.books import BEGAN, ENDED, Books, Index, Journals, Killed, Report, Shelf, Silent, begun
-from chalicelib.core import run as runs
-from chalicelib.core.instants import HOUR
-from chalicelib.core.journal import Caller, Entry
-from chalicelib.core.run import RunFinished
+from chalicelib.core.common.instants import HOUR
+from chalicelib.core.common.journal import Caller, Entry
+from chalicelib.core.reconciliation import run as runs
+from chalicelib.core.reconciliation.run import RunFinished
 from chalicelib.flows.reconcile import Reconciliation
 from chalicelib.store.movements import Movements
 

@@ -13,22 +13,24 @@ from typing import TYPE_CHECKING, Any, Final
 import boto3
 from botocore.config import Config
 
-from chalicelib.flows.attend import Attendant
 from chalicelib.flows.cancellations import Cancellations
 from chalicelib.flows.changes import Changes
 from chalicelib.flows.claims import Claims
-from chalicelib.flows.commit import Commits, Timing
+from chalicelib.flows.commit import Commits
 from chalicelib.flows.defaults import Defaults
+from chalicelib.flows.deposit_worker import DepositWorker
 from chalicelib.flows.deposits import DepositDesk
 from chalicelib.flows.offers import Catalogue
-from chalicelib.flows.orders import Orders, Shelf
-from chalicelib.flows.pace import Pace
+from chalicelib.flows.orders import Orders, StockCache
 from chalicelib.flows.passes import Passes
 from chalicelib.flows.payees import Payees
-from chalicelib.flows.ports import Clock, Provider, Settlement
+from chalicelib.flows.ports.provider import Provider, Settlement
+from chalicelib.flows.ports.store import Clock
 from chalicelib.flows.questions import Questions
 from chalicelib.flows.reconcile import Reconciliation
 from chalicelib.flows.refunds import Refunds
+from chalicelib.flows.retry import Timing
+from chalicelib.flows.throttle import Throttle
 from chalicelib.flows.withdrawals import Withdrawals
 from chalicelib.store.bulks import BulkStore
 from chalicelib.store.deposits import DepositStore
@@ -44,8 +46,8 @@ if TYPE_CHECKING:
 
 # A request asked in time may still be running this long; what is irreversible waits for it.
 GRACE_MS: Final = 60_000
-SHORTEST_PAUSE_MS: Final = 20
-LONGEST_PAUSE_MS: Final = 400
+MIN_PAUSE_MS: Final = 20
+MAX_PAUSE_MS: Final = 400
 # Providers allow about 25 calls a second; reconciliation keeps below that.
 BETWEEN_CALLS_MS: Final = 40
 
@@ -103,7 +105,7 @@ def machine_clock() -> int:
 
 def pause(losses: int) -> None:
     """Full jitter, doubling: competitors spread out instead of meeting again."""
-    longest = min(LONGEST_PAUSE_MS, SHORTEST_PAUSE_MS * 2 ** min(losses, 5))
+    longest = min(MAX_PAUSE_MS, MIN_PAUSE_MS * 2 ** min(losses, 5))
     time.sleep(random.randrange(longest) / 1_000)  # noqa: S311 - spreading, not secrecy
 
 
@@ -160,8 +162,8 @@ class Services:
         """The rules' instant of a request that reached the edge at ``received`` on the machine's clock."""
         return received + (self.sandbox.offset if self.sandbox is not None else 0)
 
-    def attendant(self, role: str = "service") -> Attendant:
-        return Attendant(self.desk.commits, self.provider, self.payees, self.clock, role)
+    def attendant(self, role: str = "service") -> DepositWorker:
+        return DepositWorker(self.desk.commits, self.provider, self.payees, self.clock, role)
 
     @property
     def refunds(self) -> Refunds:
@@ -188,7 +190,7 @@ def build(found: Settings, client: Any) -> Services:
     provider = _provider(found, sandbox)
     clock: Clock = sandbox.now if sandbox is not None else machine_clock
     timing = Timing(now=machine_clock, pause=pause, grace_ms=0 if found.sandbox else GRACE_MS)
-    pace = Pace(0 if found.sandbox else BETWEEN_CALLS_MS, machine_clock, sleep)
+    pace = Throttle(0 if found.sandbox else BETWEEN_CALLS_MS, machine_clock, sleep)
     settlement = _settlement(found, provider, sandbox)
     return assembled(found, client, timing, provider, settlement, clock, sandbox, pace=pace)
 
@@ -209,7 +211,7 @@ def assembled(
     offers = OfferStore(client, found.table)
     catalogue = Catalogue(offers, timing)
     vault = Vault(found.secrets)
-    commits, shelf = Commits(deposits, offers, timing), Shelf()
+    commits, shelf = Commits(deposits, offers, timing), StockCache()
     texts, keys = TextStore(client, found.table), KeyStore(client, found.table)
     passes = Passes(commits)
     bulks, tallies = BulkStore(client, found.table), TallyStore(client, found.table)

@@ -12,8 +12,8 @@ import urllib.request
 import uuid
 from typing import Any, Final
 
-from chalicelib.core.instants import format_instant, parse_instant
-from chalicelib.core.run import DAILY_SPAN
+from chalicelib.core.common.instants import format_instant, parse_instant
+from chalicelib.core.reconciliation.run import DAILY_SPAN_MS
 
 BASE: Final = f"http://127.0.0.1:{os.environ.get('PORT') or '8000'}"
 WIDTH: Final = 40
@@ -43,7 +43,7 @@ def main() -> int:
 def _begun(token: str) -> Json:
     now = parse_instant(_ask("GET", "/sandbox/clock")["now"])
     end = parse_instant(os.environ["TO"]) if os.environ.get("TO") else now
-    start = parse_instant(os.environ["FROM"]) if os.environ.get("FROM") else end - DAILY_SPAN
+    start = parse_instant(os.environ["FROM"]) if os.environ.get("FROM") else end - DAILY_SPAN_MS
     span = {"from": format_instant(start), "to": format_instant(end)}
     return _ask("POST", "/v1/reconciliation-runs", span, token)
 

@@ -10,22 +10,23 @@ from chalice.app import Blueprint, Chalice
 from pydantic import Field, with_config
 from typing_extensions import TypedDict  # before Python 3.12 pydantic reads only this one
 
-from chalicelib.core import instants
-from chalicelib.core.deposit import Deposit
-from chalicelib.core.ids import parse_child, well_formed
-from chalicelib.core.money import Money
-from chalicelib.core.reconcile import SHARDS
-from chalicelib.core.refusal import Fault, Reason, Refused
-from chalicelib.core.wire import Duration, Frozen, InstantField, MoneyField, Text
-from chalicelib.flows.commit import fold
+from chalicelib.core.common import instants
+from chalicelib.core.common.fields import Duration, Frozen, InstantField, MoneyField, Text
+from chalicelib.core.common.ids import parse_child, well_formed
+from chalicelib.core.common.money import Money
+from chalicelib.core.common.refusal import FieldError, Reason, Refused
+from chalicelib.core.deposit.deposit import Deposit
+from chalicelib.core.reconciliation.lines import SHARDS
+from chalicelib.flows.effects import fold_stored
 from chalicelib.gateways.books import Row
 from chalicelib.gateways.sandbox import FAULTS, Sandbox
 from chalicelib.jobs.sweep import Report
-from chalicelib.web import render
-from chalicelib.web.answers import CLOSED, InstantAnswer, MoneyAnswer
-from chalicelib.web.edge import Answer, Call, endpoint
-from chalicelib.web.parameters import CURSOR, instant, next_cursor, position, text
-from chalicelib.web.public import HTML, page
+from chalicelib.web.deposits import render as deposits_render
+from chalicelib.web.edge import values
+from chalicelib.web.edge.page import HTML, page
+from chalicelib.web.edge.query import CURSOR, instant, next_cursor, position, text
+from chalicelib.web.edge.route import Answer, Call, endpoint
+from chalicelib.web.edge.values import CLOSED, InstantAnswer, MoneyAnswer
 from chalicelib.wiring import Services, machine_clock
 from local.issuer import Issuer
 
@@ -117,7 +118,7 @@ class FaultBody(Frozen):
 def tokens(call: Call) -> Answer:
     body: TokenBody = call.fields
     if body.role in {"merchant", "inspector"} and body.merchant is None:
-        raise Refused(Reason.INVALID_REQUEST, [Fault("/merchant", "missing")])
+        raise Refused(Reason.INVALID_REQUEST, [FieldError("/merchant", "missing")])
     sub = body.sub or f"sandbox-{secrets.token_hex(8)}"
     token = _desk().issuer.token(body.role, sub, body.merchant, machine_clock() // instants.SECOND)
     return Answer({"token": token})
@@ -144,18 +145,18 @@ def clock(_call: Call) -> Answer:
 def move_clock(call: Call) -> Answer:
     body: ClockBody = call.fields
     if (body.advance is None) == (body.set is None):
-        raise Refused(Reason.INVALID_REQUEST, [Fault("/advance", "missing" if body.set is None else "invalid")])
+        raise Refused(Reason.INVALID_REQUEST, [FieldError("/advance", "missing" if body.set is None else "invalid")])
     provider = _desk().provider
     to = body.set if body.set is not None else provider.now() + instants.duration_ms(str(body.advance))
     if to > instants.LAST_INSTANT:
-        raise Refused(Reason.INVALID_REQUEST, [Fault("/advance", "too_far")])
+        raise Refused(Reason.INVALID_REQUEST, [FieldError("/advance", "too_far")])
     try:
         if body.set is None:
             provider.forward(instants.duration_ms(str(body.advance)))
         else:
             provider.advance(body.set)
     except ValueError:
-        raise Refused(Reason.INVALID_REQUEST, [Fault("/set", "not_before_now")]) from None
+        raise Refused(Reason.INVALID_REQUEST, [FieldError("/set", "not_before_now")]) from None
     return clock(call)
 
 
@@ -175,7 +176,7 @@ def pay(call: Call) -> Answer:
     payment_id = call.params["payment_id"]
     deposit, n = _paying(payment_id)
     if body.amount is not None and body.amount.minor <= 0:
-        raise Refused(Reason.INVALID_REQUEST, [Fault("/amount", "too_small")])
+        raise Refused(Reason.INVALID_REQUEST, [FieldError("/amount", "too_small")])
     provider = _desk().provider
     if body.outcome in CHARGEBACKS:
         provider.charge_back(payment_id, CHARGEBACKS[body.outcome], body.amount)
@@ -184,7 +185,7 @@ def pay(call: Call) -> Answer:
         provider.open_session(payment_id, deposit.payments[n - 1].amount, deposit.payments[n - 1].method)
         provider.pay(payment_id, body.outcome, body.amount)
     after, _ = _paying(payment_id)
-    return Answer({"payment": render.payment(after, after.payments[n - 1])})
+    return Answer({"payment": deposits_render.payment(after, after.payments[n - 1])})
 
 
 def _paying(payment_id: str) -> tuple[Deposit, int]:
@@ -192,7 +193,7 @@ def _paying(payment_id: str) -> tuple[Deposit, int]:
     parsed = parse_child("pay", payment_id)
     if parsed is None:
         raise Refused(Reason.NOT_FOUND)
-    deposit = fold(_desk().services.desk.commits.load(f"dep_{parsed[0]}"))
+    deposit = fold_stored(_desk().services.desk.commits.load(f"dep_{parsed[0]}"))
     if parsed[1] > len(deposit.payments):
         raise Refused(Reason.NOT_FOUND)
     return deposit, parsed[1]
@@ -212,7 +213,7 @@ def _paying(payment_id: str) -> tuple[Deposit, int]:
 def arm(call: Call) -> Answer:
     body: FaultBody = call.fields
     if body.fault not in FAULTS[body.on]:
-        raise Refused(Reason.INVALID_REQUEST, [Fault("/fault", "choice")])
+        raise Refused(Reason.INVALID_REQUEST, [FieldError("/fault", "choice")])
     _desk().provider.arm(body.on, body.fault, body.times)
     return Answer({"on": body.on, "fault": body.fault, "times": body.times}, 201)
 
@@ -304,7 +305,7 @@ def settlement_csv(call: Call) -> Answer:
 def _span(call: Call) -> tuple[int, int]:
     start, end = call.query["from"], call.query["to"]
     if end <= start:
-        raise Refused(Reason.INVALID_REQUEST, [Fault("/to", "invalid")])
+        raise Refused(Reason.INVALID_REQUEST, [FieldError("/to", "invalid")])
     return start, end
 
 
@@ -317,7 +318,7 @@ def _told(row: Row) -> SettlementLine:
         "type": row["type"],
         "reference": row["reference"],
         "provider_reference": row["ref"],
-        "amount": render.money(Money(row["minor"], row["currency"])),
+        "amount": values.money(Money(row["minor"], row["currency"])),
         "executed_at": instants.format_instant(row["at"]),
     }
 

@@ -3,7 +3,7 @@
 import hashlib
 from typing import Any, Final
 
-from chalicelib.core.journal import Asked, Caller, Key
+from chalicelib.core.common.journal import Caller, Key, RequestContext
 from chalicelib.wiring import Services, machine_clock
 
 MERCHANT: Final = Caller("usr_00000000000000000000000000", "merchant", "mer_demo")
@@ -114,8 +114,8 @@ def seed(found: Services) -> str:
     return ids[0]
 
 
-def _asked(found: Services, name: str) -> Asked:
+def _asked(found: Services, name: str) -> RequestContext:
     now = machine_clock()
-    return Asked(
+    return RequestContext(
         found.at(now), MERCHANT, now, key=Key(hashlib.sha256(name.encode()).digest()[:8], b"seed"), key_text=name
     )

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from chalicelib import policies
+from chalicelib.core.common.refusal import Refused
 from chalicelib.core.proof import differences
-from chalicelib.core.refusal import Refused
 
 VALID, DIFFERENT, UNREADABLE = 0, 1, 2
 USAGE: Final = "usage: python -m local.verify PROOF.json   (- reads from standard input)"

@@ -6,20 +6,13 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from chalicelib.core import claim, deposit, offer, payment, priority, question, refund
-from chalicelib.core.events import (
-    BalanceOverdue,
-    ClaimGranted,
-    ClaimReminded,
-    Expired,
-    LockBecameFinal,
-    LockedByWindowEnd,
-    LockReminded,
-    PassLapsed,
-    PassReminded,
-    QuestionLapsed,
-    RefundReviewNeeded,
-)
+from chalicelib.core.deposit import claim, payment, priority_pass, question, refund, status
+from chalicelib.core.deposit.events.claim import ClaimGranted, ClaimReminded
+from chalicelib.core.deposit.events.ending import Expired, PassLapsed, PassReminded, QuestionLapsed
+from chalicelib.core.deposit.events.lock import LockBecameFinal, LockedByWindowEnd, LockReminded
+from chalicelib.core.deposit.events.payment import BalanceOverdue
+from chalicelib.core.deposit.events.refund import RefundReviewNeeded
+from chalicelib.core.selling import offer
 
 PAGE: Final = Path(__file__).resolve().parent.parent / "docs/states.md"
 
@@ -35,8 +28,8 @@ class Life(NamedTuple):
     by_the_clock: tuple[tuple[StrEnum, str, StrEnum], ...] = ()
 
 
-_D, _R, _O = deposit.Status, refund.RefundStatus, offer.OfferStatus
-_Q, _P, _C = question.QuestionStatus, priority.PassStatus, claim.ClaimStatus
+_D, _R, _O = status.Status, refund.RefundStatus, offer.OfferStatus
+_Q, _P, _C = question.QuestionStatus, priority_pass.PassStatus, claim.ClaimStatus
 
 LIVES: Final = (
     Life(
@@ -47,7 +40,7 @@ LIVES: Final = (
         "never change the status of a deposit.",
         _D,
         (_D.AWAITING_PAYMENT,),
-        deposit.TRANSITIONS,
+        status.TRANSITIONS,
         (
             (_D.AWAITING_PAYMENT, "payment.due_at, then `deposit.expired`", _D.EXPIRED),
             (_D.COOLING_OFF, "window.ends_at, then `lock.by_window_end`", _D.LOCKED),
@@ -89,7 +82,7 @@ LIVES: Final = (
         "when the deposit that it bought ends unpaid; after its date it lapses at once.",
         _P,
         (_P.GRANTED,),
-        priority.TRANSITIONS,
+        priority_pass.TRANSITIONS,
         ((_P.GRANTED, "valid_until, then `priority_pass.lapsed`", _P.LAPSED),),
     ),
     Life(

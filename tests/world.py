@@ -25,7 +25,7 @@ FIVE: list[tuple[str, int, str]] = [
     ("e", 1, "250000"),
 ]
 PLENTY = 600_000  # milliseconds that a slice may take
-MOST_PASSES = 10  # of a job that works off at most so many runs at once
+MAX_PASSES = 10  # of a job that works off at most so many runs at once
 
 
 def rupiah(amount: str) -> Json:
@@ -285,7 +285,7 @@ class World:
         begun = platform.post("/v1/reconciliation-runs", {"from": start, "to": end})
         assert begun.status == 202, begun.raw
         path = begun.headers["location"]
-        for _ in range(MOST_PASSES):
+        for _ in range(MAX_PASSES):
             services().reconciliation.work("a test", lambda: PLENTY, 0)
             run = platform.get(path).json
             if run["status"] != "running":
@@ -332,9 +332,9 @@ def world(engine: "DynamoDBClient", tmp_path_factory: pytest.TempPathFactory) ->
     os.environ |= {"EARNEST_TABLE": f"earnest-{state.name}", "EARNEST_SANDBOX_TABLE": f"sandbox-{state.name}"}
     environment(engine.meta.endpoint_url, state, 8000)
     try:
-        from local.house import House  # noqa: PLC0415
+        from local.dev_server import DevServer  # noqa: PLC0415
 
-        house = House(Issuer.at(state))
+        house = DevServer(Issuer.at(state))
         house.prepare()
         yield World(house)
     finally:

@@ -7,28 +7,25 @@ claims, which are written only after a grace.
 from collections.abc import Iterator
 from typing import Final
 
-from chalicelib.core import claim as claims_
-from chalicelib.core import payment as payments_
-from chalicelib.core import priority, remedy, routes
-from chalicelib.core import refund as refunds_
-from chalicelib.core.deposit import FINAL, Deposit, Status, evolve
-from chalicelib.core.events import (
-    BalanceOverdue,
-    ClaimEscalated,
-    ClaimGranted,
-    DepositEvent,
-    Expired,
-    LockBecameFinal,
-    LockedByWindowEnd,
-    LockReminded,
-    QuestionLapsed,
-    RefundDeclined,
-    RefundReviewNeeded,
-)
-from chalicelib.core.instants import DAY
-from chalicelib.core.payment import Payment
-from chalicelib.core.question import QuestionStatus
-from chalicelib.core.refund import Refund, RefundStatus
+from chalicelib.core.claims import remedy
+from chalicelib.core.common.instants import DAY
+from chalicelib.core.deposit import claim as claims_
+from chalicelib.core.deposit import payment as payments_
+from chalicelib.core.deposit import priority_pass
+from chalicelib.core.deposit import refund as refunds_
+from chalicelib.core.deposit.deposit import Deposit
+from chalicelib.core.deposit.events.all import DepositEvent
+from chalicelib.core.deposit.events.claim import ClaimEscalated, ClaimGranted
+from chalicelib.core.deposit.events.ending import Expired, QuestionLapsed
+from chalicelib.core.deposit.events.lock import LockBecameFinal, LockedByWindowEnd, LockReminded
+from chalicelib.core.deposit.events.payment import BalanceOverdue
+from chalicelib.core.deposit.events.refund import RefundDeclined, RefundReviewNeeded
+from chalicelib.core.deposit.fold import evolve
+from chalicelib.core.deposit.payment import Payment
+from chalicelib.core.deposit.question import QuestionStatus
+from chalicelib.core.deposit.refund import Refund, RefundStatus
+from chalicelib.core.deposit.status import FINAL, Status
+from chalicelib.core.policy import payment_routes
 
 NEVER: Final = -1
 # What silence decided about claims; what follows from it, refunds first of all, is written in the same moment.
@@ -80,12 +77,12 @@ def _deadlines(deposit: Deposit) -> Iterator[DepositEvent]:
     for refund in deposit.refunds:
         closes_at = _closes_at(deposit, refund)
         if closes_at is not None:
-            yield RefundDeclined(closes_at, refund.n, routes.ENDED)
+            yield RefundDeclined(closes_at, refund.n, payment_routes.ENDED)
         review_at = refunds_.review_at(refund)
         if review_at is not None:
             yield RefundReviewNeeded(review_at, refund.n, "promise_missed")
     for one in deposit.passes:
-        yield from priority.deadlines(one)
+        yield from priority_pass.deadlines(one)
     for claim in deposit.open_claims:
         yield from claims_.deadlines(claim)
         yield from remedy.granted(deposit, claim)[:1]
@@ -99,7 +96,7 @@ def _closes_at(deposit: Deposit, refund: Refund) -> int | None:
     """When the way to the source closes for a refund that was not sent: from then on the buyer is asked."""
     if refund.status is not RefundStatus.APPROVED or refund.destination is not None:
         return None
-    ends_at = routes.ends_at(routes.route(refund.method), deposit.captured(refund.capture).at)
+    ends_at = payment_routes.ends_at(payment_routes.route(refund.method), deposit.captured(refund.capture).at)
     return max(ends_at, refund.changed_at) if ends_at is not None else None
 
 

@@ -4,74 +4,47 @@ A command is judged at ``at``, the instant it reached the edge. No decision read
 its own room; this one is the way in, and says what a caller may do now.
 """
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from typing import Final
 
-from chalicelib.core import (
-    cancellation,
-    changes,
-    chargeback,
-    claiming,
-    destination,
-    ending,
-    entitlement,
-    fulfilment,
-    goodwill,
-    lock,
-    paying,
-    tradein,
-    withdrawal,
+from chalicelib.core.claims import answering, opening
+from chalicelib.core.claims.answering import Claiming
+from chalicelib.core.common.refusal import Reason, Refused
+from chalicelib.core.delivery import fulfilment, trade_in
+from chalicelib.core.delivery.fulfilment import DeclareDefault, Deliver, PayBalance, Ready, Receive, Ship
+from chalicelib.core.delivery.trade_in import CancelTradeIn, Inspect
+from chalicelib.core.deposit.clock import status_at
+from chalicelib.core.deposit.deposit import Deposit
+from chalicelib.core.deposit.events.all import DepositEvent
+from chalicelib.core.deposit.events.refund import RefundReviewNeeded, RefundUnknown
+from chalicelib.core.deposit.payment import PaymentSeen
+from chalicelib.core.deposit.refund import RefundSeen
+from chalicelib.core.ending import end, entitlement, withdrawal
+from chalicelib.core.ending.end import Cancel
+from chalicelib.core.ending.withdrawal import ConfirmWithdrawal, StateWithdrawal
+from chalicelib.core.locking import lock
+from chalicelib.core.locking.lock import ConfirmLock, OpenIntent, Unlock
+from chalicelib.core.merchant import cancellation, question
+from chalicelib.core.merchant.cancellation import MerchantCancel
+from chalicelib.core.merchant.question import AnswerQuestion, Ask
+from chalicelib.core.paying import captures
+from chalicelib.core.paying.captures import ChangePaymentMethod
+from chalicelib.core.policy.terms import Terms
+from chalicelib.core.refunding import destination, goodwill
+from chalicelib.core.refunding.destination import NameDestination, Reroute, Retry, SendRefund
+from chalicelib.core.refunding.goodwill import Grant
+from chalicelib.core.refunding.settling import (
+    FlagProofMismatch,
+    RecordNotFound,
+    RecordUnknownOutcome,
+    flag_mismatch,
+    record_seen,
+    record_step,
 )
-from chalicelib.core.cancellation import AnswerQuestion, Ask, MerchantCancel
-from chalicelib.core.changes import ChangeItems
-from chalicelib.core.claiming import Claiming
-from chalicelib.core.deposit import Deposit, evolve, status_at
-from chalicelib.core.destination import NameDestination, Reroute, Retry, SendRefund
-from chalicelib.core.ending import Cancel
-from chalicelib.core.events import DepositEvent, RefundReviewNeeded, RefundUnknown
-from chalicelib.core.fulfilment import DeclareDefault, Deliver, PayBalance, Ready, Receive, Ship
-from chalicelib.core.goodwill import Grant
-from chalicelib.core.lock import ConfirmLock, OpenIntent, Unlock
-from chalicelib.core.payment import PaymentSeen
-from chalicelib.core.refund import ASKED_FOR, RefundSeen, RefundStatus, steps_seen
-from chalicelib.core.refund import TRANSITIONS as REFUND_TRANSITIONS
-from chalicelib.core.refusal import Reason, Refused
-from chalicelib.core.terms import Terms
-from chalicelib.core.tradein import CancelTradeIn, Inspect
-from chalicelib.core.withdrawal import ConfirmWithdrawal, StateWithdrawal
+from chalicelib.core.selling import changes
+from chalicelib.core.selling.changes import ChangeItems
 
-MOST_EVENTS: Final = 400  # after so many a deposit takes no more optional commands; what finishes it gets through
-
-
-@dataclass(frozen=True, slots=True)
-class ChangePaymentMethod:
-    """The buyer pays another way; nobody else can say so."""
-
-    method: str
-
-
-@dataclass(frozen=True, slots=True)
-class LoseAnswer:
-    """The provider gave no answer that can be read."""
-
-    refund: int
-    way: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class MissRefund:
-    """The provider does not know the refund and no longer remembers its key."""
-
-    refund: int
-    way: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class DoubtRefund:
-    """A refund that the rules do not give when they are asked again: nothing is sent, a person looks."""
-
-    refund: int
+MAX_EVENTS: Final = 400  # after so many a deposit takes no more optional commands; what finishes it gets through
 
 
 Elective = ChangePaymentMethod | ChangeItems | OpenIntent | Ready | PayBalance | Ship | Deliver | Grant | Ask
@@ -90,9 +63,9 @@ Command = (
     | StateWithdrawal
     | ConfirmWithdrawal
     | SendRefund
-    | LoseAnswer
-    | MissRefund
-    | DoubtRefund
+    | RecordUnknownOutcome
+    | RecordNotFound
+    | FlagProofMismatch
     | NameDestination
     | Reroute
     | Retry
@@ -105,21 +78,21 @@ def decide(  # noqa: PLR0912 - a table of commands
     deposit: Deposit, command: Command, at: int, terms: Terms
 ) -> tuple[DepositEvent, ...]:
     """The events of a command asked at ``at``. Nothing new to say is an empty tuple; a no is Refused."""
-    if isinstance(command, Elective) and deposit.version >= MOST_EVENTS and not fulfilment.finishes(deposit, command):
-        raise Refused(Reason.RATE_LIMITED, most=MOST_EVENTS)
+    if isinstance(command, Elective) and deposit.version >= MAX_EVENTS and not fulfilment.finishes(deposit, command):
+        raise Refused(Reason.RATE_LIMITED, most=MAX_EVENTS)
     if isinstance(command, Claiming):
-        return claiming.decide(deposit, command, at, terms)
+        return answering.decide(deposit, command, at, terms)
     match command:
         case Cancel():
-            return tuple(ending.cancel(deposit, at, terms))
+            return tuple(end.cancel(deposit, at, terms))
         case MerchantCancel():
             return tuple(cancellation.cancel(deposit, command, at, terms))
         case Ask():
-            return (cancellation.ask(deposit, command, at),)
+            return (question.ask(deposit, command, at),)
         case AnswerQuestion():
-            return (cancellation.answer(deposit, command, at),)
+            return (question.answer(deposit, command, at),)
         case ChangePaymentMethod():
-            return (paying.change_method(deposit, command.method, at, terms),)
+            return (captures.change_method(deposit, command.method, at, terms),)
         case ChangeItems():
             return tuple(changes.change(deposit, command, at, terms))
         case OpenIntent():
@@ -141,21 +114,21 @@ def decide(  # noqa: PLR0912 - a table of commands
         case DeclareDefault():
             return tuple(fulfilment.declare_default(deposit, at, terms))
         case Inspect():
-            return tuple(tradein.inspect(deposit, command, at, terms))
+            return tuple(trade_in.inspect(deposit, command, at, terms))
         case CancelTradeIn():
-            return tuple(tradein.cancel(deposit, command, at, terms))
+            return tuple(trade_in.cancel(deposit, command, at, terms))
         case StateWithdrawal():
             return (withdrawal.state(deposit, command, at, terms),)
         case ConfirmWithdrawal():
             return tuple(withdrawal.confirm(deposit, command, at, terms))
         case SendRefund():
             return destination.send(deposit, command.refund, at)
-        case LoseAnswer():
-            return _refund_step(deposit, RefundUnknown(at, command.refund), command.way)
-        case MissRefund():
-            return _refund_step(deposit, RefundReviewNeeded(at, command.refund, "not_found"), command.way)
-        case DoubtRefund():
-            return _doubted(deposit, command.refund, at)
+        case RecordUnknownOutcome():
+            return record_step(deposit, RefundUnknown(at, command.refund), command.way)
+        case RecordNotFound():
+            return record_step(deposit, RefundReviewNeeded(at, command.refund, "not_found"), command.way)
+        case FlagProofMismatch():
+            return flag_mismatch(deposit, command.refund, at)
         case Grant():
             return tuple(goodwill.grant(deposit, command, at, terms))
         case NameDestination():
@@ -165,9 +138,9 @@ def decide(  # noqa: PLR0912 - a table of commands
         case Retry():
             return (destination.retry(deposit, command, at, terms),)
         case PaymentSeen():
-            return tuple(paying.see(deposit, command, at, terms))
+            return tuple(captures.see(deposit, command, at, terms))
         case RefundSeen():
-            return tuple(_seen(deposit, command, at))
+            return tuple(record_seen(deposit, command, at))
 
 
 Check = Callable[[Deposit, int, Terms], object]
@@ -177,11 +150,11 @@ ACTIONS: Final[Mapping[str, Mapping[str, Check]]] = {
     "buyer": {
         "balance-payments": lambda deposit, at, _terms: fulfilment.refuse_balance(deposit, at),
         "cancel": lambda deposit, at, _terms: entitlement.refuse_ended(status_at(deposit, at)),
-        "claims": lambda deposit, at, _terms: claiming.refuse(deposit, at),
+        "claims": lambda deposit, at, _terms: opening.refuse(deposit, at),
         "changes": lambda deposit, at, _terms: changes.refuse(deposit, at),
         "lock": lock.refuse_lock,
         "lock-intents": lock.refuse_intent,
-        "payment-method": lambda deposit, at, _terms: paying.refuse_method(deposit, at),
+        "payment-method": lambda deposit, at, _terms: captures.refuse_method(deposit, at),
         "receipt": lambda deposit, at, _terms: fulfilment.refuse_receive(deposit, at),
         "unlock": lambda deposit, at, _terms: lock.refuse_undo(deposit, at),
         "withdrawals": withdrawal.refuse,
@@ -189,7 +162,7 @@ ACTIONS: Final[Mapping[str, Mapping[str, Check]]] = {
     "merchant": {
         "buyer-default": lambda deposit, at, _terms: fulfilment.refuse_default(deposit, at),
         "merchant-cancel": lambda deposit, at, _terms: cancellation.refuse(deposit, at),
-        "questions": lambda deposit, at, _terms: cancellation.refuse_question(deposit, at),
+        "questions": lambda deposit, at, _terms: question.refuse_question(deposit, at),
         "deliveries": lambda deposit, at, _terms: fulfilment.refuse_deliver(deposit, at),
         "ready": lambda deposit, at, _terms: fulfilment.refuse_ready(deposit, at),
         "refunds": lambda deposit, _at, _terms: goodwill.refuse(deposit),
@@ -218,7 +191,7 @@ ALWAYS: Final = frozenset(
 def actions(deposit: Deposit, role: str, at: int, terms: Terms) -> tuple[str, ...]:
     """What a caller of this role may do now, sorted. Nothing in it is refused for its state, nothing else accepted."""
     named = sorted(ACTIONS.get(role, {}).items())
-    open_names = [(name, check) for name, check in named if name in ALWAYS or deposit.version < MOST_EVENTS]
+    open_names = [(name, check) for name, check in named if name in ALWAYS or deposit.version < MAX_EVENTS]
     return tuple(name for name, check in open_names if _allowed(check, deposit, at, terms))
 
 
@@ -228,23 +201,3 @@ def _allowed(check: Check, deposit: Deposit, at: int, terms: Terms) -> bool:
     except Refused:
         return False
     return True
-
-
-def _seen(deposit: Deposit, seen: RefundSeen, at: int) -> Iterator[DepositEvent]:
-    """What is new of a refund; where a bank has given its money meanwhile, that is its end."""
-    for event in steps_seen(deposit.refunds[seen.refund - 1], seen):
-        yield event
-        deposit = evolve(deposit, event)
-    yield from chargeback.cover(deposit, at)
-
-
-def _refund_step(deposit: Deposit, event: RefundUnknown | RefundReviewNeeded, way: int) -> tuple[DepositEvent, ...]:
-    """The step, or nothing when the refund has moved on meanwhile, or takes another way by now."""
-    refund = deposit.refunds[event.refund - 1]
-    asked_for = refund.status in ASKED_FOR and refund.way == way
-    return (event,) if asked_for and (refund.status, type(event)) in REFUND_TRANSITIONS else ()
-
-
-def _doubted(deposit: Deposit, n: int, at: int) -> tuple[DepositEvent, ...]:
-    unsent = deposit.refunds[n - 1].status is RefundStatus.APPROVED
-    return (RefundReviewNeeded(at, n, "proof_differs"),) if unsent else ()

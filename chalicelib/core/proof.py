@@ -15,35 +15,25 @@ import rfc8785
 from pydantic import ValidationError
 
 from chalicelib import policies
-from chalicelib.core import (
-    cancellation,
-    changes,
-    chargeback,
-    claim,
-    claiming,
-    ending,
-    entitlement,
-    fulfilment,
-    instants,
-    lock,
-    ordering,
-    remedy,
-    tradein,
-)
-from chalicelib.core.cancellation import MerchantCancel
-from chalicelib.core.changes import ChangeItems
-from chalicelib.core.claim import Kind
-from chalicelib.core.claiming import AcceptOffer, Claiming, Escalate, OpenClaim, Respond, RuleClaim
+from chalicelib.core.claims import answering, opening, remedy
+from chalicelib.core.claims.answering import AcceptOffer, Claiming, Escalate, Respond, RuleClaim
+from chalicelib.core.claims.opening import OpenClaim
+from chalicelib.core.common import instants
+from chalicelib.core.common.field_errors import field_errors_of
+from chalicelib.core.common.fields import lists_to_tuples
+from chalicelib.core.common.ids import child, parse_child, well_formed
+from chalicelib.core.common.instants import DAY, format_instant
+from chalicelib.core.common.money import Money, total
+from chalicelib.core.common.refusal import Reason, Refused
 from chalicelib.core.deadlines import overdue
-from chalicelib.core.deposit import Deposit, evolve, fold
-from chalicelib.core.entitlement import Leg
-from chalicelib.core.events import (
-    BalanceOpened,
-    BalanceOverdue,
-    BalancePaid,
-    Cancelled,
-    ChargebackLost,
-    ChargebackOpened,
+from chalicelib.core.delivery import fulfilment, trade_in
+from chalicelib.core.delivery.fulfilment import Deliver, PayBalance, Ready, Ship
+from chalicelib.core.delivery.trade_in import CancelTradeIn, Inspect
+from chalicelib.core.deposit import claim
+from chalicelib.core.deposit.deposit import Deposit
+from chalicelib.core.deposit.event_json import below, read_json, to_json, unreadable
+from chalicelib.core.deposit.events.all import DepositEvent
+from chalicelib.core.deposit.events.claim import (
     ClaimAccepted,
     ClaimEscalated,
     ClaimGranted,
@@ -54,45 +44,50 @@ from chalicelib.core.events import (
     ClaimReminded,
     ClaimReversed,
     ClaimUpheld,
-    Completed,
-    Created,
-    DepositEvent,
-    Expired,
+)
+from chalicelib.core.deposit.events.ending import Cancelled, Completed, Expired, WithdrawalConfirmed
+from chalicelib.core.deposit.events.goods import (
     GoodsDelivered,
     GoodsReady,
     GoodsReceived,
     GoodsShipped,
-    ItemsChanged,
-    Line,
+    TradeInCancelled,
+    TradeInInspected,
+)
+from chalicelib.core.deposit.events.lock import (
     LockBecameFinal,
     LockConfirmed,
     LockedByPayment,
     LockedByWindowEnd,
     LockReminded,
     LockUndone,
+)
+from chalicelib.core.deposit.events.order import Created, ItemsChanged, Line
+from chalicelib.core.deposit.events.payment import (
+    BalanceOpened,
+    BalanceOverdue,
+    BalancePaid,
+    ChargebackLost,
+    ChargebackOpened,
     PaymentNotCounted,
     PaymentSucceeded,
-    RefundApproved,
-    RefundCovered,
-    RefundLine,
-    TradeInCancelled,
-    TradeInInspected,
-    WithdrawalConfirmed,
 )
-from chalicelib.core.faults import faults_of
-from chalicelib.core.fulfilment import Deliver, PayBalance, Ready, Ship
-from chalicelib.core.ids import child, parse_child, well_formed
-from chalicelib.core.instants import DAY, format_instant
-from chalicelib.core.money import Money, total
-from chalicelib.core.ordering import HandedIn, Order, Ordered, traded_in
-from chalicelib.core.paying import reminders, why_not_counted
-from chalicelib.core.payment import CaptureSeen, DisputeSeen
-from chalicelib.core.plain import below, plain, read, unreadable
-from chalicelib.core.refund import COMPENSATION, NO_CAPTURE
-from chalicelib.core.refusal import Reason, Refused
-from chalicelib.core.terms import Terms, terms_hash
-from chalicelib.core.tradein import CancelTradeIn, Inspect
-from chalicelib.core.wire import from_json
+from chalicelib.core.deposit.events.refund import RefundApproved, RefundCovered, RefundLine
+from chalicelib.core.deposit.fold import evolve, fold
+from chalicelib.core.deposit.payment import CaptureSeen, DisputeSeen
+from chalicelib.core.deposit.refund import COMPENSATION, NO_CAPTURE
+from chalicelib.core.ending import end, entitlement
+from chalicelib.core.ending.entitlement import Leg
+from chalicelib.core.locking import lock
+from chalicelib.core.merchant import cancellation
+from chalicelib.core.merchant.cancellation import MerchantCancel
+from chalicelib.core.paying import chargeback
+from chalicelib.core.paying.captures import reminders, why_not_counted
+from chalicelib.core.policy.claim_rules import ClaimKind
+from chalicelib.core.policy.terms import Terms, terms_hash
+from chalicelib.core.selling import changes, ordering
+from chalicelib.core.selling.changes import ChangeItems
+from chalicelib.core.selling.ordering import HandedIn, Order, Ordered, traded_in
 
 Json = dict[str, Any]
 P = ParamSpec("P")
@@ -101,7 +96,7 @@ T = TypeVar("T")
 REVISION: Final = 1  # of the rules: raised when the same journal would give another amount
 CALCULATOR: Final = f"earnest/{REVISION}"
 OBJECT: Final = "refund_proof"
-MOST_WORDS: Final = 2_000  # characters of a note
+MAX_WORDS: Final = 2_000  # characters of a note
 # They say nothing about money: where stock was drawn, and the key to a receipt.
 UNSHOWN: Final = frozenset({"batch", "stock", "limit_units", "token_key"})
 KINDS: Final[Mapping[str, type[DepositEvent]]] = MappingProxyType({kind.TYPE: kind for kind in get_args(DepositEvent)})
@@ -197,13 +192,13 @@ def differences(proof: object) -> list[Difference]:
 
 
 def _shown(event: DepositEvent) -> Json:
-    return {name: part for name, part in plain(event).items() if name not in UNSHOWN}
+    return {name: part for name, part in to_json(event).items() if name not in UNSHOWN}
 
 
 def _result(deposit_id: str, approved: RefundApproved) -> Json:
     return {
-        "amount": plain(approved.amount),
-        "lines": [plain(line) for line in approved.lines],
+        "amount": to_json(approved.amount),
+        "lines": [to_json(line) for line in approved.lines],
         "promised_by": format_instant(approved.promised_by),
         "payment": child("pay", deposit_id, approved.payment),
         "capture": approved.capture,
@@ -261,9 +256,9 @@ def _document(proof: object) -> Json:
 
 def _terms(value: Json) -> Terms:
     try:
-        return Terms.model_validate(from_json(value))
+        return Terms.model_validate(lists_to_tuples(value))
     except ValidationError as invalid:
-        raise Refused(Reason.INVALID_REQUEST, faults_of(invalid, "/terms")) from None
+        raise Refused(Reason.INVALID_REQUEST, field_errors_of(invalid, "/terms")) from None
 
 
 def _events(values: Sequence[object]) -> tuple[DepositEvent, ...]:
@@ -286,7 +281,7 @@ def _event(value: object, pointer: str) -> DepositEvent:
     hidden = next((name for name in data if name in UNSHOWN), None) if isinstance(data, dict) else None
     if hidden is not None:
         raise unreadable(below(below(pointer, "data"), hidden), "unknown_field")
-    return read(kind, data, below(pointer, "data"))
+    return read_json(kind, data, below(pointer, "data"))
 
 
 # --- What is different ---
@@ -422,21 +417,21 @@ def _given(  # noqa: PLR0912 - a table of events
         case Completed():
             return event if fulfilment.all_left(before) else None
         case TradeInInspected():
-            return next(tradein.inspect(before, _inspection(event), event.at, terms))
+            return next(trade_in.inspect(before, _inspection(event), event.at, terms))
         case TradeInCancelled():
-            return next(tradein.cancel(before, _fallen_through(event), event.at, terms))
+            return next(trade_in.cancel(before, _fallen_through(event), event.at, terms))
         case Cancelled():
             return next(_end(history, place))
         case RefundApproved():
             return _approved(history, place)
         case ClaimOpened():
-            return claiming.open_claim(before, _claimed_as(event), event.at, terms)
+            return opening.open_claim(before, _claimed_as(event), event.at, terms)
         case ClaimOffered():
             command = Respond(event.claim, "offer", event.amount, event.statement)
-            return claiming.decide(before, command, event.at, terms)[0]
+            return answering.decide(before, command, event.at, terms)[0]
         case ClaimRejected():
             rejection = Respond(event.claim, "reject", statement=event.statement)
-            return claiming.decide(before, rejection, event.at, terms)[0]
+            return answering.decide(before, rejection, event.at, terms)[0]
         case ClaimAccepted() | ClaimUpheld() | ClaimPartlyUpheld():
             return _decided(before, event, terms)[0]
         case ClaimReversed():
@@ -583,13 +578,13 @@ def _end(history: History, place: int) -> Iterator[DepositEvent]:
         return cancellation.cancel(before, _by_merchant(event), event.at, terms)
     if event.cause == "buyer_default":
         fulfilment.refuse_default(before, event.at)
-    owed = entitlement.of(before, terms, event.cause, _judged_at(event, before))
-    return ending.end(before, event.cause, owed, event.at, terms.refund.deadline)
+    owed = entitlement.compute_entitlement(before, terms, event.cause, _judged_at(event, before))
+    return end.end(before, event.cause, owed, event.at, terms.refund.deadline)
 
 
 def _by_merchant(event: Cancelled) -> MerchantCancel:
     """The command that led to it. Of a note only its digest is told, so it is taken to be as long as it has to be."""
-    length = MOST_WORDS if event.note is not None else 0
+    length = MAX_WORDS if event.note is not None else 0
     return MerchantCancel(event.reason or "", event.evidence, event.note, length, event.approver)
 
 
@@ -637,7 +632,7 @@ def _sent_back(history: History, place: int) -> Iterator[DepositEvent]:
     if cause is not None and excess:
         leg = Leg(event.payment, event.capture, (RefundLine("paid", excess),))
         n, at = len(after.refunds) + 1, history.events[place].at
-        yield from ending.refund(after, n, cause, leg, at, history.terms.refund.deadline)
+        yield from end.refund(after, n, cause, leg, at, history.terms.refund.deadline)
 
 
 def _changed(history: History, place: int) -> Iterator[DepositEvent]:
@@ -661,7 +656,7 @@ def _granted(history: History, place: int) -> Iterator[DepositEvent]:
     most = min(before.left_of(captured), before.refundable)
     if captured.counts and not before.disputed(captured.capture) and Money.zero(most.currency) < event.amount <= most:
         leg = Leg(captured.payment, captured.capture, (RefundLine("goodwill", event.amount),))
-        yield from ending.refund(
+        yield from end.refund(
             before, event.refund, "goodwill", leg, event.at, history.terms.refund.deadline, note=event.note
         )
 
@@ -687,7 +682,7 @@ def _lose(history: History, place: int) -> Iterator[DepositEvent]:
 
 
 def _claimed_as(event: ClaimOpened) -> OpenClaim:
-    kind = next((kind for kind in get_args(Kind) if kind == event.kind), None)
+    kind = next((kind for kind in get_args(ClaimKind) if kind == event.kind), None)
     if kind is None:
         raise LookupError("no such kind")
     return OpenClaim(kind, event.statement, event.lines, event.amount, event.evidence)
@@ -696,14 +691,14 @@ def _claimed_as(event: ClaimOpened) -> OpenClaim:
 def _escalated(before: Deposit, event: ClaimEscalated, terms: Terms) -> DepositEvent | None:
     if event.by == "silence":
         return event if event in overdue(before, event.at, event.at, event.at) else None
-    return claiming.decide(before, Escalate(event.claim), event.at, terms)[0]
+    return answering.decide(before, Escalate(event.claim), event.at, terms)[0]
 
 
 def _decided(before: Deposit, event: claim.Payer, terms: Terms) -> Sequence[DepositEvent]:
     """The decision that paid a claim, with all that follows from it."""
     if isinstance(event, ClaimGranted):
-        return remedy.granted(before, claiming.numbered(before, event.claim))
-    return claiming.decide(before, _answered_as(event), event.at, terms)
+        return remedy.granted(before, answering.numbered(before, event.claim))
+    return answering.decide(before, _answered_as(event), event.at, terms)
 
 
 def _answered_as(event: ClaimAccepted | ClaimUpheld | ClaimPartlyUpheld) -> Claiming:

@@ -5,32 +5,37 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from chalicelib.core import bulk as bulks_
-from chalicelib.core import cancellation
-from chalicelib.core.bulk import Bulk, BulkAsked, BulkEvent, BulkStatus, BulkWorked, Result
-from chalicelib.core.cancellation import MerchantCancel
+from chalicelib.core.common.ids import digest_id, well_formed
+from chalicelib.core.common.instants import SECOND
+from chalicelib.core.common.journal import Caller, Entry, Key, RequestContext, version_of
+from chalicelib.core.common.refusal import Reason, Refused
 from chalicelib.core.decide import decide
-from chalicelib.core.deposit import FINAL, Deposit, status_at
-from chalicelib.core.events import DepositEvent
-from chalicelib.core.ids import digest_id, well_formed
-from chalicelib.core.instants import SECOND
-from chalicelib.core.journal import Asked, Caller, Entry, Key, version_of
-from chalicelib.core.offer import Offer, index_shards
-from chalicelib.core.refusal import Reason, Refused
-from chalicelib.core.terms import Terms
-from chalicelib.flows import sealed
-from chalicelib.flows.commit import CLOCKWORK, Commits, Outcome, Race, fold, in_order, refuse_stale, too_old
+from chalicelib.core.deposit.clock import status_at
+from chalicelib.core.deposit.deposit import Deposit
+from chalicelib.core.deposit.events.all import DepositEvent
+from chalicelib.core.deposit.status import FINAL
+from chalicelib.core.merchant import bulk as bulks_
+from chalicelib.core.merchant.bulk import Bulk, BulkAsked, BulkEvent, BulkStatus, BulkWorked, Result
+from chalicelib.core.merchant.cancellation import MerchantCancel
+from chalicelib.core.policy import cancellation_reasons
+from chalicelib.core.policy.terms import Terms
+from chalicelib.core.selling.offer import Offer, index_shards
+from chalicelib.flows import encrypted_text
+from chalicelib.flows.commit import Commits, Outcome, in_order, refuse_expired_request, refuse_stale
+from chalicelib.flows.effects import SYSTEM, fold_stored
 from chalicelib.flows.offers import fold as fold_offer
-from chalicelib.flows.pace import back_off
-from chalicelib.flows.ports import Also, Bulks, Clock, Contended, Keep, Overtaken, Stored, Tallies, Vault
+from chalicelib.flows.ports.effects import SealedText, Stored, TransactionEffect
+from chalicelib.flows.ports.store import Bulks, Clock, Tallies, Vault, VersionConflict, WriteContention
+from chalicelib.flows.retry import ConflictRetry
+from chalicelib.flows.throttle import back_off
 
-PAGE: Final = 100  # deposits read at once when the live ones of an offer are counted
-CHUNK: Final = 25  # deposits judged between two notes of how far it is
-TURN: Final = 10 * SECOND  # that one worker gives to one bulk cancellation before it looks after others
+PAGE_DEPOSITS: Final = 100  # deposits read at once when the live ones of an offer are counted
+CHUNK_DEPOSITS: Final = 25  # deposits judged between two notes of how far it is
+MAX_TURN_MS: Final = 10 * SECOND  # that one worker gives to one bulk cancellation before it looks after others
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class BulkView:
     """What an answer is rendered from."""
 
     bulk: Bulk
@@ -49,13 +54,15 @@ class Cancellations:
     vault: Vault
     clock: Clock
 
-    def cancel(self, deposit_id: str, reason: str, evidence: Sequence[str], note: str | None, asked: Asked) -> Outcome:
+    def cancel(
+        self, deposit_id: str, reason: str, evidence: Sequence[str], note: str | None, asked: RequestContext
+    ) -> Outcome:
         """One deposit, for a published reason."""
         command = self._command(reason, evidence, note)
-        beside: list[Also] = []
+        beside: list[TransactionEffect] = []
 
         def decision(deposit: Deposit, terms: Terms) -> Sequence[DepositEvent]:
-            beside[:] = sealed.kept(self.vault, f"text#{deposit.id}#cancelled{deposit.version}", note)
+            beside[:] = encrypted_text.seal_text(self.vault, f"text#{deposit.id}#cancelled{deposit.version}", note)
             return decide(deposit, command, asked.at, terms)
 
         return self.commits.run(deposit_id, asked, decision, beside=lambda: beside)
@@ -72,8 +79,8 @@ class Cancellations:
         reason: str,
         evidence: Sequence[str],
         note: str | None,
-        asked: Asked,
-    ) -> Shown:
+        asked: RequestContext,
+    ) -> BulkView:
         """Many at once. The answer says whether a second person must agree; a job does the rest."""
         offer, terms = self.own(offer_id, asked)
         command = self._command(reason, evidence, note)
@@ -82,7 +89,9 @@ class Cancellations:
         known = self.bulks.get(bulk_id)
         if known is not None:
             return self._replayed(known, asked)
-        waits = cancellation.reasons()[reason].second_approver or not self._may_alone(offer, terms, len(deposits))
+        waits = cancellation_reasons.reasons()[reason].second_approver or not self._may_alone(
+            offer, terms, len(deposits)
+        )
         event = BulkAsked(
             asked.at,
             offer_id,
@@ -96,43 +105,43 @@ class Cancellations:
             bulks_.approve_until(asked.at) if waits else None,
         )
         made = bulks_.fold(bulk_id, [event])
-        kept = sealed.kept(self.vault, f"text#{bulk_id}#note", note)
+        kept = encrypted_text.seal_text(self.vault, f"text#{bulk_id}#note", note)
         entry = Entry(event, asked.at, asked.caller, asked.key, asked.locale)
         return self._created(made, entry, kept[0] if kept else None, asked)
 
-    def own(self, offer_id: str, asked: Asked) -> tuple[Offer, Terms]:
+    def own(self, offer_id: str, asked: RequestContext) -> tuple[Offer, Terms]:
         """An offer of the caller's merchant, with its terms; NOT_FOUND for any other."""
         offer = self._offer(offer_id)
         if offer.made.merchant != asked.caller.merchant:
             raise Refused(Reason.NOT_FOUND)
         return offer, self.commits.offers.terms(offer.made.terms_hash)
 
-    def find(self, offer_id: str, bulk_id: str, asked: Asked) -> Shown:
+    def find(self, offer_id: str, bulk_id: str, asked: RequestContext) -> BulkView:
         """Refused(NOT_FOUND) unless it is one of this merchant and this offer."""
-        return Shown(
+        return BulkView(
             bulks_.caught_up(fold_bulk(self._load(offer_id, bulk_id, asked)), asked.at), asked.at, asked.locale
         )
 
-    def approve(self, offer_id: str, bulk_id: str, asked: Asked) -> Shown:
+    def approve(self, offer_id: str, bulk_id: str, asked: RequestContext) -> BulkView:
         """The second person. Refused(APPROVAL_REQUIRED) for the first one."""
-        race = Race(self.commits.timing)
+        race = ConflictRetry(self.commits.timing)
         while True:
             try:
                 return self._approved(self._load(offer_id, bulk_id, asked), asked)
-            except (Contended, Overtaken):
+            except (WriteContention, VersionConflict):
                 race.wait()
 
-    def _approved(self, stored: Stored[BulkEvent], asked: Asked) -> Shown:
+    def _approved(self, stored: Stored[BulkEvent], asked: RequestContext) -> BulkView:
         if version_of(stored.journal, asked.key) is not None:
             return self._replayed(stored, asked)
-        too_old(self.commits.timing, asked)
+        refuse_expired_request(self.commits.timing, asked)
         seen = bulks_.caught_up(fold_bulk(stored), asked.at)
         event = in_order(
             lambda: bulks_.approve(seen, asked.caller.id, asked.at), lambda: refuse_stale(asked, etag(seen))
         )
         after = bulks_.evolve(fold_bulk(stored), event)
         self.bulks.append(stored, Entry(event, asked.at, asked.caller, asked.key, asked.locale), after)
-        return Shown(after, asked.at, asked.locale)
+        return BulkView(after, asked.at, asked.locale)
 
     def attend(self, bulk_id: str, _owner: str) -> bool:
         """A job's part: judge the next deposits for a while, and write down what became of them.
@@ -149,8 +158,8 @@ class Cancellations:
             if event is None:
                 return False
             after = bulks_.evolve(bulk, event)
-            self.bulks.append(stored, Entry(event, self.clock(), CLOCKWORK), after)
-            if after.status is BulkStatus.DONE or self.clock() - began >= TURN:
+            self.bulks.append(stored, Entry(event, self.clock(), SYSTEM), after)
+            if after.status is BulkStatus.DONE or self.clock() - began >= MAX_TURN_MS:
                 return True
 
     def push_back(self, bulk_id: str, owner: str) -> int:
@@ -168,7 +177,7 @@ class Cancellations:
         return self._worked(bulk)
 
     def _worked(self, bulk: Bulk) -> BulkWorked:
-        results = tuple(self._judged(bulk, deposit_id) for deposit_id in bulk.left[:CHUNK])
+        results = tuple(self._judged(bulk, deposit_id) for deposit_id in bulk.left[:CHUNK_DEPOSITS])
         return BulkWorked(self.clock(), results)
 
     def _judged(self, bulk: Bulk, deposit_id: str) -> Result:
@@ -176,7 +185,7 @@ class Cancellations:
         by = Caller(bulk.asked.by, "merchant", bulk.asked.merchant)
         scope = f"{bulk.id}/{deposit_id}".encode()
         key = Key(_digest(scope), _digest(scope + b"/body"))
-        asked = Asked(self.clock(), by, self.commits.timing.now(), key=key)
+        asked = RequestContext(self.clock(), by, self.commits.timing.now(), key=key)
         command = replace(bulk.command, grace_ms=self.commits.timing.grace_ms)
 
         def decision(deposit: Deposit, terms: Terms) -> Sequence[DepositEvent]:
@@ -199,36 +208,36 @@ class Cancellations:
             return False
         live, position, now = 0, None, self.clock()
         while live < needed:
-            page = self.commits.deposits.of_offer(offer.id, index_shards(terms), PAGE, position)
-            live += sum(status_at(fold(stored), now) not in FINAL for stored in page.rows)
+            page = self.commits.deposits.of_offer(offer.id, index_shards(terms), PAGE_DEPOSITS, position)
+            live += sum(status_at(fold_stored(stored), now) not in FINAL for stored in page.rows)
             position = page.position
             if position is None:
                 break
         return live >= needed
 
-    def _created(self, made: Bulk, entry: Entry[BulkEvent], kept: Keep | None, asked: Asked) -> Shown:
-        race = Race(self.commits.timing)
+    def _created(self, made: Bulk, entry: Entry[BulkEvent], kept: SealedText | None, asked: RequestContext) -> BulkView:
+        race = ConflictRetry(self.commits.timing)
         while True:
-            too_old(self.commits.timing, asked)
+            refuse_expired_request(self.commits.timing, asked)
             try:
                 self.bulks.create(made, entry, kept)
-            except Overtaken as ours:
+            except VersionConflict as ours:
                 return self._replayed(ours.stored, asked)
-            except Contended:
+            except WriteContention:
                 race.wait()
             else:
-                return Shown(made, asked.at, asked.locale)
+                return BulkView(made, asked.at, asked.locale)
 
-    def _replayed(self, stored: Stored[BulkEvent], asked: Asked) -> Shown:
+    def _replayed(self, stored: Stored[BulkEvent], asked: RequestContext) -> BulkView:
         version = version_of(stored.journal, asked.key)
         entry = stored.journal[version - 1] if version is not None else None
         if entry is None or entry.key != asked.key:
             raise Refused(Reason.IDEMPOTENCY_KEY_REUSED)
         told = bulks_.fold(stored.id, (one.event for one in stored.journal[:version]))
-        return Shown(told, entry.received_at, entry.locale, replayed=True)
+        return BulkView(told, entry.received_at, entry.locale, replayed=True)
 
     def _command(self, reason: str, evidence: Sequence[str], note: str | None) -> MerchantCancel:
-        digest = sealed.digest(self.vault, note)
+        digest = encrypted_text.digest(self.vault, note)
         return MerchantCancel(reason, tuple(evidence), digest, len(note or ""), grace_ms=self.commits.timing.grace_ms)
 
     def _offer(self, offer_id: str) -> Offer:
@@ -237,7 +246,7 @@ class Cancellations:
             raise Refused(Reason.NOT_FOUND)
         return fold_offer(stored)
 
-    def _load(self, offer_id: str, bulk_id: str, asked: Asked) -> Stored[BulkEvent]:
+    def _load(self, offer_id: str, bulk_id: str, asked: RequestContext) -> Stored[BulkEvent]:
         stored = self.bulks.get(bulk_id) if well_formed("bmc", bulk_id) else None
         told = fold_bulk(stored).asked if stored is not None else None
         mine = told is not None and (asked.caller.role == "platform" or told.merchant == asked.caller.merchant)

@@ -3,24 +3,27 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from chalicelib.core import claiming
-from chalicelib.core.claim import Claim
-from chalicelib.core.claiming import Claiming, OpenClaim
+from chalicelib.core.claims import answering
+from chalicelib.core.claims.answering import Claiming
+from chalicelib.core.claims.opening import OpenClaim
+from chalicelib.core.common.ids import child, parse_child
+from chalicelib.core.common.journal import Entry, RequestContext
+from chalicelib.core.common.refusal import Reason, Refused
 from chalicelib.core.decide import decide
-from chalicelib.core.deposit import Deposit
-from chalicelib.core.events import ClaimEvent, DepositEvent
-from chalicelib.core.ids import child, parse_child
-from chalicelib.core.journal import Asked, Entry
-from chalicelib.core.refusal import Reason, Refused
-from chalicelib.core.terms import Terms
-from chalicelib.flows import named, sealed
+from chalicelib.core.deposit.claim import Claim
+from chalicelib.core.deposit.deposit import Deposit
+from chalicelib.core.deposit.events.all import DepositEvent
+from chalicelib.core.deposit.events.claim import ClaimEvent
+from chalicelib.core.policy.terms import Terms
+from chalicelib.flows import body_keys, encrypted_text
 from chalicelib.flows.commit import Commits, Outcome
 from chalicelib.flows.deposits import Position
-from chalicelib.flows.ports import Also, Keys, Page, Stored, Texts, Vault
+from chalicelib.flows.ports.effects import Stored, TransactionEffect
+from chalicelib.flows.ports.store import Keys, Page, Texts, Vault
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class ClaimStepView:
     """One step of a claim, with what was written to it."""
 
     entry: Entry[DepositEvent]
@@ -28,12 +31,12 @@ class Said:
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class ClaimView:
     """A claim with its deposit and its whole history, as an answer is rendered from it."""
 
     outcome: Outcome
     claim: Claim
-    history: tuple[Said, ...]
+    history: tuple[ClaimStepView, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,30 +50,30 @@ class Claims:
 
     def digest(self, words: str | None) -> str | None:
         """What a command says of the words that are kept beside it."""
-        return sealed.digest(self.vault, words)
+        return encrypted_text.digest(self.vault, words)
 
-    def open(self, deposit_id: str, command: OpenClaim, statement: str, asked: Asked) -> Told:
-        stored, taken = named.taken(self.commits, self.keys, deposit_id, asked)
+    def open(self, deposit_id: str, command: OpenClaim, statement: str, asked: RequestContext) -> ClaimView:
+        stored, taken = body_keys.take_key(self.commits, self.keys, deposit_id, asked)
         outcome = self._run(stored, command, statement, asked, taken)
         return self._told(outcome, outcome.deposit.claims[-1])
 
-    def run(self, claim_id: str, command: Claiming, words: str | None, asked: Asked) -> Told:
+    def run(self, claim_id: str, command: Claiming, words: str | None, asked: RequestContext) -> ClaimView:
         """Any answer to a claim."""
         deposit_id, n = _parsed(claim_id)
         outcome = self._run(self.commits.load(deposit_id), command, words, asked)
-        return self._told(outcome, claiming.numbered(outcome.deposit, n))
+        return self._told(outcome, answering.numbered(outcome.deposit, n))
 
-    def find(self, claim_id: str, asked: Asked) -> Told:
+    def find(self, claim_id: str, asked: RequestContext) -> ClaimView:
         deposit_id, n = _parsed(claim_id)
         outcome = self.commits.read(self.commits.load(deposit_id), asked)
-        return self._told(outcome, claiming.numbered(outcome.deposit, n))
+        return self._told(outcome, answering.numbered(outcome.deposit, n))
 
-    def of(self, deposit_id: str, asked: Asked) -> list[Told]:
+    def of(self, deposit_id: str, asked: RequestContext) -> list[ClaimView]:
         """All of a deposit, the latest first."""
         outcome = self.commits.read(self.commits.load(deposit_id), asked)
         return [self._told(outcome, one) for one in reversed(outcome.deposit.claims)]
 
-    def undecided(self, asked: Asked, limit: int, position: Position) -> tuple[list[Told], Position]:
+    def undecided(self, asked: RequestContext, limit: int, position: Position) -> tuple[list[ClaimView], Position]:
         """Open claims of a merchant's deposits, or of all, deposits with the earliest due time first.
 
         A page is so many deposits, each with its open claims; what the clock has decided meanwhile is left out.
@@ -85,34 +88,43 @@ class Claims:
         ]
         return rows, page.position
 
-    def _page(self, asked: Asked, limit: int, position: Position) -> Page[DepositEvent]:
+    def _page(self, asked: RequestContext, limit: int, position: Position) -> Page[DepositEvent]:
         if asked.caller.role == "platform":
             return self.commits.deposits.claims_everywhere(limit, position)
         return self.commits.deposits.claims_of(str(asked.caller.merchant), limit, position)
 
     def _run(
-        self, stored: Stored[DepositEvent], command: Claiming, words: str | None, asked: Asked, *taken: Also
+        self,
+        stored: Stored[DepositEvent],
+        command: Claiming,
+        words: str | None,
+        asked: RequestContext,
+        *taken: TransactionEffect,
     ) -> Outcome:
-        beside: list[Also] = [*taken]
+        beside: list[TransactionEffect] = [*taken]
 
         def decision(deposit: Deposit, terms: Terms) -> Sequence[DepositEvent]:
             key = text_key(deposit.id, deposit.version + 1)
-            beside[len(taken) :] = sealed.kept(self.vault, key, words)
+            beside[len(taken) :] = encrypted_text.seal_text(self.vault, key, words)
             return decide(deposit, command, asked.at, terms)
 
         return self.commits.run(stored.id, asked, decision, beside=lambda: beside, stored=stored)
 
-    def _told(self, outcome: Outcome, one: Claim) -> Told:
+    def _told(self, outcome: Outcome, one: Claim) -> ClaimView:
         history = [
-            Said(entry, self._words(outcome.deposit.id, version, entry.event))
+            ClaimStepView(entry, self._words(outcome.deposit.id, version, entry.event))
             for version, entry in enumerate(outcome.journal, start=1)
             if isinstance(entry.event, ClaimEvent) and entry.event.claim == one.n
         ]
-        return Told(outcome, one, tuple(history))
+        return ClaimView(outcome, one, tuple(history))
 
     def _words(self, deposit_id: str, version: int, event: DepositEvent) -> str | None:
         written = getattr(event, "statement", None) or getattr(event, "reason", None)
-        return sealed.opened(self.vault, self.texts, text_key(deposit_id, version)) if written is not None else None
+        return (
+            encrypted_text.open_text(self.vault, self.texts, text_key(deposit_id, version))
+            if written is not None
+            else None
+        )
 
 
 def text_key(deposit_id: str, version: int) -> str:

@@ -1,40 +1,37 @@
 """Load, catch up, decide, append: the one way in which a deposit changes, and what happens when somebody was faster."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, TypeVar
 
-from chalicelib.core import deposit as deposits_
-from chalicelib.core import ordering
-from chalicelib.core.claim import Claim
+from chalicelib.core.common.ids import parse_child, well_formed
+from chalicelib.core.common.journal import Entry, RequestContext, version_of
+from chalicelib.core.common.refusal import Reason, Refused
 from chalicelib.core.deadlines import NEVER, overdue
-from chalicelib.core.deposit import Deposit, Status, status_at
-from chalicelib.core.events import DepositEvent, PassReturned
-from chalicelib.core.ids import parse_child, well_formed
-from chalicelib.core.journal import Asked, Caller, Entry, version_of
-from chalicelib.core.priority import PassStatus
-from chalicelib.core.refusal import Reason, Refused
-from chalicelib.core.terms import Terms
-from chalicelib.flows.ports import (
-    Also,
-    Clock,
-    Contended,
-    Count,
-    Deposits,
-    Happened,
-    Noted,
-    Offers,
-    Overtaken,
-    Shelved,
-    Stored,
-    Tallied,
+from chalicelib.core.deposit import fold
+from chalicelib.core.deposit.clock import status_at
+from chalicelib.core.deposit.deposit import Deposit
+from chalicelib.core.deposit.events.all import DepositEvent
+from chalicelib.core.deposit.events.ending import PassReturned
+from chalicelib.core.deposit.priority_pass import PassStatus
+from chalicelib.core.policy.terms import Terms
+from chalicelib.flows.access import authorize_access
+from chalicelib.flows.effects import (
+    SYSTEM,
+    evolve_all,
+    fold_stored,
+    journal_append,
+    returns_pass,
+    side_effects,
+    system_entries,
+    to_entries,
 )
+from chalicelib.flows.ports.effects import JournalAppend, Stored, TransactionEffect
+from chalicelib.flows.ports.store import Deposits, Offers, VersionConflict, WriteContention
+from chalicelib.flows.retry import ConflictRetry, Timing
 
 # The edge gives up on an answer after 29 seconds; what is older than this writes nothing more.
-OLDEST_REQUEST: Final = 30_000
-# How long a writer races before it says busy: most races are over after one image.
-PATIENCE: Final = 2_000
-CLOCKWORK: Final = Caller("earnest", "service")  # who writes what the clock alone made true
+MAX_REQUEST_AGE_MS: Final = 30_000
 
 Decision = Callable[[Deposit, Terms], Sequence[DepositEvent]]
 T = TypeVar("T")
@@ -52,56 +49,12 @@ class Outcome:
     replayed: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Timing:
-    """What wiring gives for races: the machine's clock, a jittered sleep, and the grace of irreversible deadlines."""
-
-    now: Clock
-    pause: Callable[[int], None]
-    grace_ms: int
-
-
-class Race:
-    """One writer's luck: the image that a first loss hands back is used at once, later ones only after a sleep."""
-
-    def __init__(self, timing: Timing) -> None:
-        self._timing = timing
-        self._began = timing.now()
-        self._lost = False
-        self._sleeps = 0
-
-    def lost(self) -> bool:
-        """Whether to decide at once on the image; False means: slept, read again. Refused(BUSY) when patience ends."""
-        if not self._lost:
-            self._lost = True
-            return True
-        self.wait()
-        return False
-
-    def wait(self) -> None:
-        """Sleep, each time longer."""
-        if self._timing.now() - self._began > PATIENCE:
-            raise Refused(Reason.BUSY, retry_after=1)
-        self._timing.pause(self._sleeps)
-        self._sleeps += 1
-
-
-def fold(stored: Stored[DepositEvent]) -> Deposit:
-    return deposits_.fold(stored.id, (entry.event for entry in stored.journal))
-
-
-def evolved(deposit: Deposit, events: Sequence[DepositEvent]) -> Deposit:
-    for event in events:
-        deposit = deposits_.evolve(deposit, event)
-    return deposit
-
-
 def caught_up(deposit: Deposit, at: int, silent_until: int = NEVER) -> Deposit:
     """The deposit as a reader sees it: what is overdue is folded in memory and not written.
 
     What silence decided pays at once, so it is seen no sooner than it can be written: ``Commits.read`` says when.
     """
-    return evolved(deposit, overdue(deposit, at, at, silent_until))
+    return evolve_all(deposit, overdue(deposit, at, at, silent_until))
 
 
 def etag(deposit: Deposit, at: int) -> str:
@@ -109,8 +62,8 @@ def etag(deposit: Deposit, at: int) -> str:
     return f'"{deposit.version}-{status_at(deposit, at).value}"'
 
 
-def too_old(timing: Timing, asked: Asked) -> None:
-    if timing.now() - asked.received > OLDEST_REQUEST:
+def refuse_expired_request(timing: Timing, asked: RequestContext) -> None:
+    if timing.now() - asked.received > MAX_REQUEST_AGE_MS:
         raise Refused(Reason.BUSY, retry_after=1)
 
 
@@ -122,13 +75,13 @@ class Commits:
     offers: Offers
     timing: Timing
 
-    def read(self, stored: Stored[DepositEvent], asked: Asked) -> Outcome:
+    def read(self, stored: Stored[DepositEvent], asked: RequestContext) -> Outcome:
         """As a reader sees it: what is overdue is folded in memory, with the same versions as once it is written."""
-        deposit = fold(stored)
-        refuse_strangers(deposit, asked.caller)
+        deposit = fold_stored(stored)
+        authorize_access(deposit, asked.caller)
         late = overdue(deposit, asked.at, asked.at, asked.at - self.timing.grace_ms)
-        journal = (*stored.journal, *by_the_clock(late))
-        return Outcome(evolved(deposit, late), journal, asked.at, asked.locale, self.terms(deposit))
+        journal = (*stored.journal, *system_entries(late))
+        return Outcome(evolve_all(deposit, late), journal, asked.at, asked.locale, self.terms(deposit))
 
     def terms(self, deposit: Deposit) -> Terms:
         """What the deposit was sold under."""
@@ -141,10 +94,10 @@ class Commits:
             raise Refused(Reason.NOT_FOUND)
         return stored
 
-    def caught_up(self, deposit_id: str, asked: Asked) -> Stored[DepositEvent]:
+    def caught_up(self, deposit_id: str, asked: RequestContext) -> Stored[DepositEvent]:
         """The journal, with what silence has decided written down."""
         stored = self.load(deposit_id)
-        if not overdue(fold(stored), NEVER, NEVER, asked.at - self.timing.grace_ms):
+        if not overdue(fold_stored(stored), NEVER, NEVER, asked.at - self.timing.grace_ms):
             return stored
         plainly = replace(asked, key=None, if_match=None)
         return Stored(deposit_id, self.run(deposit_id, plainly, lambda _deposit, _terms: (), stored=stored).journal)
@@ -152,11 +105,11 @@ class Commits:
     def run(
         self,
         deposit_id: str,
-        asked: Asked,
+        asked: RequestContext,
         decision: Decision,
         *,
         expire: bool = False,
-        beside: Callable[[], Sequence[Also]] = tuple,
+        beside: Callable[[], Sequence[TransactionEffect]] = tuple,
         stored: Stored[DepositEvent] | None = None,
     ) -> Outcome:
         """Decide and append, again and again until nobody was faster, or say busy.
@@ -166,27 +119,27 @@ class Commits:
         writes in the same transaction, besides stock and limits. StockShort and LimitFull are the caller's to answer.
         """
         stored = stored if stored is not None else self.load(deposit_id)
-        race = Race(self.timing)
+        race = ConflictRetry(self.timing)
         while True:
             try:
                 return self._once(stored, asked, decision, expire=expire, beside=beside)
-            except Overtaken as faster:
+            except VersionConflict as faster:
                 stored = faster.stored if race.lost() else self.load(deposit_id)
-            except Contended:
+            except WriteContention:
                 race.wait()
                 stored = self.load(deposit_id)
 
     def _once(
         self,
         stored: Stored[DepositEvent],
-        asked: Asked,
+        asked: RequestContext,
         decision: Decision,
         *,
         expire: bool,
-        beside: Callable[[], Sequence[Also]],
+        beside: Callable[[], Sequence[TransactionEffect]],
     ) -> Outcome:
-        before = fold(stored)
-        refuse_strangers(before, asked.caller)
+        before = fold_stored(stored)
+        authorize_access(before, asked.caller)
         terms = self.terms(before)
         known = replayed(stored, asked, terms)
         if known is not None:
@@ -196,108 +149,36 @@ class Commits:
         silent_until = asked.at - self.timing.grace_ms
         late = overdue(before, asked.at, NEVER, silent_until)
         current = etag(caught_up(before, asked.at, silent_until), asked.at)
-        decided = tuple(in_order(lambda: decision(evolved(before, late), terms), lambda: refuse_stale(asked, current)))
-        after = evolved(before, (*late, *decided))
+        decided = tuple(
+            in_order(lambda: decision(evolve_all(before, late), terms), lambda: refuse_stale(asked, current))
+        )
+        after = evolve_all(before, (*late, *decided))
         ripe = silent_until if expire else NEVER
         last = overdue(after, asked.at, ripe, silent_until)
-        entries = (*by_the_clock(late), *stamped(decided, asked, asked.caller), *by_the_clock(last))
+        entries = (*system_entries(late), *to_entries(decided, asked, asked.caller), *system_entries(last))
         if not entries:
             return Outcome(before, stored.journal, asked.at, asked.locale, terms)
-        too_old(self.timing, asked)
-        after = evolved(after, last)
-        also = (*moved(before, after, terms.limits.per_buyer), *self._pass_back(before, after, asked), *beside())
+        refuse_expired_request(self.timing, asked)
+        after = evolve_all(after, last)
+        also = (*side_effects(before, after, terms.limits.per_buyer), *self._pass_back(before, after, asked), *beside())
         self.deposits.append(stored, entries, after, also)
         return Outcome(after, (*stored.journal, *entries), asked.at, asked.locale, terms)
 
-    def _pass_back(self, before: Deposit, after: Deposit, asked: Asked) -> tuple[Noted, ...]:
+    def _pass_back(self, before: Deposit, after: Deposit, asked: RequestContext) -> tuple[JournalAppend, ...]:
         """The pass goes back into the journal it came from, in the write that says why."""
         held = after.created.priority
-        parsed = parse_child("pas", held.id) if held is not None and gives_pass_back(before, after) else None
+        parsed = parse_child("pas", held.id) if held is not None and returns_pass(before, after) else None
         if parsed is None:
             return ()
         origin = self.load(f"dep_{parsed[0]}")
-        one = fold(origin).passes[parsed[1] - 1]
+        one = fold_stored(origin).passes[parsed[1] - 1]
         if one.used_for != after.id or one.status is not PassStatus.USED:
-            raise Contended  # somebody else has ended it meanwhile, and given the pass back
+            raise WriteContention  # somebody else has ended it meanwhile, and given the pass back
         event = PassReturned(max(asked.at, one.changed_at), parsed[1], after.id)
-        return (noted(origin, event, asked, CLOCKWORK),)
+        return (journal_append(origin, event, asked, SYSTEM),)
 
 
-def moved(before: Deposit | None, after: Deposit, most: int | None) -> tuple[Also, ...]:
-    """Units and limits move in the very write that says why, to and from where they were taken."""
-    created = after.created
-    effects: list[Also] = [Shelved(created.offer, created.batch, one) for one in ordering.moves(before, after)]
-    units = after.limit_units - (before.limit_units if before is not None else 0)
-    if units:
-        effects.append(Count(created.offer, created.buyer, units, most if units > 0 else None))
-    effects += [Tallied(created.offer, what, reason) for what, reason in _told(before, after)]
-    return tuple(effects)
-
-
-def _told(before: Deposit | None, after: Deposit) -> Iterator[tuple[Happened, str]]:
-    """What the public count of an offer's cancellations hears: that there is one, an appeal, and that it was right."""
-    reason = after.cancelled.reason if after.cancelled is not None else None
-    if before is None or reason is None:
-        return
-    if before.cancelled is None:
-        yield "cancelled", reason
-    was, now = _appeals(before), _appeals(after)
-    if len(now) > len(was) and not was:
-        yield "appealed", reason
-    if any(one.paid is not None for one in now) and all(one.paid is None for one in was):
-        yield "overturned", reason
-
-
-def _appeals(deposit: Deposit) -> list[Claim]:
-    return [one for one in deposit.claims if one.opened.kind == "merchant_cancellation"]
-
-
-def noted(stored: Stored[DepositEvent], event: DepositEvent, asked: Asked, by: Caller) -> Noted:
-    """An event in the journal of another deposit, behind what is overdue there."""
-    before = fold(stored)
-    late = overdue(before, event.at, NEVER)
-    entries = (*by_the_clock(late), Entry(event, asked.at, by, locale=asked.locale))
-    return Noted(stored, entries, evolved(before, (*late, event)))
-
-
-def gives_pass_back(before: Deposit, after: Deposit) -> bool:
-    """Whether an order made with a priority pass ended unpaid, and nothing better came of it."""
-    ended = before.status is Status.AWAITING_PAYMENT and after.status in {Status.EXPIRED, Status.CANCELLED}
-    return ended and after.created.priority is not None and len(after.passes) == len(before.passes)
-
-
-def stamped(events: Sequence[DepositEvent], asked: Asked, by: Caller) -> tuple[Entry[DepositEvent], ...]:
-    """Entries for the journal; the last event of a request carries its key, so that its prefix is its answer."""
-    last = len(events) - 1
-    return tuple(
-        Entry(event, asked.at, by, asked.key if i == last else None, asked.locale) for i, event in enumerate(events)
-    )
-
-
-def by_the_clock(events: Sequence[DepositEvent]) -> tuple[Entry[DepositEvent], ...]:
-    """Entries for deadlines: the clock knew them at their instant, whoever writes them down, and whenever."""
-    return tuple(Entry(event, event.at, CLOCKWORK) for event in events)
-
-
-def refuse_strangers(deposit: Deposit, caller: Caller) -> None:
-    """A buyer sees their own, staff their merchant's; platform, jobs and proved provider events everything.
-
-    The holder of a withdrawal token is known by the deposit alone.
-    """
-    allowed = {
-        "buyer": deposit.created.buyer == caller.id,
-        "merchant": deposit.created.merchant == caller.merchant,
-        "inspector": deposit.created.merchant == caller.merchant and deposit.trade_in is not None,
-        "platform": True,
-        "service": True,
-        "provider": True,
-        "holder": deposit.id == caller.id,
-    }
-    if not allowed.get(caller.role, False):
-        raise Refused(Reason.NOT_FOUND)
-
-
-def replayed(stored: Stored[DepositEvent], asked: Asked, terms: Terms) -> Outcome | None:
+def replayed(stored: Stored[DepositEvent], asked: RequestContext, terms: Terms) -> Outcome | None:
     """The answer to a key that is in the journal already; another body under the same key is refused."""
     version = version_of(stored.journal, asked.key)
     if version is None or asked.key is None:
@@ -306,7 +187,7 @@ def replayed(stored: Stored[DepositEvent], asked: Asked, terms: Terms) -> Outcom
     if entry.key != asked.key:
         raise Refused(Reason.IDEMPOTENCY_KEY_REUSED)
     prefix = stored.journal[:version]
-    state = deposits_.fold(stored.id, (one.event for one in prefix))
+    state = fold.fold(stored.id, (one.event for one in prefix))
     return Outcome(state, prefix, entry.received_at, entry.locale, terms, replayed=True)
 
 
@@ -322,7 +203,7 @@ def in_order(decision: Callable[[], T], stale: Callable[[], None]) -> T:
     return decided
 
 
-def refuse_stale(asked: Asked, current: str) -> None:
+def refuse_stale(asked: RequestContext, current: str) -> None:
     """``If-Match`` names the state the caller saw, as a read at this instant would show it."""
     if asked.if_match not in {None, "*", current}:
         raise Refused(Reason.STALE_VERSION, etag=current)

@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 
-from chalicelib.core.fulfilment import DeclareDefault
-from chalicelib.core.journal import Asked
-from chalicelib.flows.attend import Attendant
+from chalicelib.core.common.journal import RequestContext
+from chalicelib.core.delivery.fulfilment import DeclareDefault
 from chalicelib.flows.commit import Outcome
+from chalicelib.flows.deposit_worker import DepositWorker
 from chalicelib.flows.deposits import DepositDesk
 
 
@@ -14,9 +14,9 @@ class Defaults:
     """The merchant's way to end a deposit whose balance was never paid."""
 
     desk: DepositDesk
-    attendant: Attendant
+    attendant: DepositWorker
 
-    def declare(self, deposit_id: str, asked: Asked) -> Outcome:
+    def declare(self, deposit_id: str, asked: RequestContext) -> Outcome:
         """Refused(BUSY) when the provider cannot be asked now."""
         self.desk.visible(deposit_id, asked.caller)
         self.attendant.look_for_balance(deposit_id, f"default/{asked.key_text}")

@@ -4,20 +4,24 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from chalicelib.core import cancellation, entitlement
+from chalicelib.core.common.ids import well_formed
+from chalicelib.core.common.instants import DAY
+from chalicelib.core.common.journal import Caller, RequestContext
+from chalicelib.core.common.refusal import FieldError, Reason, Refused
 from chalicelib.core.decide import Command, decide
-from chalicelib.core.deposit import status_at
-from chalicelib.core.entitlement import Entitlement, Step
-from chalicelib.core.events import DepositEvent
-from chalicelib.core.ids import well_formed
-from chalicelib.core.instants import DAY
-from chalicelib.core.journal import Asked, Caller
-from chalicelib.core.offer import index_shards
-from chalicelib.core.refusal import Fault, Reason, Refused
-from chalicelib.flows.commit import Commits, Outcome, fold, refuse_strangers
-from chalicelib.flows.ports import Page, Stored
+from chalicelib.core.deposit.clock import status_at
+from chalicelib.core.deposit.events.all import DepositEvent
+from chalicelib.core.ending import entitlement
+from chalicelib.core.ending.entitlement import Entitlement, Step
+from chalicelib.core.policy import cancellation_reasons
+from chalicelib.core.selling.offer import index_shards
+from chalicelib.flows.access import authorize_access
+from chalicelib.flows.commit import Commits, Outcome
+from chalicelib.flows.effects import fold_stored
+from chalicelib.flows.ports.effects import Stored
+from chalicelib.flows.ports.store import Page
 
-FARTHEST_PREVIEW: Final = 2 * 365 * DAY
+MAX_PREVIEW_AHEAD_MS: Final = 2 * 365 * DAY
 
 Position = Mapping[str, object] | None
 
@@ -28,33 +32,35 @@ class DepositDesk:
 
     commits: Commits
 
-    def get(self, deposit_id: str, asked: Asked) -> Outcome:
+    def get(self, deposit_id: str, asked: RequestContext) -> Outcome:
         return self.commits.read(self.commits.load(deposit_id), asked)
 
     def visible(self, deposit_id: str, caller: Caller) -> None:
         """Refused(NOT_FOUND) unless the caller may see it: ownership is told before faults of the body."""
-        refuse_strangers(fold(self.commits.load(deposit_id)), caller)
+        authorize_access(fold_stored(self.commits.load(deposit_id)), caller)
 
-    def command(self, deposit_id: str, command: Command, asked: Asked) -> Outcome:
+    def command(self, deposit_id: str, command: Command, asked: RequestContext) -> Outcome:
         return self.commits.run(deposit_id, asked, lambda deposit, terms: decide(deposit, command, asked.at, terms))
 
     def preview(
-        self, deposit_id: str, cause: str, at: int | None, asked: Asked, reason: str | None = None
+        self, deposit_id: str, cause: str, at: int | None, asked: RequestContext, reason: str | None = None
     ) -> Entitlement:
         """What the command would decide at an instant from now to two years ahead; ``reason`` is a merchant's."""
         outcome = self.get(deposit_id, asked)
         instant = asked.at if at is None else at
-        if not asked.at <= instant <= asked.at + FARTHEST_PREVIEW:
-            raise Refused(Reason.INVALID_REQUEST, [Fault("/at", "not_before_now" if instant < asked.at else "too_far")])
-        compensated = reason is None or cancellation.reasons()[reason].compensates
-        return entitlement.of(outcome.deposit, outcome.terms, cause, instant, compensated=compensated)
+        if not asked.at <= instant <= asked.at + MAX_PREVIEW_AHEAD_MS:
+            raise Refused(
+                Reason.INVALID_REQUEST, [FieldError("/at", "not_before_now" if instant < asked.at else "too_far")]
+            )
+        compensated = reason is None or cancellation_reasons.reasons()[reason].compensates
+        return entitlement.compute_entitlement(outcome.deposit, outcome.terms, cause, instant, compensated=compensated)
 
-    def curve(self, deposit_id: str, asked: Asked) -> tuple[Step, ...]:
+    def curve(self, deposit_id: str, asked: RequestContext) -> tuple[Step, ...]:
         outcome = self.get(deposit_id, asked)
         return entitlement.curve(outcome.deposit, outcome.terms, asked.at)
 
     def listed(
-        self, asked: Asked, *, offer: str | None, status: str | None, limit: int, position: Position
+        self, asked: RequestContext, *, offer: str | None, status: str | None, limit: int, position: Position
     ) -> tuple[list[Outcome], Position]:
         """A buyer's own deposits; for merchant and platform those of an offer. A filter may leave a page short."""
         page = self._page(asked, offer, limit, position)
@@ -66,10 +72,12 @@ class DepositDesk:
             and (offer is None or outcome.deposit.created.offer == offer)
         ], page.position
 
-    def _page(self, asked: Asked, offer: str | None, limit: int, position: Position) -> Page[DepositEvent]:
+    def _page(self, asked: RequestContext, offer: str | None, limit: int, position: Position) -> Page[DepositEvent]:
         if asked.caller.role == "buyer":
             return self.commits.deposits.of_buyer(asked.caller.id, limit, position)
-        unknown = Refused(Reason.INVALID_REQUEST, [Fault("/offer", "missing" if offer is None else "unknown_offer")])
+        unknown = Refused(
+            Reason.INVALID_REQUEST, [FieldError("/offer", "missing" if offer is None else "unknown_offer")]
+        )
         stored = self.commits.offers.get(offer) if offer is not None and well_formed("off", offer) else None
         if stored is None or offer is None:
             raise unknown
@@ -82,7 +90,7 @@ class DepositDesk:
     def _mine(self, stored: Stored[DepositEvent], caller: Caller) -> bool:
         """Indexes only find candidates."""
         try:
-            refuse_strangers(fold(stored), caller)
+            authorize_access(fold_stored(stored), caller)
         except Refused:
             return False
         return True

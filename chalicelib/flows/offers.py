@@ -5,18 +5,20 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from chalicelib.core import drafts
-from chalicelib.core import offer as offers_
-from chalicelib.core.ids import digest_id, well_formed
-from chalicelib.core.journal import Asked, Entry, version_of
-from chalicelib.core.offer import Available, Constrained, Offer, OfferEvent, OfferMade, StockChanged
-from chalicelib.core.refusal import Reason, Refused
-from chalicelib.core.terms import Draft, Terms, terms_hash
-from chalicelib.flows.commit import Race, Timing, in_order, refuse_stale, too_old
-from chalicelib.flows.ports import Contended, Offers, Overtaken, Page, StockShort, Stored
+from chalicelib.core.common.ids import digest_id, well_formed
+from chalicelib.core.common.journal import Entry, RequestContext, version_of
+from chalicelib.core.common.refusal import Reason, Refused
+from chalicelib.core.policy import offer_terms
+from chalicelib.core.policy.terms import Draft, Terms, terms_hash
+from chalicelib.core.selling import offer as offers_
+from chalicelib.core.selling.offer import Available, Constrained, Offer, OfferEvent, OfferMade, StockChanged
+from chalicelib.flows.commit import in_order, refuse_expired_request, refuse_stale
+from chalicelib.flows.ports.effects import Stored
+from chalicelib.flows.ports.store import Offers, Page, StockShort, VersionConflict, WriteContention
+from chalicelib.flows.retry import ConflictRetry, Timing
 
 # An offer is read again after this long; until then a container may still sell what was closed a moment ago.
-REMEMBERED: Final = 1_000
+OFFER_CACHE_MS: Final = 1_000
 
 Decision = Callable[[Offer, Mapping[str, Sequence[int]]], OfferEvent]
 
@@ -44,7 +46,7 @@ class Catalogue:
     def recent(self, offer_id: str) -> Offer:
         """An offer as this container saw it within the last second: what a purchase is judged by."""
         at, known = self.seen.get(offer_id, (0, None))
-        if known is not None and self.timing.now() - at < REMEMBERED:
+        if known is not None and self.timing.now() - at < OFFER_CACHE_MS:
             return known
         return self._remembered(fold(self.load(offer_id)))
 
@@ -54,18 +56,18 @@ class Catalogue:
             raise Refused(Reason.NOT_FOUND)
         return stored
 
-    def get(self, offer_id: str, asked: Asked) -> Offered:
+    def get(self, offer_id: str, asked: RequestContext) -> Offered:
         return self._shown([fold(self.load(offer_id))], asked)[0]
 
     def listed(
-        self, asked: Asked, limit: int, position: Mapping[str, object] | None
+        self, asked: RequestContext, limit: int, position: Mapping[str, object] | None
     ) -> tuple[list[Offered], Mapping[str, object] | None]:
         page: Page[OfferEvent] = self.offers.listed(limit, position)
         return self._shown([fold(stored) for stored in page.rows], asked), page.position
 
-    def publish(self, body: Mapping[str, Any], asked: Asked) -> Offered:
+    def publish(self, body: Mapping[str, Any], asked: RequestContext) -> Offered:
         """A new offer under resolved terms, or the answer its key already had."""
-        draft, constraints = drafts.resolve(drafts.read(body))
+        draft, constraints = offer_terms.resolve(offer_terms.read(body))
         assert asked.caller.merchant is not None, "only merchants reach this"
         offer_id = digest_id("off", asked.caller.id, asked.caller.merchant, asked.key_text)
         made = OfferMade(
@@ -79,38 +81,38 @@ class Catalogue:
             constrained_by=tuple(Constrained(*constraint) for constraint in constraints),
         )
         offer = offers_.fold(offer_id, [made])
-        race = Race(self.timing)
+        race = ConflictRetry(self.timing)
         while True:
-            too_old(self.timing, asked)
+            refuse_expired_request(self.timing, asked)
             try:
                 self.offers.create(offer, draft, [Entry(made, asked.at, asked.caller, asked.key, asked.locale)])
-            except Overtaken as ours:
+            except VersionConflict as ours:
                 return self._replayed(ours.stored, asked) or self._reused()
-            except Contended:  # the same request at the same time lays out the same shards
+            except WriteContention:  # the same request at the same time lays out the same shards
                 race.wait()
             else:
                 return self._answer(offer, asked)
 
-    def close(self, offer_id: str, asked: Asked) -> Offered:
+    def close(self, offer_id: str, asked: RequestContext) -> Offered:
         return self._changed(offer_id, asked, lambda offer, left: offers_.close(offer, asked.at, left))
 
-    def change_stock(self, offer_id: str, sku: str, change: int, asked: Asked) -> Offered:
+    def change_stock(self, offer_id: str, sku: str, change: int, asked: RequestContext) -> Offered:
         """Add units or take unsold ones away; below what is sold: INVALID_REQUEST with the pointer."""
         return self._changed(offer_id, asked, lambda offer, left: offers_.restock(offer, sku, change, asked.at, left))
 
-    def _changed(self, offer_id: str, asked: Asked, decision: Decision) -> Offered:
-        race = Race(self.timing)
+    def _changed(self, offer_id: str, asked: RequestContext, decision: Decision) -> Offered:
+        race = ConflictRetry(self.timing)
         stored = self.load(offer_id)
         while True:
             try:
                 return self._once(stored, asked, decision)
-            except Overtaken as faster:
+            except VersionConflict as faster:
                 stored = faster.stored if race.lost() else self.load(offer_id)
-            except (Contended, StockShort):
+            except (WriteContention, StockShort):
                 race.wait()
                 stored = self.load(offer_id)
 
-    def _once(self, stored: Stored[OfferEvent], asked: Asked, decision: Decision) -> Offered:
+    def _once(self, stored: Stored[OfferEvent], asked: RequestContext, decision: Decision) -> Offered:
         offer = fold(stored)
         if offer.made.merchant != asked.caller.merchant:
             raise Refused(Reason.NOT_FOUND)
@@ -119,11 +121,11 @@ class Catalogue:
             return known
         left = self.offers.left([offer], consistent=True)[offer.id]
         event = in_order(lambda: decision(offer, left), lambda: refuse_stale(asked, etag(offer, asked.at)))
-        too_old(self.timing, asked)
+        refuse_expired_request(self.timing, asked)
         entry = Entry(event, asked.at, asked.caller, asked.key, asked.locale)
         if isinstance(event, StockChanged):
             shards = offers_.changeable(offer, event.sku, left[event.sku], asked.at)
-            self.offers.append(stored, [entry], offer, event.sku, offers_.moves(event.change, shards))
+            self.offers.append(stored, [entry], offer, event.sku, offers_.shard_changes(event.change, shards))
         else:
             self.offers.append(stored, [entry])
         after = self._remembered(offers_.evolve(offer, event))
@@ -133,7 +135,7 @@ class Catalogue:
         self.seen[offer.id] = (self.timing.now(), offer)
         return offer
 
-    def _shown(self, offers: Sequence[Offer], asked: Asked) -> list[Offered]:
+    def _shown(self, offers: Sequence[Offer], asked: RequestContext) -> list[Offered]:
         """As a reader sees them: what is available right now, approximately."""
         left = self.offers.left(offers, consistent=False)
         return [
@@ -147,12 +149,12 @@ class Catalogue:
             for offer in offers
         ]
 
-    def _answer(self, offer: Offer, asked: Asked) -> Offered:
+    def _answer(self, offer: Offer, asked: RequestContext) -> Offered:
         """As a command answers: what its event noted, so that a replay shows the same."""
         terms = self.offers.terms(offer.made.terms_hash)
         return Offered(offer, terms, offer.available, asked.at, asked.locale)
 
-    def _replayed(self, stored: Stored[OfferEvent], asked: Asked) -> Offered | None:
+    def _replayed(self, stored: Stored[OfferEvent], asked: RequestContext) -> Offered | None:
         version = version_of(stored.journal, asked.key)
         if version is None or asked.key is None:
             return None

@@ -6,62 +6,65 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from chalicelib.core import ordering
-from chalicelib.core.deposit import begin
-from chalicelib.core.events import Created, TakenStock
-from chalicelib.core.ids import digest_id
-from chalicelib.core.journal import Asked
-from chalicelib.core.offer import Offer, index_shards
-from chalicelib.core.ordering import Order
-from chalicelib.core.refusal import Fault, Reason, Refused
-from chalicelib.core.terms import Terms
-from chalicelib.flows.commit import Outcome, Race, Timing, fold, moved, replayed, stamped, too_old
+from chalicelib.core.common.ids import digest_id
+from chalicelib.core.common.journal import RequestContext
+from chalicelib.core.common.refusal import FieldError, Reason, Refused
+from chalicelib.core.deposit.events.order import Created, TakenStock
+from chalicelib.core.deposit.order import begin_deposit
+from chalicelib.core.policy.terms import Terms
+from chalicelib.core.selling import ordering, stock
+from chalicelib.core.selling.offer import Offer, index_shards
+from chalicelib.core.selling.ordering import Order
+from chalicelib.flows.commit import Outcome, refuse_expired_request, replayed
+from chalicelib.flows.effects import fold_stored, side_effects, to_entries
 from chalicelib.flows.offers import Catalogue
 from chalicelib.flows.passes import Passes
-from chalicelib.flows.ports import Contended, Deposits, LimitFull, Noted, Offers, Overtaken, StockShort
+from chalicelib.flows.ports.effects import JournalAppend
+from chalicelib.flows.ports.store import Deposits, LimitFull, Offers, StockShort, VersionConflict, WriteContention
+from chalicelib.flows.retry import ConflictRetry, Timing
 
 # A look at the shards is believed this long: a rush would otherwise read every shard for every refusal.
-REMEMBERED: Final = 1_000
+OFFER_CACHE_MS: Final = 1_000
 # So many orders of one container, and it looks how full the shards are: in a rush they should run dry together.
-LOOK_EVERY: Final = 16
+MAX_SALES_PER_LOOK: Final = 16
 
-Left = Mapping[str, Sequence[int]]
+StockLeft = Mapping[str, Sequence[int]]
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class StockSeen:
     """The shards as a look found them at an instant, and the same less what this container took since."""
 
     at: int
-    found: Left
+    found: StockLeft
     left: dict[str, list[int]]
 
 
 @dataclass(frozen=True, slots=True)
-class Shelf:
+class StockCache:
     """What this container knows of the shards. Where to draw is a hint of any age; sold out is believed for a second."""
 
-    seen: dict[str, Seen] = field(default_factory=dict)
+    seen: dict[str, StockSeen] = field(default_factory=dict)
     sold: Counter[str] = field(default_factory=Counter)
 
     def tired(self, offer_id: str) -> bool:
         """Whether so much was sold here since the last look that the hint says little."""
-        return self.sold[offer_id] >= LOOK_EVERY
+        return self.sold[offer_id] >= MAX_SALES_PER_LOOK
 
-    def hint(self, offer_id: str) -> Left | None:
+    def hint(self, offer_id: str) -> StockLeft | None:
         known = self.seen.get(offer_id)
         return known.left if known is not None else None
 
-    def found(self, offer_id: str, now: int) -> Left | None:
+    def found(self, offer_id: str, now: int) -> StockLeft | None:
         """What the last look found, as long as it is believed."""
         known = self.seen.get(offer_id)
-        return known.found if known is not None and now - known.at < REMEMBERED else None
+        return known.found if known is not None and now - known.at < OFFER_CACHE_MS else None
 
-    def look(self, offer: Offer, offers: Offers, now: int) -> Left:
+    def look(self, offer: Offer, offers: Offers, now: int) -> StockLeft:
         """A consistent look at every shard."""
         found = offers.left([offer], consistent=True)[offer.id]
         self.sold[offer.id] = 0
-        self.seen[offer.id] = Seen(now, found, {sku: list(units) for sku, units in found.items()})
+        self.seen[offer.id] = StockSeen(now, found, {sku: list(units) for sku, units in found.items()})
         return found
 
     def took(self, offer_id: str, stock: Sequence[TakenStock]) -> None:
@@ -83,8 +86,8 @@ class Placed:
     offer: Offer
     terms: Terms
     created: Created
-    used: Noted | None
-    asked: Asked
+    used: JournalAppend | None
+    asked: RequestContext
 
     @property
     def spread(self) -> int:
@@ -100,11 +103,11 @@ class Orders:
     offers: Offers
     catalogue: Catalogue
     timing: Timing
-    shelf: Shelf
+    shelf: StockCache
     passes: Passes
     token_key: str = ""
 
-    def create(self, order: Order, asked: Asked) -> Outcome:
+    def create(self, order: Order, asked: RequestContext) -> Outcome:
         """The new deposit, or the answer its key already had.
 
         A refusal for the state of things is said only after a consistent look at our own id, made after the last look
@@ -121,28 +124,28 @@ class Orders:
                 raise refused from None
             return known
 
-    def _raced(self, deposit_id: str, order: Order, asked: Asked) -> Outcome:
+    def _raced(self, deposit_id: str, order: Order, asked: RequestContext) -> Outcome:
         offer, terms = self._offered(order.offer)
-        race, conflicts = Race(self.timing), 0
+        race, conflicts = ConflictRetry(self.timing), 0
         while True:
             placed = self._placed(deposit_id, order, offer, terms, asked)
             stock = self._drawn(placed, conflicts)
             try:
                 return self._written(placed, stock)
-            except Overtaken as ours:
+            except VersionConflict as ours:
                 known = replayed(ours.stored, asked, terms)
                 assert known is not None, "a deposit's id comes from its caller and key"
                 return known
             except StockShort:
                 race.lost()
                 self.shelf.look(offer, self.offers, self.timing.now())
-            except Contended:
+            except WriteContention:
                 race.wait()
                 conflicts += 1  # the next try begins at another shard
             except LimitFull:
                 raise Refused(Reason.LIMIT_REACHED, per_buyer=terms.limits.per_buyer) from None
 
-    def _placed(self, deposit_id: str, order: Order, offer: Offer, terms: Terms, asked: Asked) -> Placed:
+    def _placed(self, deposit_id: str, order: Order, offer: Offer, terms: Terms, asked: RequestContext) -> Placed:
         """With the buyer's pass as it is now, where there is one."""
         held = self.passes.held(order.priority_pass, asked) if order.priority_pass is not None else None
         created = ordering.place(order, offer, terms, asked.caller.id, asked.at, held.priority if held else None)
@@ -162,18 +165,18 @@ class Orders:
                 placed, conflicts, found if found is not None else self.shelf.look(placed.offer, self.offers, now)
             )
 
-    def _draw(self, placed: Placed, conflicts: int, left: Left | None) -> tuple[TakenStock, ...]:
+    def _draw(self, placed: Placed, conflicts: int, left: StockLeft | None) -> tuple[TakenStock, ...]:
         start, at = placed.spread + conflicts, placed.asked.at
-        return ordering.draw(placed.order.items, placed.offer, start, left, at, with_pass=placed.used is not None)
+        return stock.draw(placed.order.items, placed.offer, start, left, at, with_pass=placed.used is not None)
 
     def _written(self, placed: Placed, stock: Sequence[TakenStock]) -> Outcome:
         asked, offer, terms = placed.asked, placed.offer, placed.terms
         used = [placed.used] if placed.used is not None else []
         created = replace(placed.created, token_key=self.token_key, stock=tuple(stock))
-        entries = stamped([created], asked, asked.caller)
-        deposit = begin(placed.deposit_id, created)
-        too_old(self.timing, asked)
-        also = (*moved(None, deposit, terms.limits.per_buyer), *used)
+        entries = to_entries([created], asked, asked.caller)
+        deposit = begin_deposit(placed.deposit_id, created)
+        refuse_expired_request(self.timing, asked)
+        also = (*side_effects(None, deposit, terms.limits.per_buyer), *used)
         self.deposits.create(deposit, entries, also, placed.spread % index_shards(terms))
         self.shelf.took(offer.id, stock)
         return Outcome(deposit, entries, asked.at, asked.locale, terms)
@@ -184,11 +187,11 @@ class Orders:
         except Refused as refused:
             if refused.reason is not Reason.NOT_FOUND:
                 raise
-            raise Refused(Reason.INVALID_REQUEST, [Fault("/offer", "unknown_offer")]) from None
+            raise Refused(Reason.INVALID_REQUEST, [FieldError("/offer", "unknown_offer")]) from None
         return offer, self.offers.terms(offer.made.terms_hash)
 
-    def _known(self, deposit_id: str, asked: Asked) -> Outcome | None:
+    def _known(self, deposit_id: str, asked: RequestContext) -> Outcome | None:
         stored = self.deposits.get(deposit_id)
         if stored is None:
             return None
-        return replayed(stored, asked, self.offers.terms(fold(stored).created.terms_hash))
+        return replayed(stored, asked, self.offers.terms(fold_stored(stored).created.terms_hash))

@@ -3,9 +3,10 @@
 import json
 from dataclasses import asdict, dataclass
 
-from chalicelib.core.destination import Payee
-from chalicelib.core.ids import child
-from chalicelib.flows.ports import Keep, Texts, Vault
+from chalicelib.core.common.ids import child
+from chalicelib.core.refunding.destination import Payee
+from chalicelib.flows.ports.effects import SealedText
+from chalicelib.flows.ports.store import Texts, Vault
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,9 +20,9 @@ class Payees:
         """Tells whether the account changed, and nothing else."""
         return self.vault.fingerprint(_written(payee))
 
-    def kept(self, deposit_id: str, refund: int, destination: int, payee: Payee) -> Keep:
+    def kept(self, deposit_id: str, refund: int, destination: int, payee: Payee) -> SealedText:
         key = text_key(deposit_id, refund, destination)
-        return Keep(key, self.vault.seal(key, _written(payee)))
+        return SealedText(key, self.vault.seal(key, _written(payee)))
 
     def of(self, deposit_id: str, refund: int, destination: int) -> Payee:
         """LookupError when it is not there, or the secret is gone: then nobody is paid."""

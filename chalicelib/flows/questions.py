@@ -3,29 +3,31 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from chalicelib.core.cancellation import AnswerQuestion, Ask
+from chalicelib.core.common.ids import child, parse_child
+from chalicelib.core.common.journal import RequestContext
+from chalicelib.core.common.refusal import Reason, Refused
 from chalicelib.core.decide import decide
-from chalicelib.core.deposit import Deposit
-from chalicelib.core.events import DepositEvent
-from chalicelib.core.ids import child, parse_child
-from chalicelib.core.journal import Asked
-from chalicelib.core.question import Kind, Question
-from chalicelib.core.refusal import Reason, Refused
-from chalicelib.core.terms import Terms
-from chalicelib.flows import sealed
+from chalicelib.core.deposit.deposit import Deposit
+from chalicelib.core.deposit.events.all import DepositEvent
+from chalicelib.core.deposit.question import Question
+from chalicelib.core.merchant.question import AnswerQuestion, Ask
+from chalicelib.core.policy.cancellation_reasons import QuestionKind
+from chalicelib.core.policy.terms import Terms
+from chalicelib.flows import encrypted_text
 from chalicelib.flows.commit import Commits, Outcome
-from chalicelib.flows.ports import Also, Texts, Vault
+from chalicelib.flows.ports.effects import TransactionEffect
+from chalicelib.flows.ports.store import Texts, Vault
 
 
 @dataclass(frozen=True, slots=True)
-class Words:
+class QuestionText:
     """What was asked and, once it was, answered."""
 
     asked: str
     answered: str | None
 
 
-Told = tuple[Outcome, Question, Words]
+QuestionView = tuple[Outcome, Question, QuestionText]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,20 +38,20 @@ class Questions:
     texts: Texts
     vault: Vault
 
-    def ask(self, deposit_id: str, kind: Kind, text: str, asked: Asked) -> Told:
+    def ask(self, deposit_id: str, kind: QuestionKind, text: str, asked: RequestContext) -> QuestionView:
         """A merchant's question; the clock for its answer runs from now."""
         command = Ask(kind, self.vault.fingerprint(text.encode()))
-        beside: list[Also] = []
+        beside: list[TransactionEffect] = []
 
         def decision(deposit: Deposit, terms: Terms) -> Sequence[DepositEvent]:
             key = text_key(child("qst", deposit.id, len(deposit.questions) + 1), "asked")
-            beside[:] = sealed.kept(self.vault, key, text)
+            beside[:] = encrypted_text.seal_text(self.vault, key, text)
             return decide(deposit, command, asked.at, terms)
 
         outcome = self.commits.run(deposit_id, asked, decision, beside=lambda: beside)
         return self._told(outcome, outcome.deposit.questions[-1])
 
-    def answer(self, question_id: str, text: str, asked: Asked) -> Told:
+    def answer(self, question_id: str, text: str, asked: RequestContext) -> QuestionView:
         """The buyer's answer."""
         deposit_id, n = _parsed(question_id)
         command = AnswerQuestion(n, self.vault.fingerprint(text.encode()))
@@ -57,28 +59,32 @@ class Questions:
         def decision(deposit: Deposit, terms: Terms) -> Sequence[DepositEvent]:
             return decide(deposit, command, asked.at, terms)
 
-        beside = sealed.kept(self.vault, text_key(question_id, "answered"), text)
+        beside = encrypted_text.seal_text(self.vault, text_key(question_id, "answered"), text)
         outcome = self.commits.run(deposit_id, asked, decision, beside=lambda: beside)
         return self._told(outcome, outcome.deposit.questions[n - 1])
 
-    def find(self, question_id: str, asked: Asked) -> Told:
+    def find(self, question_id: str, asked: RequestContext) -> QuestionView:
         deposit_id, n = _parsed(question_id)
         outcome = self.commits.read(self.commits.load(deposit_id), asked)
         if n > len(outcome.deposit.questions):
             raise Refused(Reason.NOT_FOUND)
         return self._told(outcome, outcome.deposit.questions[n - 1])
 
-    def of(self, deposit_id: str, asked: Asked) -> list[Told]:
+    def of(self, deposit_id: str, asked: RequestContext) -> list[QuestionView]:
         """All of a deposit, the latest first."""
         outcome = self.commits.read(self.commits.load(deposit_id), asked)
         return [self._told(outcome, one) for one in reversed(outcome.deposit.questions)]
 
-    def _told(self, outcome: Outcome, one: Question) -> Told:
+    def _told(self, outcome: Outcome, one: Question) -> QuestionView:
         question_id = child("qst", outcome.deposit.id, one.n)
-        asked = sealed.opened(self.vault, self.texts, text_key(question_id, "asked"))
+        asked = encrypted_text.open_text(self.vault, self.texts, text_key(question_id, "asked"))
         if one.answered_at is None:
-            return outcome, one, Words(asked, None)
-        return outcome, one, Words(asked, sealed.opened(self.vault, self.texts, text_key(question_id, "answered")))
+            return outcome, one, QuestionText(asked, None)
+        return (
+            outcome,
+            one,
+            QuestionText(asked, encrypted_text.open_text(self.vault, self.texts, text_key(question_id, "answered"))),
+        )
 
 
 def text_key(question_id: str, step: str) -> str:

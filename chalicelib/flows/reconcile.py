@@ -10,40 +10,41 @@ from dataclasses import dataclass, field, replace
 from operator import itemgetter
 from typing import Any, Final, Literal, Protocol
 
-from chalicelib.core import reconcile, run
-from chalicelib.core.deposit import Deposit
-from chalicelib.core.ids import child, digest_id, well_formed
-from chalicelib.core.instants import DAY
-from chalicelib.core.journal import Asked, Caller, Entry, version_of
-from chalicelib.core.payment import PaymentSeen
-from chalicelib.core.reconcile import SHARDS, BreakKind, Line, Tally
-from chalicelib.core.refund import RefundSeen, RefundStatus
-from chalicelib.core.refusal import Reason, Refused
-from chalicelib.core.run import Action, Break, BreakEvent, BreakFound, Run, RunFailed, RunStatus
-from chalicelib.flows.attend import Attendant
-from chalicelib.flows.commit import Commits, Race, fold, too_old
-from chalicelib.flows.ports import (
+from chalicelib.core.common.ids import child, digest_id, well_formed
+from chalicelib.core.common.instants import DAY
+from chalicelib.core.common.journal import Caller, Entry, RequestContext, version_of
+from chalicelib.core.common.refusal import Reason, Refused
+from chalicelib.core.deposit.deposit import Deposit
+from chalicelib.core.deposit.payment import PaymentSeen
+from chalicelib.core.deposit.refund import RefundSeen, RefundStatus
+from chalicelib.core.reconciliation import lines as movement_lines
+from chalicelib.core.reconciliation import matching, run
+from chalicelib.core.reconciliation.lines import SHARDS, BreakKind, Line
+from chalicelib.core.reconciliation.run import Action, Break, BreakEvent, BreakFound, Run, RunFailed, RunStatus
+from chalicelib.core.reconciliation.tally import Tally
+from chalicelib.flows.commit import Commits, refuse_expired_request
+from chalicelib.flows.deposit_worker import DepositWorker
+from chalicelib.flows.effects import fold_stored
+from chalicelib.flows.ports.effects import SealedText, Stored
+from chalicelib.flows.ports.provider import NotFound, Settlement, Unknown
+from chalicelib.flows.ports.store import (
     DUE_SHARDS,
     Clock,
-    Contended,
-    Keep,
     Leased,
-    NotFound,
-    Overtaken,
     RunAt,
     Runs,
-    Settlement,
     SpanTaken,
-    Stored,
-    Unknown,
+    VersionConflict,
+    WriteContention,
 )
 from chalicelib.flows.refunds import Refunds
+from chalicelib.flows.retry import ConflictRetry
 
 log = logging.getLogger("earnest.reconcile")
 
-CHUNK: Final = 2_000  # lines between two checkpoints
-ENOUGH_BREAKS: Final = 40  # that wait for a checkpoint
-LEASE: Final = 120_000  # longer than the lines of one chunk may take
+CHUNK_LINES: Final = 2_000  # lines between two checkpoints
+MAX_OPEN_BREAKS: Final = 40  # that wait for a checkpoint
+LEASE_MS: Final = 120_000  # longer than the lines of one chunk may take
 REPORT_PAGE: Final = 100  # lines that one call of the provider gives
 TimeLeft = Callable[[], int]
 
@@ -59,7 +60,7 @@ class Pace(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class RunView:
     """A run as an answer shows it: its state, what is counted so far, and the request it answers."""
 
     run: Run
@@ -115,39 +116,39 @@ class Reconciliation:
     commits: Commits
     runs: Runs
     settlement: Settlement
-    attendant: Attendant
+    attendant: DepositWorker
     refunds: Refunds
     clock: Clock
     pace: Pace
 
-    def start(self, begin: int, end: int, asked: Asked) -> Shown:
+    def start(self, begin: int, end: int, asked: RequestContext) -> RunView:
         """A run of its own for each key; 409 while another one compares the same span."""
         run_id = digest_id("rec", asked.caller.role, asked.caller.id, asked.key_text)
         made = run.start(asked.at, begin, end)
         started = run.fold(run_id, [made])
-        race = Race(self.commits.timing)
+        race = ConflictRetry(self.commits.timing)
         while True:
-            too_old(self.commits.timing, asked)
+            refuse_expired_request(self.commits.timing, asked)
             try:
                 self.runs.create(started, Entry(made, asked.at, asked.caller, asked.key, asked.locale))
-            except Overtaken as ours:
+            except VersionConflict as ours:
                 return self._replayed(ours.stored, asked)
             except SpanTaken as taken:
                 known = self.runs.get(run_id)
                 if known is not None:
                     return self._replayed(known.stored, asked)
                 raise Refused(Reason.WRONG_STATE, state=RunStatus.RUNNING.value, run=taken.run) from None
-            except Contended:
+            except WriteContention:
                 race.wait()
             else:
-                return Shown(started, Tally(), asked.locale)
+                return RunView(started, Tally(), asked.locale)
 
-    def find(self, run_id: str, locale: str) -> Shown:
+    def find(self, run_id: str, locale: str) -> RunView:
         return self._shown(self._load(run_id), locale)
 
     def listed(
         self, limit: int, position: Mapping[str, object] | None, locale: str
-    ) -> tuple[list[Shown], Mapping[str, object] | None]:
+    ) -> tuple[list[RunView], Mapping[str, object] | None]:
         page = self.runs.listed(limit, position)
         return [self._shown(self._load(stored.id), locale) for stored in page.rows], page.position
 
@@ -169,7 +170,12 @@ class Reconciliation:
                 done = self._slice(run_id, owner, lambda: time_left() < reserve)
             except Unreadable:
                 done = self._failed(run_id, "report_unreadable")
-            except (Leased, Contended, Overtaken, Refused):  # another worker, or a provider or table that is busy
+            except (
+                Leased,
+                WriteContention,
+                VersionConflict,
+                Refused,
+            ):  # another worker, or a provider or table that is busy
                 done = False
             finished += done
             left = left or not done
@@ -178,12 +184,14 @@ class Reconciliation:
     def daily(self) -> bool:
         """Start the daily run when the last one is a day old; whether it was started."""
         end = self.clock() - self.clock() % DAY
-        asked = Asked(self.clock(), Caller("earnest", "service"), self.commits.timing.now(), key_text=f"daily/{end}")
+        asked = RequestContext(
+            self.clock(), Caller("earnest", "service"), self.commits.timing.now(), key_text=f"daily/{end}"
+        )
         run_id = digest_id("rec", asked.caller.role, asked.caller.id, asked.key_text)
         if self.runs.get(run_id) is not None:
             return False
         try:
-            self.start(end - run.DAILY_SPAN, end, asked)
+            self.start(end - run.DAILY_SPAN_MS, end, asked)
         except Refused as refused:
             if refused.reason is not Reason.WRONG_STATE:
                 raise
@@ -204,7 +212,7 @@ class Reconciliation:
         sealed = payees.texts.get(key)
         return payees.vault.unseal(key, sealed).decode() if sealed is not None else None
 
-    def resolve(self, break_id: str, action: Action, note: str | None, asked: Asked) -> tuple[Break, bool]:
+    def resolve(self, break_id: str, action: Action, note: str | None, asked: RequestContext) -> tuple[Break, bool]:
         """A person's decision, and whether it is a replay.
 
         What it asks of the provider is done first: a break is resolved once that was possible.
@@ -221,25 +229,25 @@ class Reconciliation:
             one, action, payees.vault.fingerprint(note.encode()) if note is not None else None, asked.at
         )
         self._act(one.found, action, replace(asked, if_match=None))
-        too_old(self.commits.timing, asked)
+        refuse_expired_request(self.commits.timing, asked)
         key = note_key(break_id)
-        kept = Keep(key, payees.vault.seal(key, note.encode())) if note is not None else None
+        kept = SealedText(key, payees.vault.seal(key, note.encode())) if note is not None else None
         try:
             self.runs.resolve(stored, Entry(event, asked.at, asked.caller, asked.key, asked.locale), kept)
-        except Contended:
+        except WriteContention:
             raise Refused(Reason.BUSY, retry_after=1) from None
-        except Overtaken as faster:
+        except VersionConflict as faster:
             if version_of(faster.stored.journal, asked.key) is None:
                 raise Refused(Reason.WRONG_STATE, state="resolved") from None
         return replace(one, version=one.version + 1, resolved=event), False
 
-    def _act(self, found: BreakFound, action: Action, asked: Asked) -> None:
+    def _act(self, found: BreakFound, action: Action, asked: RequestContext) -> None:
         """``accept_provider`` takes over what the provider says now; ``retry`` sends a refund anew under a new key."""
         owner = f"{asked.caller.role}/{found.run}"
         if action == "accept_provider" and found.deposit is not None:
             stored = self.commits.deposits.get(found.deposit)
             if stored is not None:
-                self._settle_as_seen(fold(stored), found.payment, found.refund, owner)
+                self._settle_as_seen(fold_stored(stored), found.payment, found.refund, owner)
         if action == "retry" and found.refund is not None:
             self.refunds.retry(found.refund, asked)
 
@@ -249,7 +257,7 @@ class Reconciliation:
         told = fold_run(at)
         if told.status is not RunStatus.RUNNING:
             return True
-        if self.clock() - told.started.at > run.PATIENCE:
+        if self.clock() - told.started.at > run.RUN_TIMEOUT_MS:
             return self._failed(run_id, "report_unavailable")
         cursor = at.cursor or {"shard": 0, "after": "", "tally": Tally().plain()}
         part = Slice(told, at, owner, cursor["shard"], cursor["after"], Tally.of(cursor["tally"]))
@@ -276,13 +284,13 @@ class Reconciliation:
         span = part.run.started
         ours = self.commits.deposits.moved(span.start, span.end, part.shard, part.after, self.clock())
         group, lines = "", 0
-        for mine, other in reconcile.join(ours, self._report(part)):
+        for mine, other in matching.join(ours, self._report(part)):
             line = other if mine is None else mine
             assert line is not None, "a pair has a side"
-            here = reconcile.group(line.place)
+            here = movement_lines.group(line.place)
             if here != group:
                 self._close(part)
-                if lines >= CHUNK or len(part.breaks) >= ENOUGH_BREAKS:
+                if lines >= CHUNK_LINES or len(part.breaks) >= MAX_OPEN_BREAKS:
                     part.after, lines = group, 0
                     self._checkpoint(part)
                     if late():
@@ -318,7 +326,7 @@ class Reconciliation:
     def _report(self, part: Slice) -> Iterator[Line]:
         """The provider's lines of the shard, page by page."""
         span = part.run.started
-        after = reconcile.behind(part.after)
+        after = movement_lines.behind(part.after)
         while True:
             self.pace()
             try:
@@ -356,7 +364,7 @@ class Reconciliation:
 
     def _missing(self, part: Slice, mine: Line) -> None:
         """Ours alone: too young, executed in another span by the provider's clock, or missing."""
-        if reconcile.in_transit(mine, part.run.started.at, self.settlement.settle_days):
+        if matching.in_transit(mine, part.run.started.at, self.settlement.settle_days):
             part.verdicts.append((mine.place, mine.ref, WAITS, mine, None))
         elif not self._executed_outside(part, mine):
             self._differ(part, "missing_at_provider", mine, None)
@@ -377,7 +385,7 @@ class Reconciliation:
         if mine is not None:
             self._meet(part, mine, other, repaired=True)
         else:
-            self._differ(part, reconcile.why_strange(deposit, other), None, other)
+            self._differ(part, matching.classify_unmatched(deposit, other), None, other)
 
     def _repaired(self, deposit: Deposit | None, line: Line, owner: str) -> Deposit | None:
         """The deposit after the provider was asked about the line and its word was settled."""
@@ -401,7 +409,7 @@ class Reconciliation:
     def _settled(self, mine: Line, other: Line, owner: str) -> None:
         """The report is the provider's last word on a refund that succeeded."""
         stored = self.commits.load(f"dep_{mine.body}")
-        refund = fold(stored).refunds[mine.n - 1]
+        refund = fold_stored(stored).refunds[mine.n - 1]
         if refund.status is RefundStatus.SUCCEEDED:
             seen = RefundSeen(refund.n, "succeeded", other.money, other.ref, other.at, settled=True, way=refund.way)
             self.attendant.settle(stored.id, seen, owner, stored)
@@ -429,12 +437,12 @@ class Reconciliation:
             if deposit_id <= part.after:
                 continue
             stored = self.commits.deposits.get(deposit_id)
-            deposit = fold(stored) if stored is not None else None
+            deposit = fold_stored(stored) if stored is not None else None
             for refund in deposit.refunds if deposit is not None else ():
-                kind = reconcile.overdue(refund, part.run.started.at)
+                kind = matching.overdue(refund, part.run.started.at)
                 if kind is not None and deposit is not None:
                     self._overdue(part, kind, deposit, refund.n)
-            if len(part.breaks) >= ENOUGH_BREAKS:
+            if len(part.breaks) >= MAX_OPEN_BREAKS:
                 part.after = deposit_id
                 self._checkpoint(part)
                 if late():
@@ -482,12 +490,12 @@ class Reconciliation:
 
     def _checkpoint(self, part: Slice) -> None:
         now = self.clock()
-        part.at = self.runs.checkpoint(part.at, part.cursor(), part.breaks, part.owner, now, now + LEASE)
+        part.at = self.runs.checkpoint(part.at, part.cursor(), part.breaks, part.owner, now, now + LEASE_MS)
         part.breaks = []
 
     def _deposit(self, line: Line) -> Deposit | None:
         stored = self.commits.deposits.get(f"dep_{line.body}") if line.reference else None
-        return fold(stored) if stored is not None else None
+        return fold_stored(stored) if stored is not None else None
 
     def _load(self, run_id: str) -> RunAt:
         found = self.runs.get(run_id) if well_formed("rec", run_id) else None
@@ -495,17 +503,17 @@ class Reconciliation:
             raise Refused(Reason.NOT_FOUND)
         return found
 
-    def _shown(self, at: RunAt, locale: str) -> Shown:
+    def _shown(self, at: RunAt, locale: str) -> RunView:
         if at.cursor is None:
-            return Shown(fold_run(at), Tally(), locale)
-        return Shown(fold_run(at), Tally.of(at.cursor["tally"]), locale, shards=int(at.cursor["shard"]))
+            return RunView(fold_run(at), Tally(), locale)
+        return RunView(fold_run(at), Tally.of(at.cursor["tally"]), locale, shards=int(at.cursor["shard"]))
 
-    def _replayed(self, stored: Stored[Any], asked: Asked) -> Shown:
+    def _replayed(self, stored: Stored[Any], asked: RequestContext) -> RunView:
         """As it was answered when it began."""
         first = stored.journal[0]
         if first.key != asked.key:
             raise Refused(Reason.IDEMPOTENCY_KEY_REUSED)
-        return Shown(run.fold(stored.id, [first.event]), Tally(), first.locale, replayed=True)
+        return RunView(run.fold(stored.id, [first.event]), Tally(), first.locale, replayed=True)
 
 
 def fold_run(at: RunAt) -> Run:
@@ -537,4 +545,4 @@ def _executed_at(mine: Line, seen: PaymentSeen | RefundSeen) -> int | None:
 
 
 def _lines(deposit: Deposit | None) -> tuple[Line, ...]:
-    return reconcile.lines_of(deposit) if deposit is not None else ()
+    return movement_lines.lines_of(deposit) if deposit is not None else ()

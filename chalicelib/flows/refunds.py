@@ -4,24 +4,27 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from chalicelib.core import destination, proof
+from chalicelib.core import proof
+from chalicelib.core.common.ids import child, parse_child
+from chalicelib.core.common.journal import Caller, RequestContext
+from chalicelib.core.common.money import Money
+from chalicelib.core.common.refusal import FieldError, Reason, Refused
 from chalicelib.core.decide import Command, decide
-from chalicelib.core.deposit import Deposit
-from chalicelib.core.destination import NameDestination, Payee, Reroute, Retry, same_name
-from chalicelib.core.events import DepositEvent
-from chalicelib.core.goodwill import Grant
-from chalicelib.core.ids import child, parse_child
-from chalicelib.core.journal import Asked, Caller
-from chalicelib.core.money import Money
-from chalicelib.core.refund import Refund, RefundSeen, RefundStatus
-from chalicelib.core.refusal import Fault, Reason, Refused
-from chalicelib.core.terms import Terms
-from chalicelib.flows import named, sealed
-from chalicelib.flows.attend import Attendant
+from chalicelib.core.deposit.deposit import Deposit
+from chalicelib.core.deposit.events.all import DepositEvent
+from chalicelib.core.deposit.refund import Refund, RefundSeen, RefundStatus
+from chalicelib.core.policy.terms import Terms
+from chalicelib.core.refunding import destination
+from chalicelib.core.refunding.destination import NameDestination, Payee, Reroute, Retry, same_name
+from chalicelib.core.refunding.goodwill import Grant
+from chalicelib.flows import body_keys, encrypted_text
 from chalicelib.flows.commit import Commits, Outcome
+from chalicelib.flows.deposit_worker import DepositWorker
 from chalicelib.flows.deposits import Position
 from chalicelib.flows.payees import Payees
-from chalicelib.flows.ports import Also, Keys, NotFound, Page, Unknown
+from chalicelib.flows.ports.effects import TransactionEffect
+from chalicelib.flows.ports.provider import NotFound, Unknown
+from chalicelib.flows.ports.store import Keys, Page
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,27 +32,27 @@ class Refunds:
     """Reads and commands, each for a caller who may see the deposit."""
 
     commits: Commits
-    attendant: Attendant
+    attendant: DepositWorker
     payees: Payees
     keys: Keys
 
-    def find(self, refund_id: str, asked: Asked) -> tuple[Outcome, Refund]:
+    def find(self, refund_id: str, asked: RequestContext) -> tuple[Outcome, Refund]:
         deposit_id, n = _parsed(refund_id)
         outcome = self.commits.read(self.commits.load(deposit_id), asked)
         return outcome, _numbered(outcome.deposit, n)
 
-    def proof(self, refund_id: str, asked: Asked) -> dict[str, Any]:
+    def proof(self, refund_id: str, asked: RequestContext) -> dict[str, Any]:
         """All that is needed to compute the refund again, without us."""
         outcome, refund = self.find(refund_id, asked)
         events = [entry.event for entry in outcome.journal]
         return proof.made(outcome.deposit.id, events, refund.n, outcome.terms)
 
     def grant(
-        self, deposit_id: str, amount: Money, expected: Money, note: str | None, asked: Asked
+        self, deposit_id: str, amount: Money, expected: Money, note: str | None, asked: RequestContext
     ) -> tuple[Outcome, Refund]:
         """A merchant's goodwill."""
-        stored, taken = named.taken(self.commits, self.keys, deposit_id, asked)
-        beside: list[Also] = [taken]
+        stored, taken = body_keys.take_key(self.commits, self.keys, deposit_id, asked)
+        beside: list[TransactionEffect] = [taken]
         command = Grant(amount, expected, self._digest(note))
 
         def decision(deposit: Deposit, terms: Terms) -> Sequence[DepositEvent]:
@@ -59,10 +62,10 @@ class Refunds:
         outcome = self.commits.run(deposit_id, asked, decision, beside=lambda: beside, stored=stored)
         return outcome, outcome.deposit.refunds[-1]
 
-    def name_destination(self, refund_id: str, payee: Payee, asked: Asked) -> tuple[Outcome, Refund]:
+    def name_destination(self, refund_id: str, payee: Payee, asked: RequestContext) -> tuple[Outcome, Refund]:
         """The buyer's account. Its bank is asked in whose name it is, where the bank tells."""
         command = NameDestination(_parsed(refund_id)[1], self.payees.digest(payee))
-        beside: list[Also] = []
+        beside: list[TransactionEffect] = []
 
         def decision(deposit: Deposit, terms: Terms) -> Sequence[DepositEvent]:
             refund = _numbered(deposit, command.refund)
@@ -74,18 +77,20 @@ class Refunds:
 
         return self._shown(refund_id, self.commits.run(_parsed(refund_id)[0], asked, decision, beside=lambda: beside))
 
-    def reroute(self, refund_id: str, note: str | None, asked: Asked) -> tuple[Outcome, Refund]:
+    def reroute(self, refund_id: str, note: str | None, asked: RequestContext) -> tuple[Outcome, Refund]:
         """The platform takes a refund off its way, once nothing on it can be executed any more."""
         n, absent = _parsed(refund_id)[1], self._absent(refund_id, asked)
         return self._run(refund_id, Reroute(n, absent, self._digest(note)), asked, note)
 
-    def retry(self, refund_id: str, asked: Asked) -> tuple[Outcome, Refund]:
+    def retry(self, refund_id: str, asked: RequestContext) -> tuple[Outcome, Refund]:
         """Sent again under a new key, by a person's word and never before the provider was asked."""
         return self._run(refund_id, Retry(_parsed(refund_id)[1], self._absent(refund_id, asked)), asked)
 
-    def _run(self, refund_id: str, command: Command, asked: Asked, note: str | None = None) -> tuple[Outcome, Refund]:
+    def _run(
+        self, refund_id: str, command: Command, asked: RequestContext, note: str | None = None
+    ) -> tuple[Outcome, Refund]:
         deposit_id, n = _parsed(refund_id)
-        beside: list[Also] = []
+        beside: list[TransactionEffect] = []
 
         def decision(deposit: Deposit, terms: Terms) -> Sequence[DepositEvent]:
             beside[:] = self._note(deposit, n, note)
@@ -96,7 +101,7 @@ class Refunds:
     def _shown(self, refund_id: str, outcome: Outcome) -> tuple[Outcome, Refund]:
         return outcome, _numbered(outcome.deposit, _parsed(refund_id)[1])
 
-    def _absent(self, refund_id: str, asked: Asked) -> bool:
+    def _absent(self, refund_id: str, asked: RequestContext) -> bool:
         """Whether the provider, asked now, knows nothing of what was sent, and forgot the key; what it knows is settled."""
         outcome, refund = self.find(refund_id, asked)
         if refund.status is not RefundStatus.MANUAL_REVIEW or refund.closed:
@@ -112,18 +117,22 @@ class Refunds:
         if isinstance(holder, Unknown):
             raise Refused(Reason.BUSY, retry_after=1)
         if isinstance(holder, NotFound):
-            raise Refused(Reason.INVALID_REQUEST, [Fault("/account", "unknown_account")])
+            raise Refused(Reason.INVALID_REQUEST, [FieldError("/account", "unknown_account")])
         if holder and not same_name(holder, payee.holder):
-            raise Refused(Reason.INVALID_REQUEST, [Fault("/holder", "name_differs")])
+            raise Refused(Reason.INVALID_REQUEST, [FieldError("/holder", "name_differs")])
 
     def _digest(self, note: str | None) -> str | None:
-        return sealed.digest(self.payees.vault, note)
+        return encrypted_text.digest(self.payees.vault, note)
 
-    def _note(self, deposit: Deposit, n: int, note: str | None) -> tuple[Also, ...]:
+    def _note(self, deposit: Deposit, n: int, note: str | None) -> tuple[TransactionEffect, ...]:
         """Each decision on a refund has a version of its own."""
-        return sealed.kept(self.payees.vault, f"text#{child('ref', deposit.id, n)}#note{deposit.version}", note)
+        return encrypted_text.seal_text(
+            self.payees.vault, f"text#{child('ref', deposit.id, n)}#note{deposit.version}", note
+        )
 
-    def still_owed(self, asked: Asked, limit: int, position: Position) -> tuple[list[tuple[Outcome, Refund]], Position]:
+    def still_owed(
+        self, asked: RequestContext, limit: int, position: Position
+    ) -> tuple[list[tuple[Outcome, Refund]], Position]:
         """What is still owed, the earliest promise first; for the platform what is due first.
 
         The store pages by deposit, and one deposit may owe several refunds: as many deposits as fit whole, or a part of
@@ -146,7 +155,9 @@ class Refunds:
             return self.commits.deposits.open_everywhere(limit, position)
         return self.commits.deposits.open_of(str(caller.merchant), limit, position)
 
-    def _owed(self, page: Page[DepositEvent], asked: Asked, seen: int) -> list[tuple[Outcome, tuple[Refund, ...]]]:
+    def _owed(
+        self, page: Page[DepositEvent], asked: RequestContext, seen: int
+    ) -> list[tuple[Outcome, tuple[Refund, ...]]]:
         """Each deposit's open refunds, those of the first one behind ``seen``."""
         outcomes = [self.commits.read(stored, asked) for stored in page.rows]
         return [

@@ -4,17 +4,19 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
-from chalicelib.core import withdrawal
+from chalicelib.core.common.ids import child, parse_child
+from chalicelib.core.common.journal import RequestContext
+from chalicelib.core.common.refusal import Reason, Refused
 from chalicelib.core.decide import decide
-from chalicelib.core.deposit import Deposit, Withdrawal
-from chalicelib.core.events import DepositEvent
-from chalicelib.core.ids import child, parse_child
-from chalicelib.core.journal import Asked
-from chalicelib.core.refusal import Reason, Refused
-from chalicelib.core.terms import Terms
-from chalicelib.core.withdrawal import ConfirmWithdrawal, Receipt, Sender, StateWithdrawal
+from chalicelib.core.deposit.deposit import Deposit
+from chalicelib.core.deposit.events.all import DepositEvent
+from chalicelib.core.deposit.withdrawal import Withdrawal
+from chalicelib.core.ending import withdrawal
+from chalicelib.core.ending.withdrawal import ConfirmWithdrawal, Receipt, Sender, StateWithdrawal
+from chalicelib.core.policy.terms import Terms
 from chalicelib.flows.commit import Commits, Outcome
-from chalicelib.flows.ports import Keep, Texts, Vault
+from chalicelib.flows.ports.effects import SealedText
+from chalicelib.flows.ports.store import Texts, Vault
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +27,7 @@ class Withdrawals:
     texts: Texts
     vault: Vault
 
-    def state(self, deposit_id: str, sender: Sender, asked: Asked) -> tuple[Outcome, Withdrawal, Receipt]:
+    def state(self, deposit_id: str, sender: Sender, asked: RequestContext) -> tuple[Outcome, Withdrawal, Receipt]:
         """Step one; the answer is the receipt."""
         written: list[tuple[Receipt, Sender]] = []
 
@@ -37,7 +39,9 @@ class Withdrawals:
         outcome = self.commits.run(deposit_id, asked, decision, beside=lambda: self._sealed(written, 1))
         return self._shown(outcome, outcome.deposit.withdrawals[-1])
 
-    def confirm(self, deposit_id: str, withdrawal_id: str, asked: Asked) -> tuple[Outcome, Withdrawal, Receipt]:
+    def confirm(
+        self, deposit_id: str, withdrawal_id: str, asked: RequestContext
+    ) -> tuple[Outcome, Withdrawal, Receipt]:
         """Step two: everything comes back."""
         n = self._ordinal(deposit_id, withdrawal_id)
         self.find(deposit_id, withdrawal_id, asked)
@@ -52,7 +56,7 @@ class Withdrawals:
         outcome = self.commits.run(deposit_id, asked, decision, beside=lambda: self._sealed(written, 2))
         return self._shown(outcome, outcome.deposit.withdrawals[n - 1])
 
-    def find(self, deposit_id: str, withdrawal_id: str, asked: Asked) -> tuple[Outcome, Withdrawal, Receipt]:
+    def find(self, deposit_id: str, withdrawal_id: str, asked: RequestContext) -> tuple[Outcome, Withdrawal, Receipt]:
         """The latest receipt; NOT_FOUND for another deposit's."""
         n = self._ordinal(deposit_id, withdrawal_id)
         outcome = self.commits.read(self.commits.load(deposit_id), asked)
@@ -66,10 +70,10 @@ class Withdrawals:
             raise Refused(Reason.NOT_FOUND)
         return parsed[1]
 
-    def _sealed(self, written: Sequence[tuple[Receipt, Sender]], step: int) -> tuple[Keep, ...]:
+    def _sealed(self, written: Sequence[tuple[Receipt, Sender]], step: int) -> tuple[SealedText, ...]:
         """What the decision wrote; a replay decided nothing."""
         return tuple(
-            Keep(key, self.vault.seal(key, json.dumps({**asdict(sender), "content": receipt.content}).encode()))
+            SealedText(key, self.vault.seal(key, json.dumps({**asdict(sender), "content": receipt.content}).encode()))
             for receipt, sender in written
             for key in (text_key(receipt.id, step),)
         )

@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterator, Mapping
 from operator import itemgetter
 from typing import Any, Final
 
-from chalicelib.core.instants import HOUR
-from chalicelib.core.reconcile import shard_of
+from chalicelib.core.common.instants import HOUR
+from chalicelib.core.reconciliation.lines import shard_of
 from chalicelib.gateways.settlement_file import paged
 
 SETTLES: Final = 24 * HOUR

@@ -10,15 +10,15 @@ from dataclasses import replace
 from threading import RLock
 from typing import Any, Final, Literal
 
-from chalicelib.core.destination import Payee
-from chalicelib.core.ids import digest_id, parse_child
-from chalicelib.core.instants import DAY, HOUR, MINUTE, format_instant
-from chalicelib.core.money import Money, total
-from chalicelib.core.payment import CaptureSeen, DisputeSeen, PaymentSeen
-from chalicelib.core.reconcile import Line, placed
-from chalicelib.core.refund import RefundSeen, parse_key
-from chalicelib.core.refusal import Fault, Reason, Refused
-from chalicelib.flows.ports import Declined, NotFound, ReportPage, Session, Unknown
+from chalicelib.core.common.ids import digest_id, parse_child
+from chalicelib.core.common.instants import DAY, HOUR, MINUTE, format_instant
+from chalicelib.core.common.money import Money, total
+from chalicelib.core.common.refusal import FieldError, Reason, Refused
+from chalicelib.core.deposit.payment import CaptureSeen, DisputeSeen, PaymentSeen
+from chalicelib.core.deposit.refund import RefundSeen, parse_key
+from chalicelib.core.reconciliation.lines import Line, sort_key
+from chalicelib.core.refunding.destination import Payee
+from chalicelib.flows.ports.provider import Declined, NotFound, ReportPage, Session, Unknown
 from chalicelib.gateways.books import SETTLES, Books, Report, Row
 from chalicelib.gateways.settlement_file import COLUMNS, KINDS
 
@@ -27,7 +27,7 @@ LATE: Final = 90_000
 COMES_BACK: Final = 24 * HOUR
 KEYS_KEPT: Final = 24 * HOUR
 REDELIVERY: Final = MINUTE
-MOST_DELIVERIES: Final = 10
+MAX_DELIVERIES: Final = 10
 # The ends of accounts that no bank keeps, and that it keeps in another name.
 NO_ACCOUNT: Final = "404"
 OTHER_HOLDER: Final = "409"
@@ -187,7 +187,7 @@ class Sandbox:
 
     def _expect(self, type_: str, reference: str, ref: str, money: Money, at: int) -> None:
         """What was executed gets its line a day later."""
-        place = placed(KINDS[type_], reference)
+        place = sort_key(KINDS[type_], reference)
         row = {"n": self._serial(), "type": type_, "reference": reference, "ref": ref, "place": place, "at": at}
         self._report.expect({**row, "minor": money.minor, "currency": money.currency})
 
@@ -279,7 +279,7 @@ class Sandbox:
         for _ in range(3 if fault == "duplicate_event" else 1):
             status = 500 if fault == "error_500" else self.deliver(effect["id"], body)
         tries = effect["tries"] + 1
-        if status >= 300 and tries < MOST_DELIVERIES:  # noqa: PLR2004 - not a success
+        if status >= 300 and tries < MAX_DELIVERIES:  # noqa: PLR2004 - not a success
             self._later({**effect, "at": self.now() + REDELIVERY, "tries": tries})
 
     # Payments.
@@ -425,7 +425,7 @@ class Sandbox:
             amount=_read(row["amount"]),
             provider_ref=row["ref"],
             at=row["at"],
-            settled=self._report.shows(placed("refund", key), row["ref"]),
+            settled=self._report.shows(sort_key("refund", key), row["ref"]),
             code=row.get("code", ""),
             way=_way(key),
             executed_at=row.get("executed_at"),
@@ -484,9 +484,9 @@ def _disputed(row: Row, amount: Money | None) -> list[Row]:
     taken = _read(capture["amount"])
     asked = taken if amount is None else amount
     if asked.currency != taken.currency:
-        raise Refused(Reason.CURRENCY_MISMATCH, [Fault("/amount", "currency_mismatch")])
+        raise Refused(Reason.CURRENCY_MISMATCH, [FieldError("/amount", "currency_mismatch")])
     if asked > taken:
-        raise Refused(Reason.INVALID_REQUEST, [Fault("/amount", "too_large")])
+        raise Refused(Reason.INVALID_REQUEST, [FieldError("/amount", "too_large")])
     known: list[Row] = row["disputes"]
     if any(one["capture"] == capture["ref"] for one in known):
         return known

@@ -17,13 +17,18 @@ from operator import attrgetter
 from pathlib import Path
 from typing import IO, Final, TypeVar
 
-from chalicelib.core.instants import parse_instant
-from chalicelib.core.money import AMOUNT, currencies
-from chalicelib.core.reconcile import SHARDS, Kind, Line, placed, shard_of
-from chalicelib.flows.ports import ReportPage, Unknown
+from chalicelib.core.common.instants import parse_instant
+from chalicelib.core.common.money import AMOUNT, currencies
+from chalicelib.core.reconciliation.lines import SHARDS, Line, LineKind, shard_of, sort_key
+from chalicelib.flows.ports.provider import ReportPage, Unknown
 
 COLUMNS: Final = ("type", "reference", "provider_reference", "amount", "currency", "executed_at")
-KINDS: Final[Mapping[str, Kind]] = {"capture": "capture", "refund": "refund", "payout": "refund", "return": "return"}
+KINDS: Final[Mapping[str, LineKind]] = {
+    "capture": "capture",
+    "refund": "refund",
+    "payout": "refund",
+    "return": "return",
+}
 RUN: Final = 20_000  # lines sorted at once in memory
 KEPT: Final = 4  # spans whose lines stay on the disk; runs over more at a time read their file again
 STEP: Final = 64  # a sorted file is searched by the place of every so many lines
@@ -106,7 +111,7 @@ def _line(row: Sequence[str]) -> Line:
         raise ValueError("type")
     if not ref or _CONTROL.search(reference + ref):
         raise ValueError("reference")
-    place = placed(KINDS[type_], reference or ref)
+    place = sort_key(KINDS[type_], reference or ref)
     return Line(place, ref, _minor(amount, currency), currency, parse_instant(executed_at))
 
 

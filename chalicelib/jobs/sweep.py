@@ -5,8 +5,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from chalicelib.core.refusal import Refused
-from chalicelib.flows.ports import DUE_SHARDS, Clock, Contended, Deposits, Leased, Overtaken
+from chalicelib.core.common.refusal import Refused
+from chalicelib.flows.ports.store import DUE_SHARDS, Clock, Deposits, Leased, VersionConflict, WriteContention
 
 log = logging.getLogger("earnest.jobs")
 
@@ -77,7 +77,7 @@ class Sweep:
     def _one(self, item_id: str, owner: str, report: Report) -> None:
         try:
             report.attended += self._worker(item_id).attend(item_id, owner)
-        except (Leased, Overtaken, Contended, Refused):
+        except (Leased, VersionConflict, WriteContention, Refused):
             report.busy += 1
         except Exception as fault:  # noqa: BLE001 - one broken item must not stop the others
             report.failed += 1

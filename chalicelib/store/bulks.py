@@ -3,9 +3,10 @@
 import zlib
 from typing import Any, Final, get_args
 
-from chalicelib.core.bulk import Bulk, BulkEvent
-from chalicelib.core.journal import Entry
-from chalicelib.flows.ports import DUE_SHARDS, Keep, Overtaken, Stored
+from chalicelib.core.common.journal import Entry
+from chalicelib.core.merchant.bulk import Bulk, BulkEvent
+from chalicelib.flows.ports.effects import SealedText, Stored
+from chalicelib.flows.ports.store import DUE_SHARDS, VersionConflict
 from chalicelib.store.codec import Wire
 from chalicelib.store.journals import Journals
 from chalicelib.store.requests import ConditionFailed, transact
@@ -25,7 +26,7 @@ class BulkStore:
     def get(self, bulk_id: str) -> Stored[BulkEvent] | None:
         return self._journals.get(bulk_id)
 
-    def create(self, bulk: Bulk, entry: Entry[BulkEvent], note: Keep | None) -> None:
+    def create(self, bulk: Bulk, entry: Entry[BulkEvent], note: SealedText | None) -> None:
         begun = self._journals.begun(bulk.id, [entry], _indexed(bulk))
         if note is None:
             self._journals.put(begun)
@@ -33,7 +34,7 @@ class BulkStore:
         try:
             transact(self._client, [{"Put": begun}, kept(self._table, note)])
         except ConditionFailed as failed:
-            raise Overtaken(self._journals.image(failed.items[0])) from None
+            raise VersionConflict(self._journals.image(failed.items[0])) from None
 
     def append(self, stored: Stored[BulkEvent], entry: Entry[BulkEvent], after: Bulk) -> None:
         self._journals.update(self._journals.added(stored, [entry], _indexed(after)))

@@ -9,7 +9,7 @@ from dataclasses import fields, is_dataclass
 from functools import cache
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
-from chalicelib.core.money import Money
+from chalicelib.core.common.money import Money
 
 Wire = dict[str, Any]
 CURRENCY = 3  # letters of an ISO 4217 code

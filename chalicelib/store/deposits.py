@@ -4,27 +4,15 @@ import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, get_args
 
+from chalicelib.core.common.instants import LAST_INSTANT
+from chalicelib.core.common.journal import Entry
+from chalicelib.core.common.refusal import Reason, Refused
 from chalicelib.core.deadlines import due_at
-from chalicelib.core.deposit import Deposit
-from chalicelib.core.events import DepositEvent
-from chalicelib.core.instants import LAST_INSTANT
-from chalicelib.core.journal import Entry
-from chalicelib.core.reconcile import Line
-from chalicelib.core.refusal import Reason, Refused
-from chalicelib.flows.ports import (
-    DUE_SHARDS,
-    Also,
-    Contended,
-    Count,
-    KeyTaken,
-    LimitFull,
-    Noted,
-    Overtaken,
-    Page,
-    Shelved,
-    StockShort,
-    Stored,
-)
+from chalicelib.core.deposit.deposit import Deposit
+from chalicelib.core.deposit.events.all import DepositEvent
+from chalicelib.core.reconciliation.lines import Line
+from chalicelib.flows.ports.effects import JournalAppend, KeyTaken, LimitCount, StockMove, Stored, TransactionEffect
+from chalicelib.flows.ports.store import DUE_SHARDS, LimitFull, Page, StockShort, VersionConflict, WriteContention
 from chalicelib.store.codec import Wire
 from chalicelib.store.journals import Journals
 from chalicelib.store.movements import Movements, indexed
@@ -32,7 +20,7 @@ from chalicelib.store.requests import ConditionFailed, transact
 from chalicelib.store.stock import action
 
 KINDS: Final = {kind.TYPE: kind for kind in get_args(DepositEvent)}
-MOST_ACTIONS: Final = 30
+MAX_ACTIONS: Final = 30
 
 
 class DepositStore:
@@ -49,7 +37,7 @@ class DepositStore:
         return self._journals.get(deposit_id)
 
     def create(
-        self, deposit: Deposit, entries: Sequence[Entry[DepositEvent]], also: Sequence[Also], shard: int
+        self, deposit: Deposit, entries: Sequence[Entry[DepositEvent]], also: Sequence[TransactionEffect], shard: int
     ) -> None:
         """Write the first events, and take stock and limits with them or not at all."""
         born: dict[str, Wire] = {
@@ -68,7 +56,7 @@ class DepositStore:
         stored: Stored[DepositEvent],
         entries: Sequence[Entry[DepositEvent]],
         after: Deposit,
-        also: Sequence[Also],
+        also: Sequence[TransactionEffect],
     ) -> None:
         """Add events to the journal as it was read, with their effects on other items."""
         added = self._journals.added(stored, entries, self._indexed(after))
@@ -138,32 +126,32 @@ class DepositStore:
             found["due"] = {"N": str(due)}
         return found
 
-    def _together(self, own: Mapping[str, Any], also: Sequence[Also]) -> None:
+    def _together(self, own: Mapping[str, Any], also: Sequence[TransactionEffect]) -> None:
         actions = [own, *map(self._effect, also)]
-        assert len(actions) <= MOST_ACTIONS, len(actions)
+        assert len(actions) <= MAX_ACTIONS, len(actions)
         try:
             transact(self._client, actions)
         except ConditionFailed as failed:
             raise self._why(failed, also) from None
 
-    def _effect(self, also: Also) -> Mapping[str, Any]:
+    def _effect(self, also: TransactionEffect) -> Mapping[str, Any]:
         """As an action. The indexes of another deposit's journal come from its state, as those of our own do."""
-        if isinstance(also, Noted):
+        if isinstance(also, JournalAppend):
             return {"Update": self._journals.added(also.stored, also.entries, self._indexed(also.after))}
         return action(self._table, also)
 
-    def _why(self, failed: ConditionFailed, also: Sequence[Also]) -> Exception:
+    def _why(self, failed: ConditionFailed, also: Sequence[TransactionEffect]) -> Exception:
         """The deposit's own reason is read first: if it was overtaken, nothing else matters. Then limits, then stock."""
         if failed.failed[0]:
-            return Overtaken(self._journals.image(failed.items[0]))
+            return VersionConflict(self._journals.image(failed.items[0]))
         broken = [effect for effect, fails in zip(also, failed.failed[1:], strict=True) if fails]
-        if any(isinstance(effect, Noted) for effect in broken):
-            return Contended()  # that journal has moved on: it is read again
+        if any(isinstance(effect, JournalAppend) for effect in broken):
+            return WriteContention()  # that journal has moved on: it is read again
         if any(isinstance(effect, KeyTaken) for effect in broken):
             return Refused(Reason.IDEMPOTENCY_KEY_REUSED)
-        if any(isinstance(effect, Count) for effect in broken):
+        if any(isinstance(effect, LimitCount) for effect in broken):
             return LimitFull()
-        return StockShort() if any(isinstance(effect, Shelved) for effect in broken) else failed
+        return StockShort() if any(isinstance(effect, StockMove) for effect in broken) else failed
 
 
 def partition(offer: str, shard: int) -> str:

@@ -3,8 +3,9 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, Generic
 
-from chalicelib.core.journal import Caller, E_co, Entry, Key
-from chalicelib.flows.ports import Leased, Overtaken, Page, Stored
+from chalicelib.core.common.journal import Caller, E_co, Entry, Key
+from chalicelib.flows.ports.effects import Stored
+from chalicelib.flows.ports.store import Leased, Page, VersionConflict
 from chalicelib.store.codec import Wire, encode, members, reader
 from chalicelib.store.requests import ConditionFailed, Item, send
 
@@ -97,7 +98,7 @@ class Journals(Generic[E_co]):
             found = self.image(failed.items[0])
             if found.version == stored.version:
                 raise Leased from None
-            raise Overtaken(found) from None
+            raise VersionConflict(found) from None
 
     def image(self, item: Item | None) -> Stored[E_co]:
         """The item that a failed condition handed back."""
@@ -224,7 +225,7 @@ class Journals(Generic[E_co]):
         try:
             send(call, **action)
         except ConditionFailed as failed:
-            raise Overtaken(self.image(failed.items[0])) from None
+            raise VersionConflict(self.image(failed.items[0])) from None
 
     def _entries(self, entries: Sequence[Entry[E_co]]) -> Wire:
         return {"L": [self._written(entry) for entry in entries]}

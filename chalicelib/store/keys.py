@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from chalicelib.flows.ports import KeyTaken
+from chalicelib.flows.ports.effects import KeyTaken
 from chalicelib.store.journals import key
 from chalicelib.store.requests import send
 

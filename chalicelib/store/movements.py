@@ -8,9 +8,9 @@ import heapq
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from chalicelib.core.deposit import Deposit
-from chalicelib.core.instants import DAY, in_utc
-from chalicelib.core.reconcile import BODY, Line, latest, lines_of, shard_of
+from chalicelib.core.common.instants import DAY, in_utc
+from chalicelib.core.deposit.deposit import Deposit
+from chalicelib.core.reconciliation.lines import BODY, Line, latest, lines_of, shard_of
 from chalicelib.store.codec import Wire
 from chalicelib.store.requests import send
 

@@ -3,10 +3,11 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, get_args
 
-from chalicelib.core.journal import Entry
-from chalicelib.core.offer import Offer, OfferEvent
-from chalicelib.core.terms import Terms, canonical
-from chalicelib.flows.ports import Overtaken, Page, StockShort, Stored
+from chalicelib.core.common.journal import Entry
+from chalicelib.core.policy.terms import Terms, canonical
+from chalicelib.core.selling.offer import Offer, OfferEvent
+from chalicelib.flows.ports.effects import Stored
+from chalicelib.flows.ports.store import Page, StockShort, VersionConflict
 from chalicelib.store.codec import Wire
 from chalicelib.store.journals import Journals, key
 from chalicelib.store.requests import ConditionFailed, send, transact
@@ -57,7 +58,7 @@ class OfferStore:
             transact(self._client, actions)
         except ConditionFailed as failed:
             if failed.failed[0]:
-                raise Overtaken(self._journals.image(failed.items[0])) from None
+                raise VersionConflict(self._journals.image(failed.items[0])) from None
             raise StockShort from None
 
     def terms(self, terms_hash: str) -> Terms:

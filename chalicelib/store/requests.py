@@ -8,8 +8,8 @@ from typing import Any, Final
 from botocore.exceptions import ClientError, HTTPClientError
 from botocore.exceptions import ConnectionError as NotConnected
 
-from chalicelib.core.refusal import Reason, Refused
-from chalicelib.flows.ports import Contended
+from chalicelib.core.common.refusal import Reason, Refused
+from chalicelib.flows.ports.store import WriteContention
 from chalicelib.store.codec import Wire
 
 Item = Mapping[str, Wire]
@@ -64,7 +64,7 @@ def _told_apart(error: ClientError) -> Exception:
     if code == "ConditionalCheckFailedException":
         return ConditionFailed([True], [_item(error.response)])
     if code in CONTENDED:
-        return Contended()
+        return WriteContention()
     if code == "TransactionCanceledException":
         return _cancelled(error.response.get("CancellationReasons", []))
     if code in PASSING:
@@ -78,7 +78,7 @@ def _cancelled(reasons: Sequence[Mapping[str, Any]]) -> Exception:
     if any(failed):
         return ConditionFailed(failed, [_item(reason) for reason in reasons])
     if any(reason.get("Code") == CONFLICT for reason in reasons):
-        return Contended()
+        return WriteContention()
     return Refused(Reason.BUSY, retry_after=1)
 
 

@@ -4,10 +4,11 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, get_args
 
-from chalicelib.core.ids import digest_id
-from chalicelib.core.journal import Caller, Entry
-from chalicelib.core.run import BreakEvent, BreakFound, Run, RunEvent, RunFailed, RunFinished
-from chalicelib.flows.ports import Keep, Leased, Overtaken, Page, RunAt, SpanTaken, Stored
+from chalicelib.core.common.ids import digest_id
+from chalicelib.core.common.journal import Caller, Entry
+from chalicelib.core.reconciliation.run import BreakEvent, BreakFound, Run, RunEvent, RunFailed, RunFinished
+from chalicelib.flows.ports.effects import SealedText, Stored
+from chalicelib.flows.ports.store import Leased, Page, RunAt, SpanTaken, VersionConflict
 from chalicelib.store.codec import Wire
 from chalicelib.store.journals import ALL_OLD, Journals, key
 from chalicelib.store.requests import ConditionFailed, send, transact
@@ -17,7 +18,7 @@ RUNS: Final = "reconciliations"  # the partition of by_offer that lists the runs
 QUEUE: Final = "runs"  # of the due index: what is not finished
 RUN_KINDS: Final = {kind.TYPE: kind for kind in get_args(RunEvent)}
 BREAK_KINDS: Final = {kind.TYPE: kind for kind in get_args(BreakEvent)}
-MOST_TOGETHER: Final = 90  # breaks that one transaction writes with the cursor
+MAX_TOGETHER: Final = 90  # breaks that one transaction writes with the cursor
 AGAIN: Final = Caller("earnest", "service")
 
 
@@ -50,7 +51,7 @@ class RunStore:
             transact(self._client, actions)
         except ConditionFailed as failed:
             if failed.failed[0]:
-                raise Overtaken(self._runs.image(failed.items[0])) from None
+                raise VersionConflict(self._runs.image(failed.items[0])) from None
             item = failed.items[1]
             raise SpanTaken(item["run"]["S"] if item is not None else "") from None
 
@@ -80,10 +81,10 @@ class RunStore:
             }
         }
         puts = [{"Put": self._found(one)} for one in breaks]
-        for early in puts[:-MOST_TOGETHER]:
+        for early in puts[:-MAX_TOGETHER]:
             transact(self._client, [early])
         try:
-            transact(self._client, [moved, *puts[-MOST_TOGETHER:]])
+            transact(self._client, [moved, *puts[-MAX_TOGETHER:]])
         except ConditionFailed:
             raise Leased from None
         return RunAt(at.stored, dict(cursor), at.cursors + 1)
@@ -112,7 +113,7 @@ class RunStore:
     def get_break(self, break_id: str) -> Stored[BreakEvent] | None:
         return self._breaks.get(break_id)
 
-    def resolve(self, stored: Stored[BreakEvent], entry: Entry[BreakEvent], note: Keep | None) -> None:
+    def resolve(self, stored: Stored[BreakEvent], entry: Entry[BreakEvent], note: SealedText | None) -> None:
         added = self._breaks.added(stored, [entry], {})
         if note is None:
             self._breaks.update(added)
@@ -120,7 +121,7 @@ class RunStore:
         try:
             transact(self._client, [{"Update": added}, kept(self._table, note)])
         except ConditionFailed as failed:
-            raise Overtaken(self._breaks.image(failed.items[0])) from None
+            raise VersionConflict(self._breaks.image(failed.items[0])) from None
 
     def _found(self, one: BreakFound) -> dict[str, Any]:
         """Numbered within its run: a slice that is done again writes the same one, or what stands there by now."""

@@ -6,8 +6,8 @@ Each shard keeps total = left + live + sold. Units leave and come back only in t
 from collections.abc import Sequence
 from typing import Any
 
-from chalicelib.core.offer import Offer
-from chalicelib.flows.ports import Count, Keep, KeyTaken, Shelved, Tallied
+from chalicelib.core.selling.offer import Offer
+from chalicelib.flows.ports.effects import KeyTaken, LimitCount, ReasonCounted, SealedText, StockMove
 from chalicelib.store.codec import Wire
 from chalicelib.store.journals import ALL_OLD, BATCH, key
 from chalicelib.store.keys import taken
@@ -24,22 +24,22 @@ def limit_key(offer: str, buyer: str) -> str:
     return f"limit#{offer}#{buyer}"
 
 
-def action(table: str, also: Shelved | Count | Keep | KeyTaken | Tallied) -> dict[str, Any]:
+def action(table: str, also: StockMove | LimitCount | SealedText | KeyTaken | ReasonCounted) -> dict[str, Any]:
     """One effect on another item, as an action of the deposit's transaction."""
     match also:
-        case Shelved():
+        case StockMove():
             return _shelved(table, also)
-        case Count():
+        case LimitCount():
             return _count(table, also)
-        case Keep():
+        case SealedText():
             return kept(table, also)
         case KeyTaken():
             return taken(table, also)
-        case Tallied():
+        case ReasonCounted():
             return tallied(table, also)
 
 
-def _shelved(table: str, shelved: Shelved) -> dict[str, Any]:
+def _shelved(table: str, shelved: StockMove) -> dict[str, Any]:
     """The parts of a shard that change, under the condition that none of them falls below zero."""
     moved = shelved.moved
     changes = {name: units for name in ("left", "live", "sold") if (units := getattr(moved, name))}
@@ -134,7 +134,7 @@ def _update(
     }
 
 
-def _count(table: str, count: Count) -> dict[str, Any]:
+def _count(table: str, count: LimitCount) -> dict[str, Any]:
     values: dict[str, Wire] = {":u": {"N": str(count.units)}}
     condition = "units >= :least"
     if count.most is None:

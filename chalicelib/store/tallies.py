@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from chalicelib.flows.ports import Tallied
+from chalicelib.flows.ports.effects import ReasonCounted
 from chalicelib.store.journals import key
 from chalicelib.store.requests import send
 
@@ -23,7 +23,7 @@ class TallyStore:
         return {(what, reason): int(value["N"]) for (what, _, reason), value in counts}
 
 
-def tallied(table: str, one: Tallied) -> dict[str, Any]:
+def tallied(table: str, one: ReasonCounted) -> dict[str, Any]:
     """The action that counts one more."""
     return {
         "Update": {

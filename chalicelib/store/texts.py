@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from chalicelib.flows.ports import Keep
+from chalicelib.flows.ports.effects import SealedText
 from chalicelib.store.journals import key
 from chalicelib.store.requests import send
 
@@ -19,7 +19,7 @@ class TextStore:
         return bytes(found["Item"]["sealed"]["B"]) if "Item" in found else None
 
 
-def kept(table: str, keep: Keep) -> dict[str, Any]:
+def kept(table: str, keep: SealedText) -> dict[str, Any]:
     """The action that writes it. A retry of the same request finds its journal moved on before it gets here."""
     return {
         "Put": {

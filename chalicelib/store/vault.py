@@ -9,7 +9,7 @@ import hmac
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
-from chalicelib.core.ids import well_formed
+from chalicelib.core.common.ids import well_formed
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.ciphers.aead import AESSIV

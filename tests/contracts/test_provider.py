@@ -8,14 +8,14 @@ from typing import Any, Final, Literal, Protocol
 
 import pytest
 
-from chalicelib.core.destination import Payee
-from chalicelib.core.ids import child, digest_id
-from chalicelib.core.instants import DAY, HOUR, MINUTE
-from chalicelib.core.money import Money
-from chalicelib.core.payment import CaptureSeen, DisputeSeen, PaymentSeen
-from chalicelib.core.reconcile import SHARDS, Kind, Line, placed, shard_of
-from chalicelib.core.refund import RefundSeen, way_key
-from chalicelib.flows.ports import NotFound, Provider, ReportPage, Session, Settlement, Unknown
+from chalicelib.core.common.ids import child, digest_id
+from chalicelib.core.common.instants import DAY, HOUR, MINUTE
+from chalicelib.core.common.money import Money
+from chalicelib.core.deposit.payment import CaptureSeen, DisputeSeen, PaymentSeen
+from chalicelib.core.deposit.refund import RefundSeen, way_key
+from chalicelib.core.reconciliation.lines import SHARDS, Line, LineKind, shard_of, sort_key
+from chalicelib.core.refunding.destination import Payee
+from chalicelib.flows.ports.provider import NotFound, Provider, ReportPage, Session, Settlement, Unknown
 from chalicelib.gateways.books import Books
 from chalicelib.gateways.sandbox import Sandbox
 from chalicelib.gateways.settlement_file import SettlementFile
@@ -403,11 +403,11 @@ def report(desk: Desk, shard: int, limit: int = 100) -> list[Line]:
     return lines
 
 
-def line(kind: Kind, reference: str, ref: str, amount: Money, at: int) -> Line:
-    return Line(placed(kind, reference), ref, amount.minor, amount.currency, at)
+def line(kind: LineKind, reference: str, ref: str, amount: Money, at: int) -> Line:
+    return Line(sort_key(kind, reference), ref, amount.minor, amount.currency, at)
 
 
-OWN: Final = shard_of(placed("capture", PAYMENT))
+OWN: Final = shard_of(sort_key("capture", PAYMENT))
 
 
 def moved(desk: Desk) -> list[Line]:

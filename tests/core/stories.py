@@ -10,17 +10,20 @@ from typing import Any, Final
 
 import pytest
 
-from chalicelib.core import drafts, ordering
-from chalicelib.core import offer as offers
-from chalicelib.core.cancellation import Ask, MerchantCancel
-from chalicelib.core.claim import Claim, Kind
-from chalicelib.core.claiming import AcceptOffer, Escalate, OpenClaim, Respond, RuleClaim, WithdrawClaim
+from chalicelib.core.claims.answering import AcceptOffer, Escalate, Respond, RuleClaim, WithdrawClaim
+from chalicelib.core.claims.opening import OpenClaim
+from chalicelib.core.common.ids import child
+from chalicelib.core.common.instants import DAY, HOUR, MINUTE, SECOND, parse_instant
+from chalicelib.core.common.money import Money
+from chalicelib.core.common.refusal import Reason, Refused
 from chalicelib.core.deadlines import overdue
-from chalicelib.core.decide import ChangePaymentMethod, Command, LoseAnswer, MissRefund, decide
-from chalicelib.core.deposit import Deposit, begin, evolve
-from chalicelib.core.destination import SendRefund
-from chalicelib.core.ending import Cancel
-from chalicelib.core.events import (
+from chalicelib.core.decide import Command, decide
+from chalicelib.core.delivery.fulfilment import PayBalance, Ready, Ship
+from chalicelib.core.delivery.trade_in import CancelTradeIn, Inspect
+from chalicelib.core.deposit.claim import Claim
+from chalicelib.core.deposit.deposit import Deposit
+from chalicelib.core.deposit.events.all import DepositEvent
+from chalicelib.core.deposit.events.claim import (
     ClaimAccepted,
     ClaimAnsweredLate,
     ClaimDismissed,
@@ -35,23 +38,28 @@ from chalicelib.core.events import (
     ClaimReversed,
     ClaimUpheld,
     ClaimWithdrawn,
-    DepositEvent,
-    Units,
 )
-from chalicelib.core.fulfilment import PayBalance, Ready, Ship
-from chalicelib.core.goodwill import Grant
-from chalicelib.core.ids import child
-from chalicelib.core.instants import DAY, HOUR, MINUTE, SECOND, parse_instant
-from chalicelib.core.lock import ConfirmLock, OpenIntent, Unlock
-from chalicelib.core.money import Money
-from chalicelib.core.offer import Offer, OfferMade
-from chalicelib.core.ordering import HandedIn, Order, Ordered
-from chalicelib.core.payment import CaptureSeen, DisputeSeen, PaymentSeen
-from chalicelib.core.refund import Refund, RefundSeen
-from chalicelib.core.refusal import Reason, Refused
-from chalicelib.core.terms import Draft, Terms, terms_hash
-from chalicelib.core.tradein import CancelTradeIn, Inspect
-from chalicelib.core.withdrawal import ConfirmWithdrawal, Sender, StateWithdrawal
+from chalicelib.core.deposit.events.goods import Units
+from chalicelib.core.deposit.fold import evolve
+from chalicelib.core.deposit.order import begin_deposit
+from chalicelib.core.deposit.payment import CaptureSeen, DisputeSeen, PaymentSeen
+from chalicelib.core.deposit.refund import Refund, RefundSeen
+from chalicelib.core.ending.end import Cancel
+from chalicelib.core.ending.withdrawal import ConfirmWithdrawal, Sender, StateWithdrawal
+from chalicelib.core.locking.lock import ConfirmLock, OpenIntent, Unlock
+from chalicelib.core.merchant.cancellation import MerchantCancel
+from chalicelib.core.merchant.question import Ask
+from chalicelib.core.paying.captures import ChangePaymentMethod
+from chalicelib.core.policy import offer_terms
+from chalicelib.core.policy.claim_rules import ClaimKind
+from chalicelib.core.policy.terms import Draft, Terms, terms_hash
+from chalicelib.core.refunding.destination import SendRefund
+from chalicelib.core.refunding.goodwill import Grant
+from chalicelib.core.refunding.settling import RecordNotFound, RecordUnknownOutcome
+from chalicelib.core.selling import offer as offers
+from chalicelib.core.selling import ordering
+from chalicelib.core.selling.offer import Offer, OfferMade
+from chalicelib.core.selling.ordering import HandedIn, Order, Ordered
 
 # The launch evening of 2024 in Shanghai. A deposit is ordered then and paid a minute later, unless a test says else.
 T0: Final = parse_instant("2024-03-28T22:00:00+08:00")
@@ -117,7 +125,7 @@ def plain(preset: str, currency: str = "CNY", **changes: Any) -> Json:
 
 
 def draft(sent: Mapping[str, Any] | None = None) -> Draft:
-    return drafts.resolve(drafts.read(body() if sent is None else sent))[0]
+    return offer_terms.resolve(offer_terms.read(body() if sent is None else sent))[0]
 
 
 def terms(**changes: Any) -> Terms:
@@ -241,7 +249,7 @@ class Story:
         disputes = (DisputeSeen(ref, capture, taken.amount if amount is None else money(amount), status),)
         return PaymentSeen(taken.payment, "succeeded", disputes=disputes)
 
-    def claim(self, kind: Kind, at: int, *units: tuple[int, int], amount: str | None = None) -> str:
+    def claim(self, kind: ClaimKind, at: int, *units: tuple[int, int], amount: str | None = None) -> str:
         """The buyer opens a claim, about these (line, quantity) or this amount."""
         return self.said(claimed(kind, *units, amount=amount), at)
 
@@ -252,7 +260,7 @@ class Story:
 
 def ordered(under: Terms = SU7, *items: tuple[str, int], **changes: Any) -> Story:
     created = ordering.place(order_of(under, *items, **changes), offer_of(under), under, "usr_" + "0" * 26, T0)
-    return Story(under, begin(DEPOSIT_ID, created), [created])
+    return Story(under, begin_deposit(DEPOSIT_ID, created), [created])
 
 
 def paid(under: Terms = SU7, *items: tuple[str, int], **changes: Any) -> Story:
@@ -317,7 +325,7 @@ UPHOLD: Final = RuleClaim(1, "uphold", "sha256:why")
 DISMISS: Final = RuleClaim(1, "dismiss", "sha256:why")
 
 
-def claimed(kind: Kind, *units: tuple[int, int], amount: str | None = None, **more: Any) -> OpenClaim:
+def claimed(kind: ClaimKind, *units: tuple[int, int], amount: str | None = None, **more: Any) -> OpenClaim:
     asked = money(amount) if amount is not None else None
     return OpenClaim(kind, "sha256:said", tuple(Units(*one) for one in units), asked, **more)
 
@@ -374,8 +382,8 @@ def refund_news(story: Story, status: Any, at: int, *, amount: Money | None = No
 
 
 SEND: Final = SendRefund(1)
-LOSE: Final = LoseAnswer(1)
-MISS: Final = MissRefund(1)
+LOSE: Final = RecordUnknownOutcome(1)
+MISS: Final = RecordNotFound(1)
 
 
 @contextmanager

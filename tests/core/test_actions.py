@@ -9,25 +9,28 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chalicelib.core import decide as rules
-from chalicelib.core.cancellation import MOST_QUESTIONS, Ask, MerchantCancel
-from chalicelib.core.changes import MOST_CHANGES, ChangeItems
-from chalicelib.core.claim import published
-from chalicelib.core.claiming import WithdrawClaim
-from chalicelib.core.decide import ACTIONS, MOST_EVENTS, ChangePaymentMethod, Command, actions, decide
-from chalicelib.core.deposit import Status, status_at
-from chalicelib.core.destination import SendRefund
-from chalicelib.core.events import Units
-from chalicelib.core.fulfilment import DeclareDefault, Deliver, PayBalance, Ready, Receive
-from chalicelib.core.goodwill import MOST_GRANTS, Grant
-from chalicelib.core.ids import child
-from chalicelib.core.instants import DAY, HOUR, MINUTE, SECOND
-from chalicelib.core.lock import MOST_INTENTS, ConfirmLock
-from chalicelib.core.money import Money
-from chalicelib.core.ordering import Ordered
-from chalicelib.core.payment import MOST_PAYMENTS
-from chalicelib.core.refusal import Refused
-from chalicelib.core.terms import Terms
-from chalicelib.core.withdrawal import MOST_STATED
+from chalicelib.core.claims.answering import WithdrawClaim
+from chalicelib.core.common.ids import child
+from chalicelib.core.common.instants import DAY, HOUR, MINUTE, SECOND
+from chalicelib.core.common.money import Money
+from chalicelib.core.common.refusal import Refused
+from chalicelib.core.decide import ACTIONS, MAX_EVENTS, Command, actions, decide
+from chalicelib.core.delivery.fulfilment import DeclareDefault, Deliver, PayBalance, Ready, Receive
+from chalicelib.core.deposit.clock import status_at
+from chalicelib.core.deposit.events.goods import Units
+from chalicelib.core.deposit.payment import MAX_PAYMENTS
+from chalicelib.core.deposit.status import Status
+from chalicelib.core.ending.withdrawal import MAX_STATED
+from chalicelib.core.locking.lock import MAX_INTENTS, ConfirmLock
+from chalicelib.core.merchant.cancellation import MerchantCancel
+from chalicelib.core.merchant.question import MAX_QUESTIONS, Ask
+from chalicelib.core.paying.captures import ChangePaymentMethod
+from chalicelib.core.policy.claim_rules import claim_rules
+from chalicelib.core.policy.terms import Terms
+from chalicelib.core.refunding.destination import SendRefund
+from chalicelib.core.refunding.goodwill import MAX_GRANTS, Grant
+from chalicelib.core.selling.changes import MAX_CHANGES, ChangeItems
+from chalicelib.core.selling.ordering import Ordered
 from tests.core.stories import (
     A_WEEK,
     BY_COURIER,
@@ -447,14 +450,14 @@ def after_many_claims(times: int) -> Story:
 
 
 COUNTED: Final[dict[str, Callable[[int], Story]]] = {
-    "lock-intents": lambda left: after_many(INTENT, MOST_INTENTS - left, paid(), PAID),
-    "changes": lambda left: after_many(SAME, MOST_CHANGES - left, paid(), PAID),
-    "withdrawals": lambda left: after_many(STATE, MOST_STATED - left, paid(IN_EUROPE), PAID),
-    "payment-method": lambda left: after_many(ChangePaymentMethod("alipay"), MOST_PAYMENTS - 1 - left, ordered(), T0),
-    "balance-payments": lambda left: after_many(PayBalance("card"), MOST_PAYMENTS - 1 - left, final(), LATER),
-    "refunds": lambda left: after_many_grants(MOST_GRANTS - left),
-    "claims": lambda left: after_many_claims(published().most_claims - left),
-    "questions": lambda left: after_many(SIMPLE["questions"], MOST_QUESTIONS - left, paid(), PAID),
+    "lock-intents": lambda left: after_many(INTENT, MAX_INTENTS - left, paid(), PAID),
+    "changes": lambda left: after_many(SAME, MAX_CHANGES - left, paid(), PAID),
+    "withdrawals": lambda left: after_many(STATE, MAX_STATED - left, paid(IN_EUROPE), PAID),
+    "payment-method": lambda left: after_many(ChangePaymentMethod("alipay"), MAX_PAYMENTS - 1 - left, ordered(), T0),
+    "balance-payments": lambda left: after_many(PayBalance("card"), MAX_PAYMENTS - 1 - left, final(), LATER),
+    "refunds": lambda left: after_many_grants(MAX_GRANTS - left),
+    "claims": lambda left: after_many_claims(claim_rules().most_claims - left),
+    "questions": lambda left: after_many(SIMPLE["questions"], MAX_QUESTIONS - left, paid(), PAID),
 }
 
 
@@ -482,8 +485,8 @@ def test_a_journal_that_is_full_lists_only_what_ends_the_deposit(name: str, monk
 
 
 def test_a_full_journal_is_within_reach_of_many_small_shipments() -> None:
-    story = settled(terms(items=[WHEELS]), ("wheel", MOST_EVENTS))
-    while story.deposit.version < MOST_EVENTS:
+    story = settled(terms(items=[WHEELS]), ("wheel", MAX_EVENTS))
+    while story.deposit.version < MAX_EVENTS:
         story.ask(story.ship((1, 1)), LATER)
     check(story, LATER)
 

@@ -7,7 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chalicelib.core.bulk import (
+from chalicelib.core.common.instants import HOUR
+from chalicelib.core.common.refusal import Reason
+from chalicelib.core.merchant.bulk import (
     TRANSITIONS,
     Bulk,
     BulkApproved,
@@ -26,9 +28,7 @@ from chalicelib.core.bulk import (
     live_needed,
     refuse_fields,
 )
-from chalicelib.core.cancellation import MerchantCancel
-from chalicelib.core.instants import HOUR
-from chalicelib.core.refusal import Reason
+from chalicelib.core.merchant.cancellation import MerchantCancel
 from tests.core.stories import OUT_OF_STOCK, SU7, T0, refused, terms
 
 ID: Final = "bmc_" + "0" * 26

@@ -8,19 +8,21 @@ from typing import Any, Final
 
 import pytest
 
-from chalicelib.core import cancellation
-from chalicelib.core.cancellation import AnswerQuestion, Ask, MerchantCancel, counting, reasons
-from chalicelib.core.deposit import Deposit
-from chalicelib.core.events import Cancelled, PassGranted, RefundApproved, RefundDeclined
-from chalicelib.core.ids import child
-from chalicelib.core.instants import DAY, HOUR, MINUTE
-from chalicelib.core.money import Money
-from chalicelib.core.priority import PassStatus
+from chalicelib.core.common.ids import child
+from chalicelib.core.common.instants import DAY, HOUR, MINUTE
+from chalicelib.core.common.money import Money
+from chalicelib.core.common.refusal import Reason
+from chalicelib.core.deposit.deposit import Deposit
+from chalicelib.core.deposit.events.ending import Cancelled, PassGranted
+from chalicelib.core.deposit.events.refund import RefundApproved, RefundDeclined
+from chalicelib.core.deposit.priority_pass import PassStatus
+from chalicelib.core.deposit.refund import COMPENSATION, NO_CAPTURE, RefundStatus
+from chalicelib.core.merchant import cancellation
+from chalicelib.core.merchant.cancellation import MerchantCancel, counting
+from chalicelib.core.merchant.question import AnswerQuestion, Ask
+from chalicelib.core.policy.cancellation_reasons import QuestionKind, reasons
+from chalicelib.core.policy.terms import Terms
 from chalicelib.core.proof import differences, differs
-from chalicelib.core.question import Kind
-from chalicelib.core.refund import COMPENSATION, NO_CAPTURE, RefundStatus
-from chalicelib.core.refusal import Reason
-from chalicelib.core.terms import Terms
 from tests.core.stories import (
     BALANCE_BY_CARD,
     CANCEL,
@@ -207,7 +209,7 @@ ASKED_AT: Final = PAID + HOUR
 SILENT_AT: Final = ASKED_AT + ANSWERED_BY
 
 
-def asked(kind: Kind, answered_at: int | None = None) -> Story:
+def asked(kind: QuestionKind, answered_at: int | None = None) -> Story:
     story = paid(OURS)
     story.ask(Ask(kind, "sha256:asked"), ASKED_AT)
     if answered_at is not None:
@@ -243,7 +245,9 @@ def test_silence_is_cited_from_the_hour_on_and_not_after_an_answer(
 
 
 @pytest.mark.parametrize(("row", "other"), [(ADDRESS, "contact"), (UNREACHABLE, "address")], ids=["address", "contact"])
-def test_a_question_of_another_kind_or_of_another_deposit_is_not_the_one(row: dict[str, Any], other: Kind) -> None:
+def test_a_question_of_another_kind_or_of_another_deposit_is_not_the_one(
+    row: dict[str, Any], other: QuestionKind
+) -> None:
     strange = replace(command(row), evidence=(child("qst", "dep_" + "1" * 26, 1), "record:1", "record:2"))
     for story, cited in (
         (paid(OURS), command(row)),

@@ -11,18 +11,22 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chalicelib.core import ordering
-from chalicelib.core.changes import MOST_CHANGES, ChangeItems
+from chalicelib.core.common.instants import DAY, MINUTE, SECOND
+from chalicelib.core.common.money import Money
+from chalicelib.core.common.refusal import Reason
 from chalicelib.core.decide import actions
-from chalicelib.core.deposit import Status, status_at
-from chalicelib.core.events import ItemsChanged, LockedByWindowEnd, RefundApproved, RefundLine, TakenStock
-from chalicelib.core.instants import DAY, MINUTE, SECOND
-from chalicelib.core.money import Money
-from chalicelib.core.offer import Stock
-from chalicelib.core.ordering import MOST_DRAWS, Ordered
-from chalicelib.core.refund import SENT_BACK
-from chalicelib.core.refusal import Reason
-from chalicelib.core.terms import Terms
+from chalicelib.core.deposit.clock import status_at
+from chalicelib.core.deposit.events.lock import LockedByWindowEnd
+from chalicelib.core.deposit.events.order import ItemsChanged, TakenStock
+from chalicelib.core.deposit.events.refund import RefundApproved, RefundLine
+from chalicelib.core.deposit.refund import SENT_BACK
+from chalicelib.core.deposit.status import Status
+from chalicelib.core.policy.terms import Terms
+from chalicelib.core.selling import stock
+from chalicelib.core.selling.changes import MAX_CHANGES, ChangeItems
+from chalicelib.core.selling.offer import Stock
+from chalicelib.core.selling.ordering import Ordered
+from chalicelib.core.selling.stock import MAX_DRAWS
 from tests.core.stories import (
     ASKED,
     BALANCE_BY_CARD,
@@ -402,9 +406,9 @@ def test_a_partial_refund_of_goodwill_stands_in_the_way(take: Terms) -> None:
 
 def test_twenty_changes_are_enough() -> None:
     story = paid(SHOP, TENT)
-    for n in range(MOST_CHANGES):
+    for n in range(MAX_CHANGES):
         assert story.said(BOAT if n % 2 else to(TENT), MINUTES_LATER) == "items.changed"
-    assert MOST_CHANGES == story.deposit.changes == 20
+    assert MAX_CHANGES == story.deposit.changes == 20
     assert "changes" not in actions(story.deposit, "buyer", MINUTES_LATER, SHOP)
     with refused(Reason.RATE_LIMITED, most=20):
         story.ask(BOAT, MINUTES_LATER)
@@ -479,7 +483,7 @@ def drawn(
     left: Mapping[str, Sequence[int]] | None = None,
     start: int = 0,
 ) -> Counter[tuple[str, int]]:
-    found = ordering.draw([Ordered(*one) for one in wanted], SHELVES, start, left, T0, held)
+    found = stock.draw([Ordered(*one) for one in wanted], SHELVES, start, left, T0, held)
     units = Counter({(one.sku, one.shard): one.units for one in found})
     assert len(units) == len(found), "one entry for each shard"
     return units
@@ -525,18 +529,18 @@ def test_only_what_is_not_held_has_to_be_there() -> None:
 def test_what_would_touch_too_many_shards_is_sold_out() -> None:
     """A write takes so many items and no more; shards that are given back are touched, too."""
     wide = offer_of(SHOP, stock=(Stock("tent", 100, 50), Stock("boat", 4, 2)))
-    held = tuple(TakenStock("tent", shard, 1) for shard in range(MOST_DRAWS))
+    held = tuple(TakenStock("tent", shard, 1) for shard in range(MAX_DRAWS))
     with refused(Reason.SOLD_OUT, sku="boat"):
-        ordering.draw([Ordered("boat", 1)], wide, 0, None, T0, held)
-    assert ordering.draw([Ordered("boat", 1)], wide, 0, None, T0, held[1:]) == (TakenStock("boat", 0, 1),)
-    assert ordering.draw([Ordered("tent", 1)], wide, 9, None, T0, held) == held[:1]
+        stock.draw([Ordered("boat", 1)], wide, 0, None, T0, held)
+    assert stock.draw([Ordered("boat", 1)], wide, 0, None, T0, held[1:]) == (TakenStock("boat", 0, 1),)
+    assert stock.draw([Ordered("tent", 1)], wide, 9, None, T0, held) == held[:1]
 
 
 def test_a_change_moves_what_it_takes_and_what_it_gives_back() -> None:
     story = stocked(("tent", 3, 1))
     before = story.deposit
     story.ask(to(("boat", 2), stock=holds(("boat", 1, 2))), MINUTES_LATER)
-    moved = {(one.sku, one.shard): (one.left, one.live, one.sold) for one in ordering.moves(before, story.deposit)}
+    moved = {(one.sku, one.shard): (one.left, one.live, one.sold) for one in stock.stock_deltas(before, story.deposit)}
     assert moved == {("boat", 1): (-2, 2, 0), ("tent", 3): (1, -1, 0)}
 
 
@@ -544,7 +548,7 @@ def test_a_change_that_keeps_what_it_holds_moves_nothing() -> None:
     story = stocked(("tent", 3, 1))
     before = story.deposit
     story.ask(to(TENT, ("mug", 1), stock=holds(("tent", 3, 1))), MINUTES_LATER)
-    assert ordering.moves(before, story.deposit) == ()
+    assert stock.stock_deltas(before, story.deposit) == ()
 
 
 def stocked(*taken: tuple[str, int, int]) -> Story:

@@ -10,16 +10,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from chalicelib.core.common.instants import DAY, HOUR, MINUTE
+from chalicelib.core.common.money import Money, total
 from chalicelib.core.deadlines import due_at, look_at, next_due
-from chalicelib.core.decide import DoubtRefund
-from chalicelib.core.deposit import Captured, Deposit, Dispute
-from chalicelib.core.destination import NameDestination, SendRefund
-from chalicelib.core.events import ChargebackLost, DepositEvent, RefundApproved, RefundCovered, RefundLine
-from chalicelib.core.instants import DAY, HOUR, MINUTE
-from chalicelib.core.ledger import Balances
-from chalicelib.core.money import Money, total
-from chalicelib.core.payment import DisputeSeen, PaymentSeen
-from chalicelib.core.refund import RefundStatus
+from chalicelib.core.deposit.deposit import Deposit
+from chalicelib.core.deposit.dispute import Dispute
+from chalicelib.core.deposit.events.all import DepositEvent
+from chalicelib.core.deposit.events.payment import ChargebackLost
+from chalicelib.core.deposit.events.refund import RefundApproved, RefundCovered, RefundLine
+from chalicelib.core.deposit.ledger import Balances
+from chalicelib.core.deposit.payment import Captured, DisputeSeen, PaymentSeen
+from chalicelib.core.deposit.refund import RefundStatus
+from chalicelib.core.refunding.destination import NameDestination, SendRefund
+from chalicelib.core.refunding.settling import FlagProofMismatch
 from tests.core.stories import (
     CANCEL,
     GRACE,
@@ -288,7 +291,7 @@ def test_what_was_sent_is_a_persons_when_it_is_won_as_before() -> None:
 
 def test_a_doubted_refund_is_covered_like_any_other_that_was_not_sent() -> None:
     story = cancelled(at=APPROVED)
-    story.ask(DoubtRefund(1), APPROVED)
+    story.ask(FlagProofMismatch(1), APPROVED)
     assert story.dispute("lost", OPENED) == "chargeback.opened chargeback.lost refund.covered"
 
 

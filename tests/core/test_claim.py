@@ -9,20 +9,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chalicelib.core import claim
-from chalicelib.core.claim import OPEN, TRANSITIONS, ClaimStatus, Kind, begin, reminders, step
+from chalicelib.core.common.instants import DAY, HOUR, MINUTE, SECOND
 from chalicelib.core.deadlines import NEVER, due_at, next_due, overdue
-from chalicelib.core.deposit import Deposit, evolve, fold
-from chalicelib.core.events import (
+from chalicelib.core.deposit.claim import OPEN, TRANSITIONS, ClaimStatus, begin, reminders, step
+from chalicelib.core.deposit.deposit import Deposit
+from chalicelib.core.deposit.events.all import DepositEvent
+from chalicelib.core.deposit.events.claim import (
     ClaimEscalated,
     ClaimEvidenceAdded,
     ClaimGranted,
     ClaimOpened,
     ClaimReminded,
     ClaimStep,
-    DepositEvent,
 )
-from chalicelib.core.instants import DAY, HOUR, MINUTE, SECOND
+from chalicelib.core.deposit.fold import evolve, fold
+from chalicelib.core.policy import claim_rules
+from chalicelib.core.policy.claim_rules import ClaimKind
 from tests.core.stories import (
     ACCEPT,
     CLAIM_EVENTS,
@@ -49,7 +51,7 @@ TAKE_BY: Final = OFFERED + 48 * HOUR
 REVIEWED: Final = TAKE_BY + 72 * HOUR
 
 
-def opened(kind: Kind = "short_shipment") -> Story:
+def opened(kind: ClaimKind = "short_shipment") -> Story:
     story = bought(FIVE)
     assert story.claim(kind, OPENED, *([(1, 1)] if kind == "short_shipment" else [])) == "claim.opened"
     return story
@@ -134,8 +136,8 @@ def test_only_what_pays_leaves_an_amount() -> None:
     }
 
 
-@pytest.mark.parametrize("kind", get_args(Kind))
-def test_only_a_privacy_claim_begins_with_the_platform(kind: Kind) -> None:
+@pytest.mark.parametrize("kind", get_args(ClaimKind))
+def test_only_a_privacy_claim_begins_with_the_platform(kind: ClaimKind) -> None:
     (sample,) = (event for event in CLAIM_EVENTS if isinstance(event, ClaimOpened))
     begun = begin(replace(sample, kind=kind, evidence=("photo:1", "photo:2")))
     assert begun.status is (ClaimStatus.IN_REVIEW if kind == "privacy" else ClaimStatus.AWAITING_MERCHANT)
@@ -143,7 +145,7 @@ def test_only_a_privacy_claim_begins_with_the_platform(kind: Kind) -> None:
 
 
 def test_the_published_figures() -> None:
-    rules = claim.published()
+    rules = claim_rules.claim_rules()
     assert (rules.open_for, rules.mistaken_lock_for, rules.offer_stands) == ("P180D", "P7D", "PT48H")
     assert (rules.most_offers, rules.most_claims, rules.most_evidence) == (2, 10, 20)
 

@@ -6,23 +6,16 @@ from typing import Any, Final, get_args
 
 import pytest
 
-from chalicelib.core.cancellation import MerchantCancel
-from chalicelib.core.claim import Kind, published
-from chalicelib.core.claiming import (
-    MOST_LATE,
-    OF_AMOUNTS,
-    AddEvidence,
-    OpenClaim,
-    Respond,
-    RuleClaim,
-    WithdrawClaim,
-    refuse,
-)
+from chalicelib.core.claims.answering import MAX_LATE, AddEvidence, Respond, RuleClaim, WithdrawClaim
+from chalicelib.core.claims.opening import OF_AMOUNTS, OpenClaim, refuse
+from chalicelib.core.common.ids import child
+from chalicelib.core.common.instants import DAY, HOUR
+from chalicelib.core.common.refusal import Reason, Refused
 from chalicelib.core.decide import Command
-from chalicelib.core.events import ClaimEvidenceAdded, ClaimOpened, ClaimRejected, Units
-from chalicelib.core.ids import child
-from chalicelib.core.instants import DAY, HOUR
-from chalicelib.core.refusal import Reason, Refused
+from chalicelib.core.deposit.events.claim import ClaimEvidenceAdded, ClaimOpened, ClaimRejected
+from chalicelib.core.deposit.events.goods import Units
+from chalicelib.core.merchant.cancellation import MerchantCancel
+from chalicelib.core.policy.claim_rules import ClaimKind, claim_rules
 from tests.core.stories import (
     ACCEPT,
     CANCEL,
@@ -65,7 +58,7 @@ CLAIM: Final = child("clm", DEPOSIT_ID, 1)
 # --- Opening: fields first, then where the order stands, its time, its kind, twice, and the money ---
 
 
-def fields(kind: Kind, **named: Any) -> OpenClaim:
+def fields(kind: ClaimKind, **named: Any) -> OpenClaim:
     return OpenClaim(kind, "sha256:said", **named)
 
 
@@ -146,7 +139,7 @@ def test_a_part_that_is_still_to_come_can_be_claimed_however_long_it_takes() -> 
 
 def test_there_are_ten_claims_and_no_more() -> None:
     story = bought(FIVE)
-    for n in range(1, published().most_claims + 1):
+    for n in range(1, claim_rules().most_claims + 1):
         assert story.claim("privacy", OPENED) == "claim.opened"
         story.ask(WithdrawClaim(n), OPENED)
     with refused(Reason.RATE_LIMITED, most=10):
@@ -169,7 +162,7 @@ KINDS: Final = [
 
 
 @pytest.mark.parametrize(("made", "kind", "at", "said"), KINDS)
-def test_each_kind_has_its_occasion(made: Callable[[], Story], kind: Kind, at: int, said: str) -> None:
+def test_each_kind_has_its_occasion(made: Callable[[], Story], kind: ClaimKind, at: int, said: str) -> None:
     assert made().claim(kind, at) == said
 
 
@@ -216,8 +209,8 @@ def test_an_open_claim_is_named_to_whoever_opens_it_again() -> None:
         opened().ask(claimed("short_shipment", (1, 1)), OPENED)
 
 
-@pytest.mark.parametrize("kind", [kind for kind in get_args(Kind) if kind not in {"short_shipment", "trade_in"}])
-def test_a_kind_is_open_once(kind: Kind) -> None:
+@pytest.mark.parametrize("kind", [kind for kind in get_args(ClaimKind) if kind not in {"short_shipment", "trade_in"}])
+def test_a_kind_is_open_once(kind: ClaimKind) -> None:
     story = bought(FIVE)
     named: Command = claimed(kind, amount="1 IDR" if kind in OF_AMOUNTS else None)
     if kind == "merchant_cancellation":
@@ -369,11 +362,11 @@ def test_both_sides_together_hand_in_twenty_items(items: int, more: int, said: b
 def test_five_late_answers_are_kept(command: Command) -> None:
     story = opened().write(ANSWER_BY)
     before = story.latest_claim
-    for n in range(MOST_LATE):
+    for n in range(MAX_LATE):
         story.ask(command, ANSWER_BY + n)
     assert replace(story.latest_claim, late=0) == before
     with refused(Reason.RATE_LIMITED, most=5):
-        story.ask(command, ANSWER_BY + MOST_LATE)
+        story.ask(command, ANSWER_BY + MAX_LATE)
 
 
 # --- What is written ---

@@ -7,15 +7,15 @@ from typing import Any, Final
 
 import pytest
 
-from chalicelib.core.cancellation import MerchantCancel
-from chalicelib.core.claim import TRANSITIONS
-from chalicelib.core.claiming import AcceptOffer, AddEvidence, Escalate, Respond, RuleClaim, WithdrawClaim
+from chalicelib.core.claims.answering import AcceptOffer, AddEvidence, Escalate, Respond, RuleClaim, WithdrawClaim
+from chalicelib.core.common.instants import HOUR, MINUTE, SECOND
+from chalicelib.core.common.money import Money, total
+from chalicelib.core.common.refusal import Refused
 from chalicelib.core.decide import Command
-from chalicelib.core.deposit import Deposit, paid_shares
-from chalicelib.core.events import ClaimStep
-from chalicelib.core.instants import HOUR, MINUTE, SECOND
-from chalicelib.core.money import Money, total
-from chalicelib.core.refusal import Refused
+from chalicelib.core.deposit.claim import TRANSITIONS
+from chalicelib.core.deposit.deposit import Deposit, paid_shares
+from chalicelib.core.deposit.events.claim import ClaimStep
+from chalicelib.core.merchant.cancellation import MerchantCancel
 from tests.core.stories import (
     CANCEL,
     DIFFERS,

@@ -6,28 +6,27 @@ from itertools import product
 
 import pytest
 
-from chalicelib.core import fulfilment
-from chalicelib.core.changes import ChangeItems
+from chalicelib.core.common.instants import DAY, HOUR, MINUTE, format_instant
+from chalicelib.core.common.money import Money
+from chalicelib.core.common.refusal import Reason, Refused
 from chalicelib.core.deadlines import overdue
-from chalicelib.core.decide import (
-    MOST_EVENTS,
-    ChangePaymentMethod,
-    Command,
-    Elective,
-    actions,
-    decide,
-)
-from chalicelib.core.deposit import Deposit, Lock, Status, Window, evolve, lock_at, status_at
-from chalicelib.core.ending import Cancel
-from chalicelib.core.events import Expired, LockedByWindowEnd
-from chalicelib.core.fulfilment import DeclareDefault, Deliver, Receive
-from chalicelib.core.instants import DAY, HOUR, MINUTE, format_instant
-from chalicelib.core.lock import Unlock
-from chalicelib.core.money import Money
-from chalicelib.core.ordering import Ordered
-from chalicelib.core.payment import MOST_PAYMENTS
-from chalicelib.core.refusal import Reason, Refused
-from chalicelib.core.terms import Terms
+from chalicelib.core.decide import MAX_EVENTS, Command, Elective, actions, decide
+from chalicelib.core.delivery import fulfilment
+from chalicelib.core.delivery.fulfilment import DeclareDefault, Deliver, Receive
+from chalicelib.core.deposit.clock import lock_at, status_at
+from chalicelib.core.deposit.deposit import Deposit
+from chalicelib.core.deposit.events.ending import Expired
+from chalicelib.core.deposit.events.lock import LockedByWindowEnd
+from chalicelib.core.deposit.fold import evolve
+from chalicelib.core.deposit.lock import Lock, Window
+from chalicelib.core.deposit.payment import MAX_PAYMENTS
+from chalicelib.core.deposit.status import Status
+from chalicelib.core.ending.end import Cancel
+from chalicelib.core.locking.lock import Unlock
+from chalicelib.core.paying.captures import ChangePaymentMethod
+from chalicelib.core.policy.terms import Terms
+from chalicelib.core.selling.changes import ChangeItems
+from chalicelib.core.selling.ordering import Ordered
 from tests.core.stories import (
     BALANCE_BY_CARD,
     CANCEL,
@@ -404,9 +403,9 @@ def test_another_method_opens_another_payment_with_the_same_due_time() -> None:
 
 def test_a_buyer_changes_the_method_only_so_often() -> None:
     story = awaiting()
-    for _ in range(MOST_PAYMENTS - 1):
+    for _ in range(MAX_PAYMENTS - 1):
         assert story.said(PAY_BY_ALIPAY, T0) == "payment.method_changed"
-    with refused(Reason.RATE_LIMITED, most=MOST_PAYMENTS):
+    with refused(Reason.RATE_LIMITED, most=MAX_PAYMENTS):
         decide(story.deposit, PAY_BY_ALIPAY, T0, SU7)
     assert story.said(CANCEL, T0) == "deposit.cancelled"
 
@@ -524,11 +523,11 @@ def test_what_was_asked_in_time_leaves_the_window_where_it_ends() -> None:
 def test_a_long_journal_takes_no_more_optional_commands_but_always_its_end() -> None:
     story = with_an_intent()
     confirm = story.confirm()
-    story.deposit = replace(story.deposit, version=MOST_EVENTS - 1)
+    story.deposit = replace(story.deposit, version=MAX_EVENTS - 1)
     assert story.said(INTENT, END - 1) == "lock.intent_opened"
     for command in asked(story):
         if isinstance(command, Elective) and not fulfilment.finishes(story.deposit, command):
-            with refused(Reason.RATE_LIMITED, most=MOST_EVENTS):
+            with refused(Reason.RATE_LIMITED, most=MAX_EVENTS):
                 decide(story.deposit, command, END - 1, story.terms)
     assert answer(story, story.deposit, confirm, END - 1) == (Reason.LOCK_INTENT_INVALID, (), {})
     assert story.said(CANCEL, END - 1) == REFUNDED

@@ -9,38 +9,38 @@ from typing import Any, get_args
 
 import pytest
 
-from chalicelib.core.changes import ChangeItems
+from chalicelib.core.common.instants import DAY, HOUR, MINUTE, SECOND
+from chalicelib.core.common.money import Money
 from chalicelib.core.deadlines import due_at, next_due, overdue
 from chalicelib.core.decide import Command
-from chalicelib.core.deposit import (
-    FREE,
-    TRANSITIONS,
-    Captured,
-    Lock,
-    Progress,
-    Status,
-    evolve,
-    fold,
-    lock_at,
-    status_at,
-)
-from chalicelib.core.events import (
-    BalanceOpened,
-    BalanceOverdue,
-    BalancePaid,
+from chalicelib.core.delivery.fulfilment import DeclareDefault, Deliver, Receive
+from chalicelib.core.deposit.clock import lock_at, status_at
+from chalicelib.core.deposit.events.all import DepositEvent
+from chalicelib.core.deposit.events.ending import (
     Cancelled,
-    ChargebackLost,
-    ChargebackOpened,
-    ChargebackWon,
     Completed,
-    DepositEvent,
     Expired,
+    PassGranted,
+    PassLapsed,
+    PassReminded,
+    PassReturned,
+    PassUsed,
+    QuestionAnswered,
+    QuestionAsked,
+    QuestionLapsed,
+    WithdrawalConfirmed,
+    WithdrawalStated,
+)
+from chalicelib.core.deposit.events.goods import (
     GoodsDelivered,
     GoodsReady,
     GoodsReceived,
     GoodsShipped,
-    ItemsChanged,
-    Line,
+    TradeInCancelled,
+    TradeInInspected,
+    Units,
+)
+from chalicelib.core.deposit.events.lock import (
     LockBecameFinal,
     LockConfirmed,
     LockedByPayment,
@@ -48,19 +48,22 @@ from chalicelib.core.events import (
     LockIntentOpened,
     LockReminded,
     LockUndone,
-    PassGranted,
-    PassLapsed,
-    PassReminded,
-    PassReturned,
-    PassUsed,
+)
+from chalicelib.core.deposit.events.order import ItemsChanged, Line, TakenStock
+from chalicelib.core.deposit.events.payment import (
+    BalanceOpened,
+    BalanceOverdue,
+    BalancePaid,
+    ChargebackLost,
+    ChargebackOpened,
+    ChargebackWon,
     PaymentFailed,
     PaymentMethodChanged,
     PaymentNotCounted,
     PaymentPending,
     PaymentSucceeded,
-    QuestionAnswered,
-    QuestionAsked,
-    QuestionLapsed,
+)
+from chalicelib.core.deposit.events.refund import (
     RefundApproved,
     RefundCovered,
     RefundDeclined,
@@ -74,19 +77,15 @@ from chalicelib.core.events import (
     RefundSettled,
     RefundSucceeded,
     RefundUnknown,
-    TakenStock,
-    TradeInCancelled,
-    TradeInInspected,
-    Units,
-    WithdrawalConfirmed,
-    WithdrawalStated,
 )
-from chalicelib.core.fulfilment import DeclareDefault, Deliver, Receive
-from chalicelib.core.instants import DAY, HOUR, MINUTE, SECOND
-from chalicelib.core.money import Money
-from chalicelib.core.ordering import Ordered
-from chalicelib.core.payment import CaptureSeen, PaymentSeen
-from chalicelib.core.terms import Terms
+from chalicelib.core.deposit.fold import evolve, fold
+from chalicelib.core.deposit.goods import Progress
+from chalicelib.core.deposit.lock import Lock
+from chalicelib.core.deposit.payment import Captured, CaptureSeen, PaymentSeen
+from chalicelib.core.deposit.status import FREE, TRANSITIONS, Status
+from chalicelib.core.policy.terms import Terms
+from chalicelib.core.selling.changes import ChangeItems
+from chalicelib.core.selling.ordering import Ordered
 from tests.core.stories import (
     A_WEEK,
     BALANCE_BY_CARD,

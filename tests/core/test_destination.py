@@ -10,14 +10,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from chalicelib.core.common.instants import DAY, HOUR, MINUTE
+from chalicelib.core.common.refusal import Reason
 from chalicelib.core.deadlines import due_at
-from chalicelib.core.decide import Command, DoubtRefund, decide
-from chalicelib.core.destination import MOST_NAMED, NameDestination, Reroute, Retry, same_name
-from chalicelib.core.events import RefundDestinationNamed
-from chalicelib.core.instants import DAY, HOUR, MINUTE
-from chalicelib.core.refund import RefundStatus, key, parse_key, way_key
-from chalicelib.core.refund import due_at as refund_due_at
-from chalicelib.core.refusal import Reason
+from chalicelib.core.decide import Command, decide
+from chalicelib.core.deposit.events.refund import RefundDestinationNamed
+from chalicelib.core.deposit.refund import RefundStatus, key, parse_key, way_key
+from chalicelib.core.deposit.refund import due_at as refund_due_at
+from chalicelib.core.refunding.destination import MAX_NAMED, NameDestination, Reroute, Retry, same_name
+from chalicelib.core.refunding.settling import FlagProofMismatch
 from tests.core.stories import (
     CANCEL,
     DEPOSIT_ID,
@@ -72,7 +73,7 @@ REACHED: Final[dict[str, tuple[Step, ...]]] = {
     "requires_action, rerouted":    (asks(TAKE_OFF, APPROVED),),
     "returned":                     (SENDS, news("returned")),
     "manual_review, never sent":    (PROMISE_PASSES,),
-    "manual_review, doubted":       (asks(DoubtRefund(1), SENT),),
+    "manual_review, doubted":       (asks(FlagProofMismatch(1), SENT),),
     "manual_review, not found":     (SENDS, asks(MISS, SENT)),
     "manual_review, sent and late": (SENDS, PROMISE_PASSES),
     "manual_review, declined":      (SENDS, news("declined"), PROMISE_PASSES),
@@ -233,7 +234,7 @@ def test_an_account_on_its_way_to_be_paid_cannot_be_changed_any_more(at: int) ->
 
 @pytest.mark.parametrize(("times", "then"), [(9, "refund.destination_named"), (10, "rate-limited")])
 def test_an_account_is_named_ten_times(times: int, then: str) -> None:
-    assert MOST_NAMED == 10
+    assert MAX_NAMED == 10
     story = declined()
     for n in range(times):
         story.ask(HOME, NAMED + n)

@@ -7,16 +7,18 @@ from typing import Any, Final
 import pytest
 
 from chalicelib import policies
-from chalicelib.core import disclosure, entitlement
-from chalicelib.core.changes import ChangeItems
-from chalicelib.core.deposit import Deposit
-from chalicelib.core.disclosure import Disclosure, disclosure_hash
-from chalicelib.core.events import DepositEvent, LockIntentOpened
-from chalicelib.core.instants import DAY, HOUR, SECOND
-from chalicelib.core.journal import Caller, Entry
-from chalicelib.core.lock import OpenIntent
-from chalicelib.core.ordering import Ordered
-from chalicelib.core.terms import Terms
+from chalicelib.core.common.instants import DAY, HOUR, SECOND
+from chalicelib.core.common.journal import Caller, Entry
+from chalicelib.core.deposit.deposit import Deposit
+from chalicelib.core.deposit.events.all import DepositEvent
+from chalicelib.core.deposit.events.lock import LockIntentOpened
+from chalicelib.core.ending import entitlement
+from chalicelib.core.locking import disclosure
+from chalicelib.core.locking.disclosure import Disclosure, disclosure_hash
+from chalicelib.core.locking.lock import OpenIntent
+from chalicelib.core.policy.terms import Terms
+from chalicelib.core.selling.changes import ChangeItems
+from chalicelib.core.selling.ordering import Ordered
 from chalicelib.store.codec import members, reader
 from chalicelib.store.deposits import KINDS
 from chalicelib.store.journals import Journals
@@ -242,20 +244,20 @@ OTHER_SHOWN: Final[dict[str, Callable[[Disclosure], Disclosure]]] = {
 @pytest.mark.parametrize("name", OTHER_DEPOSIT)
 def test_the_hash_changes_with_the_order(name: str) -> None:
     deposit = paid(twins()).deposit
-    shown = disclosure.of(deposit, twins(), "en")
+    shown = disclosure.build_disclosure(deposit, twins(), "en")
     assert hashed(deposit, shown) != hashed(OTHER_DEPOSIT[name](deposit), shown)
 
 
 @pytest.mark.parametrize("name", OTHER_SHOWN)
 def test_the_hash_changes_with_each_thing_that_is_shown(name: str) -> None:
     deposit = paid().deposit
-    shown = disclosure.of(deposit, SU7, "en")
+    shown = disclosure.build_disclosure(deposit, SU7, "en")
     assert hashed(deposit, shown) != hashed(deposit, OTHER_SHOWN[name](shown))
 
 
 def test_the_hash_changes_with_the_language_alone() -> None:
     deposit = paid().deposit
-    wordless = replace(disclosure.of(deposit, SU7, "en"), sentences=())
+    wordless = replace(disclosure.build_disclosure(deposit, SU7, "en"), sentences=())
     same_words = replace(wordless, locale="id")
     assert wordless.text == same_words.text
     assert hashed(deposit, wordless) != hashed(deposit, same_words)
@@ -263,7 +265,7 @@ def test_the_hash_changes_with_the_language_alone() -> None:
 
 def test_the_hash_changes_with_a_published_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     deposit = paid().deposit
-    before = disclosure.of(deposit, SU7, "en")
+    before = disclosure.build_disclosure(deposit, SU7, "en")
     first = hashed(deposit, before)
     sentence = policies.read("texts/disclosures.toml")["lock_stake/1"]
     monkeypatch.setitem(sentence, "en", sentence["en"] + " ")
@@ -272,9 +274,9 @@ def test_the_hash_changes_with_a_published_sentence(monkeypatch: pytest.MonkeyPa
 
 def test_the_hash_does_not_change_with_the_version() -> None:
     deposit = paid().deposit
-    shown = disclosure.of(deposit, SU7, "en")
+    shown = disclosure.build_disclosure(deposit, SU7, "en")
     later = replace(deposit, version=deposit.version + 7, updated_at=deposit.updated_at + DAY)
-    assert hashed(deposit, shown) == hashed(later, disclosure.of(later, SU7, "en"))
+    assert hashed(deposit, shown) == hashed(later, disclosure.build_disclosure(later, SU7, "en"))
 
 
 def test_what_was_not_shown_may_change_and_the_intent_still_locks() -> None:
@@ -344,7 +346,7 @@ def through_the_store(event: DepositEvent) -> DepositEvent:
 )
 def test_the_evidence_says_again_what_was_shown_byte_for_byte(under: Terms, locale: str) -> None:
     story = paid(under)
-    was_shown = disclosure.of(story.deposit, under, locale)
+    was_shown = disclosure.build_disclosure(story.deposit, under, locale)
     kept = through_the_store(opened(story, locale))
     assert isinstance(kept, LockIntentOpened)
     assert kept == story.events[-1]
@@ -372,7 +374,7 @@ def test_the_evidence_needs_neither_the_deposit_nor_its_terms() -> None:
 
 
 def test_who_hands_in_an_old_device_is_told_of_shipping_and_not_of_changes() -> None:
-    shown = disclosure.of(traded(trading(**A_WEEK)).deposit, trading(**A_WEEK), "id")
+    shown = disclosure.build_disclosure(traded(trading(**A_WEEK)).deposit, trading(**A_WEEK), "id")
     assert shown.amount_at_stake == money("18000 IDR")
     assert "Rp18.000 (IDR) ditahan" in shown.text
     assert "mengubah" not in shown.text
@@ -382,11 +384,11 @@ def test_every_sentence_has_all_its_places_filled() -> None:
     named = {key for key, entry in policies.read("texts/disclosures.toml").items() if isinstance(entry, dict)}
     used: set[str] = set()
     for under in (SU7, NEVER, terms(lock={"undo": None}), terms(after_lock={"buyer_cancel": "refund"})):
-        shown = disclosure.of(paid(under).deposit, under, "en")
+        shown = disclosure.build_disclosure(paid(under).deposit, under, "en")
         used |= set(shown.sentences)
         assert "{" not in shown.text
     for under in (trading(**A_WEEK), trading(**{**A_WEEK, "lock": {**A_WEEK["lock"], "at": "never"}})):
-        shown = disclosure.of(traded(under).deposit, under, "en")
+        shown = disclosure.build_disclosure(traded(under).deposit, under, "en")
         used |= set(shown.sentences)
         assert "{" not in shown.text
     assert used | {"lock_acknowledgement"} == named
@@ -394,5 +396,5 @@ def test_every_sentence_has_all_its_places_filled() -> None:
 
 def test_the_stake_that_is_shown_is_the_one_that_the_preview_forfeits() -> None:
     story = paid()
-    stake = disclosure.of(story.deposit, SU7, "en").amount_at_stake
-    assert stake == entitlement.of(story.deposit, SU7, "buyer_cancel", END).forfeited
+    stake = disclosure.build_disclosure(story.deposit, SU7, "en").amount_at_stake
+    assert stake == entitlement.compute_entitlement(story.deposit, SU7, "buyer_cancel", END).forfeited

@@ -4,11 +4,11 @@ from typing import Any
 
 import pytest
 
-from chalicelib.core import drafts, market
-from chalicelib.core.drafts import read, resolve, warnings
-from chalicelib.core.faults import refused as refused_for
-from chalicelib.core.refusal import Fault, Reason, Refused
-from chalicelib.core.wire import read_money
+from chalicelib.core.common.field_errors import refused as refused_for
+from chalicelib.core.common.fields import read_money
+from chalicelib.core.common.refusal import FieldError, Reason, Refused
+from chalicelib.core.policy import market, offer_terms
+from chalicelib.core.policy.offer_terms import read, resolve, warnings
 from tests.core.stories import body, money, plain, refused, wire
 
 CAR = body()["items"][0]
@@ -94,8 +94,8 @@ def test_reading_changes_neither_the_body_nor_the_preset() -> None:
 
 def test_there_is_no_preset_of_another_name() -> None:
     with pytest.raises(FileNotFoundError):
-        drafts.preset("su7_2030")
-    assert "source" not in drafts.preset("su7_2024")
+        offer_terms.preset("su7_2030")
+    assert "source" not in offer_terms.preset("su7_2024")
 
 
 # --- Faults: the field and the reason ---
@@ -228,7 +228,7 @@ def test_an_offer_freezes_the_version_of_the_fees_that_is_published() -> None:
 
 
 def test_a_mixed_bag_of_faults_is_an_invalid_request() -> None:
-    found = (Fault("/shipping", "currency_mismatch"), Fault("/title", "missing"))
+    found = (FieldError("/shipping", "currency_mismatch"), FieldError("/title", "missing"))
     assert refused_for(found).reason is Reason.INVALID_REQUEST
     assert refused_for(found[:1]).reason is Reason.CURRENCY_MISMATCH
 
@@ -296,7 +296,7 @@ def test_a_warning_names_what_to_think_about_again(changes: dict[str, Any], said
 
 def test_full_payment_can_exceed_no_cap() -> None:
     draft = read(plain("flash_sale", "CNY"))
-    assert not drafts.above_cap(draft, market.named("CN"))
+    assert not offer_terms.above_cap(draft, market.named("CN"))
 
 
 def test_money_that_was_read_already_is_kept() -> None:
@@ -304,4 +304,4 @@ def test_money_that_was_read_already_is_kept() -> None:
 
 
 def test_a_route_without_a_known_limit_outlives_every_window() -> None:
-    assert drafts.outlives(read(body()), None) is False
+    assert offer_terms.outlives(read(body()), None) is False

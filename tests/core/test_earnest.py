@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chalicelib.core import market
-from chalicelib.core.earnest import Default, Settlement, capped, settle
-from chalicelib.core.market import Market
-from chalicelib.core.money import Money
+from chalicelib.core.common.money import Money
+from chalicelib.core.ending.earnest_money import Default, Settlement, capped, settle
+from chalicelib.core.policy import market
+from chalicelib.core.policy.market import Market
 from tests.core.stories import money
 
 TABLES = Path(__file__).parents[1] / "cases"

@@ -8,11 +8,11 @@ import pytest
 from pydantic import ValidationError
 
 from chalicelib import policies
-from chalicelib.core import fees
-from chalicelib.core.fees import Band, Schedule
-from chalicelib.core.money import Money
-from chalicelib.core.refusal import Reason
-from chalicelib.core.wire import from_json
+from chalicelib.core.common.fields import lists_to_tuples
+from chalicelib.core.common.money import Money
+from chalicelib.core.common.refusal import Reason
+from chalicelib.core.policy import fees
+from chalicelib.core.policy.fees import Band, Schedule
 from tests.core.stories import money, refused
 
 NAME: Final = "id-tukar-tambah@2025-01-01"
@@ -251,7 +251,7 @@ def changed(*path: str | int, to: Any) -> dict[str, Any]:
 
 
 def loaded(data: dict[str, Any]) -> Schedule:
-    return Schedule.model_validate(from_json(data))
+    return Schedule.model_validate(lists_to_tuples(data))
 
 
 PHONE: Final = ("category", 0, "bands")

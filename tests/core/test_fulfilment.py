@@ -13,36 +13,39 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from chalicelib.core import entitlement, ordering
+from chalicelib.core.common.instants import DAY, HOUR, MINUTE, SECOND, parse_instant
+from chalicelib.core.common.money import Money
+from chalicelib.core.common.refusal import Reason, Refused
 from chalicelib.core.deadlines import due_at, overdue
-from chalicelib.core.decide import MOST_EVENTS, Command, actions, decide
-from chalicelib.core.deposit import FINAL, Deposit, Status, evolve, fold, status_at
-from chalicelib.core.destination import SendRefund
-from chalicelib.core.ending import Cancel
-from chalicelib.core.events import (
-    BalanceOverdue,
-    BalancePaid,
-    Cancelled,
-    Completed,
-    DepositEvent,
-    GoodsDelivered,
-    GoodsReceived,
-    GoodsShipped,
-    PaymentNotCounted,
-    PaymentSucceeded,
-    RefundLine,
-    TakenStock,
-    Units,
+from chalicelib.core.decide import MAX_EVENTS, Command, actions, decide
+from chalicelib.core.delivery.fulfilment import (
+    MAX_INSPECTION_AHEAD_MS,
+    DeclareDefault,
+    Deliver,
+    PayBalance,
+    Ready,
+    Receive,
+    Ship,
 )
-from chalicelib.core.fulfilment import FARTHEST, DeclareDefault, Deliver, PayBalance, Ready, Receive, Ship
-from chalicelib.core.instants import DAY, HOUR, MINUTE, SECOND, parse_instant
-from chalicelib.core.lock import Unlock
-from chalicelib.core.money import Money
-from chalicelib.core.offer import Stock
-from chalicelib.core.payment import CaptureSeen, PaymentSeen
-from chalicelib.core.refusal import Reason, Refused
-from chalicelib.core.terms import Terms
-from chalicelib.core.withdrawal import StateWithdrawal
+from chalicelib.core.deposit.clock import status_at
+from chalicelib.core.deposit.deposit import Deposit
+from chalicelib.core.deposit.events.all import DepositEvent
+from chalicelib.core.deposit.events.ending import Cancelled, Completed
+from chalicelib.core.deposit.events.goods import GoodsDelivered, GoodsReceived, GoodsShipped, Units
+from chalicelib.core.deposit.events.order import TakenStock
+from chalicelib.core.deposit.events.payment import BalanceOverdue, BalancePaid, PaymentNotCounted, PaymentSucceeded
+from chalicelib.core.deposit.events.refund import RefundLine
+from chalicelib.core.deposit.fold import evolve, fold
+from chalicelib.core.deposit.payment import CaptureSeen, PaymentSeen
+from chalicelib.core.deposit.status import FINAL, Status
+from chalicelib.core.ending import entitlement
+from chalicelib.core.ending.end import Cancel
+from chalicelib.core.ending.withdrawal import StateWithdrawal
+from chalicelib.core.locking.lock import Unlock
+from chalicelib.core.policy.terms import Terms
+from chalicelib.core.refunding.destination import SendRefund
+from chalicelib.core.selling import stock as stocks
+from chalicelib.core.selling.offer import Stock
 from tests.core.stories import (
     BALANCE_BY_CARD,
     CANCEL,
@@ -240,11 +243,13 @@ def test_a_word_that_costs_the_buyer_something_needs_evidence() -> None:
         story.ask(deliver((1, 1), delivered_at=LATER, evidence=()), LATER)
 
 
-@pytest.mark.parametrize(("ahead", "said"), [(FARTHEST, "goods.ready"), (FARTHEST + 1, "invalid-request")])
+@pytest.mark.parametrize(
+    ("ahead", "said"), [(MAX_INSPECTION_AHEAD_MS, "goods.ready"), (MAX_INSPECTION_AHEAD_MS + 1, "invalid-request")]
+)
 def test_an_inspection_is_within_two_years(ahead: int, said: str) -> None:
     story = final(SHOP, TENT)
     assert story.said(story.ready(inspect_at=LATER + ahead), LATER) == said
-    assert FARTHEST == 2 * 365 * DAY
+    assert MAX_INSPECTION_AHEAD_MS == 2 * 365 * DAY
 
 
 def test_nothing_falls_due_once_it_is_paid() -> None:
@@ -372,14 +377,14 @@ def test_a_default_costs_what_a_cancel_costs_and_not_a_fen_more(case: dict[str, 
     if case["cause"] == "withdrawal":
         return
     causes = ("buyer_cancel", "buyer_default")
-    one, other = (entitlement.of(story.deposit, story.terms, cause, at) for cause in causes)
+    one, other = (entitlement.compute_entitlement(story.deposit, story.terms, cause, at) for cause in causes)
     assert one == other
 
 
 def test_a_refund_of_each_capture_tells_its_own_share() -> None:
     story = settled(SHOP, ("tent", 2))
     story.ask(story.ship((1, 1)), LATER)
-    shown = entitlement.of(story.deposit, SHOP, "buyer_cancel", LATER)
+    shown = entitlement.compute_entitlement(story.deposit, SHOP, "buyer_cancel", LATER)
     assert shown.lines == (
         RefundLine("paid", money("2030 CNY")),
         RefundLine("forfeited", -money("200 CNY"), "CN-2026/earnest_cap"),
@@ -403,7 +408,7 @@ def test_what_was_paid_for_goods_that_came_is_floored() -> None:
     """Of 800 yuan 50 are the three mugs' share; a third of that is 16.66, and the rest of a fen goes back."""
     story = final(SHOP, ("boat", 1), ("mug", 3))
     story.tell(GoodsShipped(LATER, (Units(2, 1),)))
-    owed = entitlement.of(story.deposit, SHOP, "merchant_cancel", LATER)
+    owed = entitlement.compute_entitlement(story.deposit, SHOP, "merchant_cancel", LATER)
     assert owed.lines[1:] == (RefundLine("goods_kept", -money("16.66 CNY"), "terms/goods_kept"),)
     assert owed.amount == money("813.34 CNY")
 
@@ -424,7 +429,7 @@ def test_whatever_was_paid_and_sent_no_capture_gives_back_more_than_it_took(
     if sent:
         story.ask(story.ship(*sent), LATER)
     cause = "withdrawal" if story.deposit.status is Status.COMPLETED else data.draw(st.sampled_from(["buyer_cancel", "merchant_cancel", "withdrawal"]))  # fmt: skip
-    owed = entitlement.of(story.deposit, under, cause, LATER)
+    owed = entitlement.compute_entitlement(story.deposit, under, cause, LATER)
     for leg in owed.legs:
         took = next(one.amount for one in story.deposit.counted if one.capture == leg.capture)
         assert NOTHING <= leg.amount <= took
@@ -500,7 +505,7 @@ def test_units_that_left_are_sold_when_it_ends_and_the_others_go_back() -> None:
     story.ask(story.ship((1, 2)), LATER)
     before = story.deposit
     story.ask(CANCEL, LATER)
-    moved = {one.shard: (one.left, one.live, one.sold) for one in ordering.moves(before, story.deposit)}
+    moved = {one.shard: (one.left, one.live, one.sold) for one in stocks.stock_deltas(before, story.deposit)}
     assert moved == {0: (0, -1, 1), 3: (1, -2, 1)}
 
 
@@ -512,7 +517,7 @@ def test_a_completed_deposit_has_sold_everything_and_a_withdrawal_puts_nothing_b
     before = story.deposit
     story.ask(STATE, LATER)
     story.ask(CONFIRM_WITHDRAWAL, LATER)
-    assert ordering.moves(before, story.deposit) == ()
+    assert stocks.stock_deltas(before, story.deposit) == ()
 
 
 # --- The two words on arrival ---
@@ -685,9 +690,9 @@ def test_goods_that_are_still_to_leave_have_not_arrived() -> None:
 
 def test_a_long_journal_takes_no_more_of_what_can_wait_but_ends_as_ever() -> None:
     story, _, cured = ready_at()
-    story.deposit = replace(story.deposit, version=MOST_EVENTS)
+    story.deposit = replace(story.deposit, version=MAX_EVENTS)
     for command in (story.ready(), BALANCE_BY_CARD):
-        with refused(Reason.RATE_LIMITED, most=MOST_EVENTS):
+        with refused(Reason.RATE_LIMITED, most=MAX_EVENTS):
             story.ask(command, cured)
     assert story.said(DEFAULT, cured) == "deposit.cancelled refund.approved"
 
@@ -695,9 +700,9 @@ def test_a_long_journal_takes_no_more_of_what_can_wait_but_ends_as_ever() -> Non
 def test_a_long_journal_takes_the_shipment_and_the_delivery_that_leave_nothing_open() -> None:
     story = final(FULL, ("tent", 3))
     story.ask(story.ship((1, 1)), SHIPPED_AT)
-    story.deposit = replace(story.deposit, version=MOST_EVENTS)
+    story.deposit = replace(story.deposit, version=MAX_EVENTS)
     for command in (story.ship((1, 1)), deliver((1, 2), delivered_at=ARRIVED)):
-        with refused(Reason.RATE_LIMITED, most=MOST_EVENTS):
+        with refused(Reason.RATE_LIMITED, most=MAX_EVENTS):
             story.ask(command, ARRIVED)
     assert story.said(story.ship((1, 2)), SHIPPED_AT) == "goods.shipped deposit.completed"
     assert story.said(deliver((1, 0), delivered_at=ARRIVED), ARRIVED) == "goods.delivered"
@@ -735,7 +740,7 @@ class AnyLife(RuleBasedStateMachine):
                 for shard in range(shards)
             }
         )
-        stock = ordering.draw(to(*items).items, SHELVES, 0, self.left(), self.now)
+        stock = stocks.draw(to(*items).items, SHELVES, 0, self.left(), self.now)
         created = self.story.deposit.created
         self.story = Story(under, fold(DEPOSIT_ID, [replace(created, stock=stock)]), [replace(created, stock=stock)])
         self.move(None)
@@ -778,7 +783,7 @@ class AnyLife(RuleBasedStateMachine):
     def the_buyer_changes(self, items: list[tuple[str, int]], lag: int) -> None:
         wanted = to(*items)
         try:
-            stock = ordering.draw(wanted.items, SHELVES, self.now, self.left(), self.now, self.story.deposit.stock)
+            stock = stocks.draw(wanted.items, SHELVES, self.now, self.left(), self.now, self.story.deposit.stock)
         except Refused:
             return
         self.do(replace(wanted, stock=stock), lag)
@@ -836,7 +841,7 @@ class AnyLife(RuleBasedStateMachine):
         self.move(before)
 
     def move(self, before: Deposit | None) -> None:
-        for one in ordering.moves(before, self.story.deposit):
+        for one in stocks.stock_deltas(before, self.story.deposit):
             for where, units in (("left", one.left), ("live", one.live), ("sold", one.sold)):
                 self.shelves[one.sku, one.shard, where] += units
 

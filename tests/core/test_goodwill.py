@@ -7,12 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from chalicelib.core.common.instants import DAY, HOUR
+from chalicelib.core.common.money import Money, total
+from chalicelib.core.common.refusal import Reason
 from chalicelib.core.decide import actions, decide
-from chalicelib.core.events import Cancelled, RefundApproved, RefundLine
-from chalicelib.core.goodwill import MOST_GRANTS, Grant
-from chalicelib.core.instants import DAY, HOUR
-from chalicelib.core.money import Money, total
-from chalicelib.core.refusal import Reason
+from chalicelib.core.deposit.events.ending import Cancelled
+from chalicelib.core.deposit.events.refund import RefundApproved, RefundLine
+from chalicelib.core.refunding.goodwill import MAX_GRANTS, Grant
 from tests.core.stories import (
     CANCEL,
     DUE,
@@ -198,13 +199,13 @@ def test_of_two_at_once_the_second_sees_something_else() -> None:
 
 @pytest.mark.parametrize(("times", "then"), [(19, "refund.approved"), (20, "rate-limited")])
 def test_a_merchant_gives_twenty_times(times: int, then: str) -> None:
-    assert MOST_GRANTS == 20
+    assert MAX_GRANTS == 20
     story = generous(times)
     assert story.grant("1 CNY", PAID) == then
 
 
 def test_who_has_given_twenty_times_hears_first_what_comes_first() -> None:
-    story = generous(MOST_GRANTS)
+    story = generous(MAX_GRANTS)
     assert story.grant("1 CNY", PAID, money("1 CNY")) == "stale-version"
     assert "refunds" not in actions(story.deposit, "merchant", PAID, story.terms)
 

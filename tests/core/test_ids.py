@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chalicelib.core import ids
+from chalicelib.core.common import ids
 
 DEPOSIT = ids.digest_id("dep", "usr_1", "key-1")
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chalicelib.core.instants import (
+from chalicelib.core.common.instants import (
     DAY,
     HOUR,
     LAST_INSTANT,

@@ -2,8 +2,8 @@
 
 import pytest
 
-from chalicelib.core.events import PaymentPending
-from chalicelib.core.journal import RENDERER, Asked, Caller, Entry, Key, version_of
+from chalicelib.core.common.journal import RENDERER, Caller, Entry, Key, RequestContext, version_of
+from chalicelib.core.deposit.events.payment import PaymentPending
 
 BUYER = Caller("usr_1", "buyer")
 
@@ -40,5 +40,5 @@ def test_an_empty_journal_has_seen_no_key() -> None:
 def test_what_is_not_said_is_said_by_default() -> None:
     entry = JOURNAL[1]
     assert (entry.key, entry.locale, entry.renderer) == (None, "en", RENDERER)
-    asked = Asked(1, BUYER, 2)
+    asked = RequestContext(1, BUYER, 2)
     assert (asked.locale, asked.key, asked.if_match) == ("en", None, None)

@@ -11,27 +11,25 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from chalicelib.core import entitlement, priority
-from chalicelib.core.cancellation import AnswerQuestion, Ask, MerchantCancel, reasons
-from chalicelib.core.changes import ChangeItems
-from chalicelib.core.claim import Claim
-from chalicelib.core.claim import Kind as ClaimKind
-from chalicelib.core.claiming import AcceptOffer, Escalate, OpenClaim, Respond, RuleClaim, WithdrawClaim
+from chalicelib.core.claims.answering import AcceptOffer, Escalate, Respond, RuleClaim, WithdrawClaim
+from chalicelib.core.claims.opening import OpenClaim
+from chalicelib.core.common.ids import child
+from chalicelib.core.common.instants import DAY, HOUR, MINUTE, SECOND
+from chalicelib.core.common.money import Money, total
+from chalicelib.core.common.refusal import Refused
 from chalicelib.core.deadlines import due_at, overdue
-from chalicelib.core.decide import ChangePaymentMethod, Command, LoseAnswer, MissRefund, actions, decide
-from chalicelib.core.deposit import Deposit, Status, begin, evolve, fold, lock_at, status_at
-from chalicelib.core.destination import NameDestination, Reroute, Retry, SendRefund
-from chalicelib.core.events import (
-    BalancePaid,
-    Cancelled,
-    ClaimGranted,
-    ClaimReversed,
-    DepositEvent,
-    PassLapsed,
-    PassReturned,
-    PassUsed,
-    PaymentNotCounted,
-    PaymentSucceeded,
+from chalicelib.core.decide import Command, actions, decide
+from chalicelib.core.delivery.fulfilment import DeclareDefault, Deliver, PayBalance, Ready, Receive
+from chalicelib.core.deposit.claim import Claim
+from chalicelib.core.deposit.clock import lock_at, status_at
+from chalicelib.core.deposit.deposit import Deposit
+from chalicelib.core.deposit.events.all import DepositEvent
+from chalicelib.core.deposit.events.claim import ClaimGranted, ClaimReversed
+from chalicelib.core.deposit.events.ending import Cancelled, PassLapsed, PassReturned, PassUsed
+from chalicelib.core.deposit.events.goods import Units
+from chalicelib.core.deposit.events.order import TakenStock
+from chalicelib.core.deposit.events.payment import BalancePaid, PaymentNotCounted, PaymentSucceeded
+from chalicelib.core.deposit.events.refund import (
     RefundApproved,
     RefundCovered,
     RefundDeclined,
@@ -42,24 +40,30 @@ from chalicelib.core.events import (
     RefundSettled,
     RefundStep,
     RefundSucceeded,
-    TakenStock,
-    Units,
 )
-from chalicelib.core.fulfilment import DeclareDefault, Deliver, PayBalance, Ready, Receive
-from chalicelib.core.goodwill import Grant
-from chalicelib.core.ids import child
-from chalicelib.core.instants import DAY, HOUR, MINUTE, SECOND
-from chalicelib.core.ledger import Account, Balances, Posting, postings
-from chalicelib.core.lock import ConfirmLock
-from chalicelib.core.money import Money, total
-from chalicelib.core.ordering import Moved, Ordered, moves
-from chalicelib.core.payment import CaptureSeen, PaymentSeen
-from chalicelib.core.priority import PassStatus
-from chalicelib.core.question import Kind, QuestionStatus
-from chalicelib.core.refund import COMPENSATION, NO_CAPTURE, Refund, RefundSeen, RefundStatus
-from chalicelib.core.refusal import Refused
-from chalicelib.core.routes import CANNOT, ENDED, NO_SOURCE, NOT_IN_PART
-from chalicelib.core.terms import Terms
+from chalicelib.core.deposit.fold import evolve, fold
+from chalicelib.core.deposit.ledger import Account, Balances, Posting, postings
+from chalicelib.core.deposit.order import begin_deposit
+from chalicelib.core.deposit.payment import CaptureSeen, PaymentSeen
+from chalicelib.core.deposit.priority_pass import PassStatus
+from chalicelib.core.deposit.question import QuestionStatus
+from chalicelib.core.deposit.refund import COMPENSATION, NO_CAPTURE, Refund, RefundSeen, RefundStatus
+from chalicelib.core.deposit.status import Status
+from chalicelib.core.ending import entitlement, second_chance
+from chalicelib.core.locking.lock import ConfirmLock
+from chalicelib.core.merchant.cancellation import MerchantCancel
+from chalicelib.core.merchant.question import AnswerQuestion, Ask
+from chalicelib.core.paying.captures import ChangePaymentMethod
+from chalicelib.core.policy.cancellation_reasons import QuestionKind, reasons
+from chalicelib.core.policy.claim_rules import ClaimKind
+from chalicelib.core.policy.payment_routes import CANNOT, ENDED, NO_SOURCE, NOT_IN_PART
+from chalicelib.core.policy.terms import Terms
+from chalicelib.core.refunding.destination import NameDestination, Reroute, Retry, SendRefund
+from chalicelib.core.refunding.goodwill import Grant
+from chalicelib.core.refunding.settling import RecordNotFound, RecordUnknownOutcome
+from chalicelib.core.selling.changes import ChangeItems
+from chalicelib.core.selling.ordering import Ordered
+from chalicelib.core.selling.stock import StockDelta, stock_deltas
 from tests.core.stories import (
     ASK,
     CANCEL,
@@ -386,9 +390,9 @@ class Books(RuleBasedStateMachine):
         """Three of the first goods, from the shelves where they are counted."""
         sku = under.items[0].sku
         created = replace(ordered(under, (sku, 3)).deposit.created, stock=SHELVES.get(sku, ()))
-        self.story = Story(under, begin(DEPOSIT_ID, created), [created])
+        self.story = Story(under, begin_deposit(DEPOSIT_ID, created), [created])
         self.shelves, self.live, self.sold, self.absent = Counter(), Counter(), Counter(), set()
-        self.put(moves(None, self.story.deposit))
+        self.put(stock_deltas(None, self.story.deposit))
         self.now = T0
 
     # What happens
@@ -458,7 +462,7 @@ class Books(RuleBasedStateMachine):
         self.do(MerchantCancel(reason, ("record:1", "record:2", *asked)), lag)
 
     @rule(kind=st.sampled_from(["address", "contact"]), lag=LAGS)
-    def the_merchant_asks(self, kind: Kind, lag: int) -> None:
+    def the_merchant_asks(self, kind: QuestionKind, lag: int) -> None:
         self.do(Ask(kind, "sha256:asked"), lag)
 
     @rule(n=st.integers(1, 3), lag=LAGS)
@@ -531,7 +535,7 @@ class Books(RuleBasedStateMachine):
             self.tell([PassReturned(max(self.now, held.changed_at), held.n, "dep_other")])
         elif held.status is PassStatus.GRANTED:
             merchant = self.story.deposit.created.merchant
-            self.tell([priority.use(held, merchant, merchant, self.now, "dep_other")])
+            self.tell([second_chance.use(held, merchant, merchant, self.now, "dep_other")])
 
     @rule(kind=AMOUNTS_PAID, age=st.sampled_from([0, 1, MINUTE, HOUR, DAY]), again=st.booleans(), data=st.data())
     def money_is_captured(self, kind: str, age: int, again: bool, data: st.DataObject) -> None:
@@ -569,9 +573,9 @@ class Books(RuleBasedStateMachine):
             self.check_money()
             if isinstance(event, RefundSent):
                 self.check_sending(before.refunds[event.refund - 1], before)
-            self.put(moves(before, self.story.deposit))
+            self.put(stock_deltas(before, self.story.deposit))
 
-    def put(self, moved: Iterable[Moved]) -> None:
+    def put(self, moved: Iterable[StockDelta]) -> None:
         """The shelves as the store would keep them."""
         for one in moved:
             assert one.left + one.live + one.sold == 0
@@ -874,7 +878,7 @@ class Books(RuleBasedStateMachine):
         for step in entitlement.curve(deposit, self.story.terms, self.now):
             for at in (step.start, step.to - 1 if step.to is not None else step.start + 60 * DAY):
                 if status_at(deposit, at) is not Status.EXPIRED:
-                    assert step.owed == entitlement.of(deposit, self.story.terms, "buyer_cancel", at)
+                    assert step.owed == entitlement.compute_entitlement(deposit, self.story.terms, "buyer_cancel", at)
 
 
 class AnyHistory(Books):
@@ -914,8 +918,10 @@ class AnyHistory(Books):
         way = data.draw(st.integers(max(refund.way - 1, 0), refund.way))
         self.do(RefundSeen(refund.n, status, amount, ref, self.now, settled, way=way), 0)  # type: ignore[arg-type] # drawn
 
-    @rule(command=st.sampled_from([SendRefund, SendRefund, LoseAnswer, MissRefund]), data=st.data())
-    def a_job_works_on_a_refund(self, command: type[SendRefund | LoseAnswer | MissRefund], data: st.DataObject) -> None:
+    @rule(command=st.sampled_from([SendRefund, SendRefund, RecordUnknownOutcome, RecordNotFound]), data=st.data())
+    def a_job_works_on_a_refund(
+        self, command: type[SendRefund | RecordUnknownOutcome | RecordNotFound], data: st.DataObject
+    ) -> None:
         if self.story.deposit.refunds:
             self.do(command(data.draw(st.integers(1, len(self.story.deposit.refunds)))), 0)
 
@@ -961,7 +967,7 @@ class AnyRefund(AnyHistory):
     @initialize(under=st.sampled_from([SU7, NO_WAY_BACK]))
     def order(self, under: Terms) -> None:
         self.begins(under)
-        for command in (self.story.captured(at=T0), CANCEL, SendRefund(1), LoseAnswer(1)):
+        for command in (self.story.captured(at=T0), CANCEL, SendRefund(1), RecordUnknownOutcome(1)):
             self.do(command, 0)
 
     @rule(digest=st.sampled_from(["home", "other"]))
@@ -971,7 +977,7 @@ class AnyRefund(AnyHistory):
 
     @rule(absent=st.booleans(), command=st.sampled_from([Reroute, Retry]))
     def the_platform_moves_it(self, absent: bool, command: type[Reroute | Retry]) -> None:
-        self.do(MissRefund(1), 0)
+        self.do(RecordNotFound(1), 0)
         if absent:
             self.absent.add(1)
         self.do(command(1, absent), 0)

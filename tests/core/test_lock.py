@@ -9,25 +9,26 @@ from typing import Any, Final, NamedTuple
 
 import pytest
 
-from chalicelib.core.changes import ChangeItems
+from chalicelib.core.common.ids import child
+from chalicelib.core.common.instants import DAY, HOUR, MINUTE, SECOND
+from chalicelib.core.common.refusal import Reason, Refused
 from chalicelib.core.decide import Command, decide
-from chalicelib.core.deposit import TRANSITIONS, Status, lock_at, status_at
-from chalicelib.core.destination import SendRefund
-from chalicelib.core.events import (
-    DepositEvent,
-    ItemsChanged,
+from chalicelib.core.deposit.clock import lock_at, status_at
+from chalicelib.core.deposit.events.all import DepositEvent
+from chalicelib.core.deposit.events.lock import (
     LockConfirmed,
     LockedByWindowEnd,
     LockIntentOpened,
     LockReminded,
     LockUndone,
 )
-from chalicelib.core.ids import child
-from chalicelib.core.instants import DAY, HOUR, MINUTE, SECOND
-from chalicelib.core.lock import MOST_INTENTS, ConfirmLock, OpenIntent
-from chalicelib.core.ordering import Ordered
-from chalicelib.core.refusal import Reason, Refused
-from chalicelib.core.terms import Terms
+from chalicelib.core.deposit.events.order import ItemsChanged
+from chalicelib.core.deposit.status import TRANSITIONS, Status
+from chalicelib.core.locking.lock import MAX_INTENTS, ConfirmLock, OpenIntent
+from chalicelib.core.policy.terms import Terms
+from chalicelib.core.refunding.destination import SendRefund
+from chalicelib.core.selling.changes import ChangeItems
+from chalicelib.core.selling.ordering import Ordered
 from tests.core.stories import (
     CANCEL,
     DEPOSIT_ID,
@@ -239,7 +240,7 @@ def test_before_any_intent_there_is_none_to_confirm() -> None:
 
 def test_twenty_intents_are_shown_and_no_more() -> None:
     story = paid()
-    for n in range(MOST_INTENTS):
+    for n in range(MAX_INTENTS):
         assert story.said(INTENT, PAID + n) == "lock.intent_opened"
     with refused(Reason.RATE_LIMITED, most=20):
         story.ask(INTENT, PAID + DAY)
@@ -247,7 +248,7 @@ def test_twenty_intents_are_shown_and_no_more() -> None:
 
 def test_the_twentieth_intent_still_locks() -> None:
     story = paid()
-    for n in range(MOST_INTENTS):
+    for n in range(MAX_INTENTS):
         story.ask(INTENT, PAID + n)
     story.said(INTENT, PAID + MINUTE)
     assert story.said(story.confirm(), PAID + MINUTE) == "lock.confirmed"
@@ -266,7 +267,7 @@ def test_an_intent_is_refused_for_its_state_first_then_by_the_terms_then_for_the
     under: Terms, at: int, then: str
 ) -> None:
     story = paid(SU7)
-    for n in range(MOST_INTENTS):
+    for n in range(MAX_INTENTS):
         story.ask(INTENT, PAID + n)
     story.terms = under
     assert story.said(INTENT, at) == then

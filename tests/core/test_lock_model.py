@@ -12,29 +12,31 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from chalicelib.core.changes import ChangeItems
+from chalicelib.core.common.ids import child
+from chalicelib.core.common.instants import DAY, HOUR, MINUTE, SECOND
+from chalicelib.core.common.money import Money, total
+from chalicelib.core.common.refusal import Reason
 from chalicelib.core.deadlines import overdue
 from chalicelib.core.decide import Command, actions
-from chalicelib.core.deposit import Status, evolve, fold, status_at
-from chalicelib.core.destination import SendRefund
-from chalicelib.core.events import (
-    Cancelled,
+from chalicelib.core.deposit.clock import status_at
+from chalicelib.core.deposit.events.ending import Cancelled
+from chalicelib.core.deposit.events.lock import (
     LockBecameFinal,
     LockConfirmed,
     LockedByWindowEnd,
     LockIntentOpened,
     LockReminded,
     LockUndone,
-    RefundApproved,
 )
-from chalicelib.core.ids import child
-from chalicelib.core.instants import DAY, HOUR, MINUTE, SECOND
-from chalicelib.core.lock import ConfirmLock, OpenIntent
-from chalicelib.core.money import Money, total
-from chalicelib.core.ordering import Ordered
-from chalicelib.core.refund import RefundSeen
-from chalicelib.core.refusal import Reason
-from chalicelib.core.terms import Terms
+from chalicelib.core.deposit.events.refund import RefundApproved
+from chalicelib.core.deposit.fold import evolve, fold
+from chalicelib.core.deposit.refund import RefundSeen
+from chalicelib.core.deposit.status import Status
+from chalicelib.core.locking.lock import ConfirmLock, OpenIntent
+from chalicelib.core.policy.terms import Terms
+from chalicelib.core.refunding.destination import SendRefund
+from chalicelib.core.selling.changes import ChangeItems
+from chalicelib.core.selling.ordering import Ordered
 from tests.core.stories import (
     CANCEL,
     DEPOSIT_ID,

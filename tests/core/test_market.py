@@ -4,11 +4,11 @@ from typing import Any, get_args
 
 import pytest
 
-from chalicelib.core import drafts, market
-from chalicelib.core.earnest import Default
-from chalicelib.core.market import Constraint, Market
-from chalicelib.core.refusal import Reason
-from chalicelib.core.terms import Draft
+from chalicelib.core.common.refusal import Reason
+from chalicelib.core.ending.earnest_money import Default
+from chalicelib.core.policy import market, offer_terms
+from chalicelib.core.policy.market import Constraint, Market
+from chalicelib.core.policy.terms import Draft
 from tests.core.stories import body, plain, refused, wire
 
 NATURE = Constraint("after_lock.buyer_cancel", "nature", "only earnest money can be forfeited")
@@ -16,7 +16,7 @@ NATURE = Constraint("after_lock.buyer_cancel", "nature", "only earnest money can
 
 def resolved(**changes: Any) -> tuple[Draft, list[tuple[str, str]]]:
     """The terms as they are sold, and what was changed: field and rule."""
-    draft, constraints = drafts.resolve(drafts.read(body(**changes)))
+    draft, constraints = offer_terms.resolve(offer_terms.read(body(**changes)))
     assert all(constraint.source for constraint in constraints)
     return draft, [(constraint.field, constraint.rule) for constraint in constraints]
 
@@ -57,9 +57,9 @@ def test_a_market_changes_terms_only_in_the_buyers_favour(
 
 def test_the_source_of_a_change_is_the_law_itself() -> None:
     for code in ("ID", "EU"):
-        _, (constraint,) = drafts.resolve(drafts.read(body(market=code, items=[STANDARD])))
+        _, (constraint,) = offer_terms.resolve(offer_terms.read(body(market=code, items=[STANDARD])))
         assert constraint.source == market.named(code).forfeit.source
-    _, constraints = drafts.resolve(drafts.read(body(payment={"nature": "advance"})))
+    _, constraints = offer_terms.resolve(offer_terms.read(body(payment={"nature": "advance"})))
     assert constraints == (NATURE,)
 
 
@@ -107,7 +107,7 @@ def test_a_deposit_above_the_cap_is_not_lowered() -> None:
 def test_presets_resolve_in_every_market() -> None:
     for code in market.current():
         for name in ("flash_sale", "trade_in_id"):
-            draft, constraints = drafts.resolve(drafts.read(plain(name, "IDR", market=code)))
+            draft, constraints = offer_terms.resolve(offer_terms.read(plain(name, "IDR", market=code)))
             assert (draft.after_lock.buyer_cancel, constraints) == ("refund", ())
 
 

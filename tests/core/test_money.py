@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chalicelib.core.money import Currency, Money, currencies, total
+from chalicelib.core.common.money import Currency, Money, currencies, total
 
 LARGEST = 9_999_999_999_999
 CODES = st.sampled_from(sorted(currencies()))

@@ -7,10 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chalicelib.core import offer as offers
-from chalicelib.core.instants import HOUR
-from chalicelib.core.offer import (
-    MOST_MOVED,
+from chalicelib.core.common.instants import HOUR
+from chalicelib.core.common.refusal import Reason, Refused
+from chalicelib.core.selling import offer as offers
+from chalicelib.core.selling.offer import (
+    MAX_MOVED,
     TRANSITIONS,
     Available,
     Offer,
@@ -25,13 +26,12 @@ from chalicelib.core.offer import (
     evolve,
     fold,
     index_shards,
-    moves,
     restock,
+    shard_changes,
     shards_of,
     status_at,
     stock_of,
 )
-from chalicelib.core.refusal import Reason, Refused
 from tests.core.stories import SU7, T0, body, draft, offer_of, refused
 
 OPENS, CLOSES = T0 + HOUR, T0 + 2 * HOUR
@@ -241,24 +241,24 @@ def test_only_counted_goods_have_stock() -> None:
     ],
 )  # fmt: skip
 def test_a_change_of_stock_moves_few_shards(change: int, left: list[int], moved: list[tuple[int, int]]) -> None:
-    assert moves(change, left) == tuple(moved)
+    assert shard_changes(change, left) == tuple(moved)
 
 
 @pytest.mark.parametrize(("change", "left"), [(-12, [5, 6]), (-9, [1] * 9), (-1, [0])])
 def test_a_change_that_needs_more_shards_than_one_write_moves_is_refused(change: int, left: list[int]) -> None:
     with refused(Reason.INVALID_REQUEST, ("/change", "too_large")):
-        moves(change, left)
+        shard_changes(change, left)
 
 
 @given(st.integers(-200, 200), st.lists(st.integers(0, 30), min_size=1, max_size=32))
 def test_moves_add_up_and_leave_no_shard_below_zero(change: int, left: list[int]) -> None:
     try:
-        moved = moves(change, left)
+        moved = shard_changes(change, left)
     except Refused:
-        assert -change > sum(sorted(left, reverse=True)[:MOST_MOVED])
+        assert -change > sum(sorted(left, reverse=True)[:MAX_MOVED])
         return
     assert sum(units for _, units in moved) == change
-    assert len(moved) == len({shard for shard, _ in moved}) <= MOST_MOVED
+    assert len(moved) == len({shard for shard, _ in moved}) <= MAX_MOVED
     assert all(left[shard] + units >= 0 and units for shard, units in moved)
 
 

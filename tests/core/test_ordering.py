@@ -9,14 +9,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chalicelib.core.deposit import Deposit, begin
-from chalicelib.core.events import Created, Line, TakenStock
-from chalicelib.core.instants import HOUR, MINUTE
-from chalicelib.core.money import Money
-from chalicelib.core.offer import Offer, Stock
-from chalicelib.core.ordering import MOST_DRAWS, HandedIn, Moved, Ordered, draw, due_now, moves, place, priced
-from chalicelib.core.refusal import Reason, Refused
-from chalicelib.core.terms import Terms
+from chalicelib.core.common.instants import HOUR, MINUTE
+from chalicelib.core.common.money import Money
+from chalicelib.core.common.refusal import Reason, Refused
+from chalicelib.core.deposit.deposit import Deposit
+from chalicelib.core.deposit.events.order import Created, Line, TakenStock
+from chalicelib.core.deposit.order import begin_deposit
+from chalicelib.core.policy.terms import Terms
+from chalicelib.core.selling.offer import Offer, Stock
+from chalicelib.core.selling.ordering import HandedIn, Ordered, due_now, place, priced
+from chalicelib.core.selling.stock import MAX_DRAWS, StockDelta, draw, stock_deltas
 from tests.core.stories import (
     BALANCE_BY_CARD,
     CANCEL,
@@ -379,13 +381,13 @@ def thin(shards: int) -> Offer:
 
 def test_a_write_touches_only_so_many_shelves_those_it_leaves_included() -> None:
     one_each = {"a": [1] * 40}
-    assert len(draw([Ordered("a", MOST_DRAWS)], thin(40), 0, one_each, T0)) == MOST_DRAWS
+    assert len(draw([Ordered("a", MAX_DRAWS)], thin(40), 0, one_each, T0)) == MAX_DRAWS
     with refused(Reason.SOLD_OUT, sku="a"):
-        draw([Ordered("a", MOST_DRAWS + 1)], thin(40), 0, one_each, T0)
+        draw([Ordered("a", MAX_DRAWS + 1)], thin(40), 0, one_each, T0)
     left_behind = [TakenStock("b", 0, 1)]
-    assert len(draw([Ordered("a", MOST_DRAWS - 1)], thin(40), 0, one_each, T0, left_behind)) == MOST_DRAWS - 1
+    assert len(draw([Ordered("a", MAX_DRAWS - 1)], thin(40), 0, one_each, T0, left_behind)) == MAX_DRAWS - 1
     with refused(Reason.SOLD_OUT, sku="a"):
-        draw([Ordered("a", MOST_DRAWS)], thin(40), 0, one_each, T0, left_behind)
+        draw([Ordered("a", MAX_DRAWS)], thin(40), 0, one_each, T0, left_behind)
 
 
 @given(
@@ -420,23 +422,23 @@ def holding(stock: Sequence[TakenStock], sold: Sequence[TakenStock] = ()) -> Dep
 
 A0, A1, A2 = TakenStock("a", 0, 1), TakenStock("a", 1, 2), TakenStock("a", 2, 3)
 
-MOVES: list[tuple[Deposit | None, Deposit, list[Moved]]] = [
+MOVES: list[tuple[Deposit | None, Deposit, list[StockDelta]]] = [
     # before                   after                        shelves: left, live, sold
     (None,                     holding([]),                 []),
-    (None,                     holding([A0, A1]),           [Moved("a", 0, -1, 1, 0), Moved("a", 1, -2, 2, 0)]),
+    (None,                     holding([A0, A1]),           [StockDelta("a", 0, -1, 1, 0), StockDelta("a", 1, -2, 2, 0)]),
     (holding([A0, A1]),        holding([A0, A1]),           []),
-    (holding([A0, A1]),        holding([A1, A2]),           [Moved("a", 2, -3, 3, 0), Moved("a", 0, 1, -1, 0)]),
-    (holding([A1]),            holding([TakenStock("a", 1, 1)]), [Moved("a", 1, 1, -1, 0)]),
-    (holding([A0, A1]),        holding([]),                 [Moved("a", 0, 1, -1, 0), Moved("a", 1, 2, -2, 0)]),
-    (holding([A1]),            holding([], [A1]),           [Moved("a", 1, 0, -2, 2)]),
-    (holding([A1, A2]),        holding([], [TakenStock("a", 1, 1)]), [Moved("a", 1, 1, -2, 1), Moved("a", 2, 3, -3, 0)]),
+    (holding([A0, A1]),        holding([A1, A2]),           [StockDelta("a", 2, -3, 3, 0), StockDelta("a", 0, 1, -1, 0)]),
+    (holding([A1]),            holding([TakenStock("a", 1, 1)]), [StockDelta("a", 1, 1, -1, 0)]),
+    (holding([A0, A1]),        holding([]),                 [StockDelta("a", 0, 1, -1, 0), StockDelta("a", 1, 2, -2, 0)]),
+    (holding([A1]),            holding([], [A1]),           [StockDelta("a", 1, 0, -2, 2)]),
+    (holding([A1, A2]),        holding([], [TakenStock("a", 1, 1)]), [StockDelta("a", 1, 1, -2, 1), StockDelta("a", 2, 3, -3, 0)]),
     (holding([], [A1]),        holding([], [A1]),           []),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize(("before", "after", "moved"), MOVES)
-def test_a_step_takes_gives_back_or_sells(before: Deposit | None, after: Deposit, moved: list[Moved]) -> None:
-    found = moves(before, after)
+def test_a_step_takes_gives_back_or_sells(before: Deposit | None, after: Deposit, moved: list[StockDelta]) -> None:
+    found = stock_deltas(before, after)
     assert sorted(found, key=lambda one: one.shard) == sorted(moved, key=lambda one: one.shard)
     assert all(one.left + one.live + one.sold == 0 for one in found)
 
@@ -445,18 +447,18 @@ def test_along_a_life_units_are_taken_kept_sold_or_given_back() -> None:
     """Of three units one is shipped, then the buyer leaves."""
     taken = (TakenStock("a", 3, 2), TakenStock("a", 1, 1))
     created = replace(placed(TWO, ("a", 3)), stock=taken)
-    story = Story(TWO, begin(DEPOSIT_ID, created))
-    assert moves(None, story.deposit) == (Moved("a", 3, -2, 2, 0), Moved("a", 1, -1, 1, 0))
+    story = Story(TWO, begin_deposit(DEPOSIT_ID, created))
+    assert stock_deltas(None, story.deposit) == (StockDelta("a", 3, -2, 2, 0), StockDelta("a", 1, -1, 1, 0))
     before = story.deposit
     story.pay()
     story.write(LATER)
     story.ask(BALANCE_BY_CARD, LATER)
     story.pay(at=LATER)
     story.ask(story.ship((1, 1)), LATER)
-    assert moves(before, story.deposit) == ()
+    assert stock_deltas(before, story.deposit) == ()
     before = story.deposit
     story.ask(CANCEL, LATER)
-    assert moves(before, story.deposit) == (Moved("a", 3, 1, -2, 1), Moved("a", 1, 1, -1, 0))
+    assert stock_deltas(before, story.deposit) == (StockDelta("a", 3, 1, -2, 1), StockDelta("a", 1, 1, -1, 0))
 
 
 def test_nothing_due_is_no_order() -> None:

@@ -8,15 +8,15 @@ from typing import Any
 
 import pytest
 
+from chalicelib.core.common.instants import DAY, HOUR, MINUTE
+from chalicelib.core.common.money import Money
+from chalicelib.core.common.refusal import Reason
 from chalicelib.core.deadlines import awaited, due_at, next_due, overdue
 from chalicelib.core.decide import actions
-from chalicelib.core.deposit import Status
-from chalicelib.core.events import BalanceOpened, BalancePaid
-from chalicelib.core.fulfilment import DeclareDefault, PayBalance
-from chalicelib.core.instants import DAY, HOUR, MINUTE
-from chalicelib.core.money import Money
-from chalicelib.core.payment import LOOKS, MOST_PAYMENTS, PaymentSeen, PaymentStatus
-from chalicelib.core.refusal import Reason
+from chalicelib.core.delivery.fulfilment import DeclareDefault, PayBalance
+from chalicelib.core.deposit.events.payment import BalanceOpened, BalancePaid
+from chalicelib.core.deposit.payment import MAX_PAYMENTS, QUERY_DELAYS_MS, PaymentSeen, PaymentStatus
+from chalicelib.core.deposit.status import Status
 from tests.core.stories import (
     BALANCE_BY_CARD,
     CANCEL,
@@ -260,9 +260,9 @@ def test_twenty_payments_are_enough_however_many_of_them_paid_the_deposit() -> N
         story.ask(PAY_BY_ALIPAY, T0 + n)
     story.pay()
     story.write(LATER)
-    for n in range(MOST_PAYMENTS - 6):
+    for n in range(MAX_PAYMENTS - 6):
         assert story.said(BALANCE_BY_CARD, LATER + n) == "balance.opened"
-    assert MOST_PAYMENTS == len(story.deposit.payments) == 20
+    assert MAX_PAYMENTS == len(story.deposit.payments) == 20
     assert "balance-payments" not in actions(story.deposit, "buyer", LATER + DAY, SHOP)
     with refused(Reason.RATE_LIMITED, most=20):
         story.ask(BALANCE_BY_CARD, LATER + DAY)
@@ -275,13 +275,13 @@ def test_twenty_payments_are_enough_however_many_of_them_paid_the_deposit() -> N
 def test_a_balance_payment_that_may_arrive_is_looked_for() -> None:
     story = asked_to_pay()
     assert awaited(story.deposit) == story.deposit.payment
-    assert due_at(story.deposit, GRACE) == OPENED + LOOKS[0]
+    assert due_at(story.deposit, GRACE) == OPENED + QUERY_DELAYS_MS[0]
     looked_at = [OPENED]
     while looked_at[-1] < OPENED + 3 * DAY:
         following = next_due(story.deposit, looked_at[-1], GRACE)
         assert following is not None
         looked_at.append(following)
-    assert looked_at[1:] == [OPENED + distance for distance in (*LOOKS, 2 * DAY, 3 * DAY)]
+    assert looked_at[1:] == [OPENED + distance for distance in (*QUERY_DELAYS_MS, 2 * DAY, 3 * DAY)]
 
 
 @pytest.mark.parametrize("first", ["paid", "shipped", "cancelled", "default"])

@@ -5,10 +5,11 @@ from itertools import product
 
 import pytest
 
+from chalicelib.core.common.instants import DAY, HOUR, MINUTE
 from chalicelib.core.deadlines import awaited, due_at, next_due
-from chalicelib.core.events import DepositEvent, PaymentEvent
-from chalicelib.core.instants import DAY, HOUR, MINUTE
-from chalicelib.core.payment import MAY_ARRIVE, TRANSITIONS, Payment, PaymentSeen, PaymentStatus
+from chalicelib.core.deposit.events.all import DepositEvent
+from chalicelib.core.deposit.events.payment import PaymentEvent
+from chalicelib.core.deposit.payment import MAY_ARRIVE, TRANSITIONS, Payment, PaymentSeen, PaymentStatus
 from tests.core.stories import (
     BALANCE_BY_CARD,
     CANCEL,

@@ -10,22 +10,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chalicelib import policies
-from chalicelib.core.events import (
-    Cancelled,
-    Created,
-    DepositEvent,
-    Line,
-    LockConfirmed,
-    PaymentPending,
-    PaymentSucceeded,
-    RefundApproved,
-    RefundLine,
-    WithdrawalStated,
-)
-from chalicelib.core.instants import LAST_INSTANT
-from chalicelib.core.money import Money, currencies
-from chalicelib.core.plain import SIGNED, below, is_instant, plain, read
-from chalicelib.core.refusal import Reason, Refused
+from chalicelib.core.common.instants import LAST_INSTANT
+from chalicelib.core.common.money import Money, currencies
+from chalicelib.core.common.refusal import Reason, Refused
+from chalicelib.core.deposit.event_json import SIGNED, below, is_instant, read_json, to_json
+from chalicelib.core.deposit.events.all import DepositEvent
+from chalicelib.core.deposit.events.ending import Cancelled, WithdrawalStated
+from chalicelib.core.deposit.events.lock import LockConfirmed
+from chalicelib.core.deposit.events.order import Created, Line
+from chalicelib.core.deposit.events.payment import PaymentPending, PaymentSucceeded
+from chalicelib.core.deposit.events.refund import RefundApproved, RefundLine
 from tests.core.stories import PAID, T0, money, ordered, refused, wire
 
 KINDS: Final[tuple[type[Any], ...]] = get_args(DepositEvent)
@@ -66,24 +60,24 @@ def hints(kind: Any) -> dict[str, Any]:
 @settings(max_examples=150)
 @given(event=st.sampled_from(KINDS).flatmap(events))
 def test_every_event_comes_back_as_it_was(event: Any) -> None:
-    assert read(type(event), json.loads(json.dumps(plain(event)))) == event
+    assert read_json(type(event), json.loads(json.dumps(to_json(event)))) == event
 
 
 @settings(max_examples=150)
 @given(event=st.sampled_from(KINDS).flatmap(events), data=st.data())
 def test_what_is_read_is_what_would_be_written(event: Any, data: st.DataObject) -> None:
     """One form for every value; only members with a default of their own may be missing."""
-    told = plain(event)
+    told = to_json(event)
     name = data.draw(st.sampled_from(sorted(told)))
     told[name] = data.draw(
         st.none() | st.booleans() | st.floats() | TEXTS | COUNTS | st.just([]) | st.just({}) | st.just(wire("1 CNY"))
     )
     try:
-        found = read(type(event), told, "/here")
+        found = read_json(type(event), told, "/here")
     except Refused as refusal:
         unlike = refusal
     else:
-        assert plain(found) == told
+        assert to_json(found) == told
         return
     (fault,) = unlike.faults
     assert fault.pointer.startswith(f"/here/{name}")
@@ -122,7 +116,7 @@ def test_every_number_of_an_event_is_known_as_an_instant_or_a_count() -> None:
 def test_an_event_as_people_read_it() -> None:
     line = RefundLine("forfeited", money("10 CNY") - money("5010 CNY"), "CN-2026/earnest_cap")
     event = RefundApproved(T0, 1, "buyer_cancel", money("88.50 CNY"), (line,), T0 + 1, 1, "cap_1")
-    assert plain(event) == {
+    assert to_json(event) == {
         "at": "2024-03-28T14:00:00.000Z",
         "refund": 1,
         "cause": "buyer_cancel",
@@ -138,21 +132,21 @@ def test_an_event_as_people_read_it() -> None:
 
 def test_nothing_is_written_as_nothing() -> None:
     paid = PaymentSucceeded(PAID, 1, "cap_1", money("1 CNY"), windowed=True, remind_at=(PAID, PAID + 1))
-    assert "window_ends_at" not in plain(paid)
-    assert plain(paid)["remind_at"] == ["2024-03-28T14:01:00.000Z", "2024-03-28T14:01:00.001Z"]
-    assert "undo_until" not in plain(LockConfirmed(PAID, 1, "sha256:0"))
-    assert "stock" not in plain(ordered().deposit.created)
+    assert "window_ends_at" not in to_json(paid)
+    assert to_json(paid)["remind_at"] == ["2024-03-28T14:01:00.000Z", "2024-03-28T14:01:00.001Z"]
+    assert "undo_until" not in to_json(LockConfirmed(PAID, 1, "sha256:0"))
+    assert "stock" not in to_json(ordered().deposit.created)
 
 
 @pytest.mark.parametrize("value", [1.0, None, b"", {"a": 1}, Money])
 def test_what_no_event_holds_is_not_written(value: object) -> None:
     with pytest.raises(TypeError):
-        plain(value)
+        to_json(value)
 
 
 def test_a_member_that_came_later_may_be_missing() -> None:
     told = {"sku": "a", "quantity": 1, "unit_price": wire("1 CNY")}
-    assert read(Line, told) == Line("a", 1, money("1 CNY"))
+    assert read_json(Line, told) == Line("a", 1, money("1 CNY"))
     late = {name for kind in KINDS for name, field in kind.__dataclass_fields__.items() if field.default is not MISSING}
     assert {"batch", "limit_units", "token_key"} <= late
 
@@ -198,12 +192,12 @@ ENDED: Final = {"at": PENDING["at"], "cause": "buyer_cancel", "rule": "terms/win
 )  # fmt: skip
 def test_what_is_not_so_written_is_refused_where_it_stands(kind: type, told: Any, pointer: str, why: str) -> None:
     with refused(Reason.INVALID_REQUEST, (pointer, why)):
-        read(kind, told)
+        read_json(kind, told)
     with refused(Reason.INVALID_REQUEST, (f"/events/0/data{pointer}", why)):
-        read(kind, told, "/events/0/data")
+        read_json(kind, told, "/events/0/data")
     assert why in policies.read("texts/faults.toml")
 
 
 def test_pointers_are_escaped() -> None:
     assert below(below("", "a/b~c"), 0) == "/a~1b~0c/0"
-    assert read(Created, plain(ordered().deposit.created)) == ordered().deposit.created
+    assert read_json(Created, to_json(ordered().deposit.created)) == ordered().deposit.created

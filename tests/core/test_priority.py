@@ -6,27 +6,27 @@ from typing import Any, Final
 
 import pytest
 
-from chalicelib.core import priority
-from chalicelib.core.changes import ChangeItems
+from chalicelib.core.common.instants import DAY, HOUR, parse_instant
+from chalicelib.core.common.money import Money
+from chalicelib.core.common.refusal import Reason
 from chalicelib.core.deadlines import due_at
-from chalicelib.core.deposit import begin
-from chalicelib.core.events import (
-    Created,
-    Line,
+from chalicelib.core.deposit import priority_pass
+from chalicelib.core.deposit.events.ending import (
     PassGranted,
     PassLapsed,
     PassReminded,
     PassReturned,
     PassStep,
     PassUsed,
-    Priority,
 )
-from chalicelib.core.instants import DAY, HOUR, parse_instant
-from chalicelib.core.money import Money
-from chalicelib.core.ordering import Ordered, place
-from chalicelib.core.priority import TRANSITIONS, Pass, PassStatus, grant, refuse, refuse_goods, step, use
-from chalicelib.core.refusal import Reason
-from chalicelib.core.terms import Terms
+from chalicelib.core.deposit.events.order import Created, Line, Priority
+from chalicelib.core.deposit.order import begin_deposit
+from chalicelib.core.deposit.priority_pass import TRANSITIONS, Pass, PassStatus, step
+from chalicelib.core.ending.second_chance import grant, refuse, refuse_goods, use
+from chalicelib.core.policy import pass_rules
+from chalicelib.core.policy.terms import Terms
+from chalicelib.core.selling.changes import ChangeItems
+from chalicelib.core.selling.ordering import Ordered, place
 from tests.core.stories import (
     CANCEL,
     DEPOSIT_ID,
@@ -51,7 +51,7 @@ OTHER: Final = "dep_" + "1" * 26
 UNTIL: Final = PAID + 180 * DAY
 MONTH_BEFORE, WEEK_BEFORE = UNTIL - 30 * DAY, UNTIL - 7 * DAY
 GRANTED: Final = PassGranted(PAID, 1, ("phone",), money("1999 CNY"), UNTIL, (MONTH_BEFORE, WEEK_BEFORE), "OUT_OF_STOCK")
-NEW: Final = priority.begin(GRANTED)
+NEW: Final = priority_pass.grant_pass(GRANTED)
 USED, RETURNED = PassUsed(PAID + 1, 1, OTHER), PassReturned(PAID + 2, 1, OTHER)
 REMINDED, LAPSED = PassReminded(MONTH_BEFORE, 1, UNTIL), PassLapsed(UNTIL, 1)
 STANDING: Final[dict[PassStatus, Pass]] = {
@@ -249,7 +249,7 @@ def test_faults_of_fields_and_of_the_offer_come_before_those_of_the_pass() -> No
 def bought(under: Terms = SALE) -> Story:
     """A phone by a pass, paid."""
     created = place(order_of(under, ("phone", 1)), offer_of(under), under, BUYER, T0, CLEAR)
-    story = Story(under, begin(DEPOSIT_ID, created), [created])
+    story = Story(under, begin_deposit(DEPOSIT_ID, created), [created])
     story.pay()
     return story
 
@@ -312,7 +312,7 @@ def test_notices_and_the_end_are_written_at_their_instants(at: int, steps: list[
 
 def test_while_it_is_used_nothing_is_due_and_nothing_lapses() -> None:
     story = cancelled_by_the_merchant().tell(USED)
-    assert not list(priority.deadlines(story.deposit.passes[0]))
+    assert not list(priority_pass.deadlines(story.deposit.passes[0]))
     assert told(story.write(UNTIL + DAY)) == [USED]
 
 
@@ -331,7 +331,7 @@ def test_a_pass_that_comes_back_reminds_of_what_is_ahead_and_lapses_at_once_afte
     at: int, then: list[int]
 ) -> None:
     one = step(step(NEW, USED), PassReturned(at, 1, OTHER))
-    assert sorted(event.at for event in priority.deadlines(one)) == then
+    assert sorted(event.at for event in priority_pass.deadlines(one)) == then
 
 
 def test_what_came_back_after_its_date_is_lapsed_and_cannot_be_used() -> None:
@@ -364,4 +364,4 @@ def test_a_buyers_own_cancellation_grants_nothing() -> None:
 
 def test_the_reserve_is_everybodys_24_hours_after_the_opening() -> None:
     opens = parse_instant("2026-11-28T10:00:00+07:00")
-    assert priority.reserve_ends_at(opens) == opens + 24 * HOUR
+    assert pass_rules.reserve_ends_at(opens) == opens + 24 * HOUR

@@ -10,21 +10,26 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chalicelib.core import proof
-from chalicelib.core.cancellation import MerchantCancel
-from chalicelib.core.changes import ChangeItems
-from chalicelib.core.claiming import AcceptOffer, AddEvidence, Escalate, OpenClaim, Respond, RuleClaim
+from chalicelib.core.claims.answering import AcceptOffer, AddEvidence, Escalate, Respond, RuleClaim
+from chalicelib.core.claims.opening import OpenClaim
+from chalicelib.core.common.ids import child
+from chalicelib.core.common.instants import DAY, HOUR, MINUTE
+from chalicelib.core.common.money import Money
+from chalicelib.core.common.refusal import FieldError, Reason, Refused
 from chalicelib.core.decide import Command
-from chalicelib.core.events import Cancelled, DepositEvent, PaymentSucceeded, RefundApproved, Units
-from chalicelib.core.fulfilment import DeclareDefault, Deliver, Receive
-from chalicelib.core.goodwill import Grant
-from chalicelib.core.ids import child
-from chalicelib.core.instants import DAY, HOUR, MINUTE
-from chalicelib.core.money import Money
-from chalicelib.core.ordering import Ordered
-from chalicelib.core.payment import CaptureSeen, PaymentSeen
+from chalicelib.core.delivery.fulfilment import DeclareDefault, Deliver, Receive
+from chalicelib.core.deposit.events.all import DepositEvent
+from chalicelib.core.deposit.events.ending import Cancelled
+from chalicelib.core.deposit.events.goods import Units
+from chalicelib.core.deposit.events.payment import PaymentSucceeded
+from chalicelib.core.deposit.events.refund import RefundApproved
+from chalicelib.core.deposit.payment import CaptureSeen, PaymentSeen
+from chalicelib.core.merchant.cancellation import MerchantCancel
+from chalicelib.core.policy.terms import Terms
 from chalicelib.core.proof import CALCULATOR, RULES, Difference, differences, differs, expected, made
-from chalicelib.core.refusal import Fault, Reason, Refused
-from chalicelib.core.terms import Terms
+from chalicelib.core.refunding.goodwill import Grant
+from chalicelib.core.selling.changes import ChangeItems
+from chalicelib.core.selling.ordering import Ordered
 from tests.core.stories import (
     A_WEEK,
     ACCEPT,
@@ -786,7 +791,7 @@ def test_what_is_no_proof_is_refused(change: Json, pointer: str, why: str) -> No
     with pytest.raises(Refused) as caught:
         differences(told)
     assert caught.value.reason is Reason.INVALID_REQUEST
-    assert Fault(pointer, why) in caught.value.faults
+    assert FieldError(pointer, why) in caught.value.faults
 
 
 @pytest.mark.parametrize("nothing", [None, [], "proof", 1, {}])

@@ -6,12 +6,13 @@ from typing import Final
 
 import pytest
 
-from chalicelib.core.cancellation import MOST_QUESTIONS, AnswerQuestion, Ask
+from chalicelib.core.common.instants import DAY, HOUR
+from chalicelib.core.common.refusal import Reason
 from chalicelib.core.deadlines import due_at
-from chalicelib.core.events import QuestionAnswered, QuestionAsked, QuestionEvent, QuestionLapsed
-from chalicelib.core.instants import DAY, HOUR
-from chalicelib.core.question import TRANSITIONS, Kind, Question, QuestionStatus, step
-from chalicelib.core.refusal import Reason
+from chalicelib.core.deposit.events.ending import QuestionAnswered, QuestionAsked, QuestionEvent, QuestionLapsed
+from chalicelib.core.deposit.question import TRANSITIONS, Question, QuestionStatus, step
+from chalicelib.core.merchant.question import MAX_QUESTIONS, AnswerQuestion, Ask
+from chalicelib.core.policy.cancellation_reasons import QuestionKind
 from tests.core.stories import (
     ASK,
     CANCEL,
@@ -89,7 +90,7 @@ def test_the_status_at_an_instant(one: Question, at: int, status: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["address", "contact", "verification"])
-def test_an_answer_has_48_hours(kind: Kind) -> None:
+def test_an_answer_has_48_hours(kind: QuestionKind) -> None:
     story = paid()
     assert story.ask(Ask(kind, "sha256:asked"), PAID) == (QuestionAsked(PAID, 1, kind, BY, "sha256:asked"),)
     assert story.deposit.questions == (Question(1, QuestionAsked(PAID, 1, kind, BY, "sha256:asked")),)
@@ -119,11 +120,11 @@ def test_a_merchant_asks_while_the_order_lives(made: Callable[[], Story], at: in
 
 def test_ten_questions_are_the_most() -> None:
     story = paid()
-    for n in range(MOST_QUESTIONS):
+    for n in range(MAX_QUESTIONS):
         assert story.said(ASK, PAID + n) == "question.asked"
-    with refused(Reason.RATE_LIMITED, most=MOST_QUESTIONS):
-        story.ask(ASK, PAID + MOST_QUESTIONS)
-    assert [one.n for one in story.deposit.questions] == list(range(1, MOST_QUESTIONS + 1))
+    with refused(Reason.RATE_LIMITED, most=MAX_QUESTIONS):
+        story.ask(ASK, PAID + MAX_QUESTIONS)
+    assert [one.n for one in story.deposit.questions] == list(range(1, MAX_QUESTIONS + 1))
 
 
 # --- Answering ---

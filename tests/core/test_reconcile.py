@@ -10,31 +10,26 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chalicelib.core.destination import NameDestination, SendRefund
-from chalicelib.core.ids import ALPHABET
-from chalicelib.core.instants import DAY, HOUR
-from chalicelib.core.money import Money
-from chalicelib.core.reconcile import (
+from chalicelib.core.common.ids import ALPHABET
+from chalicelib.core.common.instants import DAY, HOUR
+from chalicelib.core.common.money import Money
+from chalicelib.core.deposit.refund import RefundStatus
+from chalicelib.core.policy.payment_routes import route
+from chalicelib.core.reconciliation.lines import (
     SHARDS,
-    STALE,
-    STRANGE,
-    TALLIED,
+    UNATTRIBUTED,
     BreakKind,
     Line,
-    Tally,
     behind,
     group,
-    in_transit,
-    join,
     latest,
     lines_of,
-    overdue,
-    placed,
     shard_of,
-    why_strange,
+    sort_key,
 )
-from chalicelib.core.refund import RefundStatus
-from chalicelib.core.routes import route
+from chalicelib.core.reconciliation.matching import STALE, classify_unmatched, in_transit, join, overdue
+from chalicelib.core.reconciliation.tally import TALLIED, Tally
+from chalicelib.core.refunding.destination import NameDestination, SendRefund
 from tests.core.stories import (
     DEPOSIT_ID,
     LATER,
@@ -226,7 +221,7 @@ def test_a_place_says_what_a_line_is_about(place: str, kind: str, n: int, refere
 def test_a_report_that_names_our_references_finds_our_places(name: str) -> None:
     kinds: dict[str, Any] = {"c": "capture", "r": "refund", "x": "return"}
     for line in lines_of(LINES[name][0]().deposit):
-        assert placed(kinds[line.kind], line.reference) == line.place
+        assert sort_key(kinds[line.kind], line.reference) == line.place
 
 
 # --- Their lines ---
@@ -254,13 +249,13 @@ PLACES: Final = [
 
 @pytest.mark.parametrize(("kind", "reference", "place"), PLACES)
 def test_a_line_is_placed_by_what_it_says_it_was_made_for(kind: Any, reference: str, place: str) -> None:
-    assert placed(kind, reference) == place
+    assert sort_key(kind, reference) == place
 
 
 @given(kind=st.sampled_from(["capture", "refund", "return"]), reference=st.text(max_size=60))
 def test_what_names_nothing_of_ours_comes_last_and_has_a_shard(kind: Any, reference: str) -> None:
-    line = Line(placed(kind, reference), "re_1", 1, "CNY", PAID)
-    assert line.place.startswith(STRANGE)
+    line = Line(sort_key(kind, reference), "re_1", 1, "CNY", PAID)
+    assert line.place.startswith(UNATTRIBUTED)
     assert line.place > f"{ALPHABET[-1] * 26}x9999"
     assert line.reference == ""
     assert 0 <= shard_of(line.place) < SHARDS
@@ -425,7 +420,7 @@ STRANGERS: Final = [
 def test_what_stands_only_in_the_report_has_a_meaning(
     made: Callable[[], Story] | None, theirs: tuple[str, int], means: str
 ) -> None:
-    assert why_strange(made().deposit if made is not None else None, line_of(*theirs)) == means
+    assert classify_unmatched(made().deposit if made is not None else None, line_of(*theirs)) == means
 
 
 # --- What is late ---
@@ -500,7 +495,7 @@ def differs(kind: BreakKind, mine: Line | None, other: Line | None) -> Callable[
 
 def strange(kind: Any) -> Line:
     """Of nothing that we know; its text has letters where a place of ours has its own."""
-    return Line(placed(kind, "crx" * 20), "1", 100, "CNY", PAID)
+    return Line(sort_key(kind, "crx" * 20), "1", 100, "CNY", PAID)
 
 
 COUNTS: Final = [

@@ -8,14 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from chalicelib.core.common.instants import DAY, HOUR, MINUTE
+from chalicelib.core.common.refusal import Refused
 from chalicelib.core.deadlines import overdue
 from chalicelib.core.decide import Command, decide
-from chalicelib.core.destination import NameDestination, Reroute, Retry
-from chalicelib.core.events import DepositEvent, RefundStep
-from chalicelib.core.instants import DAY, HOUR, MINUTE
-from chalicelib.core.refund import (
-    LOOKS,
+from chalicelib.core.deposit.events.all import DepositEvent
+from chalicelib.core.deposit.events.refund import RefundStep
+from chalicelib.core.deposit.refund import (
     OPEN,
+    QUERY_DELAYS_MS,
     TRANSITIONS,
     WAITING_ON,
     Attempt,
@@ -27,7 +28,7 @@ from chalicelib.core.refund import (
     review_at,
     step,
 )
-from chalicelib.core.refusal import Refused
+from chalicelib.core.refunding.destination import NameDestination, Reroute, Retry
 from tests.core.stories import (
     CANCEL,
     END,
@@ -408,22 +409,22 @@ SECONDS_OF_LOOKS = [60, 5 * 60, 30 * 60, 2 * 3600, 6 * 3600, 24 * 3600]
 
 
 def test_looks_come_after_a_minute_then_ever_later_for_a_day() -> None:
-    assert [distance // 1000 for distance in LOOKS] == SECONDS_OF_LOOKS
+    assert [distance // 1000 for distance in QUERY_DELAYS_MS] == SECONDS_OF_LOOKS
 
 
 @pytest.mark.parametrize(
     ("now", "then"),
     [
-        (0,                       LOOKS[0]),
-        (LOOKS[0] - 1,            LOOKS[0]),
-        (LOOKS[0],                LOOKS[1]),
-        (LOOKS[1] - 1,            LOOKS[1]),
-        (LOOKS[1],                LOOKS[2]),
-        (LOOKS[2],                LOOKS[3]),
-        (LOOKS[3],                LOOKS[4]),
-        (LOOKS[4],                LOOKS[5]),
-        (LOOKS[5] - 1,            LOOKS[5]),
-        (LOOKS[5],                PROMISED - SENT),
+        (0,                       QUERY_DELAYS_MS[0]),
+        (QUERY_DELAYS_MS[0] - 1,            QUERY_DELAYS_MS[0]),
+        (QUERY_DELAYS_MS[0],                QUERY_DELAYS_MS[1]),
+        (QUERY_DELAYS_MS[1] - 1,            QUERY_DELAYS_MS[1]),
+        (QUERY_DELAYS_MS[1],                QUERY_DELAYS_MS[2]),
+        (QUERY_DELAYS_MS[2],                QUERY_DELAYS_MS[3]),
+        (QUERY_DELAYS_MS[3],                QUERY_DELAYS_MS[4]),
+        (QUERY_DELAYS_MS[4],                QUERY_DELAYS_MS[5]),
+        (QUERY_DELAYS_MS[5] - 1,            QUERY_DELAYS_MS[5]),
+        (QUERY_DELAYS_MS[5],                PROMISED - SENT),
         (PROMISED - SENT,         PROMISED - SENT + MINUTE),
     ],
 )  # fmt: skip

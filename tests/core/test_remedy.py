@@ -9,19 +9,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chalicelib.core.cancellation import MerchantCancel
-from chalicelib.core.claim import Kind
-from chalicelib.core.claiming import RuleClaim
-from chalicelib.core.deposit import Deposit, Progress, fold
-from chalicelib.core.entitlement import of
-from chalicelib.core.events import ClaimReversed, GoodsReceived, RefundLine, Units
-from chalicelib.core.fulfilment import Receive
-from chalicelib.core.ids import child
-from chalicelib.core.instants import DAY, HOUR
-from chalicelib.core.ledger import Balances
-from chalicelib.core.money import Money, total
-from chalicelib.core.refusal import Reason
-from chalicelib.core.remedy import nothing_came, owed, zero
+from chalicelib.core.claims.answering import RuleClaim
+from chalicelib.core.claims.remedy import nothing_came, owed, zero
+from chalicelib.core.common.ids import child
+from chalicelib.core.common.instants import DAY, HOUR
+from chalicelib.core.common.money import Money, total
+from chalicelib.core.common.refusal import Reason
+from chalicelib.core.delivery.fulfilment import Receive
+from chalicelib.core.deposit.deposit import Deposit
+from chalicelib.core.deposit.events.claim import ClaimReversed
+from chalicelib.core.deposit.events.goods import GoodsReceived, Units
+from chalicelib.core.deposit.events.refund import RefundLine
+from chalicelib.core.deposit.fold import fold
+from chalicelib.core.deposit.goods import Progress
+from chalicelib.core.deposit.ledger import Balances
+from chalicelib.core.ending.entitlement import compute_entitlement
+from chalicelib.core.merchant.cancellation import MerchantCancel
+from chalicelib.core.policy.claim_rules import ClaimKind
 from tests.core.stories import (
     ACCEPT,
     BALANCE_BY_CARD,
@@ -140,7 +144,7 @@ ENDS: Final = [(name, way) for name in CLAIMED for way in WAYS if possible(name,
 
 
 def test_every_kind_is_decided() -> None:
-    assert {command.kind for _, command, _ in CLAIMED.values()} == set(get_args(Kind))
+    assert {command.kind for _, command, _ in CLAIMED.values()} == set(get_args(ClaimKind))
 
 
 @pytest.mark.parametrize(("name", "way"), ENDS)
@@ -351,7 +355,7 @@ def test_an_end_beside_a_claim_pays_every_unit_once(leaves: Any, during: bool) -
 
 def test_what_an_end_would_give_is_less_what_claims_paid() -> None:
     story = told(five((3, 1)), (claimed("short_shipment", (1, 1), (3, 1)), OPENED), (ACCEPT, OFFERED))
-    left = of(story.deposit, story.terms, "buyer_cancel", OFFERED)
+    left = compute_entitlement(story.deposit, story.terms, "buyer_cancel", OFFERED)
     assert [(line.code, str(line.amount)) for line in left.lines] == [
         ("paid", "315000 IDR"),
         ("already_refunded", "-135000 IDR"),

@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chalicelib import policies
-from chalicelib.core.instants import DAY, HOUR, MINUTE, parse_instant
-from chalicelib.core.routes import (
+from chalicelib.core.common.instants import DAY, HOUR, MINUTE, parse_instant
+from chalicelib.core.policy.payment_routes import (
     CANNOT,
     ENDED,
     NOT_IN_PART,
@@ -14,9 +14,9 @@ from chalicelib.core.routes import (
     closed,
     ends_at,
     opens_at,
+    payment_routes,
     payout,
     promised_by,
-    published,
     route,
     usable_from,
 )
@@ -51,23 +51,23 @@ def test_a_route_is_as_published(row: list[str]) -> None:
 
 
 def test_every_method_is_in_the_table() -> None:
-    assert set(published().route) == {row[0] for row in ROWS}
+    assert set(payment_routes().route) == {row[0] for row in ROWS}
 
 
 def test_every_method_that_an_offer_may_name_has_a_route() -> None:
     presets = (policies.read(f"presets/{name}.toml") for name in policies.names("presets"))
     offered = {method for preset in presets for method in preset["payment"]["methods"]}
-    assert offered <= set(published().route)
+    assert offered <= set(payment_routes().route)
 
 
 def test_reports_show_everything_within_a_week() -> None:
     """Reconciliation misses nothing that is older than that."""
-    assert max(payout().settle_days, *(one.settle_days for one in published().route.values())) < 7
+    assert max(payout().settle_days, *(one.settle_days for one in payment_routes().route.values())) < 7
 
 
 def test_figures_have_a_source_and_a_version() -> None:
-    assert published().source
-    assert published().version
+    assert payment_routes().source
+    assert payment_routes().version
     assert payout().cool_down_source
     assert payout().limits_source
 

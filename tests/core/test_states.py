@@ -6,11 +6,11 @@ from itertools import pairwise
 import pytest
 
 from chalicelib.core.deadlines import overdue
-from chalicelib.core.deposit import status_at
-from chalicelib.core.events import RefundApproved, RefundReviewNeeded
-from chalicelib.core.offer import OfferStatus
-from chalicelib.core.offer import status_at as offer_status_at
-from chalicelib.core.refund import review_at
+from chalicelib.core.deposit.clock import status_at
+from chalicelib.core.deposit.events.refund import RefundApproved, RefundReviewNeeded
+from chalicelib.core.deposit.refund import review_at
+from chalicelib.core.selling.offer import OfferStatus
+from chalicelib.core.selling.offer import status_at as offer_status_at
 from tests.core.stories import (
     ASK,
     BALANCE_BY_CARD,

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chalicelib import policies
-from chalicelib.core import drafts
-from chalicelib.core.terms import Terms, canonical, terms_hash
-from chalicelib.core.wire import from_json, write_money
+from chalicelib.core.common.fields import lists_to_tuples, write_money
+from chalicelib.core.policy import offer_terms
+from chalicelib.core.policy.terms import Terms, canonical, terms_hash
 from tests.core.stories import body, draft, plain, trading, wire
 
 # As the contract's section 2 tables them; "-" is null or none. Money as "amount currency", lists as words.
@@ -58,7 +58,7 @@ def least(preset: str) -> Terms:
     """What a preset makes of an offer that gives nothing it need not give."""
     currency = "IDR" if preset in {"flash_sale", "trade_in_id"} else "CNY"
     given = {"payment": {"deposit": wire("777 CNY")}} if preset == "recommended" else {}
-    return drafts.read(plain(preset, currency, **given))
+    return offer_terms.read(plain(preset, currency, **given))
 
 
 def shown(value: Any) -> str:
@@ -196,7 +196,7 @@ def test_the_hash_is_that_of_what_is_stored() -> None:
     stored = canonical(terms)
     assert rfc8785.dumps(json.loads(stored)) == stored
     assert b"stock" not in stored
-    again = Terms.model_validate(from_json(json.loads(stored)))
+    again = Terms.model_validate(lists_to_tuples(json.loads(stored)))
     assert (canonical(again), terms_hash(again)) == (stored, terms_hash(terms))
     assert terms_hash(terms).startswith("sha256:")
     assert json.loads(stored)["shipping"] == write_money(terms.shipping)

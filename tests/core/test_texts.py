@@ -11,11 +11,15 @@ import pytest
 
 import chalicelib
 from chalicelib import policies
-from chalicelib.core import disclosure, faults, fees, withdrawal, wording
-from chalicelib.core.claim import Kind
-from chalicelib.core.claiming import WITHOUT_MONEY
-from chalicelib.core.money import currencies
-from chalicelib.core.refusal import Reason
+from chalicelib.core.claims.opening import WITHOUT_MONEY
+from chalicelib.core.common import field_errors
+from chalicelib.core.common.money import currencies
+from chalicelib.core.common.refusal import Reason
+from chalicelib.core.ending import withdrawal
+from chalicelib.core.locking import disclosure
+from chalicelib.core.policy import fees
+from chalicelib.core.policy import texts as wording
+from chalicelib.core.policy.claim_rules import ClaimKind
 from tests.core.stories import A_WEEK, NEVER, PAID, money, paid, terms, traded, trading, wire
 
 LOCALES: Final = {"en", "id", "zh"}
@@ -185,7 +189,7 @@ def test_title_detail_and_page_have_their_form(reason: Reason) -> None:
 
 
 def test_every_fault_that_code_can_name_has_a_text() -> None:
-    named = {*whys_in_code(), *faults._WHY.values(), "invalid", "amount", "decimals", "currency"}
+    named = {*whys_in_code(), *field_errors._WHY.values(), "invalid", "amount", "decimals", "currency"}
     assert named <= set(policies.read("texts/faults.toml"))
 
 
@@ -322,7 +326,7 @@ SHOWN: Final = (
 def test_every_disclosure_can_be_written(locale: str) -> None:
     named: set[str] = set()
     for story in SHOWN:
-        shown = disclosure.of(story.deposit, story.terms, locale)
+        shown = disclosure.build_disclosure(story.deposit, story.terms, locale)
         assert not set(shown.text + shown.acknowledgement) & set("{}")
         named |= set(shown.sentences)
     assert named == set(FILLED["disclosures"]) - {"lock_acknowledgement"}
@@ -399,7 +403,7 @@ def test_everything_that_can_be_wrong_with_a_band_is_said_and_nothing_else() -> 
 
 def test_every_rule_of_the_terms_that_our_code_names_is_explained_and_nothing_else_is() -> None:
     rules = policies.read("texts/rules.toml")
-    paying = set(get_args(Kind)) - WITHOUT_MONEY
+    paying = set(get_args(ClaimKind)) - WITHOUT_MONEY
     assert named_in_code("terms/[a-z_]+") | {f"claims/{kind}" for kind in paying} == set(rules) - {"version"}
     for rule in set(rules) - {"version"}:
         assert all(ENDINGS[locale].fullmatch(words[-1]) for locale, words in rules[rule].items()), rule

@@ -12,18 +12,24 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chalicelib import policies
-from chalicelib.core import entitlement, fees
-from chalicelib.core.changes import ChangeItems
+from chalicelib.core.common.instants import DAY, HOUR, MINUTE
+from chalicelib.core.common.money import Money
+from chalicelib.core.common.refusal import Reason
 from chalicelib.core.decide import Command
-from chalicelib.core.deposit import Status, TradeIn, fold, status_at
-from chalicelib.core.events import Cancelled, RefundLine, TradeInInspected
-from chalicelib.core.instants import DAY, HOUR, MINUTE
-from chalicelib.core.money import Money
-from chalicelib.core.ordering import HandedIn, Ordered
-from chalicelib.core.refund import RefundStatus
-from chalicelib.core.refusal import Reason
-from chalicelib.core.terms import Terms
-from chalicelib.core.tradein import Inspect
+from chalicelib.core.delivery.trade_in import Inspect
+from chalicelib.core.deposit.clock import status_at
+from chalicelib.core.deposit.events.ending import Cancelled
+from chalicelib.core.deposit.events.goods import TradeInInspected
+from chalicelib.core.deposit.events.refund import RefundLine
+from chalicelib.core.deposit.fold import fold
+from chalicelib.core.deposit.refund import RefundStatus
+from chalicelib.core.deposit.status import Status
+from chalicelib.core.deposit.trade_in import TradeIn
+from chalicelib.core.ending import entitlement
+from chalicelib.core.policy import fees
+from chalicelib.core.policy.terms import Terms
+from chalicelib.core.selling.changes import ChangeItems
+from chalicelib.core.selling.ordering import HandedIn, Ordered
 from tests.core.stories import (
     A_WEEK,
     BALANCE_BY_CARD,
@@ -670,7 +676,7 @@ def test_the_curve_says_from_when_on_shipping_is_kept() -> None:
 @pytest.mark.parametrize("at", [PAID, END - 1, END])
 def test_what_is_shown_before_a_cancel_is_what_is_kept(at: int) -> None:
     story = with_a_week()
-    shown = entitlement.of(story.deposit, story.terms, "buyer_cancel", at)
+    shown = entitlement.compute_entitlement(story.deposit, story.terms, "buyer_cancel", at)
     story.ask(CANCEL, at)
     assert (shown.amount, shown.lines) == (story.refund.amount, story.refund.lines)
     assert shown.fees == story.deposit.money.fees
@@ -680,7 +686,8 @@ def test_what_is_shown_before_a_cancel_is_what_is_kept(at: int) -> None:
 def test_a_buyer_in_default_loses_what_a_buyer_who_cancels_loses() -> None:
     story = paid(DEPOSIT_FIRST, **handed_in(DEPOSIT_FIRST))
     cancel, default = (
-        entitlement.of(story.deposit, story.terms, cause, LATER) for cause in ("buyer_cancel", "buyer_default")
+        entitlement.compute_entitlement(story.deposit, story.terms, cause, LATER)
+        for cause in ("buyer_cancel", "buyer_default")
     )
     assert default == cancel
     assert (str(default.amount), str(default.fees)) == ("500000 IDR", "18000 IDR")
@@ -688,7 +695,7 @@ def test_a_buyer_in_default_loses_what_a_buyer_who_cancels_loses() -> None:
 
 def test_a_merchant_who_cancels_gives_everything_back() -> None:
     story = traded(trading())
-    owed = entitlement.of(story.deposit, story.terms, "merchant_cancel", AT)
+    owed = entitlement.compute_entitlement(story.deposit, story.terms, "merchant_cancel", AT)
     assert (str(owed.amount), owed.fees) == (EVERYTHING, money("0 IDR"))
 
 

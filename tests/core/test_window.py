@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chalicelib.core import window
-from chalicelib.core.instants import DAY, HOUR, in_utc, parse_instant
-from chalicelib.core.window import Calendar, ends_at
+from chalicelib.core.common.instants import DAY, HOUR, in_utc, parse_instant
+from chalicelib.core.policy import calendar
+from chalicelib.core.policy.calendar import Calendar, ends_at
 
 CASES = tomllib.loads(Path(__file__).parents[1].joinpath("cases", "windows.toml").read_text("utf-8"))["case"]
 PUBLISHED = {f"TM{number}" for number in (*range(1, 10), 12)}
@@ -109,7 +109,7 @@ def test_months_end_within_a_day_number(months: int, start: int, calendar: Calen
 def test_threads_that_ask_for_a_new_year_at_once_get_the_same_answer() -> None:
     start = parse_instant("2026-02-10T10:00:00+08:00")
     for _ in range(20):
-        window._year.cache_clear()  # as in a container that starts under load
+        calendar._year.cache_clear()  # as in a container that starts under load
         with ThreadPoolExecutor(8) as threads:
             ends = set(threads.map(lambda _: ends_at("calendar_days", "P5D", start, SHANGHAI), range(16)))
         assert ends == {parse_instant("2026-02-25T00:00:00+08:00")}

@@ -13,15 +13,18 @@ import rfc8785
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chalicelib.core import statutory, withdrawal
-from chalicelib.core.decide import MOST_EVENTS, actions, decide
-from chalicelib.core.deposit import Deposit, Status, status_at
-from chalicelib.core.events import GoodsDelivered, GoodsReceived, Units, WithdrawalConfirmed, WithdrawalStated
-from chalicelib.core.ids import child
-from chalicelib.core.instants import DAY, HOUR, MINUTE, format_instant, parse_instant
-from chalicelib.core.refusal import Reason
-from chalicelib.core.terms import Terms
-from chalicelib.core.withdrawal import MOST_STATED, ConfirmWithdrawal, Sender, StateWithdrawal
+from chalicelib.core.common.ids import child
+from chalicelib.core.common.instants import DAY, HOUR, MINUTE, format_instant, parse_instant
+from chalicelib.core.common.refusal import Reason
+from chalicelib.core.decide import MAX_EVENTS, actions, decide
+from chalicelib.core.deposit.clock import status_at
+from chalicelib.core.deposit.deposit import Deposit
+from chalicelib.core.deposit.events.ending import WithdrawalConfirmed, WithdrawalStated
+from chalicelib.core.deposit.events.goods import GoodsDelivered, GoodsReceived, Units
+from chalicelib.core.deposit.status import Status
+from chalicelib.core.ending import withdrawal, withdrawal_right
+from chalicelib.core.ending.withdrawal import MAX_STATED, ConfirmWithdrawal, Sender, StateWithdrawal
+from chalicelib.core.policy.terms import Terms
 from chalicelib.store.codec import encode
 from tests.core.stories import (
     CANCEL,
@@ -92,7 +95,7 @@ def arrived(case: dict[str, Any]) -> Story:
 def test_a_withdrawal_is_possible_until_the_case_says(case: dict[str, Any]) -> None:
     open_until = parse_instant(case["open_until"]) if "open_until" in case else None
     deposit = arrived(case).deposit
-    assert statutory.ends_at(deposit, sold_in(case["market"]).policy) == open_until
+    assert withdrawal_right.ends_at(deposit, sold_in(case["market"]).policy) == open_until
     if open_until is None:
         assert arrived(case).said(STATE, deposit.updated_at + 3650 * DAY) == "withdrawal.stated"
         return
@@ -131,7 +134,7 @@ def test_goods_that_came_in_part_keep_the_period_open() -> None:
     story = settled(KETTLE, ("kettle", 2))
     story.ask(story.ship((1, 1)), LATER)
     story.tell(GoodsReceived(LATER, (Units(1, 1),)))
-    assert statutory.ends_at(story.deposit, KETTLE.policy) is None
+    assert withdrawal_right.ends_at(story.deposit, KETTLE.policy) is None
     assert story.said(STATE, LATER + 365 * DAY) == "withdrawal.stated"
 
 
@@ -164,7 +167,7 @@ def test_a_market_may_know_none(monkeypatch: pytest.MonkeyPatch) -> None:
     story = paid(KETTLE)
     law = KETTLE.policy.model_copy(update={"withdrawal": None})
     monkeypatch.setattr("chalicelib.core.market.policy", lambda _policy_id: law)
-    assert statutory.ends_at(story.deposit, law) is None
+    assert withdrawal_right.ends_at(story.deposit, law) is None
     with refused(Reason.WITHDRAWAL_NOT_AVAILABLE):
         story.ask(STATE, PAID)
 
@@ -275,9 +278,9 @@ def test_any_of_several_statements_can_be_confirmed() -> None:
 
 def test_ten_statements_are_enough_and_one_of_them_can_be_confirmed() -> None:
     story = paid(KETTLE)
-    for n in range(MOST_STATED):
+    for n in range(MAX_STATED):
         assert story.said(STATE, PAID + n) == "withdrawal.stated"
-    assert MOST_STATED == len(story.deposit.withdrawals) == 10
+    assert MAX_STATED == len(story.deposit.withdrawals) == 10
     assert "withdrawals" not in actions(story.deposit, "buyer", PAID + HOUR, KETTLE)
     with refused(Reason.RATE_LIMITED, most=10):
         story.ask(STATE, PAID + HOUR)
@@ -286,7 +289,7 @@ def test_ten_statements_are_enough_and_one_of_them_can_be_confirmed() -> None:
 
 def test_a_long_journal_takes_nobodys_right_away() -> None:
     story = paid(KETTLE)
-    story.deposit = replace(story.deposit, version=MOST_EVENTS)
+    story.deposit = replace(story.deposit, version=MAX_EVENTS)
     assert story.said(STATE, PAID) == "withdrawal.stated"
     assert story.said(CONFIRM_WITHDRAWAL, PAID) == BOTH
 

@@ -6,12 +6,12 @@ from dataclasses import dataclass, field, replace
 from operator import attrgetter
 from typing import Final
 
-from chalicelib.core.destination import Payee
-from chalicelib.core.money import Money
-from chalicelib.core.payment import CaptureSeen, DisputeSeen, PaymentSeen
-from chalicelib.core.reconcile import Kind, Line, placed, shard_of
-from chalicelib.core.refund import RefundSeen, parse_key
-from chalicelib.flows.ports import NotFound, ReportPage, Unknown
+from chalicelib.core.common.money import Money
+from chalicelib.core.deposit.payment import CaptureSeen, DisputeSeen, PaymentSeen
+from chalicelib.core.deposit.refund import RefundSeen, parse_key
+from chalicelib.core.reconciliation.lines import Line, LineKind, shard_of, sort_key
+from chalicelib.core.refunding.destination import Payee
+from chalicelib.flows.ports.provider import NotFound, ReportPage, Unknown
 from chalicelib.gateways.settlement_file import paged
 from tests.flows.shop import EARNEST, Clock, Teller
 
@@ -103,12 +103,12 @@ class Bank(Teller):
         self.report("return", key, seen.provider_ref, seen.amount, self.clock.now)
         return self._seen(key, "returned", seen.amount, seen.provider_ref)
 
-    def report(self, kind: Kind, reference: str, ref: str, amount: Money, at: int) -> None:
-        self.lines.append(Line(placed(kind, reference), ref, amount.minor, amount.currency, at))
+    def report(self, kind: LineKind, reference: str, ref: str, amount: Money, at: int) -> None:
+        self.lines.append(Line(sort_key(kind, reference), ref, amount.minor, amount.currency, at))
 
     def unreported(self, reference: str) -> None:
         """Nothing that was made for this reference is in the report."""
-        places = {placed(kind, reference) for kind in ("capture", "refund", "return")}
+        places = {sort_key(kind, reference) for kind in ("capture", "refund", "return")}
         self.lines = [one for one in self.lines if one.place not in places]
 
     def _ordered(self, key: str, amount: Money) -> RefundSeen | Unknown:

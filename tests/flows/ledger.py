@@ -6,20 +6,20 @@ from dataclasses import dataclass, field, replace
 from itertools import count
 from typing import Any, Final
 
-from chalicelib.core.deposit import Deposit
-from chalicelib.core.ids import child
-from chalicelib.core.instants import DAY
-from chalicelib.core.journal import Caller
-from chalicelib.core.run import Break, BreakFound, RunFinished
-from chalicelib.flows.attend import Attendant
-from chalicelib.flows.commit import fold
+from chalicelib.core.common.ids import child
+from chalicelib.core.common.instants import DAY
+from chalicelib.core.common.journal import Caller
+from chalicelib.core.deposit.deposit import Deposit
+from chalicelib.core.reconciliation.run import Break, BreakFound, RunFinished
+from chalicelib.flows.deposit_worker import DepositWorker
+from chalicelib.flows.effects import fold_stored
 from chalicelib.flows.offers import Offered
-from chalicelib.flows.reconcile import Reconciliation, Shown
+from chalicelib.flows.reconcile import Reconciliation, RunView
 from chalicelib.flows.refunds import Refunds
 from chalicelib.store.runs import RunStore
 from tests.conftest import Tables
 from tests.flows.bank import Bank
-from tests.flows.payback import METHODS
+from tests.flows.refund_shop import METHODS
 from tests.flows.shop import Clock, Shop, fresh_key, person
 from tests.simulator.dynamo import FakeDynamo
 from tests.store.builders import T0
@@ -87,7 +87,7 @@ class Ledger(Shop):
     def _compares(self, axe: Axe) -> Reconciliation:
         tables, bank = self.tables._replace(client=axe.over(self.tables.client)), axe.over(self.bank)
         shop = Shop(tables, self.timing)
-        attendant = Attendant(shop.commits, bank, shop.payees, self.clock)
+        attendant = DepositWorker(shop.commits, bank, shop.payees, self.clock)
         refunds = Refunds(shop.commits, attendant, shop.payees, shop.keys)
         self.runs = RunStore(tables.client, tables.name)
         return Reconciliation(shop.commits, self.runs, bank, attendant, refunds, self.clock, lambda: None)
@@ -152,14 +152,14 @@ class Ledger(Shop):
         return self.ended(self.sold(T0, method), at, *faults)
 
     def deposit(self, deposit_id: str) -> Deposit:
-        return fold(self.load(deposit_id))
+        return fold_stored(self.load(deposit_id))
 
     def refund_status(self, refund_id: str) -> str:
         return self.deposit(f"dep_{refund_id[4:30]}").refunds[0].status.value
 
     # Runs.
 
-    def start(self, span: tuple[int, int] = SPAN, key_text: str | None = None, at: int | None = TODAY) -> Shown:
+    def start(self, span: tuple[int, int] = SPAN, key_text: str | None = None, at: int | None = TODAY) -> RunView:
         self.clock.now = at if at is not None else self.clock.now
         asked = self.asked(SERVICE, "runs", key_text or f"run {next(_numbers)}", f"{span}")
         return self.reconciliation.start(*span, asked)

@@ -7,13 +7,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final
 
-from chalicelib.core.decide import ChangePaymentMethod
-from chalicelib.core.destination import Payee
-from chalicelib.core.ids import child
-from chalicelib.core.instants import DAY, HOUR
-from chalicelib.core.journal import Caller
-from chalicelib.core.money import Money
-from chalicelib.core.payment import PaymentSeen
+from chalicelib.core.common.ids import child
+from chalicelib.core.common.instants import DAY, HOUR
+from chalicelib.core.common.journal import Caller
+from chalicelib.core.common.money import Money
+from chalicelib.core.deposit.payment import PaymentSeen
+from chalicelib.core.paying.captures import ChangePaymentMethod
+from chalicelib.core.refunding.destination import Payee
 from tests.flows.bank import AFTER, BEFORE, DECLINED
 from tests.flows.ledger import TODAY, Ledger, fresh
 from tests.flows.shop import EARNEST

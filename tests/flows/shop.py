@@ -9,34 +9,38 @@ from typing import Any, Final, Self
 
 import pytest
 
-from chalicelib.core.claiming import Claiming, OpenClaim, Respond
+from chalicelib.core.claims.answering import Claiming, Respond
+from chalicelib.core.claims.opening import OpenClaim
+from chalicelib.core.common.ids import child, digest_id
+from chalicelib.core.common.journal import Caller, Key, RequestContext
+from chalicelib.core.common.money import Money
+from chalicelib.core.common.refusal import Reason, Refused
 from chalicelib.core.decide import Command
-from chalicelib.core.deposit import Deposit
-from chalicelib.core.destination import Payee
-from chalicelib.core.ending import Cancel
-from chalicelib.core.events import LockIntentOpened, Units
-from chalicelib.core.ids import child, digest_id
-from chalicelib.core.journal import Asked, Caller, Key
-from chalicelib.core.lock import ConfirmLock, OpenIntent
-from chalicelib.core.money import Money
-from chalicelib.core.ordering import Order, Ordered
-from chalicelib.core.payment import CaptureSeen, PaymentSeen
-from chalicelib.core.refund import RefundSeen
-from chalicelib.core.refusal import Reason, Refused
-from chalicelib.flows.attend import Attendant
+from chalicelib.core.deposit.deposit import Deposit
+from chalicelib.core.deposit.events.goods import Units
+from chalicelib.core.deposit.events.lock import LockIntentOpened
+from chalicelib.core.deposit.payment import CaptureSeen, PaymentSeen
+from chalicelib.core.deposit.refund import RefundSeen
+from chalicelib.core.ending.end import Cancel
+from chalicelib.core.locking.lock import ConfirmLock, OpenIntent
+from chalicelib.core.refunding.destination import Payee
+from chalicelib.core.selling.ordering import Order, Ordered
 from chalicelib.flows.cancellations import Cancellations
 from chalicelib.flows.changes import Changes
-from chalicelib.flows.claims import Claims, Told
-from chalicelib.flows.commit import Commits, Outcome, Timing
+from chalicelib.flows.claims import Claims, ClaimView
+from chalicelib.flows.commit import Commits, Outcome
 from chalicelib.flows.defaults import Defaults
+from chalicelib.flows.deposit_worker import DepositWorker
 from chalicelib.flows.deposits import DepositDesk
 from chalicelib.flows.offers import Catalogue, Offered
-from chalicelib.flows.orders import Orders, Seen, Shelf
+from chalicelib.flows.orders import Orders, StockCache, StockSeen
 from chalicelib.flows.passes import Passes
 from chalicelib.flows.payees import Payees
-from chalicelib.flows.ports import Declined, NotFound, Session, Stored, Unknown
+from chalicelib.flows.ports.effects import Stored
+from chalicelib.flows.ports.provider import Declined, NotFound, Session, Unknown
 from chalicelib.flows.questions import Questions
 from chalicelib.flows.refunds import Refunds
+from chalicelib.flows.retry import Timing
 from chalicelib.flows.withdrawals import Withdrawals
 from chalicelib.store.bulks import BulkStore
 from chalicelib.store.deposits import DepositStore
@@ -125,7 +129,7 @@ class Shop:
         self.store = DepositStore(tables.client, tables.name, timing.grace_ms)
         self.offers = OfferStore(tables.client, tables.name)
         self.catalogue = Catalogue(self.offers, timing)
-        self.shelf = Shelf()
+        self.shelf = StockCache()
         self.vault = Vault((SECRET,))
         self.texts = TextStore(tables.client, tables.name)
         self.commits = Commits(self.store, self.offers, timing)
@@ -147,15 +151,17 @@ class Shop:
     def served_by(self, provider: "Teller") -> None:
         """This provider, from now on."""
         self.provider = provider
-        self.attendant = Attendant(self.commits, provider, self.payees, self.timing.now)
+        self.attendant = DepositWorker(self.commits, provider, self.payees, self.timing.now)
         self.refunds = Refunds(self.commits, self.attendant, self.payees, self.keys)
         self.defaults = Defaults(self.desk, self.attendant)
 
-    def asked(self, by: Caller, what: str = "", key_text: str | None = None, body: str = "", **changes: Any) -> Asked:
+    def asked(
+        self, by: Caller, what: str = "", key_text: str | None = None, body: str = "", **changes: Any
+    ) -> RequestContext:
         """A request as the edge stamps it; without a key it is a read."""
         key = Key(digest(by.id, what, key_text), digest(body)) if key_text is not None else None
         now = self.timing.now()
-        return replace(Asked(now, by, now, key=key, key_text=key_text or ""), **changes)
+        return replace(RequestContext(now, by, now, key=key, key_text=key_text or ""), **changes)
 
     def publish(
         self, units: int | None = 37, per_buyer: int | None = None, key_text: str | None = None, **changes: Any
@@ -169,7 +175,7 @@ class Shop:
 
     def sees(self, offered: Offered, left: Sequence[int], sku: str = SKU) -> None:
         """This container has looked at the shards just now, and found these units."""
-        self.shelf.seen[offered.offer.id] = Seen(self.timing.now(), {sku: left}, {sku: list(left)})
+        self.shelf.seen[offered.offer.id] = StockSeen(self.timing.now(), {sku: left}, {sku: list(left)})
 
     def warm(self, offered: Offered) -> Offered:
         """The offer and its terms are in this container's caches."""
@@ -251,7 +257,7 @@ class Shop:
         amount: Money | None = None,
         key_text: str | None = None,
         **changes: Any,
-    ) -> Told:
+    ) -> ClaimView:
         """The buyer claims units that did not come, or an amount; the deposit stands in the body, as over HTTP."""
         kind: Any = "short_shipment" if lines else "other"
         units = tuple(Units(*one) for one in lines)
@@ -267,12 +273,12 @@ class Shop:
         key_text: str | None = None,
         words: str | None = None,
         **changes: Any,
-    ) -> Told:
+    ) -> ClaimView:
         """Anything that is said to a claim."""
         asked = self.asked(by, f"{type(command).__name__} {claim_id}", key_text or fresh_key(), f"{command}", **changes)
         return self.claims.run(claim_id, command, words, asked)
 
-    def respond(self, claim_id: str, decision: Any, amount: Money | None = None, **options: Any) -> Told:
+    def respond(self, claim_id: str, decision: Any, amount: Money | None = None, **options: Any) -> ClaimView:
         """The merchant's answer; a rejection has words."""
         words = STATEMENT if decision == "reject" else None
         command = Respond(int(claim_id.rpartition("_")[2]), decision, amount, self.claims.digest(words))

@@ -5,13 +5,14 @@ from typing import Any, Final
 
 import pytest
 
-from chalicelib.core.fulfilment import PayBalance, Ready
-from chalicelib.core.ids import child
-from chalicelib.core.instants import MINUTE
-from chalicelib.core.lock import Unlock
-from chalicelib.core.payment import PaymentSeen
-from chalicelib.flows.commit import CLOCKWORK, fold
-from chalicelib.flows.ports import Leased, Unknown
+from chalicelib.core.common.ids import child
+from chalicelib.core.common.instants import MINUTE
+from chalicelib.core.delivery.fulfilment import PayBalance, Ready
+from chalicelib.core.deposit.payment import PaymentSeen
+from chalicelib.core.locking.lock import Unlock
+from chalicelib.flows.effects import SYSTEM, fold_stored
+from chalicelib.flows.ports.provider import Unknown
+from chalicelib.flows.ports.store import Leased
 from chalicelib.jobs.sweep import Sweep
 from tests.conftest import Tables
 from tests.flows.shop import DAY, EARNEST, HOUR, PRICE, Stand, captured, person
@@ -49,7 +50,7 @@ class Yard(Stand):
     def told(self) -> list[tuple[str, int]]:
         """What the clock said, and when; each entry is the clock's own."""
         said = [one for one in self.load(self.id).journal if one.event.TYPE in TOLD]
-        assert all((one.by, one.key, one.received_at) == (CLOCKWORK, None, one.event.at) for one in said)
+        assert all((one.by, one.key, one.received_at) == (SYSTEM, None, one.event.at) for one in said)
         return [(one.event.TYPE, one.event.at) for one in said]
 
     def due(self) -> int | None:
@@ -148,7 +149,7 @@ def test_a_balance_that_was_paid_in_time_is_never_told_to_be_overdue(yard: Yard,
     yard.pay(yard.id, amount=BALANCE, payment=2)
     yard.attend(due + DAY)
     assert ("balance.overdue" in yard.types(yard.id)) == told
-    assert not fold(yard.load(yard.id)).balance
+    assert not fold_stored(yard.load(yard.id)).balance
 
 
 def test_a_reader_sees_the_same_announcements_before_and_after_they_are_written(yard: Yard) -> None:
@@ -206,7 +207,7 @@ def test_a_balance_whose_event_was_lost_is_found_and_settled(yard: Yard) -> None
     payment = yard.open_balance(END)
     yard.provider.payments[payment] = captured(END + MINUTE, BALANCE, 2)
     yard.sweep(END + 5 * MINUTE)
-    deposit = fold(yard.load(yard.id))
+    deposit = fold_stored(yard.load(yard.id))
     assert yard.load(yard.id).journal[-1].event.TYPE == "balance.paid"
     assert yard.load(yard.id).journal[-1].event.at == END + MINUTE
     assert deposit.money.held == PRICE
@@ -226,7 +227,7 @@ def test_what_is_new_is_written_once_and_looked_for_on(yard: Yard, status: Any) 
     assert yard.types(yard.id).count(f"payment.{status}") == 1
     yard.provider.payments[payment] = captured(END + 40 * MINUTE, BALANCE, 2)
     yard.sweep(END + 2 * HOUR)
-    assert fold(yard.load(yard.id)).money.held == PRICE
+    assert fold_stored(yard.load(yard.id)).money.held == PRICE
 
 
 def test_only_the_balance_payment_that_may_still_arrive_is_looked_for(yard: Yard) -> None:
@@ -253,7 +254,7 @@ def test_the_lease_of_another_worker_is_respected_until_it_is_past(yard: Yard, l
     yard.store.touch(yard.load(yard.id), began, owner="job/2", until=began + MINUTE, now=began)
     if looks:
         assert yard.attend(began + later)
-        assert fold(yard.load(yard.id)).money.held == PRICE
+        assert fold_stored(yard.load(yard.id)).money.held == PRICE
     else:
         with pytest.raises(Leased):
             yard.attend(began + later)
@@ -281,7 +282,7 @@ def test_the_same_balance_found_and_heard_counts_once(yard: Yard) -> None:
     yard.sweep(END + 5 * MINUTE)
     yard.attendant.hear(payment, "event/2")
     assert yard.types(yard.id).count("balance.paid") == 1
-    assert fold(yard.load(yard.id)).money.captured == PRICE
+    assert fold_stored(yard.load(yard.id)).money.captured == PRICE
 
 
 def test_an_overdue_balance_is_told_also_while_the_provider_gives_no_answer(yard: Yard) -> None:

@@ -8,16 +8,17 @@ from typing import Any, Final
 
 import pytest
 
-from chalicelib.core.bulk import Bulk
-from chalicelib.core.ids import child
-from chalicelib.core.journal import Caller
-from chalicelib.core.refusal import Reason, Refused
-from chalicelib.flows.cancellations import CHUNK, Shown
-from chalicelib.flows.commit import Outcome, fold
+from chalicelib.core.common.ids import child
+from chalicelib.core.common.journal import Caller
+from chalicelib.core.common.refusal import Reason, Refused
+from chalicelib.core.merchant.bulk import Bulk
+from chalicelib.flows.cancellations import CHUNK_DEPOSITS, BulkView
+from chalicelib.flows.commit import Outcome
+from chalicelib.flows.effects import fold_stored
 from chalicelib.flows.offers import Offered
-from chalicelib.flows.ports import Contended, Overtaken
+from chalicelib.flows.ports.store import VersionConflict, WriteContention
 from tests.conftest import Tables
-from tests.flows.crowd import at_once
+from tests.flows.concurrency import at_once
 from tests.flows.shop import (
     DAY,
     HOUR,
@@ -60,12 +61,12 @@ class Desk(Stand):
 
     def start(
         self, deposits: list[str], reason: str = "OUT_OF_STOCK", key_text: str | None = None, by: Caller = STAFF
-    ) -> Shown:
+    ) -> BulkView:
         offer_id = self.offered.offer.id
         asked = self.asked(by, f"bulk {offer_id}", key_text or fresh_key(), f"{deposits} {reason}")
         return self.cancellations.start(offer_id, deposits, reason, EVIDENCE, None, asked)
 
-    def approve(self, bulk_id: str, by: Caller = SECOND, key_text: str | None = None) -> Shown:
+    def approve(self, bulk_id: str, by: Caller = SECOND, key_text: str | None = None) -> BulkView:
         asked = self.asked(by, f"approve {bulk_id}", key_text or fresh_key())
         return self.cancellations.approve(self.offered.offer.id, bulk_id, asked)
 
@@ -75,7 +76,7 @@ class Desk(Stand):
     def work(self, bulk_id: str, most: int = 50) -> None:
         """As sweeps do: whatever goes wrong, the next run goes on."""
         for _ in range(most):
-            with suppress(Overtaken, Contended, Refused):
+            with suppress(VersionConflict, WriteContention, Refused):
                 self.cancellations.attend(bulk_id, "job/1")
             if self.find(bulk_id).due is None:
                 return
@@ -177,7 +178,7 @@ def test_a_note_is_sealed_beside_the_journal(desk: Desk) -> None:
     [one] = desk.sold()
     note = "the warehouse burned down last night"
     desk.cancellations.cancel(one, "FORCE_MAJEURE", EVIDENCE, note, desk.asked(STAFF, "cancel", fresh_key(), "note"))
-    ended = fold(desk.load(one)).cancelled
+    ended = fold_stored(desk.load(one)).cancelled
     assert ended is not None
     assert ended.note == desk.vault.fingerprint(note.encode())
     sealed = desk.texts.get(f"text#{one}#cancelled1")
@@ -267,7 +268,7 @@ def test_a_second_person_lets_it_run_and_the_first_one_cannot(desk: Desk) -> Non
     assert refused(lambda: desk.approve(bulk_id)).reason is Reason.WRONG_STATE
     desk.work(bulk_id)
     assert desk.find(bulk_id).told("cancelled") == 2
-    ended = [fold(desk.load(one)).cancelled for one in deposits]
+    ended = [fold_stored(desk.load(one)).cancelled for one in deposits]
     assert [end.approver for end in ended if end is not None] == [SECOND.id] * 2
 
 
@@ -294,7 +295,7 @@ def test_what_is_unknown_or_of_others_is_skipped_as_not_found(desk: Desk) -> Non
     desk.work(bulk_id)
     told = [(result.deposit, result.outcome, result.reason) for result in desk.find(bulk_id).results]
     assert told == [*((name, "skipped", "not-found") for name in named[:3]), (one, "cancelled", None)]
-    assert fold(desk.load(other_offers)).cancelled is None
+    assert fold_stored(desk.load(other_offers)).cancelled is None
 
 
 def test_what_has_ended_is_skipped_with_its_reason(desk: Desk) -> None:
@@ -387,14 +388,14 @@ def test_two_workers_at_once_judge_each_deposit_once(table: Tables) -> None:
     with line(table) as (own, _):
         shop = Shop(own, REAL)
         offered = shop.publish(units=64)
-        deposits = [shop.order(offered, person()).deposit.id for _ in range(CHUNK + 5)]
+        deposits = [shop.order(offered, person()).deposit.id for _ in range(CHUNK_DEPOSITS + 5)]
         asked = shop.asked(STAFF, "bulk", fresh_key(), "body")
         bulk_id = shop.cancellations.start(offered.offer.id, deposits, "OUT_OF_STOCK", EVIDENCE, None, asked).bulk.id
         shop.cancellations.approve(offered.offer.id, bulk_id, shop.asked(SECOND, "approve", fresh_key()))
 
         def worked(by: Shop) -> None:
             for _ in range(10):
-                with suppress(Overtaken, Contended, Refused):
+                with suppress(VersionConflict, WriteContention, Refused):
                     by.cancellations.attend(bulk_id, "job")
 
         at_once([partial(worked, Shop(own, REAL)) for _ in range(2)])

@@ -8,13 +8,13 @@ from typing import Any, Final
 
 import pytest
 
-from chalicelib.core.journal import Caller
-from chalicelib.core.ordering import Order, Ordered
-from chalicelib.core.refusal import Reason
+from chalicelib.core.common.journal import Caller
+from chalicelib.core.common.refusal import Reason
+from chalicelib.core.selling.ordering import Order, Ordered
 from chalicelib.flows.commit import Outcome, etag
 from chalicelib.flows.offers import Offered
 from tests.conftest import Tables
-from tests.flows.crowd import at_once, insist, outcomes, unhurried
+from tests.flows.concurrency import at_once, insist, outcomes, unhurried
 from tests.flows.shop import DAY, EARNEST, REAL, SKU, Shop, Stand, answer, fresh_key, person, refused
 from tests.store.builders import counted, shards
 from tests.store.faults import line

@@ -7,21 +7,22 @@ from typing import Any, Final
 
 import pytest
 
-from chalicelib.core.claim import ClaimStatus
-from chalicelib.core.claiming import AcceptOffer, Escalate, RuleClaim, WithdrawClaim
-from chalicelib.core.deposit import Deposit, Status
-from chalicelib.core.events import Units
-from chalicelib.core.fulfilment import Ship
-from chalicelib.core.ids import child
-from chalicelib.core.journal import Caller
-from chalicelib.core.money import Money
-from chalicelib.core.payment import DisputeSeen
-from chalicelib.core.refusal import Reason
-from chalicelib.flows.claims import Told
-from chalicelib.flows.commit import fold
-from chalicelib.flows.ports import NotFound
+from chalicelib.core.claims.answering import AcceptOffer, Escalate, RuleClaim, WithdrawClaim
+from chalicelib.core.common.ids import child
+from chalicelib.core.common.journal import Caller
+from chalicelib.core.common.money import Money
+from chalicelib.core.common.refusal import Reason
+from chalicelib.core.delivery.fulfilment import Ship
+from chalicelib.core.deposit.claim import ClaimStatus
+from chalicelib.core.deposit.deposit import Deposit
+from chalicelib.core.deposit.events.goods import Units
+from chalicelib.core.deposit.payment import DisputeSeen
+from chalicelib.core.deposit.status import Status
+from chalicelib.flows.claims import ClaimView
+from chalicelib.flows.effects import fold_stored
+from chalicelib.flows.ports.provider import NotFound
 from tests.conftest import Tables
-from tests.flows.crowd import at_once, unhurried
+from tests.flows.concurrency import at_once, unhurried
 from tests.flows.shop import (
     DAY,
     GRACE,
@@ -75,9 +76,9 @@ class Counter(Stand):
         return id_of(self.claim(self.id, self.buyer, (1, 1)))
 
     def now(self, deposit_id: str | None = None) -> Deposit:
-        return fold(self.load(deposit_id or self.id))
+        return fold_stored(self.load(deposit_id or self.id))
 
-    def seen(self, claim_id: str) -> Told:
+    def seen(self, claim_id: str) -> ClaimView:
         return self.claims.find(claim_id, self.asked(self.buyer))
 
     def due_at(self, claim_id: str) -> int:
@@ -93,7 +94,7 @@ class Counter(Stand):
         self.ships(self.twin)
 
 
-def id_of(told: Told) -> str:
+def id_of(told: ClaimView) -> str:
     return child("clm", told.outcome.deposit.id, told.claim.n)
 
 
@@ -192,19 +193,19 @@ def test_an_acceptance_on_its_way_is_not_overtaken_by_a_ruling(desk: Counter) ->
 
 # Two at once.
 
-Say = Callable[[Shop, str], Told]
+Say = Callable[[Shop, str], ClaimView]
 
 
-def agreed(at: Shop, one: str) -> Told:
+def agreed(at: Shop, one: str) -> ClaimView:
     return at.respond(one, "accept")
 
 
-def declined(at: Shop, one: str) -> Told:
+def declined(at: Shop, one: str) -> ClaimView:
     return at.respond(one, "reject")
 
 
-def taken_back(at: Shop, one: str) -> Told:
-    buyer = fold(at.load(f"dep_{one[4:30]}")).created.buyer
+def taken_back(at: Shop, one: str) -> ClaimView:
+    buyer = fold_stored(at.load(f"dep_{one[4:30]}")).created.buyer
     return at.say(one, WithdrawClaim(1), Caller(buyer, "buyer"))
 
 

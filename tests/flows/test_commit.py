@@ -8,17 +8,20 @@ from typing import Any, Final
 import pytest
 from botocore.exceptions import ClientError, ParamValidationError
 
-from chalicelib.core.decide import ChangePaymentMethod, decide
-from chalicelib.core.deposit import Deposit
-from chalicelib.core.journal import Caller
-from chalicelib.core.money import Money
-from chalicelib.core.payment import PaymentSeen
-from chalicelib.core.refusal import Reason
-from chalicelib.core.terms import Terms
-from chalicelib.flows.commit import CLOCKWORK, Outcome, etag, fold
-from chalicelib.flows.ports import Leased, Unknown
+from chalicelib.core.common.journal import Caller
+from chalicelib.core.common.money import Money
+from chalicelib.core.common.refusal import Reason
+from chalicelib.core.decide import decide
+from chalicelib.core.deposit.deposit import Deposit
+from chalicelib.core.deposit.payment import PaymentSeen
+from chalicelib.core.paying.captures import ChangePaymentMethod
+from chalicelib.core.policy.terms import Terms
+from chalicelib.flows.commit import Outcome, etag
+from chalicelib.flows.effects import SYSTEM, fold_stored
+from chalicelib.flows.ports.provider import Unknown
+from chalicelib.flows.ports.store import Leased
 from chalicelib.store.requests import PASSING
-from chalicelib.wiring import LONGEST_PAUSE_MS
+from chalicelib.wiring import MAX_PAUSE_MS
 from tests.conftest import Tables
 from tests.flows.shop import (
     DAY,
@@ -130,7 +133,7 @@ def test_after_two_seconds_of_conflicts_the_answer_is_busy(
     shop.wire.fail(operation, code, reasons=reasons, times=99)
     no = refused(act)
     assert (no.reason, no.facts) == (Reason.BUSY, {"retry_after": 1})
-    assert shop.clock.now - T0 in range(2_000, 2_000 + 2 * LONGEST_PAUSE_MS)
+    assert shop.clock.now - T0 in range(2_000, 2_000 + 2 * MAX_PAUSE_MS)
 
 
 @pytest.mark.parametrize("fault", ["conflict", "overtaken"])
@@ -324,7 +327,7 @@ def test_what_is_overdue_is_written_in_the_same_append_at_its_own_instant(shop: 
     *late, cancelled = shop.load(shop.id).journal[2:7]
     assert [(one.event.TYPE, one.event.at - T0 - WINDOW) for one in late] == BY_THE_CLOCK
     assert all(one.received_at == one.event.at for one in late)
-    assert {(one.by, one.key) for one in late} == {(CLOCKWORK, None)}
+    assert {(one.by, one.key) for one in late} == {(SYSTEM, None)}
     assert (cancelled.event.TYPE, cancelled.event.at) == ("deposit.cancelled", shop.clock.now)
     assert outcome.journal == shop.load(shop.id).journal
 
@@ -352,7 +355,7 @@ def test_a_deposit_expires_in_writing_only_after_the_grace(shop: Sale, at: int, 
 @pytest.mark.parametrize(("at", "written"), [(DUE + GRACE - 1, False), (DUE + GRACE, True)])
 def test_no_append_writes_an_expiry_within_its_grace_even_when_it_may(shop: Sale, at: int, written: bool) -> None:
     shop.clock.now = at
-    shop.commits.run(shop.id, shop.asked(CLOCKWORK), lambda _deposit, _terms: (), expire=True)
+    shop.commits.run(shop.id, shop.asked(SYSTEM), lambda _deposit, _terms: (), expire=True)
     assert ("deposit.expired" in shop.types(shop.id)) == written
 
 
@@ -393,7 +396,7 @@ def test_a_payment_captured_too_late_goes_back_and_only_the_job_writes_the_expir
     assert shop.types(shop.id)[1:] == ["payment.not_counted", "refund.approved"]
     shop.attendant.attend(shop.id, "job/1")
     assert "deposit.expired" in shop.types(shop.id)
-    assert fold(shop.load(shop.id)).money.captured == fold(shop.load(shop.id)).money.refunding
+    assert fold_stored(shop.load(shop.id)).money.captured == fold_stored(shop.load(shop.id)).money.refunding
 
 
 def test_a_payment_is_looked_for_before_its_deposit_expires(shop: Sale) -> None:

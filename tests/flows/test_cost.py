@@ -6,19 +6,19 @@ from typing import Any, Final
 
 import pytest
 
-from chalicelib.core.claiming import AcceptOffer
-from chalicelib.core.decide import ChangePaymentMethod
-from chalicelib.core.events import Units
-from chalicelib.core.fulfilment import Deliver, PayBalance, Ready, Receive, Ship
-from chalicelib.core.ids import child
-from chalicelib.core.journal import Caller
-from chalicelib.core.lock import Unlock
-from chalicelib.core.money import Money
-from chalicelib.core.payment import PaymentSeen
-from chalicelib.core.refund import RefundSeen
-from chalicelib.flows.commit import fold
+from chalicelib.core.claims.answering import AcceptOffer
+from chalicelib.core.common.ids import child
+from chalicelib.core.common.journal import Caller
+from chalicelib.core.common.money import Money
+from chalicelib.core.delivery.fulfilment import Deliver, PayBalance, Ready, Receive, Ship
+from chalicelib.core.deposit.events.goods import Units
+from chalicelib.core.deposit.payment import PaymentSeen
+from chalicelib.core.deposit.refund import RefundSeen
+from chalicelib.core.locking.lock import Unlock
+from chalicelib.core.paying.captures import ChangePaymentMethod
+from chalicelib.flows.effects import fold_stored
 from chalicelib.flows.offers import Offered
-from chalicelib.flows.ports import Unknown
+from chalicelib.flows.ports.provider import Unknown
 from chalicelib.store.journals import key
 from tests.conftest import Tables
 from tests.flows.shop import DAY, EARNEST, HOUR, MINUTE, PRICE, SKU, Stand, captured, fresh_key, person
@@ -213,7 +213,7 @@ def shown(till: Till, one: str, by: Caller) -> object:
 
 def locked(till: Till, one: str, by: Caller) -> object:
     """By the latest intent, which the till knows as a storefront does."""
-    intent = fold(till.twin.load(one)).intents[-1].shown
+    intent = fold_stored(till.twin.load(one)).intents[-1].shown
     return till.lock(one, by, intent)
 
 

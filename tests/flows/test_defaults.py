@@ -5,14 +5,15 @@ from typing import Any, Final
 
 import pytest
 
-from chalicelib.core.deposit import Status
-from chalicelib.core.fulfilment import PayBalance, Ready
-from chalicelib.core.ids import child
-from chalicelib.core.journal import Caller
-from chalicelib.core.payment import PaymentSeen
-from chalicelib.core.refusal import Reason
-from chalicelib.flows.commit import Outcome, fold
-from chalicelib.flows.ports import Unknown
+from chalicelib.core.common.ids import child
+from chalicelib.core.common.journal import Caller
+from chalicelib.core.common.refusal import Reason
+from chalicelib.core.delivery.fulfilment import PayBalance, Ready
+from chalicelib.core.deposit.payment import PaymentSeen
+from chalicelib.core.deposit.status import Status
+from chalicelib.flows.commit import Outcome
+from chalicelib.flows.effects import fold_stored
+from chalicelib.flows.ports.provider import Unknown
 from tests.conftest import Tables
 from tests.flows.shop import DAY, EARNEST, PRICE, Stand, answer, captured, fresh_key, person, refused
 from tests.store.builders import STAFF, T0, shards
@@ -86,7 +87,7 @@ def test_a_balance_that_arrived_unseen_is_counted_and_the_default_refused(dealer
     no = refused(dealer.declare)
     assert no.reason is Reason.WRONG_STATE
     assert dealer.provider.asked == [payment]
-    deposit = fold(dealer.load(dealer.id))
+    deposit = fold_stored(dealer.load(dealer.id))
     assert deposit.money.captured == deposit.money.held == PRICE
     assert not deposit.balance
     assert dealer.types(dealer.id)[-1] == "balance.paid"
@@ -134,7 +135,7 @@ def test_a_balance_that_arrives_after_the_default_goes_back(dealer: Dealer) -> N
     dealer.declare()
     dealer.provider.payments[payment] = captured(CURED - 1, BALANCE, 2)
     dealer.attendant.hear(payment, "event/1")
-    deposit = fold(dealer.load(dealer.id))
+    deposit = fold_stored(dealer.load(dealer.id))
     assert (deposit.money.refunding, deposit.money.forfeited) == (BALANCE, EARNEST)
     assert deposit.refunds[-1].cause == "late_payment"
 
@@ -143,7 +144,7 @@ def test_money_that_arrives_between_look_and_default_stops_it(dealer: Dealer) ->
     dealer.open_balance()
     dealer.wire.before("TransactWriteItems", lambda: dealer.twin.pay(dealer.id, amount=BALANCE, payment=2))
     assert refused(dealer.declare).reason is Reason.WRONG_STATE
-    assert fold(dealer.load(dealer.id)).money.held == PRICE
+    assert fold_stored(dealer.load(dealer.id)).money.held == PRICE
 
 
 @pytest.mark.parametrize("lost", [False, True])

@@ -6,17 +6,17 @@ from typing import Any, Final
 
 import pytest
 
-from chalicelib.core.destination import MOST_NAMED
-from chalicelib.core.events import RefundDestinationNamed
-from chalicelib.core.instants import DAY, HOUR
-from chalicelib.core.journal import Caller
-from chalicelib.core.refusal import Fault, Reason, Refused
+from chalicelib.core.common.instants import DAY, HOUR
+from chalicelib.core.common.journal import Caller
+from chalicelib.core.common.refusal import FieldError, Reason, Refused
+from chalicelib.core.deposit.events.refund import RefundDestinationNamed
+from chalicelib.core.refunding.destination import MAX_NAMED
 from chalicelib.flows.payees import Payees, text_key
-from chalicelib.flows.ports import NotFound, Unknown
+from chalicelib.flows.ports.provider import NotFound, Unknown
 from chalicelib.store.vault import Vault
 from tests.conftest import Tables
 from tests.flows.bank import AFTER, BEFORE, DECLINED, PENDING
-from tests.flows.payback import HAN, LI, Payback
+from tests.flows.refund_shop import HAN, LI, Payback
 from tests.flows.shop import EARNEST, MINUTE, answer, fresh_key, person, refused
 from tests.store.builders import STAFF
 
@@ -141,20 +141,20 @@ def test_an_account_can_be_changed_until_money_is_on_its_way(desk: Payback) -> N
 
 
 def test_accounts_are_named_so_often_and_no_more(desk: Payback) -> None:
-    for _ in range(MOST_NAMED):
+    for _ in range(MAX_NAMED):
         desk.name()
         desk.clock.now += 1
     assert refused(desk.name).reason is Reason.RATE_LIMITED
-    assert len(named(desk)) == MOST_NAMED
+    assert len(named(desk)) == MAX_NAMED
 
 
 # Whom the bank knows, and who may ask.
 
 
-BANKS: Final[list[tuple[Any, Reason | None, list[Fault]]]] = [
+BANKS: Final[list[tuple[Any, Reason | None, list[FieldError]]]] = [
     # in whose name the bank keeps the account; what is refused, and for which field
-    (NotFound(),     Reason.INVALID_REQUEST, [Fault("/account", "unknown_account")]),
-    ("Han Meimei",   Reason.INVALID_REQUEST, [Fault("/holder", "name_differs")]),
+    (NotFound(),     Reason.INVALID_REQUEST, [FieldError("/account", "unknown_account")]),
+    ("Han Meimei",   Reason.INVALID_REQUEST, [FieldError("/holder", "name_differs")]),
     (Unknown(),      Reason.BUSY,            []),
     ("",             None,                   []),
     ("LI LEI 李雷",  None,                   []),
@@ -164,7 +164,7 @@ BANKS: Final[list[tuple[Any, Reason | None, list[Fault]]]] = [
 
 @pytest.mark.parametrize(("holder", "why", "faults"), BANKS, ids=str)
 def test_the_bank_is_asked_in_whose_name_it_keeps_the_account(
-    desk: Payback, holder: Any, why: Reason | None, faults: list[Fault]
+    desk: Payback, holder: Any, why: Reason | None, faults: list[FieldError]
 ) -> None:
     before = desk.load(desk.id)
     desk.bank.holders[f"{LI.bank} {LI.account}"] = holder

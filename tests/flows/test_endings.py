@@ -5,13 +5,14 @@ from typing import Any, Final
 
 import pytest
 
-from chalicelib.core.deposit import Status
-from chalicelib.core.events import Units
-from chalicelib.core.fulfilment import PayBalance, Receive, Ship
-from chalicelib.core.ordering import Order, Ordered
-from chalicelib.core.refusal import Reason
-from chalicelib.core.withdrawal import Sender
-from chalicelib.flows.commit import Outcome, fold
+from chalicelib.core.common.refusal import Reason
+from chalicelib.core.delivery.fulfilment import PayBalance, Receive, Ship
+from chalicelib.core.deposit.events.goods import Units
+from chalicelib.core.deposit.status import Status
+from chalicelib.core.ending.withdrawal import Sender
+from chalicelib.core.selling.ordering import Order, Ordered
+from chalicelib.flows.commit import Outcome
+from chalicelib.flows.effects import fold_stored
 from tests.conftest import Tables
 from tests.flows.shop import DAY, EARNEST, PRICE, SKU, Stand, fresh_key, person, refused
 from tests.store.builders import STAFF, counted, shards
@@ -63,7 +64,7 @@ def test_units_are_sold_with_the_last_shipment_in_one_write(depot: Depot) -> Non
 
 def test_units_from_several_shards_are_sold_on_each(depot: Depot) -> None:
     depot.sold(15)  # two shards of ten
-    assert len(fold(depot.load(depot.id)).stock) == 2
+    assert len(fold_stored(depot.load(depot.id)).stock) == 2
     depot.ship(15)
     assert depot.units() == (5, 0, 15)
 

@@ -8,19 +8,20 @@ from typing import Any, Final
 
 import pytest
 
-from chalicelib.core.events import RefundApproved
-from chalicelib.core.fulfilment import PayBalance
-from chalicelib.core.ids import child
-from chalicelib.core.journal import Caller
-from chalicelib.core.money import Money
-from chalicelib.core.payment import DisputeSeen
-from chalicelib.core.refund import Refund, RefundStatus
-from chalicelib.core.refusal import Fault, Reason
-from chalicelib.flows.commit import Outcome, fold
-from chalicelib.flows.ports import NotFound
+from chalicelib.core.common.ids import child
+from chalicelib.core.common.journal import Caller
+from chalicelib.core.common.money import Money
+from chalicelib.core.common.refusal import FieldError, Reason
+from chalicelib.core.delivery.fulfilment import PayBalance
+from chalicelib.core.deposit.events.refund import RefundApproved
+from chalicelib.core.deposit.payment import DisputeSeen
+from chalicelib.core.deposit.refund import Refund, RefundStatus
+from chalicelib.flows.commit import Outcome
+from chalicelib.flows.effects import fold_stored
+from chalicelib.flows.ports.provider import NotFound
 from chalicelib.store.journals import key
 from tests.conftest import Tables
-from tests.flows.crowd import at_once, unhurried
+from tests.flows.concurrency import at_once, unhurried
 from tests.flows.shop import DAY, EARNEST, HOUR, PRICE, Shop, Stand, answer, captured, fresh_key, insisting, refused
 from tests.flows.shop import person as somebody
 from tests.store.builders import STAFF, fresh
@@ -78,7 +79,7 @@ def desk(table: Tables) -> Iterator[Counter]:
 
 
 def test_a_grant_reserves_its_amount_and_changes_nothing_else(desk: Counter) -> None:
-    before = fold(desk.load(desk.id))
+    before = fold_stored(desk.load(desk.id))
     outcome, refund = grant(desk, desk.id)
     after = outcome.deposit
     assert (refund.n, refund.cause, refund.amount, refund.status) == (1, "goodwill", PART, RefundStatus.APPROVED)
@@ -193,7 +194,7 @@ def test_what_a_bank_disputes_cannot_be_given_away(desk: Counter) -> None:
 def test_a_deposit_of_somebody_else_is_one_that_does_not_exist(desk: Counter, named: str) -> None:
     by, deposit_id = (OTHER_SHOP, desk.id) if named == "stranger's" else (STAFF, named)
     no = refused(lambda: grant(desk, deposit_id, by=by))
-    assert (no.reason, list(no.faults)) == (Reason.INVALID_REQUEST, [Fault("/deposit", "unknown_deposit")])
+    assert (no.reason, list(no.faults)) == (Reason.INVALID_REQUEST, [FieldError("/deposit", "unknown_deposit")])
 
 
 def test_the_note_is_sealed_and_can_be_read_through_the_vault_only(desk: Counter) -> None:
@@ -227,7 +228,7 @@ def test_the_note_is_decided_again_with_the_grant(desk: Counter) -> None:
 def test_more_than_one_capture_gives_two_refunds_and_the_latest_gives_first(desk: Counter) -> None:
     desk.clock.now += 7 * DAY
     desk.attendant.attend(desk.id, "job/1")
-    by = Caller(fold(desk.load(desk.id)).created.buyer, "buyer")
+    by = Caller(fold_stored(desk.load(desk.id)).created.buyer, "buyer")
     desk.command(desk.id, PayBalance("card"), by)
     desk.pay(desk.id, amount=PRICE - EARNEST, payment=2, ref="rest")
     press = fresh_key()
@@ -265,7 +266,7 @@ def test_of_a_thousand_pairs_that_together_ask_too_much_one_wins_each(table: Tab
     for n, deposit_id in enumerate(pairs):
         got = results[2 * n : 2 * n + 2]
         won = [one for one in got if isinstance(one, Outcome)]
-        deposit = fold(stored[deposit_id])
+        deposit = fold_stored(stored[deposit_id])
         if n % 5 < 2:
             assert len(won) == 2, got
             assert answer(won[0]) == answer(won[1])

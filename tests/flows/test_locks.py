@@ -7,15 +7,16 @@ from typing import Any, Final
 
 import pytest
 
-from chalicelib.core.deposit import Status
-from chalicelib.core.events import LockIntentOpened
-from chalicelib.core.ids import child
-from chalicelib.core.journal import Caller
-from chalicelib.core.lock import MOST_INTENTS, ConfirmLock, Unlock
-from chalicelib.core.refusal import Reason
-from chalicelib.flows.commit import Outcome, etag, fold
+from chalicelib.core.common.ids import child
+from chalicelib.core.common.journal import Caller
+from chalicelib.core.common.refusal import Reason
+from chalicelib.core.deposit.events.lock import LockIntentOpened
+from chalicelib.core.deposit.status import Status
+from chalicelib.core.locking.lock import MAX_INTENTS, ConfirmLock, Unlock
+from chalicelib.flows.commit import Outcome, etag
+from chalicelib.flows.effects import fold_stored
 from tests.conftest import Tables
-from tests.flows.crowd import at_once, insist, outcomes, unhurried
+from tests.flows.concurrency import at_once, insist, outcomes, unhurried
 from tests.flows.shop import DAY, EARNEST, HOUR, Shop, Stand, answer, fresh_key, person, refused
 from tests.store.builders import T0
 from tests.store.faults import line
@@ -43,7 +44,7 @@ class Buyer:
         return etag(shown.deposit, shown.at)
 
     def money_is_back_once(self) -> None:
-        deposit = fold(self.shop.load(self.id))
+        deposit = fold_stored(self.shop.load(self.id))
         assert [refund.amount for refund in deposit.refunds] == [EARNEST]
         assert deposit.money.captured == deposit.money.refunding == EARNEST
         assert deposit.status is Status.CANCELLED
@@ -286,12 +287,12 @@ def test_two_undos_at_once_are_one(table: Tables) -> None:
 def test_of_many_intents_at_once_at_most_twenty_are_opened_and_only_the_last_is_open(table: Tables) -> None:
     with on_real_time(table) as shop:
         buyer = Buyer(shop)
-        results = at_once([insist(_shown, shop, buyer.id, buyer.by, fresh_key()) for _ in range(MOST_INTENTS + 3)])
-        assert sum(isinstance(one, Outcome) for one in results) == MOST_INTENTS - 1
+        results = at_once([insist(_shown, shop, buyer.id, buyer.by, fresh_key()) for _ in range(MAX_INTENTS + 3)])
+        assert sum(isinstance(one, Outcome) for one in results) == MAX_INTENTS - 1
         assert [one for one in results if isinstance(one, Reason)] == [Reason.RATE_LIMITED] * 4
-        intents = fold(shop.load(buyer.id)).intents
-        assert [one.n for one in intents] == list(range(1, MOST_INTENTS + 1))
-        assert [one.state for one in intents] == ["superseded"] * (MOST_INTENTS - 1) + ["open"]
+        intents = fold_stored(shop.load(buyer.id)).intents
+        assert [one.n for one in intents] == list(range(1, MAX_INTENTS + 1))
+        assert [one.state for one in intents] == ["superseded"] * (MAX_INTENTS - 1) + ["open"]
         later = intents[-1].shown.confirmable_at
         for one in intents[:-1]:
             no = refused(lambda shown=one.shown: shop.lock(buyer.id, buyer.by, shown, at=later))  # type: ignore[misc]
@@ -313,7 +314,7 @@ def test_an_intent_whose_answer_was_lost_is_shown_again_and_counts_once(shop: De
     shown: LockIntentOpened = shop.show(shop.id, shop.by, press)
     assert shown.intent == 2
     assert shown.at == shop.clock.now - 1
-    assert len(fold(shop.load(shop.id)).intents) == 2
+    assert len(fold_stored(shop.load(shop.id)).intents) == 2
 
 
 # The clock.
@@ -331,7 +332,7 @@ def test_a_cancel_around_the_end_of_the_window_is_judged_by_its_instant_in_eithe
     cancelled = shop.cancel(shop.id, shop.by, at=T0 + asked, received=shop.clock.now - 10_000).deposit
     shop.attendant.attend(shop.id, "job/2")
     assert cancelled.money.forfeited.minor == kept
-    assert fold(shop.load(shop.id)).money.forfeited.minor == kept
+    assert fold_stored(shop.load(shop.id)).money.forfeited.minor == kept
     assert shop.types(shop.id).count("lock.by_window_end") == (1 if written_first or kept else 0)
 
 

@@ -6,9 +6,9 @@ from typing import Any, Final
 
 import pytest
 
-from chalicelib.core.journal import Caller
-from chalicelib.core.offer import Available
-from chalicelib.core.refusal import Reason
+from chalicelib.core.common.journal import Caller
+from chalicelib.core.common.refusal import Reason
+from chalicelib.core.selling.offer import Available
 from chalicelib.flows.offers import Offered
 from tests.conftest import Tables
 from tests.flows.shop import SKU, Stand, fresh_key, person, refused

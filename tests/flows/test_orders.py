@@ -7,11 +7,11 @@ from typing import Any, Final
 
 import pytest
 
-from chalicelib.core.ids import digest_id
-from chalicelib.core.journal import Caller
-from chalicelib.core.offer import Available
-from chalicelib.core.ordering import HandedIn, Order, Ordered
-from chalicelib.core.refusal import Fault, Reason
+from chalicelib.core.common.ids import digest_id
+from chalicelib.core.common.journal import Caller
+from chalicelib.core.common.refusal import FieldError, Reason
+from chalicelib.core.selling.offer import Available
+from chalicelib.core.selling.ordering import HandedIn, Order, Ordered
 from chalicelib.flows.offers import Offered
 from tests.conftest import Tables
 from tests.flows.shop import DAY, GRACE, MINUTE, SKU, Stand, answer, fresh_key, person, refused
@@ -335,4 +335,4 @@ def test_an_order_is_judged_by_the_instant_it_was_asked(shop: Counter, at: int, 
 
 def test_stock_of_a_new_offer_is_what_was_published(shop: Counter) -> None:
     assert shop.publish(units=37).available == (Available(SKU, 37),)
-    assert Fault("/offer", "unknown_offer") in refused(lambda: shop.orders._offered("off_1")).faults
+    assert FieldError("/offer", "unknown_offer") in refused(lambda: shop.orders._offered("off_1")).faults

@@ -6,7 +6,7 @@ from typing import Final
 
 import pytest
 
-from chalicelib.flows.pace import Pace
+from chalicelib.flows.throttle import Throttle
 
 BETWEEN: Final = 40
 
@@ -41,7 +41,7 @@ CALLS: Final = [
 @pytest.mark.parametrize(("distances", "waits"), CALLS)
 def test_between_two_calls_lies_at_least_the_interval(distances: list[int], waits: list[int]) -> None:
     watch = Watch()
-    pace = Pace(BETWEEN, watch, watch.sleep)
+    pace = Throttle(BETWEEN, watch, watch.sleep)
     called = []
     for distance in distances:
         watch.now += distance
@@ -53,7 +53,7 @@ def test_between_two_calls_lies_at_least_the_interval(distances: list[int], wait
 
 def test_after_a_long_pause_nothing_is_saved_up() -> None:
     watch = Watch()
-    pace = Pace(BETWEEN, watch, watch.sleep)
+    pace = Throttle(BETWEEN, watch, watch.sleep)
     pace()
     watch.now += 60_000
     for _ in range(3):
@@ -63,7 +63,7 @@ def test_after_a_long_pause_nothing_is_saved_up() -> None:
 
 def test_a_thousand_calls_take_a_thousand_intervals_also_when_sleeps_are_too_long() -> None:
     watch = Watch(longer=15)
-    pace = Pace(BETWEEN, watch, watch.sleep)
+    pace = Throttle(BETWEEN, watch, watch.sleep)
     began = watch.now
     for _ in range(1_000):
         pace()
@@ -72,7 +72,7 @@ def test_a_thousand_calls_take_a_thousand_intervals_also_when_sleeps_are_too_lon
 
 def test_without_an_interval_nobody_waits() -> None:
     watch = Watch()
-    pace = Pace(0, watch, watch.sleep)
+    pace = Throttle(0, watch, watch.sleep)
     for _ in range(100):
         pace()
     assert watch.slept == []

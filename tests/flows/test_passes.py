@@ -7,14 +7,15 @@ from typing import Any, Final
 
 import pytest
 
-from chalicelib.core.ids import child
-from chalicelib.core.instants import format_instant
-from chalicelib.core.journal import Caller
-from chalicelib.core.priority import Pass, PassStatus
-from chalicelib.core.refusal import Reason
-from chalicelib.flows.commit import Outcome, fold
+from chalicelib.core.common.ids import child
+from chalicelib.core.common.instants import format_instant
+from chalicelib.core.common.journal import Caller
+from chalicelib.core.common.refusal import Reason
+from chalicelib.core.deposit.priority_pass import Pass, PassStatus
+from chalicelib.flows.commit import Outcome
+from chalicelib.flows.effects import fold_stored
 from tests.conftest import Tables
-from tests.flows.crowd import at_once, insist, outcomes
+from tests.flows.concurrency import at_once, insist, outcomes
 from tests.flows.shop import DAY, GRACE, MINUTE, REAL, SKU, Shop, Stand, answer, fresh_key, insisting, person, refused
 from tests.store.builders import STAFF, T0, counted, shards
 from tests.store.faults import line
@@ -40,7 +41,7 @@ class Gate(Stand):
 
     @property
     def one(self) -> Pass:
-        [held] = fold(self.twin.load(self.origin)).passes
+        [held] = fold_stored(self.twin.load(self.origin)).passes
         return held
 
     def steps(self) -> list[str]:
@@ -188,7 +189,7 @@ def test_a_pass_comes_back_with_the_unit_when_what_it_bought_ends_unpaid(
 def test_a_new_pass_takes_the_place_of_the_one_that_was_used(gate: Gate) -> None:
     made = gate.buy().deposit
     gate.merchant_cancel(made.id)
-    assert len(fold(gate.twin.load(made.id)).passes) == 1
+    assert len(fold_stored(gate.twin.load(made.id)).passes) == 1
     assert (gate.left(), gate.steps()) == ([2, 2], ["granted", "used"])
 
 

@@ -7,14 +7,15 @@ from typing import Final
 
 import pytest
 
-from chalicelib.core.journal import Caller
-from chalicelib.core.refusal import Reason, Refused
-from chalicelib.flows.attend import Attendant
-from chalicelib.flows.commit import Outcome, fold
+from chalicelib.core.common.journal import Caller
+from chalicelib.core.common.refusal import Reason, Refused
+from chalicelib.flows.commit import Outcome
+from chalicelib.flows.deposit_worker import DepositWorker
+from chalicelib.flows.effects import fold_stored
 from chalicelib.flows.offers import Offered
-from chalicelib.flows.ports import Leased, Overtaken
+from chalicelib.flows.ports.store import Leased, VersionConflict
 from tests.conftest import Tables
-from tests.flows.crowd import THREADS, at_once, insist, outcomes, sums, unhurried
+from tests.flows.concurrency import THREADS, at_once, insist, outcomes, sums, unhurried
 from tests.flows.shop import (
     EARNEST,
     GRACE,
@@ -77,7 +78,7 @@ def test_a_cancel_racing_a_payment_ends_once_and_gives_the_money_back(shop: Shop
             at_once([insist(shop.cancel, one, by, fresh_key()), insist(shop.attendant.settle, one, paid, "event")])
         )
         happened = Counter(shop.types(one))
-        money = fold(shop.load(one)).money
+        money = fold_stored(shop.load(one)).money
         assert happened["deposit.cancelled"] == happened["refund.approved"] == 1
         assert happened["payment.succeeded"] + happened["payment.not_counted"] == 1
         assert money.captured == money.refunding == EARNEST
@@ -147,11 +148,11 @@ def _once(shop: Shop, offered: Offered, by: Caller) -> Outcome | Reason:
         return no.reason
 
 
-def _attended(attendant: Attendant, deposit_id: str, owner: str) -> bool:
+def _attended(attendant: DepositWorker, deposit_id: str, owner: str) -> bool:
     """As a sweep does: another worker being at it is no fault."""
     try:
         return attendant.attend(deposit_id, owner)
-    except (Leased, Overtaken):
+    except (Leased, VersionConflict):
         return False
 
 

@@ -9,21 +9,21 @@ from typing import Any, Final, get_args
 
 import pytest
 
-from chalicelib.core import reconcile
-from chalicelib.core.ids import child
-from chalicelib.core.instants import DAY, HOUR
-from chalicelib.core.journal import Caller
-from chalicelib.core.money import Money
-from chalicelib.core.reconcile import BreakKind
-from chalicelib.core.refusal import Fault, Reason, Refused
-from chalicelib.core.run import PATIENCE, Action, Break, RunStatus
-from chalicelib.flows.ports import Contended
-from chalicelib.flows.reconcile import LEASE, fold_break
+from chalicelib.core.common.ids import child
+from chalicelib.core.common.instants import DAY, HOUR
+from chalicelib.core.common.journal import Caller
+from chalicelib.core.common.money import Money
+from chalicelib.core.common.refusal import FieldError, Reason, Refused
+from chalicelib.core.reconciliation import lines
+from chalicelib.core.reconciliation.lines import BreakKind
+from chalicelib.core.reconciliation.run import RUN_TIMEOUT_MS, Action, Break, RunStatus
+from chalicelib.flows.ports.store import WriteContention
+from chalicelib.flows.reconcile import LEASE_MS, fold_break
 from tests.conftest import Tables
-from tests.flows.crowd import at_once
+from tests.flows.concurrency import at_once
 from tests.flows.ledger import SPAN, TODAY, Axe, Certificate, Killed, Ledger, fresh, in_memory
-from tests.flows.payback import PLATFORM
 from tests.flows.planted import LI, PLANTS, Plant, lost_return, planted
+from tests.flows.refund_shop import PLATFORM
 from tests.flows.shop import EARNEST, Clock, refused
 from tests.store.builders import T0
 from tests.store.builders import fresh as fresh_id
@@ -269,13 +269,13 @@ def test_a_run_in_the_smallest_slices_comes_to_the_same_end(compact: Ledger, mon
     slices = 1
     while ledger.work(f"job/{slices}", left=0) == (0, False):
         slices += 1
-        ledger.clock.now += LEASE
+        ledger.clock.now += LEASE_MS
         at = ledger.runs.get(run_id)
         assert at is not None
         assert at.cursor is not None
         after = at.cursor["after"]
-        owed = at.cursor["shard"] >= reconcile.SHARDS
-        assert owed or after == reconcile.group(after), "a deposit is never cut in two"
+        owed = at.cursor["shard"] >= lines.SHARDS
+        assert owed or after == lines.group(after), "a deposit is never cut in two"
     assert slices > len(PLANTS)
     assert ledger.certificate(run_id) == whole
 
@@ -287,7 +287,7 @@ def test_what_is_counted_so_far_is_shown(compact: Ledger, monkeypatch: pytest.Mo
     slices = 0
     while compact.work(f"job/{slices}", left=0) == (0, False):
         slices += 1
-        compact.clock.now += LEASE
+        compact.clock.now += LEASE_MS
         shown = compact.reconciliation.find(run_id, "en")
         assert shown.run.status is RunStatus.RUNNING
         told.append((shown.percent, shown.tally.provider + shown.tally.ours))
@@ -322,7 +322,7 @@ def dies_everywhere(
         dying = started.copied(Axe(fatal, after))
         with pytest.raises(Killed):
             dying.work("job/dying")
-        dying.clock.now += LEASE
+        dying.clock.now += LEASE_MS
         survivor = dying.sharing()
         survivor.work("job/next")
         assert uncounted(survivor.certificate(run_id)) == whole, axe.calls[fatal - 1]
@@ -379,7 +379,7 @@ def test_a_worker_who_comes_back_after_its_lease_writes_nothing_more(compact: Le
 
     def stolen(n: int) -> None:
         if n == page:
-            compact.clock.now += LEASE
+            compact.clock.now += LEASE_MS
             said.append(other.work("job/other"))
 
     compact.bank.opened = stolen
@@ -406,7 +406,7 @@ def test_many_workers_at_once_on_the_engine_leave_one_certificate(
         said = at_once([partial(_worked, worker, f"job/{n}") for n, worker in enumerate(workers)])
         if any(finished for finished, _ in said):
             break
-        clock.now += LEASE
+        clock.now += LEASE_MS
     certificate, breaks = uncounted(ledger.certificate(run_id))
     assert {**certificate, "digest": ""} == {**whole[0], "digest": ""}
     assert Counter(one.kind for one in breaks) == expected()
@@ -445,7 +445,7 @@ def test_after_a_day_a_run_has_failed_and_its_span_is_free(compact: Ledger) -> N
     run_id = compact.start().run.id
     compact.bank.shut = 1_000
     compact.work()
-    compact.clock.now = TODAY + PATIENCE
+    compact.clock.now = TODAY + RUN_TIMEOUT_MS
     assert compact.work() == (0, False)
     compact.clock.now += 1
     assert compact.work("job/2") == (1, True)
@@ -482,15 +482,15 @@ def test_the_same_key_is_the_same_run_also_after_it_ended(compact: Ledger) -> No
 
 
 SPANS: Final = [
-    ((T0, T0),                         Fault("/to", "not_later")),
-    ((T0, T0 - 1),                     Fault("/to", "not_later")),
-    ((T0, TODAY + 1),                  Fault("/to", "after_now")),
-    ((TODAY - 366 * DAY - 1, TODAY),   Fault("/from", "too_far")),
+    ((T0, T0),                         FieldError("/to", "not_later")),
+    ((T0, T0 - 1),                     FieldError("/to", "not_later")),
+    ((T0, TODAY + 1),                  FieldError("/to", "after_now")),
+    ((TODAY - 366 * DAY - 1, TODAY),   FieldError("/from", "too_far")),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize(("span", "fault"), SPANS)
-def test_a_span_that_cannot_be_compared_is_refused(span: tuple[int, int], fault: Fault) -> None:
+def test_a_span_that_cannot_be_compared_is_refused(span: tuple[int, int], fault: FieldError) -> None:
     no = refused(lambda: in_memory().start(span))
     assert (no.reason, list(no.faults)) == (Reason.INVALID_REQUEST, [fault])
 
@@ -665,7 +665,7 @@ def test_a_break_without_a_refund_has_nothing_to_send_again() -> None:
     ledger = in_memory()
     break_id = broken(ledger, "old enough to be missed")
     no = refused(lambda: resolved(ledger, break_id, "retry"))
-    assert list(no.faults) == [Fault("/action", "nothing_to_retry")]
+    assert list(no.faults) == [FieldError("/action", "nothing_to_retry")]
 
 
 @pytest.mark.parametrize("dies", [False, True])
@@ -734,7 +734,7 @@ def test_a_table_that_is_contended_is_tried_again(compact: Ledger, monkeypatch: 
 
     def contended(*args: Any) -> None:
         if next(tries):
-            raise Contended
+            raise WriteContention
         create(*args)
 
     monkeypatch.setattr(compact.runs, "create", contended)

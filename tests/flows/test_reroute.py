@@ -6,12 +6,12 @@ from typing import Final
 
 import pytest
 
-from chalicelib.core.instants import DAY, HOUR
-from chalicelib.core.refund import RefundSeen
-from chalicelib.core.refusal import Reason
+from chalicelib.core.common.instants import DAY, HOUR
+from chalicelib.core.common.refusal import Reason
+from chalicelib.core.deposit.refund import RefundSeen
 from tests.conftest import Tables
 from tests.flows.bank import AFTER, BEFORE, DECLINED, PENDING
-from tests.flows.payback import HAN, PLATFORM, Payback
+from tests.flows.refund_shop import HAN, PLATFORM, Payback
 from tests.flows.shop import EARNEST, answer, fresh_key, refused
 from tests.store.builders import STAFF
 

@@ -6,15 +6,15 @@ from typing import Final
 
 import pytest
 
-from chalicelib.core import routes
-from chalicelib.core.ids import child
-from chalicelib.core.instants import DAY, HOUR, MINUTE
-from chalicelib.core.payment import PaymentSeen
-from chalicelib.core.refund import LOOKS, SETTLEMENT
-from chalicelib.flows.ports import Unknown
+from chalicelib.core.common.ids import child
+from chalicelib.core.common.instants import DAY, HOUR, MINUTE
+from chalicelib.core.deposit.payment import PaymentSeen
+from chalicelib.core.deposit.refund import QUERY_DELAYS_MS, SETTLEMENT_WAIT_MS
+from chalicelib.core.policy import payment_routes
+from chalicelib.flows.ports.provider import Unknown
 from tests.conftest import Tables
 from tests.flows.bank import AFTER, BEFORE, settle
-from tests.flows.payback import LI, Payback
+from tests.flows.refund_shop import LI, Payback
 from tests.flows.shop import EARNEST
 from tests.store.builders import STAFF, T0
 
@@ -37,7 +37,7 @@ def test_a_refund_goes_to_its_source_under_its_own_id(desk: Payback) -> None:
     assert desk.attend()
     assert desk.bank.asked == [sent_to_source(desk)]
     desk.bought_back()
-    assert desk.load(desk.id).due == desk.clock.now + SETTLEMENT
+    assert desk.load(desk.id).due == desk.clock.now + SETTLEMENT_WAIT_MS
 
 
 # Quiet hours: 23:55 to 06:00 seven hours ahead of UTC. T0 is 14:00 UTC.
@@ -119,11 +119,11 @@ def test_a_way_that_closed_meanwhile_asks_for_an_account_instead(
     desk.paid()
     desk.clock.now += 3 * DAY
     desk.cancel(desk.id, desk.by)
-    shorter = routes.route("card").model_copy(update={"window_days": 3})
-    monkeypatch.setattr(routes, "route", lambda _: shorter)
+    shorter = payment_routes.route("card").model_copy(update={"window_days": 3})
+    monkeypatch.setattr(payment_routes, "route", lambda _: shorter)
     desk.attend()
     assert (desk.status, desk.refund.waiting_on) == ("requires_action", "buyer")
-    assert desk.load(desk.id).journal[-1].event.code == routes.ENDED
+    assert desk.load(desk.id).journal[-1].event.code == payment_routes.ENDED
     assert desk.bank.asked == []
     assert desk.refund.attempts == ()
 
@@ -262,7 +262,7 @@ def test_while_the_key_is_remembered_the_same_key_goes_out_again(desk: Payback) 
     desk.owed()
     desk.bank.faults.extend([BEFORE] * 3)
     desk.attend()
-    for look, distance in zip(range(1, 4), LOOKS, strict=False):
+    for look, distance in zip(range(1, 4), QUERY_DELAYS_MS, strict=False):
         desk.attend(desk.refund.changed_at + distance, f"job/{look}")
     assert desk.bank.asked == [sent_to_source(desk), *[desk.ref, sent_to_source(desk)] * 3]
     assert desk.bank.executed == [desk.ref]
@@ -307,7 +307,7 @@ def test_a_provider_that_says_nothing_is_asked_at_growing_distances_until_the_pr
         assert due is not None
         seen.append(due - sent)
         desk.attend(due, f"job/{len(seen)}")
-    assert seen == [*LOOKS, WEEK]
+    assert seen == [*QUERY_DELAYS_MS, WEEK]
     assert (desk.status, desk.refund.review) == ("manual_review", "promise_missed")
     assert [one for one in desk.bank.asked if " of " in one] == [sent_to_source(desk)]
 
@@ -320,11 +320,11 @@ def test_a_refund_that_reconciliation_did_not_see_is_asked_about_after_three_day
     desk.attend()
     done = desk.clock.now
     for n in range(3):
-        assert desk.load(desk.id).due == done + SETTLEMENT + n * DAY
-        desk.attend(done + SETTLEMENT + n * DAY, f"job/{n}")
+        assert desk.load(desk.id).due == done + SETTLEMENT_WAIT_MS + n * DAY
+        desk.attend(done + SETTLEMENT_WAIT_MS + n * DAY, f"job/{n}")
     assert desk.status == "succeeded"
     settle(desk.bank, desk.ref)
-    desk.attend(done + SETTLEMENT + 3 * DAY)
+    desk.attend(done + SETTLEMENT_WAIT_MS + 3 * DAY)
     assert desk.status == "settled"
     assert desk.load(desk.id).due is None
 
@@ -333,7 +333,7 @@ def test_what_the_daily_look_learns_and_cannot_write_stays_due(desk: Payback) ->
     """Put off for a day, a return whose event was lost would stand in nobody's books until then."""
     desk.owed()
     desk.attend()
-    desk.clock.now = looked = desk.clock.now + SETTLEMENT
+    desk.clock.now = looked = desk.clock.now + SETTLEMENT_WAIT_MS
     settle(desk.bank, desk.ref)
     desk.wire.fail("UpdateItem", "ThrottlingException", times=2)
     tries = 0

@@ -10,17 +10,18 @@ from typing import Any, Final
 import pytest
 from cryptography.exceptions import InvalidTag
 
-from chalicelib.core.events import WithdrawalConfirmed, WithdrawalStated
-from chalicelib.core.ids import child
-from chalicelib.core.journal import Asked, Caller
-from chalicelib.core.refusal import Reason, Refused
-from chalicelib.core.withdrawal import MOST_STATED, Receipt, Sender
-from chalicelib.flows.commit import Outcome, fold
+from chalicelib.core.common.ids import child
+from chalicelib.core.common.journal import Caller, RequestContext
+from chalicelib.core.common.refusal import Reason, Refused
+from chalicelib.core.deposit.events.ending import WithdrawalConfirmed, WithdrawalStated
+from chalicelib.core.ending.withdrawal import MAX_STATED, Receipt, Sender
+from chalicelib.flows.commit import Outcome
+from chalicelib.flows.effects import fold_stored
 from chalicelib.flows.withdrawals import Withdrawals, text_key
 from chalicelib.store.journals import key
 from chalicelib.store.vault import Vault
 from tests.conftest import Tables
-from tests.flows.crowd import THREADS, at_once, unhurried
+from tests.flows.concurrency import THREADS, at_once, unhurried
 from tests.flows.shop import DAY, EARNEST, SECRET, Stand, answer, fresh_key, person, refused
 from tests.store.builders import STAFF, shards
 
@@ -73,7 +74,7 @@ class Office(Stand):
     def find(self, withdrawal_id: str, by: Caller | None = None) -> Receipt:
         return self.withdrawals.find(self.id, withdrawal_id, self.asked(by or self.by))[2]
 
-    def _asked(self, what: str, key_text: str | None, by: Caller | None, body: str, **changes: Any) -> Asked:
+    def _asked(self, what: str, key_text: str | None, by: Caller | None, body: str, **changes: Any) -> RequestContext:
         return self.asked(by or self.by, f"{what} {self.id}", key_text or fresh_key(), body, **changes)
 
     def raw(self, pk: str) -> Any:
@@ -154,18 +155,18 @@ def test_a_name_is_never_more_than_a_name(office: Office, name: str) -> None:
 
 
 def test_ten_statements_are_enough(office: Office) -> None:
-    receipts = [office.stated() for _ in range(MOST_STATED)]
-    assert [one.id for one in receipts] == [child("wdr", office.id, n) for n in range(1, MOST_STATED + 1)]
+    receipts = [office.stated() for _ in range(MAX_STATED)]
+    assert [one.id for one in receipts] == [child("wdr", office.id, n) for n in range(1, MAX_STATED + 1)]
     assert refused(office.state).reason is Reason.RATE_LIMITED
     assert [office.find(one.id) for one in receipts] == receipts
     office.confirm(receipts[3].id)
-    assert fold(office.load(office.id)).withdrawals[3].confirmed_at == office.clock.now
+    assert fold_stored(office.load(office.id)).withdrawals[3].confirmed_at == office.clock.now
 
 
 def test_statements_at_once_are_numbered_and_each_finds_its_own_words(office: Office) -> None:
-    names = [f"Number {n}" for n in range(MOST_STATED)]
+    names = [f"Number {n}" for n in range(MAX_STATED)]
     found = at_once([partial(office.patiently, name) for name in names])
-    assert len({receipt.id for _, receipt in found}) == MOST_STATED
+    assert len({receipt.id for _, receipt in found}) == MAX_STATED
     for name, receipt in found:
         assert name in receipt.content
         assert office.find(receipt.id) == receipt
@@ -197,7 +198,7 @@ def test_a_replay_of_the_confirmation_gives_the_same_receipt(office: Office) -> 
     assert (again.replayed, same) == (True, confirmed)
     assert answer(again) == answer(first)
     assert office.find(receipt.id) == confirmed
-    assert fold(office.load(office.id)).money.refunding == EARNEST
+    assert fold_stored(office.load(office.id)).money.refunding == EARNEST
 
 
 @pytest.mark.parametrize("attempts", [1, 2])
@@ -243,7 +244,7 @@ def test_a_statement_to_a_version_that_is_gone_writes_nothing(office: Office) ->
 
 
 def test_the_holder_of_the_token_needs_no_login(office: Office) -> None:
-    made = office.vault.token(office.id, fold(office.load(office.id)).created.token_key)
+    made = office.vault.token(office.id, fold_stored(office.load(office.id)).created.token_key)
     assert made is not None
     holder = Caller(str(office.vault.holder(made)), "holder")
     receipt = office.stated(by=holder)
@@ -271,12 +272,12 @@ def test_for_a_stranger_there_is_no_withdrawal(office: Office) -> None:
 def test_the_withdrawal_of_another_deposit_is_not_found(office: Office) -> None:
     receipt = office.stated()
     mine, office.id = office.id, office.order(office.offered, person()).deposit.id
-    other = Caller(fold(office.load(office.id)).created.buyer, "buyer")
+    other = Caller(fold_stored(office.load(office.id)).created.buyer, "buyer")
     office.pay(office.id)
     for wrong in (receipt.id, child("wdr", office.id, 1)):
         assert refused(lambda wrong=wrong: office.confirm(wrong, by=other)).reason is Reason.NOT_FOUND  # type: ignore[misc]
         assert refused(lambda wrong=wrong: office.find(wrong, other)).reason is Reason.NOT_FOUND  # type: ignore[misc]
-    assert fold(office.load(mine)).refunds == ()
+    assert fold_stored(office.load(mine)).refunds == ()
 
 
 @pytest.mark.parametrize("ending", ["_2", "_0", "_01", "_-1", "", "_1_1", "_999999999999", "_1\n"])

@@ -6,15 +6,15 @@ from typing import Any
 
 import pytest
 
-from chalicelib.core.destination import Payee
-from chalicelib.core.ids import child, digest_id
-from chalicelib.core.instants import DAY, HOUR, MINUTE
-from chalicelib.core.money import Money
-from chalicelib.core.payment import DisputeSeen, PaymentSeen
-from chalicelib.core.reconcile import SHARDS, Line, placed, shard_of
-from chalicelib.core.refund import RefundSeen, way_key
-from chalicelib.core.refusal import Fault, Reason, Refused
-from chalicelib.flows.ports import NotFound, ReportPage, Unknown
+from chalicelib.core.common.ids import child, digest_id
+from chalicelib.core.common.instants import DAY, HOUR, MINUTE
+from chalicelib.core.common.money import Money
+from chalicelib.core.common.refusal import FieldError, Reason, Refused
+from chalicelib.core.deposit.payment import DisputeSeen, PaymentSeen
+from chalicelib.core.deposit.refund import RefundSeen, way_key
+from chalicelib.core.reconciliation.lines import SHARDS, Line, shard_of, sort_key
+from chalicelib.core.refunding.destination import Payee
+from chalicelib.flows.ports.provider import NotFound, ReportPage, Unknown
 from chalicelib.gateways.sandbox import Sandbox
 from tests.gateways.paper import T0, Inbox, Paper, sandbox
 
@@ -81,7 +81,7 @@ def test_a_fault_hits_the_line_of_what_is_executed_next(
     answer = refund(paid)
     refund(paid, HALF, key=SECOND)  # not covered, so not executed
     paid.forward(DAY)
-    line = Line(placed("refund", FIRST), answer.provider_ref, DUE.minor - less, "CNY", answer.at)
+    line = Line(sort_key("refund", FIRST), answer.provider_ref, DUE.minor - less, "CNY", answer.at)
     assert [one for one in report(paid) if one.kind == "r"] == [line] * lines
     assert settled(paid) == seen
     paid.forward(40 * DAY)
@@ -136,7 +136,7 @@ def test_a_return_has_a_line_of_its_own_a_day_later(paid: Sandbox) -> None:
     paid.forward(2 * DAY - 1)
     assert kinds(paid) == "cr"
     paid.forward(1)
-    assert report(paid)[-1] == Line(placed("return", FIRST), sent.provider_ref, DUE.minor, "CNY", sent.at + DAY)
+    assert report(paid)[-1] == Line(sort_key("return", FIRST), sent.provider_ref, DUE.minor, "CNY", sent.at + DAY)
 
 
 @pytest.mark.parametrize(("fault", "after"), [("pending", 5 * MINUTE), ("succeeds_later", 90_000)])
@@ -217,7 +217,7 @@ def disputes(provider: Sandbox) -> tuple[DisputeSeen, ...]:
     return seen.disputes
 
 
-def no(reason: Reason, faults: Sequence[Fault] = (), **facts: object) -> Any:
+def no(reason: Reason, faults: Sequence[FieldError] = (), **facts: object) -> Any:
     def same(refused: BaseException) -> bool:
         assert isinstance(refused, Refused)
         return (refused.reason, refused.faults, refused.facts) == (reason, tuple(faults), facts)
@@ -268,9 +268,9 @@ def test_a_chargeback_that_cannot_be_is_refused(paid: Sandbox) -> None:
     for outcome in ("won", "lost"):
         with no(Reason.WRONG_STATE, state="no_open_chargeback"):
             paid.charge_back(PAYMENT, outcome)
-    with no(Reason.INVALID_REQUEST, [Fault("/amount", "too_large")]):
+    with no(Reason.INVALID_REQUEST, [FieldError("/amount", "too_large")]):
         paid.charge_back(PAYMENT, "opened", Money(DUE.minor + 1, "CNY"))
-    with no(Reason.CURRENCY_MISMATCH, [Fault("/amount", "currency_mismatch")]):
+    with no(Reason.CURRENCY_MISMATCH, [FieldError("/amount", "currency_mismatch")]):
         paid.charge_back(PAYMENT, "opened", Money(DUE.minor, "IDR"))
     assert disputes(paid) == ()
     paid.charge_back(PAYMENT, "opened")

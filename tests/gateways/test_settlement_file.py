@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chalicelib.core.ids import child, digest_id
-from chalicelib.core.instants import format_instant, parse_instant
-from chalicelib.core.reconcile import SHARDS, Line, placed, shard_of
-from chalicelib.flows.ports import ReportPage, Unknown
+from chalicelib.core.common.ids import child, digest_id
+from chalicelib.core.common.instants import format_instant, parse_instant
+from chalicelib.core.reconciliation.lines import SHARDS, Line, shard_of, sort_key
+from chalicelib.flows.ports.provider import ReportPage, Unknown
 from chalicelib.gateways import settlement_file
 from chalicelib.gateways.settlement_file import COLUMNS, SettlementFile, read
 from tests.gateways.paper import T0
@@ -158,7 +158,7 @@ def test_many_lines_of_one_place_stay_together(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(settlement_file, "STEP", 2)
     rows = [f"capture,{PAYMENT},p{n},1,CNY,{AT}" for n in range(20)] + [f"refund,{REFUND},p,1,CNY,{AT}"]
     file = SettlementFile(lambda _start, _end: [HEADER, *rows], 1)
-    place = placed("capture", PAYMENT)
+    place = sort_key("capture", PAYMENT)
     first = file.page(*SPAN, shard_of(place), "", 1)
     assert isinstance(first, ReportPage)
     assert (len(first.lines), first.after) == (20, place)

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from chalicelib.core.instants import DAY, format_instant, parse_instant
+from chalicelib.core.common.instants import DAY, format_instant, parse_instant
 from chalicelib.jobs import reconcile
 from chalicelib.wiring import services
-from tests.web.sound import attend
+from tests.web.answer_checks import attend
 from tests.world import Client, Json, World
 
 PLENTY = 600_000

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.web.sound import attend
+from tests.web.answer_checks import attend
 from tests.world import Client, Json, World
 
 EXECUTED = {"succeeded", "returned", "pending"}

@@ -11,12 +11,12 @@ from functools import partial
 from random import Random
 from typing import TYPE_CHECKING, Any, Final
 
-from chalicelib.core.deposit import Deposit
-from chalicelib.core.ids import child, digest_id
-from chalicelib.core.instants import DAY, HOUR, MINUTE, format_instant
-from chalicelib.core.reconcile import STRANGE, Line
-from chalicelib.core.refund import RefundStatus
-from chalicelib.core.run import BreakEvent, BreakFound, RunEvent, RunFinished
+from chalicelib.core.common.ids import child, digest_id
+from chalicelib.core.common.instants import DAY, HOUR, MINUTE, format_instant
+from chalicelib.core.deposit.deposit import Deposit
+from chalicelib.core.deposit.refund import RefundStatus
+from chalicelib.core.reconciliation.lines import UNATTRIBUTED, Line
+from chalicelib.core.reconciliation.run import BreakEvent, BreakFound, RunEvent, RunFinished
 from chalicelib.store.journals import Journals
 from chalicelib.store.runs import BREAK_KINDS, RUN_KINDS
 from tests.simulator.expressions import Item
@@ -38,7 +38,7 @@ DISTURBED: Final = {
     "report.unavailable": 2,
     "job.twice": 30,
 }
-MOST_SLICES: Final = 60
+MAX_SLICES: Final = 60
 LONG: Final = 20 * DAY  # what began longer ago takes more trips: there each of them is disturbed more seldom
 SKEWED: Final = 10_000
 BREAKS: Final[Journals[BreakEvent]] = Journals(None, "", BREAK_KINDS)
@@ -99,7 +99,7 @@ class Audit:
     def _certificate(self, key: str, span: tuple[int, int]) -> Certificate | None:
         """A run over the span, slice by slice, to its end."""
         history, run_id = self._history, ""
-        for _ in range(MOST_SLICES):
+        for _ in range(MAX_SLICES):
             if not run_id:
                 run_id = self._started(key, span)
             else:
@@ -145,7 +145,7 @@ class Audit:
             elif flaw in {"report.wrong_amount", "report.line_twice"}:
                 wanted["amount_mismatch" if flaw == "report.wrong_amount" else "duplicate", line.ref] += 1
         for line in reported:
-            if line.place.startswith(STRANGE):
+            if line.place.startswith(UNATTRIBUTED):
                 wanted["unknown_here", line.ref] += 1
         for pk, state in states.items():
             for refund in state.refunds:

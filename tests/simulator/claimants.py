@@ -5,14 +5,14 @@ Each kind of action is a method here. A refusal that is not expected breaks the 
 
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from chalicelib.core.deposit import Deposit
-from chalicelib.core.ids import child
-from chalicelib.core.instants import DAY, HOUR, MINUTE, format_instant
-from chalicelib.core.money import Money
-from chalicelib.core.refund import Refund, RefundStatus
+from chalicelib.core.common.ids import child
+from chalicelib.core.common.instants import DAY, HOUR, MINUTE, format_instant
+from chalicelib.core.common.money import Money
+from chalicelib.core.deposit.deposit import Deposit
+from chalicelib.core.deposit.refund import Refund, RefundStatus
 from tests.simulator.persons import ONE, REFUSED, ROOT, Persons
 from tests.simulator.plan import Action
-from tests.simulator.thumbs import TRIES, Intended
+from tests.simulator.request_patterns import TRIES, Intended
 from tests.simulator.tokens import token
 
 if TYPE_CHECKING:

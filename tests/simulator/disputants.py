@@ -2,20 +2,19 @@
 
 from typing import TYPE_CHECKING, Any, Final
 
-from chalicelib.core.deposit import Deposit
-from chalicelib.core.ids import child
-from chalicelib.core.instants import DAY, HOUR, MINUTE, parse_instant
-from chalicelib.core.money import Money
-from tests.simulator.claimants import LEAST, money
-from tests.simulator.fairness import GRACE
-from tests.simulator.justice import (
+from chalicelib.core.common.ids import child
+from chalicelib.core.common.instants import DAY, HOUR, MINUTE, parse_instant
+from chalicelib.core.common.money import Money
+from chalicelib.core.deposit.deposit import Deposit
+from tests.simulator.cancellation_invariants import GRACE
+from tests.simulator.claim_invariants import (
     APPEAL,
     AWAITING,
     GOODS,
     GRANTED,
+    MAX_OFFERS,
     MISTAKE,
     MISTAKEN,
-    MOST_OFFERS,
     OFFERED,
     OPEN,
     OPEN_FOR,
@@ -23,10 +22,11 @@ from tests.simulator.justice import (
     Case,
     Justice,
 )
+from tests.simulator.claimants import LEAST, money
 from tests.simulator.merchants import EDGES, SHOP, Merchants
 from tests.simulator.persons import LONGEST, REFUSED
 from tests.simulator.plan import Action
-from tests.simulator.thumbs import Intended
+from tests.simulator.request_patterns import Intended
 from tests.simulator.tokens import token
 
 if TYPE_CHECKING:
@@ -221,7 +221,7 @@ class Disputants(Merchants):
         status = case.status_at(at)
         amount = _minor(body.get("amount")) or 0
         if step == "responses" and body["decision"] == "offer":
-            enough = amount >= case.owed and amount > max(case.offers, default=0) and len(case.offers) < MOST_OFFERS
+            enough = amount >= case.owed and amount > max(case.offers, default=0) and len(case.offers) < MAX_OFFERS
             there = amount <= self._justice.most(state, case)
             return status in {AWAITING, OFFERED} and enough and there
         if step == "responses":

@@ -16,8 +16,8 @@ from tests.simulator.expressions import Item, ValidationFault, Wire, condition, 
 
 TOKEN_LIFE: Final = 10 * 60_000
 UNIT: Final = 1_024
-MOST_ACTIONS: Final = 100
-MOST_KEYS: Final = 100
+MAX_ACTIONS: Final = 100
+MAX_KEYS: Final = 100
 INDEXES: Final = {
     index["IndexName"]: tuple(part["AttributeName"] for part in index["KeySchema"])
     for index in TABLE["GlobalSecondaryIndexes"]
@@ -69,7 +69,7 @@ class FakeDynamo:
         self, *, TransactItems: Sequence[Mapping[str, Any]], ClientRequestToken: str
     ) -> dict[str, Any]:
         """All or nothing; the same token with the same request within ten minutes does nothing more."""
-        if len(TransactItems) > MOST_ACTIONS:
+        if len(TransactItems) > MAX_ACTIONS:
             raise _fault("ValidationException", "TransactWriteItems")
         request = repr(TransactItems)
         known = self._tokens.get(ClientRequestToken)
@@ -120,7 +120,7 @@ class FakeDynamo:
 
     def batch_get_item(self, *, RequestItems: Mapping[str, Any]) -> dict[str, Any]:
         [(table, wanted)] = RequestItems.items()
-        if len(wanted["Keys"]) > MOST_KEYS:
+        if len(wanted["Keys"]) > MAX_KEYS:
             raise _fault("ValidationException", "BatchGetItem")
         found = [self.items[pk] for one in wanted["Keys"] if (pk := one["pk"]["S"]) in self.items]
         if "ProjectionExpression" in wanted:

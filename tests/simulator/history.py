@@ -14,25 +14,25 @@ from typing import Any, Final
 from unittest.mock import patch
 
 import app as lambda_app
+from chalicelib.core.common.ids import parse_child
+from chalicelib.core.common.instants import DAY, HOUR, MINUTE, format_instant
+from chalicelib.core.common.refusal import Refused
 from chalicelib.core.deadlines import awaited
-from chalicelib.core.deposit import Deposit
-from chalicelib.core.ids import parse_child
-from chalicelib.core.instants import DAY, HOUR, MINUTE, format_instant
-from chalicelib.core.refund import due_at
-from chalicelib.core.refusal import Refused
-from chalicelib.flows.commit import Timing
-from chalicelib.web import signatures
-from chalicelib.web.tokens import Verifier
+from chalicelib.core.deposit.deposit import Deposit
+from chalicelib.core.deposit.refund import due_at
+from chalicelib.flows.retry import Timing
+from chalicelib.web.edge import signatures
+from chalicelib.web.edge.tokens import Verifier
 from chalicelib.wiring import Services, Settings, assembled, installed
 from local.issuer import AUDIENCE, ISSUER
 from tests.simulator.audit import Audit
+from tests.simulator.cancellation_invariants import GRACE, opened
 from tests.simulator.claimants import CANARY
 from tests.simulator.client import FaultyClient
 from tests.simulator.dynamo import FakeDynamo, dump
-from tests.simulator.ears import listening
-from tests.simulator.fairness import GRACE, opened
 from tests.simulator.faults import Faults
 from tests.simulator.invariants import Invariants
+from tests.simulator.log_capture import listening
 from tests.simulator.people import People
 from tests.simulator.plan import ORDERS, Action, Plan
 from tests.simulator.provider import SimulatedProvider
@@ -49,7 +49,7 @@ CONTAINERS: Final = 3
 API_MS: Final = 29_000
 JOB_MS: Final = 300_000
 # When everything is over, jobs come whenever something is due; after so many rounds nothing may be left open.
-MOST_ROUNDS: Final = 120
+MAX_ROUNDS: Final = 120
 JOB_OF: Final = {"runs": "reconcile", "time": "close_windows", "work": "send_refunds"}
 WATCHED: Final = 2 * DAY  # after so long in the calm a balance that nobody pays may stay open
 
@@ -185,7 +185,7 @@ class History:
     def _work_off(self) -> None:
         """Jobs come whenever something is due, until nothing is."""
         calm_since = self.scheduler.now
-        for _ in range(MOST_ROUNDS):
+        for _ in range(MAX_ROUNDS):
             far = self.scheduler.now + 40 * DAY  # what waits for a person has no nearer instant
             due = [(at, job) for at, job in self._due(calm_since + WATCHED) if at < far]
             if not due:

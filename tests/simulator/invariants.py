@@ -9,31 +9,29 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from chalicelib.core import deposit as deposits_
+from chalicelib.core.common.ids import child, parse_child
+from chalicelib.core.common.journal import Entry
 from chalicelib.core.deadlines import awaited
-from chalicelib.core.deposit import Deposit, Status
-from chalicelib.core.events import (
-    Cancelled,
-    Created,
-    DepositEvent,
-    Expired,
-    LockBecameFinal,
-    RefundApproved,
-    TakenStock,
-)
-from chalicelib.core.ids import child, parse_child
-from chalicelib.core.journal import Entry
-from chalicelib.core.ledger import postings
-from chalicelib.core.refund import Refund, RefundStatus
+from chalicelib.core.deposit import fold
+from chalicelib.core.deposit import order as orders
+from chalicelib.core.deposit.deposit import Deposit
+from chalicelib.core.deposit.events.all import DepositEvent
+from chalicelib.core.deposit.events.ending import Cancelled, Expired
+from chalicelib.core.deposit.events.lock import LockBecameFinal
+from chalicelib.core.deposit.events.order import Created, TakenStock
+from chalicelib.core.deposit.events.refund import RefundApproved
+from chalicelib.core.deposit.ledger import postings
+from chalicelib.core.deposit.refund import Refund, RefundStatus
+from chalicelib.core.deposit.status import Status
 from chalicelib.store.deposits import KINDS
 from chalicelib.store.journals import Journals
 from tests.simulator.audit import explained
-from tests.simulator.commitments import SKEW, Commitment, Said
+from tests.simulator.cancellation_invariants import GRACE, ON_TOP, Fairness
+from tests.simulator.claim_invariants import Justice
+from tests.simulator.deposit_invariants import SKEW, Commitment, Said
 from tests.simulator.expressions import Item
-from tests.simulator.fairness import GRACE, ON_TOP, Fairness
-from tests.simulator.justice import Justice
-from tests.simulator.moneyback import MoneyBack
 from tests.simulator.provider import Executed, SimulatedProvider
+from tests.simulator.refund_invariants import MoneyBack
 from tests.simulator.sales import Sale
 
 DONE = {RefundStatus.SETTLED, RefundStatus.MANUAL_REVIEW}
@@ -131,14 +129,14 @@ class Invariants:
             self.fairness.see(pk, entry)
             self.commitments[pk].see(event, entry.received_at)
             self.money_back.see(pk, state, event, entry.received_at)
-            self.states[pk] = deposits_.evolve(state, event)
+            self.states[pk] = fold.evolve(state, event)
             self.money_back.mark(pk, self.states[pk], event)
             self._money(pk, self.states[pk])
             self._units(pk, self.states[pk])
 
     def _begin(self, pk: str, event: DepositEvent, asked: int) -> None:
         assert isinstance(event, Created), event
-        self.states[pk] = deposits_.begin(pk, event)
+        self.states[pk] = orders.begin_deposit(pk, event)
         self.fairness.begin(pk, event, asked)
         self.commitments[pk] = Commitment.begun(
             pk,

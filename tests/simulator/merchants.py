@@ -2,19 +2,19 @@
 
 from typing import TYPE_CHECKING, Any, Final
 
-from chalicelib.core.ids import child
-from chalicelib.core.instants import DAY, HOUR, MINUTE
-from tests.simulator.causes import APPROVE_WITHIN, CAUSES, RESERVE_LASTS, UNLISTED, USUAL, VALID
+from chalicelib.core.common.ids import child
+from chalicelib.core.common.instants import DAY, HOUR, MINUTE
+from tests.simulator.cancellation_invariants import GRACE
 from tests.simulator.claimants import Claimants
-from tests.simulator.fairness import GRACE
+from tests.simulator.expected_reasons import APPROVE_WITHIN, CAUSES, RESERVE_LASTS, UNLISTED, USUAL, VALID
 from tests.simulator.persons import LONGEST, ONE, REFUSED, ROOT
 from tests.simulator.plan import Action
+from tests.simulator.request_patterns import Intended
 from tests.simulator.sales import SALES
-from tests.simulator.thumbs import Intended
 from tests.simulator.tokens import token
 
 if TYPE_CHECKING:
-    from tests.simulator.fairness import Asked
+    from tests.simulator.cancellation_invariants import Asked
     from tests.simulator.history import Reply
 
 SHOP: Final = "mer_shop"

@@ -13,46 +13,50 @@ from typing import Any, Final
 
 from botocore.exceptions import ClientError
 
-from chalicelib.core import bulk as bulks_
-from chalicelib.core import reconcile
-from chalicelib.core import run as runs
-from chalicelib.core.bulk import BulkApproved, BulkAsked, BulkEvent, BulkStatus, BulkWorked, Result
-from chalicelib.core.cancellation import AnswerQuestion, Ask, MerchantCancel
-from chalicelib.core.changes import ChangeItems
-from chalicelib.core.claiming import AddEvidence, OpenClaim, Respond, RuleClaim, WithdrawClaim
+from chalicelib.core.claims.answering import AddEvidence, Respond, RuleClaim, WithdrawClaim
+from chalicelib.core.claims.opening import OpenClaim
+from chalicelib.core.common.ids import digest_id
+from chalicelib.core.common.money import Money
+from chalicelib.core.common.refusal import Refused
 from chalicelib.core.deadlines import overdue
-from chalicelib.core.decide import ChangePaymentMethod, Command, LoseAnswer, MissRefund, decide
-from chalicelib.core.deposit import Deposit, evolve, fold
-from chalicelib.core.destination import SendRefund
-from chalicelib.core.ending import Cancel
-from chalicelib.core.events import DepositEvent, Line, QuestionAsked, TakenStock, Units
-from chalicelib.core.fulfilment import PayBalance, Ship
-from chalicelib.core.ids import digest_id
-from chalicelib.core.lock import Unlock
-from chalicelib.core.money import Money
-from chalicelib.core.offer import StockChanged
-from chalicelib.core.ordering import Ordered
-from chalicelib.core.payment import CaptureSeen, PaymentSeen
-from chalicelib.core.refund import RefundSeen
-from chalicelib.core.refusal import Refused
-from chalicelib.core.run import BreakFound, BreakResolved, RunFailed, RunStarted
-from chalicelib.core.terms import Draft
-from chalicelib.flows.commit import moved
-from chalicelib.flows.ports import (
+from chalicelib.core.decide import Command, decide
+from chalicelib.core.delivery.fulfilment import PayBalance, Ship
+from chalicelib.core.deposit.deposit import Deposit
+from chalicelib.core.deposit.events.all import DepositEvent
+from chalicelib.core.deposit.events.ending import QuestionAsked
+from chalicelib.core.deposit.events.goods import Units
+from chalicelib.core.deposit.events.order import Line, TakenStock
+from chalicelib.core.deposit.fold import evolve, fold
+from chalicelib.core.deposit.payment import CaptureSeen, PaymentSeen
+from chalicelib.core.deposit.refund import RefundSeen
+from chalicelib.core.ending.end import Cancel
+from chalicelib.core.locking.lock import Unlock
+from chalicelib.core.merchant import bulk as bulks_
+from chalicelib.core.merchant.bulk import BulkApproved, BulkAsked, BulkEvent, BulkStatus, BulkWorked, Result
+from chalicelib.core.merchant.cancellation import MerchantCancel
+from chalicelib.core.merchant.question import AnswerQuestion, Ask
+from chalicelib.core.paying.captures import ChangePaymentMethod
+from chalicelib.core.policy.terms import Draft
+from chalicelib.core.reconciliation import lines
+from chalicelib.core.reconciliation import run as runs
+from chalicelib.core.reconciliation.run import BreakFound, BreakResolved, RunFailed, RunStarted
+from chalicelib.core.refunding.destination import SendRefund
+from chalicelib.core.refunding.settling import RecordNotFound, RecordUnknownOutcome
+from chalicelib.core.selling.changes import ChangeItems
+from chalicelib.core.selling.offer import StockChanged
+from chalicelib.core.selling.ordering import Ordered
+from chalicelib.flows.effects import side_effects
+from chalicelib.flows.ports.effects import JournalAppend, KeyTaken, SealedText, Stored, TransactionEffect
+from chalicelib.flows.ports.store import (
     DUE_SHARDS,
-    Also,
-    Contended,
-    Keep,
-    KeyTaken,
     Leased,
     LimitFull,
-    Noted,
-    Overtaken,
     Page,
     RunAt,
     SpanTaken,
     StockShort,
-    Stored,
+    VersionConflict,
+    WriteContention,
 )
 from chalicelib.store.bulks import BulkStore
 from chalicelib.store.deposits import DepositStore
@@ -72,7 +76,7 @@ ALIVE: Final = 3  # deposits that are written at a time
 OLD_IMAGES: Final = 4  # images of a deposit that somebody may still hold
 NO_SUCH_SHARD: Final = 99
 STRIDES: Final = (*[0] * 8, 1, 1_000, 60_000, 60_000, HOUR, 48 * HOUR)  # how time passes from step to step
-EXPECTED: Final = (Overtaken, Contended, StockShort, LimitFull, Leased, SpanTaken, Refused)
+EXPECTED: Final = (VersionConflict, WriteContention, StockShort, LimitFull, Leased, SpanTaken, Refused)
 KEYS: Final = (b"key 1", b"key 2", b"key 3")
 
 
@@ -239,7 +243,7 @@ class _World:
             lines=(Line("su7-max", units, PRICE),),
             due_now=PRICE * units if n == 0 else DEPOSIT,
         )
-        also = moved(None, deposit, MOST)
+        also = side_effects(None, deposit, MOST)
         self.deposits.create(deposit, entries, also, self.random.randrange(2))
 
     def _taken(self, units: int) -> tuple[TakenStock, ...]:
@@ -264,23 +268,23 @@ class _World:
         if not events:
             return
         after = fold(stored.id, [*(one.event for one in stored.journal), *events])
-        also: list[Also] = list(moved(before, after, MOST))
+        also: list[TransactionEffect] = list(side_effects(before, after, MOST))
         if self.random.randrange(4) == 0:  # words of a person, sealed
-            also.append(Keep(f"text#{stored.id}#{len(stored.journal)}", b"sealed"))
+            also.append(SealedText(f"text#{stored.id}#{len(stored.journal)}", b"sealed"))
         if self.random.randrange(4) == 0:
             also += self._noted(stored)
         if self.random.randrange(6) == 0:
             also.append(KeyTaken(self.random.choice(KEYS), stored.id))
         self.deposits.append(stored, [entry(event, BUYER) for event in events], after, also)
 
-    def _noted(self, stored: Stored[DepositEvent]) -> list[Also]:
+    def _noted(self, stored: Stored[DepositEvent]) -> list[TransactionEffect]:
         """Something that another deposit takes into its journal in the same write, as somebody read it."""
         other = self._image()
         if other is None or other.id == stored.id:
             return []
         before = fold(other.id, [one.event for one in other.journal])
         event = QuestionAsked(self.now, len(before.questions) + 1, "address", self.now + HOUR, "digest")
-        return [Noted(other, (entry(event, STAFF),), evolve(before, event))]
+        return [JournalAppend(other, (entry(event, STAFF),), evolve(before, event))]
 
     def _next_events(self, deposit: Deposit) -> tuple[DepositEvent, ...]:
         late = overdue(deposit, self.now, self.now - 60_000, self.now - 60_000)
@@ -323,7 +327,7 @@ class _World:
         for refund in deposit.refunds:
             succeeded = RefundSeen(refund.n, "succeeded", refund.amount, "re_1", self.now)
             commands += [
-                *(SendRefund(refund.n), LoseAnswer(refund.n), MissRefund(refund.n), succeeded),
+                *(SendRefund(refund.n), RecordUnknownOutcome(refund.n), RecordNotFound(refund.n), succeeded),
                 replace(succeeded, settled=True),
                 replace(succeeded, status="pending"),
                 replace(succeeded, status="declined", code="closed"),
@@ -394,7 +398,7 @@ class _World:
         asked = BulkAsked(
             self.now, self.offers[0].id, "mer_shop", STAFF.id, named, "OUT_OF_STOCK", evidence, approve_until=until
         )
-        note = Keep(f"text#{bulk_id}#note", b"sealed") if self.random.randrange(2) else None
+        note = SealedText(f"text#{bulk_id}#note", b"sealed") if self.random.randrange(2) else None
         self.bulks.create(bulks_.fold(bulk_id, [asked]), entry(asked, STAFF), note)
 
     def _next_of_many(self, bulk: bulks_.Bulk) -> BulkEvent | None:
@@ -406,7 +410,7 @@ class _World:
 
     def _move(self) -> None:
         """What moved of some deposit today, and whose key that is."""
-        shard = reconcile.shard_of(self._id().partition("_")[2])
+        shard = lines.shard_of(self._id().partition("_")[2])
         list(self.deposits.moved(self.now, self.now + 1, shard, "", self.now))
         self.keys.deposit_of(self.random.choice(KEYS))
 
@@ -446,7 +450,7 @@ class _World:
         for stored in page.rows[:1]:
             found = self.runs.get_break(stored.id)
             if found is not None and len(found.journal) == 1:
-                note = Keep(f"text#{stored.id}", b"sealed") if self.random.randrange(2) else None
+                note = SealedText(f"text#{stored.id}", b"sealed") if self.random.randrange(2) else None
                 self.runs.resolve(found, entry(BreakResolved(self.now, "write_off"), STAFF), note)
 
     # Tokens.

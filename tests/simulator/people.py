@@ -4,16 +4,16 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from chalicelib.core.ids import child
-from chalicelib.core.instants import HOUR, MINUTE, format_instant, parse_instant
-from chalicelib.core.money import Money
+from chalicelib.core.common.ids import child
+from chalicelib.core.common.instants import HOUR, MINUTE, format_instant, parse_instant
+from chalicelib.core.common.money import Money
+from tests.simulator.cancellation_invariants import GRACE
 from tests.simulator.disputants import Disputants
-from tests.simulator.fairness import GRACE
 from tests.simulator.persons import ONE, REFUSED, ROOT
 from tests.simulator.plan import Action
 from tests.simulator.provider import Paid
+from tests.simulator.request_patterns import TRIES, Intended
 from tests.simulator.sales import SALES
-from tests.simulator.thumbs import TRIES, Intended
 from tests.simulator.tokens import token
 
 if TYPE_CHECKING:

@@ -3,10 +3,10 @@
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
-from chalicelib.core.instants import HOUR, MINUTE
-from tests.simulator.commitments import Commitment
+from chalicelib.core.common.instants import HOUR, MINUTE
+from tests.simulator.deposit_invariants import Commitment
 from tests.simulator.plan import Action
-from tests.simulator.thumbs import Intended, Thumbs
+from tests.simulator.request_patterns import Intended, Thumbs
 from tests.simulator.tokens import token
 
 if TYPE_CHECKING:

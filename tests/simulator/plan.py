@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any, Final
 
-from chalicelib.core import reconcile as lines
-from chalicelib.core.instants import DAY, HOUR, MINUTE, SECOND
+from chalicelib.core.common.instants import DAY, HOUR, MINUTE, SECOND
+from chalicelib.core.reconciliation import matching as lines
 from chalicelib.flows import reconcile
 from chalicelib.jobs import sweep
 from chalicelib.store import bulks, deposits, movements
-from tests.simulator.causes import RESERVE_LASTS, VALID
+from tests.simulator.expected_reasons import RESERVE_LASTS, VALID
 from tests.simulator.sales import AGAIN, DEARER, EARLY, PHONES, SALES, SWAPS, Sale
 
 # Where windows and zones are hard: a leap day, both changes of summer time in Europe, a new year, an ordinary day.

@@ -10,13 +10,13 @@ from operator import attrgetter
 from random import Random
 from typing import Any, Literal
 
-from chalicelib.core.destination import Payee
-from chalicelib.core.ids import parse_child
-from chalicelib.core.money import Money
-from chalicelib.core.payment import CaptureSeen, DisputeSeen, PaymentSeen
-from chalicelib.core.reconcile import STRANGE, Kind, Line, placed, shard_of
-from chalicelib.core.refund import RefundSeen, parse_key
-from chalicelib.flows.ports import Declined, NotFound, ReportPage, Session, Unknown
+from chalicelib.core.common.ids import parse_child
+from chalicelib.core.common.money import Money
+from chalicelib.core.deposit.payment import CaptureSeen, DisputeSeen, PaymentSeen
+from chalicelib.core.deposit.refund import RefundSeen, parse_key
+from chalicelib.core.reconciliation.lines import UNATTRIBUTED, Line, LineKind, shard_of, sort_key
+from chalicelib.core.refunding.destination import Payee
+from chalicelib.flows.ports.provider import Declined, NotFound, ReportPage, Session, Unknown
 from chalicelib.gateways.settlement_file import paged
 from tests.simulator.faults import Faults
 from tests.simulator.scheduler import Scheduler
@@ -52,7 +52,7 @@ class Executed:
     at: int
     status: Literal["pending", "succeeded", "declined", "returned"]
     capture: str = ""
-    moves: list[tuple[Kind, int]] = field(default_factory=list)
+    moves: list[tuple[LineKind, int]] = field(default_factory=list)
 
     @property
     def refund_id(self) -> str:
@@ -174,7 +174,7 @@ class SimulatedProvider:
             late = random.randrange(HOUR, LATEST - SETTLES) if found == "report.line_late" else 0
             self._flaws[known] = found, late
             if self._faults.strikes("report.stranger", random):
-                strange = line._replace(place=f"{STRANGE}{line.kind}by-hand-{line.ref}", ref=f"hand-{line.ref}")
+                strange = line._replace(place=f"{UNATTRIBUTED}{line.kind}by-hand-{line.ref}", ref=f"hand-{line.ref}")
                 self._flaws[strange.ref, strange.kind] = "", 0
                 self._strange.append(strange)
         return self._flaws[known]
@@ -285,8 +285,8 @@ class SimulatedProvider:
         return actor.random
 
 
-def _line(kind: Kind, reference: str, ref: str, amount: Money, at: int) -> Line:
-    return Line(placed(kind, reference), ref, amount.minor, amount.currency, at)
+def _line(kind: LineKind, reference: str, ref: str, amount: Money, at: int) -> Line:
+    return Line(sort_key(kind, reference), ref, amount.minor, amount.currency, at)
 
 
 def ordinal(subject: str) -> int:

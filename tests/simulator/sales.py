@@ -5,8 +5,8 @@ under test. Durations in milliseconds, amounts in minor units.
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from chalicelib.core.instants import DAY, HOUR, MINUTE, SECOND, format_instant
-from tests.simulator.causes import USUAL
+from chalicelib.core.common.instants import DAY, HOUR, MINUTE, SECOND, format_instant
+from tests.simulator.expected_reasons import USUAL
 
 REVIEW: Final = 10 * SECOND
 INTENT_TTL: Final = 15 * MINUTE

@@ -21,9 +21,9 @@ from unittest.mock import patch
 from botocore.exceptions import ClientError
 
 import app as lambda_app
-from chalicelib.core.instants import SECOND
-from chalicelib.flows.commit import Timing
-from chalicelib.web.tokens import Verifier
+from chalicelib.core.common.instants import SECOND
+from chalicelib.flows.retry import Timing
+from chalicelib.web.edge.tokens import Verifier
 from chalicelib.wiring import Services, assembled, installed
 from tests.simulator.dynamo import INDEXES, FakeDynamo, size
 from tests.simulator.history import settings
@@ -36,7 +36,7 @@ PREPARED_MS: Final = (4, 10)  # how long a transaction holds its items
 WAY_MS: Final = (1, 3)  # there, and back again
 COLD_MS: Final = 250
 WARM: Final = 200  # containers that are kept ready for a launch
-MOST_TRIES: Final = 40
+MAX_TRIES: Final = 40
 KILOBYTE: Final = 1_024
 LAST: Final = 100  # the last hundredth of the units is looked at by itself
 
@@ -199,7 +199,7 @@ class Surge:
         }
         told = Told(began=self.scheduler.now)
         self.told.append(told)
-        for _ in range(MOST_TRIES):
+        for _ in range(MAX_TRIES):
             status, answer = self._ask("/v1/deposits", f"buyer{number}", order, f"order-{number}")
             told.statuses.append(status)
             told.ended = self.scheduler.now

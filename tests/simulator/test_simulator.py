@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import pytest
 
-from chalicelib.core.deposit import Status
+from chalicelib.core.deposit.status import Status
 from tests.simulator.__main__ import Outcome, never_struck, outcome, outcomes, play, script, shrunk
 from tests.simulator.invariants import Invariants
 from tests.simulator.mutants import Mutant, judged, mutants

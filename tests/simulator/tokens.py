@@ -6,7 +6,7 @@ from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any, Final
 
-from chalicelib.web.tokens import Verifier
+from chalicelib.web.edge.tokens import Verifier
 from local.issuer import Issuer
 
 

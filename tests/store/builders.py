@@ -8,19 +8,21 @@ from typing import Any, Final, Literal, Union, get_args, get_origin, get_type_hi
 
 from hypothesis import strategies as st
 
-from chalicelib.core import deposit as deposits
-from chalicelib.core import drafts
-from chalicelib.core import offer as offers
-from chalicelib.core.deposit import Deposit
-from chalicelib.core.events import Created, DepositEvent, Line, TakenStock
-from chalicelib.core.ids import digest_id
-from chalicelib.core.instants import LAST_INSTANT
-from chalicelib.core.journal import Caller, Entry, Key
-from chalicelib.core.money import Money
-from chalicelib.core.offer import Offer, OfferMade
-from chalicelib.core.ordering import Moved
-from chalicelib.core.terms import Draft, terms_hash
-from chalicelib.flows.ports import Count, Keep, KeyTaken, Shelved, Stored, Tallied
+from chalicelib.core.common.ids import digest_id
+from chalicelib.core.common.instants import LAST_INSTANT
+from chalicelib.core.common.journal import Caller, Entry, Key
+from chalicelib.core.common.money import Money
+from chalicelib.core.deposit import fold
+from chalicelib.core.deposit import order as orders
+from chalicelib.core.deposit.deposit import Deposit
+from chalicelib.core.deposit.events.all import DepositEvent
+from chalicelib.core.deposit.events.order import Created, Line, TakenStock
+from chalicelib.core.policy import offer_terms
+from chalicelib.core.policy.terms import Draft, terms_hash
+from chalicelib.core.selling import offer as offers
+from chalicelib.core.selling.offer import Offer, OfferMade
+from chalicelib.core.selling.stock import StockDelta
+from chalicelib.flows.ports.effects import KeyTaken, LimitCount, ReasonCounted, SealedText, StockMove, Stored
 from chalicelib.store import stock
 from chalicelib.store.journals import key
 from chalicelib.store.offers import OfferStore
@@ -104,19 +106,19 @@ def entry(event: Any, by: Caller = BUYER, **changes: Any) -> Entry[Any]:
 def begun(deposit_id: str | None = None, **changes: Any) -> tuple[Deposit, tuple[Entry[DepositEvent], ...]]:
     """A deposit in its first state and the entry that makes it."""
     event = created(**changes)
-    return deposits.begin(deposit_id or fresh("dep"), event), (entry(event),)
+    return orders.begin_deposit(deposit_id or fresh("dep"), event), (entry(event),)
 
 
 def after(stored: Stored[DepositEvent], *events: DepositEvent) -> Deposit:
     """The deposit of a journal with these events added."""
-    return deposits.fold(stored.id, (*(one.event for one in stored.journal), *events))
+    return fold.fold(stored.id, (*(one.event for one in stored.journal), *events))
 
 
 def draft(units: int | None = 37, per_buyer: int | None = None, **changes: Any) -> Draft:
     """Terms of the 2024 programme, market merged in."""
     item = {"sku": "su7-max", "name": "SU7 Max", "price": {"amount": "299900", "currency": "CNY"}, "stock": units}
     body = {"title": "SU7", "market": "CN", "preset": "su7_2024", "items": [item], "limits": {"per_buyer": per_buyer}}
-    return drafts.resolve(drafts.read({**body, **changes}))[0]
+    return offer_terms.resolve(offer_terms.read({**body, **changes}))[0]
 
 
 def offered(terms: Draft, offer_id: str | None = None, batch: str = "batch") -> tuple[Offer, tuple[Entry[Any], ...]]:
@@ -129,9 +131,9 @@ def taken(shard: int, units: int, sku: str = "su7-max") -> TakenStock:
     return TakenStock(sku, shard, units)
 
 
-def drawn(offer: Offer, shard: int, units: int, sku: str = "su7-max") -> Shelved:
+def drawn(offer: Offer, shard: int, units: int, sku: str = "su7-max") -> StockMove:
     """Units that a deposit takes from a shard; fewer than none go back to it."""
-    return Shelved(offer.id, offer.made.batch, Moved(sku, shard, -units, units, 0))
+    return StockMove(offer.id, offer.made.batch, StockDelta(sku, shard, -units, units, 0))
 
 
 def walked(turn: Callable[[Any], Any]) -> list[Any]:
@@ -174,7 +176,7 @@ def counted(table: Tables, offer: str, buyer: str = BUYER.id) -> int:
     return int(found["Item"]["units"]["N"]) if "Item" in found else 0
 
 
-def move(table: Tables, also: Shelved | Count | Keep | KeyTaken | Tallied) -> bool:
+def move(table: Tables, also: StockMove | LimitCount | SealedText | KeyTaken | ReasonCounted) -> bool:
     """Whether an effect was taken; if not, nothing changed. Without a deposit beside it every call is a new one."""
     return write(table, stock.action(table.name, also))
 

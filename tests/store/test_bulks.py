@@ -5,11 +5,12 @@ from typing import Final
 
 import pytest
 
-from chalicelib.core import bulk as bulks
-from chalicelib.core.bulk import Bulk, BulkApproved, BulkAsked, BulkLapsed, BulkWorked, Result
-from chalicelib.core.instants import HOUR
-from chalicelib.core.journal import Entry
-from chalicelib.flows.ports import DUE_SHARDS, Keep, Overtaken, Tallied
+from chalicelib.core.common.instants import HOUR
+from chalicelib.core.common.journal import Entry
+from chalicelib.core.merchant import bulk as bulks
+from chalicelib.core.merchant.bulk import Bulk, BulkApproved, BulkAsked, BulkLapsed, BulkWorked, Result
+from chalicelib.flows.ports.effects import ReasonCounted, SealedText
+from chalicelib.flows.ports.store import DUE_SHARDS, VersionConflict
 from chalicelib.store import stock
 from chalicelib.store.bulks import BulkStore
 from chalicelib.store.deposits import DepositStore
@@ -72,11 +73,11 @@ def test_one_that_runs_is_due_at_once_and_one_that_is_done_never(drawer: Drawer)
     assert bulks.fold(made.id, (one.event for one in told.journal)) == bulks.evolve(running, worked)
 
 
-@pytest.mark.parametrize("note", [None, Keep("text#note", b"sealed")], ids=["alone", "with a note"])
-def test_a_creation_happens_once_and_hands_back_what_is_there(drawer: Drawer, note: Keep | None) -> None:
+@pytest.mark.parametrize("note", [None, SealedText("text#note", b"sealed")], ids=["alone", "with a note"])
+def test_a_creation_happens_once_and_hands_back_what_is_there(drawer: Drawer, note: SealedText | None) -> None:
     made, begun = drawer.asked(None)
     drawer.store.create(made, begun, note)
-    with pytest.raises(Overtaken) as faster:
+    with pytest.raises(VersionConflict) as faster:
         drawer.store.create(made, replace(begun, received_at=T0 + 1), note)
     assert [one.event for one in faster.value.stored.journal] == [begun.event]
     if note is not None:
@@ -90,7 +91,7 @@ def test_of_two_writers_one_is_overtaken(drawer: Drawer) -> None:
     assert stored is not None
     lapsed = BulkLapsed(UNTIL)
     drawer.store.append(stored, entry(lapsed), bulks.evolve(made, lapsed))
-    with pytest.raises(Overtaken) as faster:
+    with pytest.raises(VersionConflict) as faster:
         drawer.store.append(stored, entry(lapsed), bulks.evolve(made, lapsed))
     assert [one.event for one in faster.value.stored.journal] == [begun.event, lapsed]
 
@@ -100,6 +101,6 @@ def test_the_count_goes_up_by_one_for_each_reason_of_an_offer(table: Tables) -> 
     assert tallies.of("off_1") == {}
     told = ["off_1 OUT_OF_STOCK", "off_1 OUT_OF_STOCK", "off_1 REGULATORY", "off_2 REGULATORY"]
     for offer, reason in map(str.split, told):
-        assert write(table, stock.action(table.name, Tallied(offer, "cancelled", reason)))
+        assert write(table, stock.action(table.name, ReasonCounted(offer, "cancelled", reason)))
     assert tallies.of("off_1") == {("cancelled", "OUT_OF_STOCK"): 2, ("cancelled", "REGULATORY"): 1}
     assert tallies.of("off_2") == {("cancelled", "REGULATORY"): 1}

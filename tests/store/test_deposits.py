@@ -8,23 +8,22 @@ from typing import Any, Final
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from chalicelib.core.deposit import fold
-from chalicelib.core.events import (
-    Cancelled,
-    ClaimGranted,
-    ClaimOffered,
-    ClaimOpened,
-    ClaimRejected,
-    ClaimWithdrawn,
-    Created,
-    DepositEvent,
-    Expired,
-    LockedByWindowEnd,
+from chalicelib.core.common.instants import LAST_INSTANT
+from chalicelib.core.common.journal import Caller, Key
+from chalicelib.core.common.money import Money
+from chalicelib.core.deposit.events.all import DepositEvent
+from chalicelib.core.deposit.events.claim import ClaimGranted, ClaimOffered, ClaimOpened, ClaimRejected, ClaimWithdrawn
+from chalicelib.core.deposit.events.ending import Cancelled, Expired
+from chalicelib.core.deposit.events.lock import LockedByWindowEnd
+from chalicelib.core.deposit.events.order import Created
+from chalicelib.core.deposit.events.payment import (
     PaymentFailed,
     PaymentMethodChanged,
     PaymentNotCounted,
     PaymentPending,
     PaymentSucceeded,
+)
+from chalicelib.core.deposit.events.refund import (
     RefundApproved,
     RefundLine,
     RefundPending,
@@ -35,10 +34,9 @@ from chalicelib.core.events import (
     RefundSucceeded,
     RefundUnknown,
 )
-from chalicelib.core.instants import LAST_INSTANT
-from chalicelib.core.journal import Caller, Key
-from chalicelib.core.money import Money
-from chalicelib.flows.ports import DUE_SHARDS, Also, Count, LimitFull, Overtaken, StockShort, Stored
+from chalicelib.core.deposit.fold import fold
+from chalicelib.flows.ports.effects import LimitCount, Stored, TransactionEffect
+from chalicelib.flows.ports.store import DUE_SHARDS, LimitFull, StockShort, VersionConflict
 from chalicelib.store.deposits import KINDS, DepositStore
 from chalicelib.store.journals import Journals, key
 from tests.conftest import Tables
@@ -76,7 +74,9 @@ def store(table: Tables) -> DepositStore:
     return DepositStore(table.client, table.name, GRACE)
 
 
-def create(store: DepositStore, *also: Also, shard: int = 0, deposit_id: str | None = None, **changes: Any) -> Any:
+def create(
+    store: DepositStore, *also: TransactionEffect, shard: int = 0, deposit_id: str | None = None, **changes: Any
+) -> Any:
     """A new deposit as it is stored."""
     deposit, entries = begun(deposit_id, **changes)
     store.create(deposit, entries, also, shard)
@@ -89,7 +89,9 @@ def load(store: DepositStore, deposit_id: str) -> Stored[DepositEvent]:
     return found
 
 
-def add(store: DepositStore, stored: Stored[DepositEvent], *events: DepositEvent, also: Sequence[Also] = ()) -> Any:
+def add(
+    store: DepositStore, stored: Stored[DepositEvent], *events: DepositEvent, also: Sequence[TransactionEffect] = ()
+) -> Any:
     """The journal with these events, as it is stored."""
     store.append(stored, [entry(event) for event in events], after(stored, *events), also)
     return load(store, stored.id)
@@ -223,7 +225,7 @@ def test_an_append_under_the_second_best_image_writes_nothing_anywhere(table: Ta
     offer = lay_out(table, draft(4))
     stored = create(store, drawn(offer, 0, 1), offer=offer.id, batch="batch", stock=(taken(0, 1),))
     newer = add(store, stored, PaymentPending(T0, 1))
-    with pytest.raises(Overtaken) as faster:
+    with pytest.raises(VersionConflict) as faster:
         add(store, stored, Expired(T0 + 900_000), also=[drawn(offer, 0, -1)])
     assert faster.value.stored == newer == load(store, stored.id)
     assert shards(table, offer) == [(3, 1, 0, 4)]
@@ -231,11 +233,11 @@ def test_an_append_under_the_second_best_image_writes_nothing_anywhere(table: Ta
 
 def test_a_creation_takes_stock_and_limit_with_it(table: Tables, store: DepositStore) -> None:
     offer = lay_out(table, draft(4))
-    stored = create(store, drawn(offer, 0, 3), Count(offer.id, BUYER.id, 3, 3))
+    stored = create(store, drawn(offer, 0, 3), LimitCount(offer.id, BUYER.id, 3, 3))
     assert shards(table, offer) == [(1, 3, 0, 4)]
     assert counted(table, offer.id) == 3
     add(store, stored, Expired(T0 + 900_000), also=[
-        drawn(offer, 0, -3), Count(offer.id, BUYER.id, -3)
+        drawn(offer, 0, -3), LimitCount(offer.id, BUYER.id, -3)
     ])  # fmt: skip
     assert shards(table, offer) == [(4, 0, 0, 4)]
     assert counted(table, offer.id) == 0
@@ -254,8 +256,8 @@ def test_a_creation_is_written_with_all_its_effects_or_not_at_all(
     table: Tables, store: DepositStore, units: int, counts: int, why: type[Exception] | None
 ) -> None:
     offer = lay_out(table, draft(4))
-    create(store, Count(offer.id, BUYER.id, 1, 2))
-    also: list[Also] = [drawn(offer, 0, units), Count(offer.id, BUYER.id, counts, 2)]
+    create(store, LimitCount(offer.id, BUYER.id, 1, 2))
+    also: list[TransactionEffect] = [drawn(offer, 0, units), LimitCount(offer.id, BUYER.id, counts, 2)]
     deposit_id = fresh("dep")
     with pytest.raises(why) if why else nullcontext():
         create(store, *also, deposit_id=deposit_id)
@@ -266,10 +268,10 @@ def test_a_creation_is_written_with_all_its_effects_or_not_at_all(
 
 def test_the_own_reason_is_read_first(table: Tables, store: DepositStore) -> None:
     offer = lay_out(table, draft(1))
-    also: list[Also] = [drawn(offer, 0, 1), Count(offer.id, BUYER.id, 1, 1)]
+    also: list[TransactionEffect] = [drawn(offer, 0, 1), LimitCount(offer.id, BUYER.id, 1, 1)]
     stored = create(store, *also, deposit_id=fresh("dep"))
     deposit, entries = begun(stored.id, at=T0 + 1)  # the last unit and the limit are gone, to ourselves
-    with pytest.raises(Overtaken) as ours:
+    with pytest.raises(VersionConflict) as ours:
         store.create(deposit, entries, also, 0)
     assert ours.value.stored == stored
 
@@ -277,7 +279,7 @@ def test_the_own_reason_is_read_first(table: Tables, store: DepositStore) -> Non
 def test_no_transaction_grows_over_thirty_actions(store: DepositStore) -> None:
     deposit, entries = begun()
     with pytest.raises(AssertionError):
-        store.create(deposit, entries, [Count("off_1", f"usr_{n}", 1, 1) for n in range(30)], 0)
+        store.create(deposit, entries, [LimitCount("off_1", f"usr_{n}", 1, 1) for n in range(30)], 0)
 
 
 LIFE: Final[tuple[DepositEvent, ...]] = (

@@ -6,8 +6,10 @@ from typing import Any, Final
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from chalicelib.core.events import DepositEvent, PaymentFailed, PaymentPending
-from chalicelib.flows.ports import Leased, Overtaken, Stored
+from chalicelib.core.deposit.events.all import DepositEvent
+from chalicelib.core.deposit.events.payment import PaymentFailed, PaymentPending
+from chalicelib.flows.ports.effects import Stored
+from chalicelib.flows.ports.store import Leased, VersionConflict
 from chalicelib.store import deposits, offers
 from chalicelib.store.journals import Journals
 from tests.conftest import Tables
@@ -69,7 +71,7 @@ def test_what_was_never_begun_is_none(journals: Journals[Any]) -> None:
 
 def test_a_journal_begins_once_and_the_second_sees_the_first(journals: Journals[Any], stored: Stored[Any]) -> None:
     _, entries = begun(stored.id, method="alipay")
-    with pytest.raises(Overtaken) as faster:
+    with pytest.raises(VersionConflict) as faster:
         journals.put(journals.begun(stored.id, entries, {}))
     assert faster.value.stored == stored
     assert journals.get(stored.id) == stored
@@ -79,7 +81,7 @@ def test_of_two_who_add_to_the_same_image_the_second_sees_what_the_first_wrote(
     journals: Journals[Any], stored: Stored[Any]
 ) -> None:
     add(journals, stored, PaymentPending(T0 + 1, 1), PaymentFailed(T0 + 2, 1))
-    with pytest.raises(Overtaken) as faster:
+    with pytest.raises(VersionConflict) as faster:
         add(journals, stored, PaymentFailed(T0 + 3, 1))
     assert [one.event for one in faster.value.stored.journal[1:]] == [
         PaymentPending(T0 + 1, 1),
@@ -129,7 +131,7 @@ def test_a_touch_of_an_old_image_sees_who_was_faster_even_where_a_lease_is_held(
 ) -> None:
     add(journals, stored, PaymentPending(T0, 1))
     touch(journals, found(journals, stored.id), "job/2", now=T0, until=T0 + 60)
-    with pytest.raises(Overtaken) as faster:
+    with pytest.raises(VersionConflict) as faster:
         touch(journals, stored, "job/1", now=T0, until=T0 + 60)
     assert faster.value.stored.version == 2
 

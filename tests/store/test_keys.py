@@ -2,9 +2,10 @@
 
 import pytest
 
-from chalicelib.core.events import PaymentMethodChanged
-from chalicelib.core.refusal import Reason, Refused
-from chalicelib.flows.ports import Also, Count, Keep, KeyTaken, Overtaken
+from chalicelib.core.common.refusal import Reason, Refused
+from chalicelib.core.deposit.events.payment import PaymentMethodChanged
+from chalicelib.flows.ports.effects import KeyTaken, LimitCount, SealedText, TransactionEffect
+from chalicelib.flows.ports.store import VersionConflict
 from chalicelib.store.deposits import DepositStore
 from chalicelib.store.keys import KeyStore
 from tests.conftest import Tables
@@ -32,7 +33,10 @@ class Desk:
         assert stored is not None
         if stale:
             self.store.append(stored, [entry(CHOSEN)], after(stored, CHOSEN), [])
-        also: list[Also] = [KeyTaken(scope, deposit_id), *([Count("off_1", deposit_id, 1, count - 1)] if count else [])]
+        also: list[TransactionEffect] = [
+            KeyTaken(scope, deposit_id),
+            *([LimitCount("off_1", deposit_id, 1, count - 1)] if count else []),
+        ]
         self.store.append(stored, [entry(CHOSEN)], after(stored, CHOSEN), also)
 
     def version(self, deposit_id: str) -> int:
@@ -73,12 +77,12 @@ def test_a_key_is_taken_once_and_nothing_else_is_written_with_it(desk: Desk, whi
 def test_the_deposits_own_reason_is_read_first(desk: Desk) -> None:
     """Ours was written and its answer lost: the journal tells, not the key."""
     desk.take(desk.one)
-    with pytest.raises(Overtaken):
+    with pytest.raises(VersionConflict):
         desk.take(desk.one, stale=True)
 
 
 def test_an_append_that_was_overtaken_takes_no_key(desk: Desk) -> None:
-    with pytest.raises(Overtaken):
+    with pytest.raises(VersionConflict):
         desk.take(desk.one, stale=True)
     assert desk.keys.deposit_of(SCOPE) is None
 
@@ -93,7 +97,7 @@ def test_a_key_that_is_taken_is_said_before_a_limit_that_is_full(desk: Desk, tab
 def test_a_key_is_no_text_and_no_deposit(desk: Desk) -> None:
     stored = desk.store.get(desk.one)
     assert stored is not None
-    keep = Keep("text#1", b"sealed")
+    keep = SealedText("text#1", b"sealed")
     desk.store.append(stored, [entry(CHOSEN)], after(stored, CHOSEN), [KeyTaken(SCOPE, desk.one), keep])
     assert desk.keys.deposit_of(SCOPE) == desk.one
     assert desk.store.get(f"key#{SCOPE.hex()}x") is None

@@ -7,15 +7,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chalicelib.core.deposit import Deposit, begin, evolve
-from chalicelib.core.events import (
+from chalicelib.core.common.instants import DAY
+from chalicelib.core.common.money import Money
+from chalicelib.core.deposit.deposit import Deposit
+from chalicelib.core.deposit.events.all import DepositEvent
+from chalicelib.core.deposit.events.ending import Cancelled
+from chalicelib.core.deposit.events.payment import (
     BalanceOpened,
     BalancePaid,
-    Cancelled,
-    DepositEvent,
     PaymentFailed,
     PaymentNotCounted,
     PaymentSucceeded,
+)
+from chalicelib.core.deposit.events.refund import (
     RefundApproved,
     RefundDeclined,
     RefundDestinationNamed,
@@ -25,10 +29,10 @@ from chalicelib.core.events import (
     RefundSettled,
     RefundSucceeded,
 )
-from chalicelib.core.instants import DAY
-from chalicelib.core.money import Money
-from chalicelib.core.reconcile import Line, lines_of, shard_of
-from chalicelib.flows.ports import Stored
+from chalicelib.core.deposit.fold import evolve
+from chalicelib.core.deposit.order import begin_deposit
+from chalicelib.core.reconciliation.lines import Line, lines_of, shard_of
+from chalicelib.flows.ports.effects import Stored
 from chalicelib.store import movements
 from chalicelib.store.deposits import DepositStore
 from chalicelib.store.movements import indexed, written
@@ -121,7 +125,7 @@ def life() -> list[DepositEvent]:
 
 
 def folded(events: Sequence[DepositEvent]) -> Deposit:
-    deposit = begin(name(7), created())
+    deposit = begin_deposit(name(7), created())
     for event in events:
         deposit = evolve(deposit, event)
     return deposit

@@ -7,9 +7,10 @@ from typing import Any, cast
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from chalicelib.core.offer import Offer, OfferClosed, OfferEvent, StockChanged, fold
-from chalicelib.core.terms import canonical, terms_hash
-from chalicelib.flows.ports import Overtaken, StockShort, Stored
+from chalicelib.core.policy.terms import canonical, terms_hash
+from chalicelib.core.selling.offer import Offer, OfferClosed, OfferEvent, StockChanged, fold
+from chalicelib.flows.ports.effects import Stored
+from chalicelib.flows.ports.store import StockShort, VersionConflict
 from chalicelib.store.journals import Journals, key
 from chalicelib.store.offers import CHUNK, KINDS, OfferStore
 from chalicelib.store.stock import shards_made
@@ -84,7 +85,7 @@ def test_an_offer_that_is_laid_out_again_keeps_its_shards(table: Tables, store: 
     table.client.transact_write_items(TransactItems=cast(Any, shards_made(table.name, offer)))
     assert move(table, drawn(offer, 0, 4))
     for _ in range(2):
-        with suppress(Overtaken):
+        with suppress(VersionConflict):
             store.create(offer, terms, entries)
         assert load(store, offer.id).journal == entries
         assert shards(table, offer) == [(6, 4, 0, 10), (9, 0, 0, 9), (9, 0, 0, 9), (9, 0, 0, 9)]
@@ -94,7 +95,7 @@ def test_an_offer_is_published_once_and_the_second_sees_the_first(store: OfferSt
     terms = draft(37)
     offer, entries = offered(terms)
     store.create(offer, terms, entries)
-    with pytest.raises(Overtaken) as ours:
+    with pytest.raises(VersionConflict) as ours:
         store.create(offer, terms, [entry(replace(offer.made, at=T0 + 1), STAFF)])
     assert ours.value.stored.journal == entries
 
@@ -139,7 +140,7 @@ def test_the_slower_of_two_changes_sees_the_first_and_moves_nothing(
     offer = lay_out(table, draft(37))
     stored = load(store, offer.id)
     store.append(stored, [entry(OfferClosed(T0 + 1), STAFF)])
-    with pytest.raises(Overtaken) as faster:
+    with pytest.raises(VersionConflict) as faster:
         store.append(stored, [entry(change(offer, 1), STAFF)], offer, "su7-max", moved)
     assert faster.value.stored == load(store, offer.id)
     assert shards(table, offer)[0] == (10, 0, 0, 10)

@@ -4,13 +4,14 @@ from typing import Any, Final
 
 import pytest
 
-from chalicelib.core.instants import DAY
-from chalicelib.core.journal import Entry, Key
-from chalicelib.core.reconcile import Tally
-from chalicelib.core.run import BreakFound, BreakResolved, Run, RunEvent, RunFailed, finish, fold
-from chalicelib.core.run import start as started
-from chalicelib.flows.ports import Keep, Leased, Overtaken, RunAt, SpanTaken
-from chalicelib.store.runs import MOST_TOGETHER, RunStore
+from chalicelib.core.common.instants import DAY
+from chalicelib.core.common.journal import Entry, Key
+from chalicelib.core.reconciliation.run import BreakFound, BreakResolved, Run, RunEvent, RunFailed, finish, fold
+from chalicelib.core.reconciliation.run import start as started
+from chalicelib.core.reconciliation.tally import Tally
+from chalicelib.flows.ports.effects import SealedText
+from chalicelib.flows.ports.store import Leased, RunAt, SpanTaken, VersionConflict
+from chalicelib.store.runs import MAX_TOGETHER, RunStore
 from chalicelib.store.texts import TextStore
 from tests.conftest import Tables
 from tests.store.builders import STAFF, T0, entry, fresh, walked
@@ -87,7 +88,7 @@ def test_a_run_is_read_as_it_was_written(office: Office) -> None:
 
 def test_the_same_run_is_created_once(office: Office) -> None:
     run = office.begin()
-    with pytest.raises(Overtaken) as ours:
+    with pytest.raises(VersionConflict) as ours:
         office.begin(run.id, at=NOW + 1)
     assert ours.value.stored == office.load(run).stored
 
@@ -221,7 +222,7 @@ def test_runs_are_listed_newest_first_also_when_they_are_over(office: Office) ->
 # Breaks.
 
 
-@pytest.mark.parametrize("found", [1, MOST_TOGETHER, MOST_TOGETHER + 1, 2 * MOST_TOGETHER + 5])
+@pytest.mark.parametrize("found", [1, MAX_TOGETHER, MAX_TOGETHER + 1, 2 * MAX_TOGETHER + 5])
 def test_breaks_are_listed_in_the_order_in_which_they_were_found(office: Office, found: int) -> None:
     run = office.begin()
     at = office.save(office.load(run), found=found)
@@ -241,7 +242,7 @@ def test_a_slice_that_is_done_again_finds_the_breaks_that_went_before_the_rest(o
     """More than fit into one transaction are written before it; its worker died in between."""
     run = office.begin()
     at = office.load(run)
-    found = MOST_TOGETHER + 4
+    found = MAX_TOGETHER + 4
     office.early(run.id, 3)
     office.save(at, found=found)
     assert office.refs(run) == numbered(found)
@@ -252,8 +253,8 @@ def test_a_slice_that_finds_less_than_the_one_that_died_goes_on(office: Office) 
     run = office.begin()
     at = office.load(run)
     office.early(run.id, 4)
-    office.save(at, found=MOST_TOGETHER + 3)
-    assert len(office.refs(run)) == MOST_TOGETHER + 3
+    office.save(at, found=MAX_TOGETHER + 3)
+    assert len(office.refs(run)) == MAX_TOGETHER + 3
 
 
 def test_a_break_is_resolved_once_and_its_note_is_kept_with_it(office: Office) -> None:
@@ -261,13 +262,13 @@ def test_a_break_is_resolved_once_and_its_note_is_kept_with_it(office: Office) -
     office.save(office.load(run), found=1)
     [found] = office.store.breaks(run.id, 10, None).rows
     resolved: Entry[Any] = entry(BreakResolved(NOW, "write_off", "digest"), STAFF)
-    office.store.resolve(found, resolved, Keep(f"text#{found.id}", b"sealed"))
+    office.store.resolve(found, resolved, SealedText(f"text#{found.id}", b"sealed"))
     after = office.store.get_break(found.id)
     assert after is not None
     assert after.journal == (*found.journal, resolved)
     assert office.texts.get(f"text#{found.id}") == b"sealed"
-    for note in (None, Keep(f"text#{found.id}", b"other")):
-        with pytest.raises(Overtaken) as faster:
+    for note in (None, SealedText(f"text#{found.id}", b"other")):
+        with pytest.raises(VersionConflict) as faster:
             office.store.resolve(found, resolved, note)
         assert faster.value.stored == after
     assert office.texts.get(f"text#{found.id}") == b"sealed"

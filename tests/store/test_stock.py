@@ -5,17 +5,17 @@ from typing import Any, Final
 
 import pytest
 
-from chalicelib.core.offer import Offer, spread
-from chalicelib.core.ordering import Moved
-from chalicelib.flows.ports import Count, Shelved
+from chalicelib.core.selling.offer import Offer, spread
+from chalicelib.core.selling.stock import StockDelta
+from chalicelib.flows.ports.effects import LimitCount, StockMove
 from chalicelib.store import stock
 from tests.conftest import Tables
 from tests.store.builders import BUYER, counted, draft, drawn, lay_out, move, shards, write
 from tests.store.faults import line
 
 
-def shelved(offer: Offer, left: int, live: int, sold: int) -> Shelved:
-    return Shelved(offer.id, offer.made.batch, Moved("su7-max", 0, left, live, sold))
+def shelved(offer: Offer, left: int, live: int, sold: int) -> StockMove:
+    return StockMove(offer.id, offer.made.batch, StockDelta("su7-max", 0, left, live, sold))
 
 
 SPREAD: Final = [
@@ -98,7 +98,7 @@ def test_a_shard_that_is_not_there_gives_nothing(table: Tables) -> None:
 
 def test_a_limit_counts_up_to_the_most_and_down_to_nothing(table: Tables) -> None:
     def count(units: int, most: int | None = None) -> bool:
-        return move(table, Count("off_1", BUYER.id, units, most))
+        return move(table, LimitCount("off_1", BUYER.id, units, most))
 
     assert not count(-1)
     assert count(2, 3)
@@ -113,8 +113,8 @@ def test_a_limit_counts_up_to_the_most_and_down_to_nothing(table: Tables) -> Non
 
 def test_limits_of_buyers_and_offers_are_apart(table: Tables) -> None:
     for offer, buyer in (("off_1", "usr_1"), ("off_1", "usr_2"), ("off_2", "usr_1")):
-        assert move(table, Count(offer, buyer, 1, 1))
-        assert not move(table, Count(offer, buyer, 1, 1))
+        assert move(table, LimitCount(offer, buyer, 1, 1))
+        assert not move(table, LimitCount(offer, buyer, 1, 1))
 
 
 def test_stock_grows_and_shrinks_by_what_is_left(table: Tables) -> None:

@@ -4,9 +4,11 @@ from typing import Final
 
 import pytest
 
-from chalicelib.core.events import PaymentPending, WithdrawalStated
-from chalicelib.core.journal import Entry
-from chalicelib.flows.ports import Also, Keep, Overtaken, StockShort
+from chalicelib.core.common.journal import Entry
+from chalicelib.core.deposit.events.ending import WithdrawalStated
+from chalicelib.core.deposit.events.payment import PaymentPending
+from chalicelib.flows.ports.effects import SealedText, TransactionEffect
+from chalicelib.flows.ports.store import StockShort, VersionConflict
 from chalicelib.store.deposits import DepositStore
 from chalicelib.store.requests import ConditionFailed
 from chalicelib.store.texts import TextStore
@@ -28,13 +30,13 @@ class Desk:
         self.id = deposit.id
         self.key = f"text#{fresh('wdr')}_1#1"
 
-    def state(self, *also: Also, stale: bool = False, sealed: bytes = b"sealed") -> None:
+    def state(self, *also: TransactionEffect, stale: bool = False, sealed: bytes = b"sealed") -> None:
         stored = self.store.get(self.id)
         assert stored is not None
         if stale:
             self.store.append(stored, [entry(PaymentPending(T0, 1))], after(stored, PaymentPending(T0, 1)), [])
         entries: list[Entry[WithdrawalStated]] = [entry(STATED)]
-        self.store.append(stored, entries, after(stored, STATED), [Keep(self.key, sealed), *also])
+        self.store.append(stored, entries, after(stored, STATED), [SealedText(self.key, sealed), *also])
 
     def types(self) -> list[str]:
         stored = self.store.get(self.id)
@@ -56,7 +58,7 @@ def test_a_text_is_there_with_its_event_byte_for_byte(desk: Desk, sealed: bytes)
 
 
 def test_an_event_that_somebody_overtook_leaves_no_text(desk: Desk) -> None:
-    with pytest.raises(Overtaken):
+    with pytest.raises(VersionConflict):
         desk.state(stale=True)
     assert desk.texts.get(desk.key) is None
     assert desk.types() == ["deposit.created", "payment.pending"]
@@ -72,7 +74,7 @@ def test_a_text_whose_neighbour_is_refused_is_not_there_either(desk: Desk, table
 
 
 def test_a_text_is_never_overwritten_and_its_event_not_written_then(desk: Desk, table: Tables) -> None:
-    assert move(table, Keep(desk.key, b"first"))
+    assert move(table, SealedText(desk.key, b"first"))
     with pytest.raises(ConditionFailed):
         desk.state(sealed=b"second")
     assert desk.texts.get(desk.key) == b"first"

@@ -18,17 +18,18 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from chalicelib.core.ids import digest_id
-from chalicelib.core.refusal import Reason, Refused
-from chalicelib.core.terms import Draft
+from chalicelib.core.common.ids import digest_id
+from chalicelib.core.common.refusal import Reason, Refused
+from chalicelib.core.policy.terms import Draft
 from chalicelib.flows import commit
-from chalicelib.flows.ports import Contended
-from chalicelib.web import edge, examples
-from chalicelib.web.edge import ENDPOINTS, Endpoint
-from chalicelib.web.rates import Rates
+from chalicelib.flows.ports.store import WriteContention
+from chalicelib.web.edge import route
+from chalicelib.web.edge.rates import Rates
+from chalicelib.web.edge.route import ENDPOINTS, Endpoint
+from chalicelib.web.service import examples
 from chalicelib.wiring import services
 from local.issuer import AUDIENCE, ISSUER
-from tests.web.sound import ACCOUNT, accepted, path_of, refused, sound, trade_in_path
+from tests.web.answer_checks import ACCOUNT, accepted, path_of, refused, sound, trade_in_path
 from tests.world import Client, Json, Reply, World
 
 YEAR: Final = {"due_within": "P365D"}  # nothing here expires, whatever other tests do to the clock
@@ -485,7 +486,7 @@ def test_rows_70_and_71_one_fee_and_never_more_than_there_is(world: World) -> No
 
 def test_row_85_who_asks_too_often_is_told_when_to_come_back(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     rates = Rates(writes_per_minute=1, reads_per_minute=2)
-    monkeypatch.setattr(edge, "_rates", lambda _settings: rates)
+    monkeypatch.setattr(route, "_rates", lambda _settings: rates)
     origin: Json = {"origin": "https://shop.example"}
     for _ in range(2):
         accepted(scene.buyer.get("/v1/deposits"))
@@ -505,7 +506,7 @@ def test_row_91_a_script_in_a_text_stays_a_text(scene: Scene) -> None:
 
 
 def test_row_96_an_order_does_not_wait_for_the_provider(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
-    from chalicelib.flows.ports import Unknown  # noqa: PLC0415
+    from chalicelib.flows.ports.provider import Unknown  # noqa: PLC0415
 
     monkeypatch.setattr(type(services().provider), "open_session", lambda *_given: Unknown())
     deposit = accepted(scene.buyer.post("/v1/deposits", scene.order()), 201)
@@ -514,7 +515,9 @@ def test_row_96_an_order_does_not_wait_for_the_provider(scene: Scene, monkeypatc
     assert page.headers["content-type"].startswith("text/html")
 
 
-@pytest.mark.parametrize("fault", [Contended(), Refused(Reason.BUSY, retry_after=1)], ids=["contended", "throttled"])
+@pytest.mark.parametrize(
+    "fault", [WriteContention(), Refused(Reason.BUSY, retry_after=1)], ids=["contended", "throttled"]
+)
 def test_row_97_in_a_storm_a_caller_is_told_to_come_back(
     scene: Scene, monkeypatch: pytest.MonkeyPatch, fault: Exception
 ) -> None:
@@ -535,7 +538,7 @@ def test_row_97_in_a_storm_a_caller_is_told_to_come_back(
 
 
 def test_a_request_older_than_an_answer_may_take_writes_nothing(scene: Scene) -> None:
-    old = services().clock() - commit.OLDEST_REQUEST - 1_000
+    old = services().clock() - commit.MAX_REQUEST_AGE_MS - 1_000
     refused(scene.buyer.post(f"{path_of(scene.deposit)}/cancel", {}, asked=old), 503, "busy")
     assert scene.buyer.get(path_of(scene.deposit)).json["version"] == 1
 

@@ -6,8 +6,8 @@ from typing import Any, Final
 
 import pytest
 
-from chalicelib.core.instants import DAY, HOUR, format_instant
-from tests.web.sound import accepted, cny, events_of, instant, now_of, pages, path_of, refused, sound
+from chalicelib.core.common.instants import DAY, HOUR, format_instant
+from tests.web.answer_checks import accepted, cny, events_of, instant, now_of, pages, path_of, refused, sound
 from tests.world import Client, Json, Reply, World, rupiah
 
 BAD: Final = "invalid-request"

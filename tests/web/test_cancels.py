@@ -4,8 +4,8 @@ from typing import Any, Final
 
 import pytest
 
-from chalicelib.core.instants import DAY, HOUR, format_instant
-from tests.web.sound import accepted, attend, cny, events_of, identity_holds, instant, path_of, refused, sound
+from chalicelib.core.common.instants import DAY, HOUR, format_instant
+from tests.web.answer_checks import accepted, attend, cny, events_of, identity_holds, instant, path_of, refused, sound
 from tests.world import Client, Json, Reply, World
 
 SECONDS: Final = 1_000

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import pytest
 
-from tests.web.sound import accepted, cny, refused, sound
+from tests.web.answer_checks import accepted, cny, refused, sound
 from tests.world import Client, Dispute, Json, Reply, World, rupiah
 
 BAD: Final = "invalid-request"

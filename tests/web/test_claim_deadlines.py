@@ -5,8 +5,8 @@ from typing import Any, Final
 
 import pytest
 
-from chalicelib.core.instants import HOUR, MINUTE, format_instant
-from tests.web.sound import (
+from chalicelib.core.common.instants import HOUR, MINUTE, format_instant
+from tests.web.answer_checks import (
     accepted,
     amount_of,
     attend,

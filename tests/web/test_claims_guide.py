@@ -7,14 +7,17 @@ from typing import Final
 
 import pytest
 
-from chalicelib.core.claim import OPEN, TRANSITIONS, ClaimStatus, begin, published
-from chalicelib.core.claiming import MOST_LATE, OpenClaim
-from chalicelib.core.events import ClaimOpened, Units
-from chalicelib.core.fulfilment import Deliver
-from chalicelib.core.instants import DAY, HOUR, duration_ms, format_instant
-from chalicelib.core.money import Money
-from chalicelib.core.refusal import Reason, Refused
-from chalicelib.web.problems import problem
+from chalicelib.core.claims.answering import MAX_LATE
+from chalicelib.core.claims.opening import OpenClaim
+from chalicelib.core.common.instants import DAY, HOUR, duration_ms, format_instant
+from chalicelib.core.common.money import Money
+from chalicelib.core.common.refusal import Reason, Refused
+from chalicelib.core.delivery.fulfilment import Deliver
+from chalicelib.core.deposit.claim import OPEN, TRANSITIONS, ClaimStatus, begin
+from chalicelib.core.deposit.events.claim import ClaimOpened
+from chalicelib.core.deposit.events.goods import Units
+from chalicelib.core.policy.claim_rules import claim_rules
+from chalicelib.web.edge.problems import problem
 from tests.core.stories import (
     ACCEPT,
     BALANCE_BY_CARD,
@@ -75,14 +78,14 @@ def test_the_table_names_every_status_once() -> None:
 
 
 def test_the_figures_of_the_guide_are_the_data() -> None:
-    rules = published()
+    rules = claim_rules()
     hours = [duration_ms(before) // HOUR for before in rules.remind_before]
     told = (
         f"{duration_ms(rules.open_for) // DAY} days after the last shipment",
         f"within {duration_ms(rules.mistaken_lock_for) // DAY} days of a lock",
         f"{duration_ms(rules.offer_stands) // HOUR} h after the offer",
         f"{NUMBERS[rules.most_claims]} claims of this deposit, {NUMBERS[rules.most_evidence]} items of evidence",
-        f"{NUMBERS[MOST_LATE]} of them are kept",
+        f"{NUMBERS[MAX_LATE]} of them are kept",
         f"{hours[0]} and {hours[1]} hours before each `due_at`",
     )
     assert [sentence for sentence in told if sentence not in " ".join(PAGE.split())] == []

@@ -25,18 +25,19 @@ from schemathesis.specs.openapi.checks import (
 
 from app import app
 from chalicelib import policies
-from chalicelib.core.instants import format_instant, parse_instant
-from chalicelib.core.money import Money
-from chalicelib.core.refusal import Reason
-from chalicelib.core.terms import Terms
-from chalicelib.web import contract, examples
-from chalicelib.web.answers import CAUSES, CODES, OfferAnswer
-from chalicelib.web.edge import ENDPOINTS, Endpoint
-from chalicelib.web.problems import STATUS
+from chalicelib.core.common.instants import format_instant, parse_instant
+from chalicelib.core.common.money import Money
+from chalicelib.core.common.refusal import Reason
+from chalicelib.core.policy.terms import Terms
+from chalicelib.web.edge.problems import STATUS
+from chalicelib.web.edge.route import ENDPOINTS, Endpoint
+from chalicelib.web.offers.answers import OfferAnswer
+from chalicelib.web.refunds.answers import CAUSES, CODES
+from chalicelib.web.service import contract, examples
 from chalicelib.wiring import services
-from local.house import problem
+from local.dev_server import problem
 from local.server import wsgi
-from tests.web.sound import ACCOUNT, attend, cny, trade_in_path
+from tests.web.answer_checks import ACCOUNT, attend, cny, trade_in_path
 from tests.world import Client, Json, Reply, World
 
 ROOT = Path(__file__).resolve().parents[2]

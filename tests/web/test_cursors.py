@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chalicelib.core.refusal import Reason, Refused
-from chalicelib.web import cursors
+from chalicelib.core.common.refusal import Reason, Refused
+from chalicelib.web.edge import cursors
 
 POSITION: dict[str, str | int] = {"at": 1_800_000_000_000, "id": "dep_0123456789abcdefghjkmnpqrs"}
 POSITIONS = st.dictionaries(st.text(max_size=9), st.integers() | st.text(max_size=20), max_size=4)

@@ -5,11 +5,11 @@ from typing import Any, Final
 
 import pytest
 
-from chalicelib.core.instants import DAY, HOUR, format_instant
-from chalicelib.core.money import Money
+from chalicelib.core.common.instants import DAY, HOUR, format_instant
+from chalicelib.core.common.money import Money
 from chalicelib.gateways.sandbox import Sandbox
 from chalicelib.wiring import services
-from tests.web.sound import (
+from tests.web.answer_checks import (
     ACCOUNT,
     accepted,
     attend,

@@ -2,8 +2,8 @@
 
 from typing import Final
 
-from chalicelib.core.instants import DAY, HOUR, format_instant
-from tests.web.sound import accepted, attend, instant, now_of, path_of, refunds_of, refused
+from chalicelib.core.common.instants import DAY, HOUR, format_instant
+from tests.web.answer_checks import accepted, attend, instant, now_of, path_of, refunds_of, refused
 from tests.web.test_flash_sale import available, call_off, cancelled, passes, sale
 from tests.world import Client, Dispute, Json, World, rupiah
 

@@ -6,8 +6,8 @@ from typing import Final
 
 import pytest
 
-from chalicelib.core.instants import DAY, format_instant
-from tests.web.sound import (
+from chalicelib.core.common.instants import DAY, format_instant
+from tests.web.answer_checks import (
     ACCOUNT,
     accepted,
     attend,

@@ -6,8 +6,8 @@ from typing import Any, Final
 
 import pytest
 
-from chalicelib.core.instants import DAY, HOUR, SECOND, format_instant
-from tests.web.sound import (
+from chalicelib.core.common.instants import DAY, HOUR, SECOND, format_instant
+from tests.web.answer_checks import (
     accepted,
     amount_of,
     attend,

@@ -1,8 +1,8 @@
 """The 2024 case, whole: 5,000 yuan, 168 hours, cancelled in time, and every fen comes back."""
 
-from chalicelib.core.instants import format_instant, parse_instant
-from chalicelib.core.money import Money
-from tests.web.sound import attend
+from chalicelib.core.common.instants import format_instant, parse_instant
+from chalicelib.core.common.money import Money
+from tests.web.answer_checks import attend
 from tests.world import Json, World
 
 

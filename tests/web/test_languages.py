@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chalicelib import policies
-from chalicelib.core import wording
-from chalicelib.web import languages
+from chalicelib.core.policy import texts as wording
+from chalicelib.web.edge import languages
 
 CASES = [
     # header                                   language

@@ -5,7 +5,7 @@ from typing import Final
 import pytest
 
 from chalicelib.wiring import services
-from tests.web.sound import accepted, attend, cny, events_of, pages, path_of, refused
+from tests.web.answer_checks import accepted, attend, cny, events_of, pages, path_of, refused
 from tests.world import Client, Json, World
 
 FOR_LONG: Final = {"due_within": "P365D"}

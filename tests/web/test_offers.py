@@ -4,9 +4,9 @@ from typing import Any, Final
 
 import pytest
 
-from chalicelib.core.instants import DAY, HOUR, format_instant
+from chalicelib.core.common.instants import DAY, HOUR, format_instant
 from chalicelib.wiring import services
-from tests.web.sound import accepted, cny, instant, refused
+from tests.web.answer_checks import accepted, cny, instant, refused
 from tests.world import Json, World
 
 ITEM: Final = {"sku": "a", "name": "A", "price": cny("100000"), "stock": 10}

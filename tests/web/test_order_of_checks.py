@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import pytest
 
-from tests.web.sound import ACCOUNT, accepted, cny, path_of, refused
+from tests.web.answer_checks import ACCOUNT, accepted, cny, path_of, refused
 from tests.world import Client, Json, Reply, World, rupiah
 
 TOO_LARGE: Final = b" " * 65_537

@@ -4,7 +4,7 @@ from typing import Final
 
 import pytest
 
-from tests.web.sound import accepted, attend, cny, events_of, identity_holds, instant, path_of, refused
+from tests.web.answer_checks import accepted, attend, cny, events_of, identity_holds, instant, path_of, refused
 from tests.world import Client, Json, World
 
 USD: Final = {"amount": "5000", "currency": "USD"}

@@ -2,10 +2,10 @@
 
 import pytest
 
-from chalicelib.core.refusal import Reason
-from chalicelib.web.edge import ENDPOINTS
-from chalicelib.web.problems import STATUS
-from tests.web.sound import refused, sound
+from chalicelib.core.common.refusal import Reason
+from chalicelib.web.edge.problems import STATUS
+from chalicelib.web.edge.route import ENDPOINTS
+from tests.web.answer_checks import refused, sound
 from tests.world import World
 
 STATES = """offer-not-open sold-out limit-reached terms-changed already-cancelled wrong-state lock-intent-invalid

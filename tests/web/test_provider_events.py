@@ -8,13 +8,13 @@ from typing import Any, Final
 
 import pytest
 
-from chalicelib.core.ids import digest_id
-from chalicelib.core.instants import format_instant
-from chalicelib.flows.ports import Unknown
-from chalicelib.web import edge, signatures
+from chalicelib.core.common.ids import digest_id
+from chalicelib.core.common.instants import format_instant
+from chalicelib.flows.ports.provider import Unknown
+from chalicelib.web.edge import route, signatures
 from chalicelib.wiring import services
 from local.issuer import ISSUER
-from tests.web.sound import accepted, attend, cny, events_of, path_of, refused, sound
+from tests.web.answer_checks import accepted, attend, cny, events_of, path_of, refused, sound
 from tests.world import Json, Reply, World
 
 PATH: Final = "/v1/provider-events/sandbox"
@@ -93,7 +93,7 @@ def test_an_old_proof_is_stale(world: World, age: int, status: int) -> None:
 def with_secrets(monkeypatch: pytest.MonkeyPatch, *secrets: str) -> None:
     found = services()
     changed = replace(found, settings=replace(found.settings, webhook_secrets=secrets))
-    monkeypatch.setattr(edge, "services", lambda: changed)
+    monkeypatch.setattr(route, "services", lambda: changed)
 
 
 def test_during_a_rotation_both_secrets_count_and_afterwards_one(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

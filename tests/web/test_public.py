@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.web.sound import accepted, refused, sound
+from tests.web.answer_checks import accepted, refused, sound
 from tests.world import World
 
 PRESETS = {"recommended", "su7_2024", "su7_founders_2024", "flash_sale", "trade_in_id"}

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chalicelib.core.refusal import Reason, Refused
-from chalicelib.web import rates
-from chalicelib.web.rates import Rates
+from chalicelib.core.common.refusal import Reason, Refused
+from chalicelib.web.edge import rates
+from chalicelib.web.edge.rates import Rates
 
 T0 = 1_800_000_000_000
 MINUTE = 60_000
@@ -95,7 +95,7 @@ def test_no_limit_is_no_limit() -> None:
 
 def test_the_longest_idle_is_forgotten_first() -> None:
     limits = Rates(1, None)
-    for number in range(rates.MOST_CALLERS):
+    for number in range(rates.MAX_CALLERS):
         assert passes(limits, caller=f"usr_{number}")
     assert not passes(limits, caller="usr_0")
     assert passes(limits, caller="usr_new")

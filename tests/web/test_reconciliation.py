@@ -9,13 +9,13 @@ from typing import Any, Final
 
 import pytest
 
-from chalicelib.core.instants import DAY, HOUR, format_instant
-from chalicelib.core.money import Money
+from chalicelib.core.common.instants import DAY, HOUR, format_instant
+from chalicelib.core.common.money import Money
 from chalicelib.gateways.settlement_file import SettlementFile
 from chalicelib.jobs import reconcile
-from chalicelib.web import reports
+from chalicelib.web.reconciliation import render as reconciliation_render
 from chalicelib.wiring import build, dynamodb, services
-from tests.web.sound import (
+from tests.web.answer_checks import (
     ACCOUNT,
     accepted,
     attend,
@@ -362,7 +362,9 @@ def test_a_report_says_how_many_breaks_it_leaves_out(planted: Json) -> None:
     """Asked of the rows themselves: over HTTP it takes 10,000 breaks."""
     reconciliation = services().reconciliation
     shown, (found, _) = reconciliation.find(planted["id"], "en"), reconciliation.breaks(planted["id"], 4, None)
-    rows = [dict(zip(reports.COLUMNS, row, strict=True)) for row in reports.rows(shown, found)]
+    rows = [
+        dict(zip(reconciliation_render.COLUMNS, row, strict=True)) for row in reconciliation_render.rows(shown, found)
+    ]
     assert [row["row"] for row in rows].count("break") == 4
     assert (rows[-1]["row"], rows[-1]["ours"]) == ("more", planted["counts"]["breaks"] - 4)
 

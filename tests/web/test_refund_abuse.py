@@ -8,11 +8,11 @@ from typing import Any, Final, get_args
 
 import pytest
 
-from chalicelib.core.events import DepositEvent
-from chalicelib.core.instants import DAY, format_instant
-from chalicelib.core.money import Money
+from chalicelib.core.common.instants import DAY, format_instant
+from chalicelib.core.common.money import Money
+from chalicelib.core.deposit.events.all import DepositEvent
 from chalicelib.wiring import services
-from tests.web.sound import (
+from tests.web.answer_checks import (
     ACCOUNT,
     accepted,
     cny,

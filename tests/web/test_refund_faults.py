@@ -9,9 +9,9 @@ from typing import Any, Final
 
 import pytest
 
-from chalicelib.core.instants import DAY
+from chalicelib.core.common.instants import DAY
 from chalicelib.gateways.sandbox import FAULTS
-from tests.web.sound import (
+from tests.web.answer_checks import (
     ACCOUNT,
     accepted,
     amount_of,
@@ -31,7 +31,7 @@ DONE, SETTLED, ASKED, CAME_BACK = "succeeded", "settled", "requires_action", "re
 # What a shop's clock does while somebody waits: seconds for answers, minutes for late ones, days for what may come back.
 SOON: Final = ("PT0S", "PT2M", "PT10M")
 A_DAY: Final = "PT25H"
-MOST_DAYS: Final = 8
+MAX_DAYS: Final = 8
 
 
 @dataclass
@@ -82,7 +82,7 @@ class Life:
         Gives the states that were seen on the way.
         """
         seen = [refund["status"]]
-        for wait in (*SOON, *[A_DAY] * MOST_DAYS):
+        for wait in (*SOON, *[A_DAY] * MAX_DAYS):
             self.world.advance(wait)
             self.work()
             self.look()

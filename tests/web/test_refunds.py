@@ -4,8 +4,8 @@ from typing import Final
 
 import pytest
 
-from chalicelib.core.instants import DAY
-from tests.web.sound import accepted, attend, cny, identity_holds, instant, pages, path_of, refused
+from chalicelib.core.common.instants import DAY
+from tests.web.answer_checks import accepted, attend, cny, identity_holds, instant, pages, path_of, refused
 from tests.world import Client, Json, World
 
 

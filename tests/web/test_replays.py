@@ -6,8 +6,8 @@ from typing import Any, Final
 
 import pytest
 
-from chalicelib.core.instants import HOUR
-from tests.web.sound import (
+from chalicelib.core.common.instants import HOUR
+from tests.web.answer_checks import (
     ACCOUNT,
     accepted,
     attend,

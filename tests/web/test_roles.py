@@ -6,13 +6,13 @@ from typing import Final
 
 import pytest
 
-from chalicelib.core.instants import DAY, format_instant
-from chalicelib.core.money import Money
-from chalicelib.web import examples
-from chalicelib.web.edge import ENDPOINTS
+from chalicelib.core.common.instants import DAY, format_instant
+from chalicelib.core.common.money import Money
+from chalicelib.web.edge.route import ENDPOINTS
+from chalicelib.web.service import examples
 from chalicelib.wiring import services
 from local.issuer import VALID_SECONDS
-from tests.web.sound import ACCOUNT, cny, instant, now_of, pages, sound
+from tests.web.answer_checks import ACCOUNT, cny, instant, now_of, pages, sound
 from tests.world import Client, Json, Reply, World, rupiah
 
 LEEWAY_SECONDS: Final = 60

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from chalicelib.core.instants import HOUR, format_instant
-from chalicelib.core.reconcile import placed, shard_of
+from chalicelib.core.common.instants import HOUR, format_instant
+from chalicelib.core.reconciliation.lines import shard_of, sort_key
 from chalicelib.gateways.sandbox import FAULTS
-from tests.web.sound import accepted, attend, cny, instant, path_of, refunds_of, refused, sound
+from tests.web.answer_checks import accepted, attend, cny, instant, path_of, refunds_of, refused, sound
 from tests.world import Json, Reply, World, rupiah
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -289,7 +289,7 @@ def test_the_report_goes_on_page_by_page(world: World, monkeypatch: pytest.Monke
     monkeypatch.setattr("local.sandbox.REPORT_PAGE", 2)
     assert told(world, f"?from={begins}&to={ends}") == whole
     assert {one["payment"]["id"] for one in deposits} == {row["reference"] for row in whole}
-    shards = [shard_of(placed("capture", row["reference"])) for row in whole]
+    shards = [shard_of(sort_key("capture", row["reference"])) for row in whole]
     assert shards == sorted(shards)
     page = accepted(world.anyone().get(f"{REPORT}?from={begins}&to={ends}"))
     other = f"{REPORT}?from={ends}&to={format_instant(instant(ends) + 1)}&cursor={page['next_cursor']}"

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
-from chalicelib.core.refusal import Reason, Refused
-from chalicelib.web.signatures import sign, verify
+from chalicelib.core.common.refusal import Reason, Refused
+from chalicelib.web.edge.signatures import sign, verify
 
 NOW = 1_800_000_000
 BODY = b'{"type":"refund.updated"}'

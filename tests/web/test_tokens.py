@@ -19,10 +19,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from jwt.algorithms import RSAAlgorithm
 
-from chalicelib.core import ids
-from chalicelib.core.journal import Caller
-from chalicelib.core.refusal import Reason, Refused
-from chalicelib.web.tokens import Verifier
+from chalicelib.core.common import ids
+from chalicelib.core.common.journal import Caller
+from chalicelib.core.common.refusal import Reason, Refused
+from chalicelib.web.edge.tokens import Verifier
 from local import issuer as sandbox
 from local.issuer import Issuer
 

@@ -5,9 +5,9 @@ from typing import Any, Final
 
 import pytest
 
-from chalicelib.core.instants import DAY, HOUR, SECOND, format_instant
+from chalicelib.core.common.instants import DAY, HOUR, SECOND, format_instant
 from chalicelib.wiring import services
-from tests.web.sound import (
+from tests.web.answer_checks import (
     accepted,
     amount_of,
     attend,

@@ -10,9 +10,9 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from chalicelib.core.instants import DAY, format_instant
-from chalicelib.web.edge import ENDPOINTS
-from tests.web.sound import (
+from chalicelib.core.common.instants import DAY, format_instant
+from chalicelib.web.edge.route import ENDPOINTS
+from tests.web.answer_checks import (
     accepted,
     amount_of,
     attend,

@@ -1,0 +1,223 @@
+"""Answers to a claim: response, offer, escalation, withdrawal, evidence, ruling."""
+
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from chalicelib.core.claims import remedy
+from chalicelib.core.claims.opening import OpenClaim, _refuse_amount, _refuse_beyond, open_claim
+from chalicelib.core.common import instants
+from chalicelib.core.common.money import Money
+from chalicelib.core.common.refusal import FieldError, Reason, Refused
+from chalicelib.core.deposit import claim
+from chalicelib.core.deposit.claim import OPEN, Claim, ClaimStatus
+from chalicelib.core.deposit.deposit import Deposit
+from chalicelib.core.deposit.events.all import DepositEvent
+from chalicelib.core.deposit.events.claim import (
+    ClaimAccepted,
+    ClaimAnsweredLate,
+    ClaimDismissed,
+    ClaimEvidenceAdded,
+    ClaimOffered,
+    ClaimPartlyUpheld,
+    ClaimRejected,
+    ClaimUpheld,
+    ClaimWithdrawn,
+)
+from chalicelib.core.policy import claim_rules
+from chalicelib.core.policy.terms import Terms
+
+MAX_LATE: Final = 5  # answers that came too late which one claim keeps
+RETRY_AFTER_SECONDS: Final = 60  # seconds until what the clock has decided is written
+
+
+@dataclass(frozen=True, slots=True)
+class Respond:
+    """The merchant; a rejection needs a statement, an offer an amount."""
+
+    claim: int
+    decision: Literal["accept", "offer", "reject"]
+    amount: Money | None = None
+    statement: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AcceptOffer:
+    """The buyer takes the latest offer: the claim is over with it."""
+
+    claim: int
+
+
+@dataclass(frozen=True, slots=True)
+class Escalate:
+    """The buyer takes no offer: the platform decides."""
+
+    claim: int
+
+
+@dataclass(frozen=True, slots=True)
+class WithdrawClaim:
+    """The buyer takes it back."""
+
+    claim: int
+
+
+@dataclass(frozen=True, slots=True)
+class AddEvidence:
+    """Either side, while it is open."""
+
+    claim: int
+    by: str
+    evidence: tuple[str, ...]
+    statement: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RuleClaim:
+    """The platform decides, with a reason in words."""
+
+    claim: int
+    decision: Literal["uphold", "partly", "dismiss"]
+    reason: str
+    amount: Money | None = None
+
+
+Claiming = OpenClaim | Respond | AcceptOffer | Escalate | WithdrawClaim | AddEvidence | RuleClaim
+
+
+def decide(deposit: Deposit, command: Claiming, at: int, terms: Terms) -> tuple[DepositEvent, ...]:
+    """The events of a claim's command."""
+    match command:
+        case OpenClaim():
+            return (open_claim(deposit, command, at, terms),)
+        case Respond():
+            return _responded(deposit, command, at)
+        case AcceptOffer():
+            one = _in(deposit, command.claim, at, ClaimStatus.OFFERED)
+            assert one.offered is not None, "what is offered has an amount"
+            return _accepted(deposit, one, "buyer", one.offered, at)
+        case Escalate():
+            return (claim.escalated(_in(deposit, command.claim, at, ClaimStatus.OFFERED), at, "buyer"),)
+        case WithdrawClaim():
+            return (ClaimWithdrawn(at, _in(deposit, command.claim, at, *OPEN).n),)
+        case AddEvidence():
+            return (_more(deposit, command, at),)
+        case RuleClaim():
+            return _ruled(deposit, command, at)
+
+
+# --- Answers ---
+
+
+def numbered(deposit: Deposit, n: int) -> Claim:
+    """Refused(NOT_FOUND) when there are not so many."""
+    if n > len(deposit.claims):
+        raise Refused(Reason.NOT_FOUND)
+    return deposit.claims[n - 1]
+
+
+def _in(deposit: Deposit, n: int, at: int, *statuses: ClaimStatus) -> Claim:
+    """The claim, in one of these statuses by the clock."""
+    one = numbered(deposit, n)
+    status = one.status_at(at)
+    if status not in OPEN:
+        raise Refused(Reason.CLAIM_CLOSED, state=status.value)
+    if status not in statuses:
+        raise Refused(Reason.WRONG_STATE, state=status.value)
+    return one
+
+
+def _responded(deposit: Deposit, command: Respond, at: int) -> tuple[DepositEvent, ...]:
+    _refuse_response(deposit, command)
+    one = numbered(deposit, command.claim)
+    if one.status_at(at) is ClaimStatus.GRANTED_BY_DEADLINE:
+        return (_late(one, at, "merchant", command.decision, command.amount, command.statement),)
+    statuses = {ClaimStatus.AWAITING_MERCHANT}
+    statuses |= {ClaimStatus.OFFERED} if command.decision == "offer" else set()  # no offer is taken back
+    one = _in(deposit, command.claim, at, *statuses)
+    if command.decision == "accept":
+        return _accepted(deposit, one, "merchant", one.owed, at, command.statement)
+    if command.decision == "offer":
+        assert command.amount is not None, "an offer has an amount"
+        return (_offered(deposit, one, command.amount, command.statement, at),)
+    assert command.statement is not None, "a rejection says why"
+    due_at = at + instants.duration_ms(one.opened.decide_within)
+    return (ClaimRejected(at, one.n, due_at, command.statement, claim.reminders(at, due_at)),)
+
+
+def _refuse_response(deposit: Deposit, command: Respond) -> None:
+    """An amount exactly with an offer, a statement at least with a rejection."""
+    offers = command.decision == "offer"
+    if offers != (command.amount is not None):
+        raise Refused(Reason.INVALID_REQUEST, [FieldError("/amount", "missing" if offers else "not_here")])
+    if command.decision == "reject" and command.statement is None:
+        raise Refused(Reason.INVALID_REQUEST, [FieldError("/statement", "missing")])
+    _refuse_amount(deposit, command.amount)
+
+
+def _offered(deposit: Deposit, one: Claim, amount: Money, statement: str | None, at: int) -> ClaimOffered:
+    """At least what is owed, and a second offer more than the first."""
+    rules = claim_rules.claim_rules()
+    if amount < one.owed:
+        raise Refused(Reason.BELOW_OWED, owed=one.owed)
+    if one.offered is not None and amount <= one.offered:
+        raise Refused(Reason.BELOW_OWED, owed=one.owed, offered=one.offered)
+    if len(one.offers) >= rules.most_offers:
+        raise Refused(Reason.WRONG_STATE, state=ClaimStatus.OFFERED.value, most=rules.most_offers)
+    _refuse_beyond(deposit, amount, one.in_question)
+    most = remedy.most(deposit, one.opened.kind)
+    if amount > most:
+        raise Refused(Reason.REFUND_EXCEEDS_REFUNDABLE, refundable=most)
+    due_at = at + instants.duration_ms(rules.offer_stands)
+    return ClaimOffered(at, one.n, amount, due_at, claim.reminders(at, due_at), statement)
+
+
+def _accepted(
+    deposit: Deposit, one: Claim, by: str, amount: Money, at: int, statement: str | None = None
+) -> tuple[DepositEvent, ...]:
+    given = remedy.compute_remedy(deposit, one, amount, at)
+    return (ClaimAccepted(at, one.n, by, given.amount, given.refunds, statement), *given.events)
+
+
+def _more(deposit: Deposit, command: AddEvidence, at: int) -> ClaimEvidenceAdded:
+    one, most = _in(deposit, command.claim, at, *OPEN), claim_rules.claim_rules().most_evidence
+    if one.evidence + len(command.evidence) > most:
+        raise Refused(Reason.RATE_LIMITED, most=most)
+    return ClaimEvidenceAdded(at, one.n, command.by, command.evidence, command.statement)
+
+
+# --- The platform ---
+
+
+def _ruled(deposit: Deposit, command: RuleClaim, at: int) -> tuple[DepositEvent, ...]:
+    _refuse_ruling(deposit, command)
+    one = numbered(deposit, command.claim)
+    if one.status_at(at) is ClaimStatus.GRANTED_BY_DEADLINE:
+        return (_late(one, at, "platform", command.decision, command.amount, command.reason),)
+    one = _in(deposit, command.claim, at, ClaimStatus.IN_REVIEW)
+    if one.status is ClaimStatus.OFFERED:  # the buyer's acceptance may have been sent in time, and be on its way
+        raise Refused(Reason.BUSY, retry_after=RETRY_AFTER_SECONDS)
+    if command.decision == "dismiss":
+        return (ClaimDismissed(at, one.n, command.reason),)
+    if command.decision == "uphold":
+        given = remedy.compute_remedy(deposit, one, one.owed, at)
+        return (ClaimUpheld(at, one.n, given.amount, command.reason, given.refunds), *given.events)
+    assert command.amount is not None, "a part has an amount"
+    if command.amount >= one.owed:
+        raise Refused(Reason.INVALID_REQUEST, [FieldError("/amount", "too_large")])
+    given = remedy.compute_remedy(deposit, one, command.amount, at)
+    return (ClaimPartlyUpheld(at, one.n, given.amount, command.reason, given.refunds), *given.events)
+
+
+def _refuse_ruling(deposit: Deposit, command: RuleClaim) -> None:
+    partly = command.decision == "partly"
+    if partly != (command.amount is not None):
+        raise Refused(Reason.INVALID_REQUEST, [FieldError("/amount", "missing" if partly else "not_here")])
+    _refuse_amount(deposit, command.amount)
+
+
+def _late(
+    one: Claim, at: int, by: str, decision: str, amount: Money | None, statement: str | None
+) -> ClaimAnsweredLate:
+    if one.late >= MAX_LATE:
+        raise Refused(Reason.RATE_LIMITED, most=MAX_LATE)
+    return ClaimAnsweredLate(at, one.n, by, decision, amount, statement)

@@ -1,0 +1,105 @@
+"""A trade-in: an old device for a credit, one inspection, and at most one published fee.
+
+Source of the fees: the schedule that the terms froze, with its own source; nothing is extrapolated, several grounds are one
+fee, and a fee is never more than what was paid without shipping (domain facts, section 3.2).
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from chalicelib.core.common.refusal import FieldError, Reason, Refused
+from chalicelib.core.deposit.clock import status_at
+from chalicelib.core.deposit.deposit import Deposit
+from chalicelib.core.deposit.events.all import DepositEvent
+from chalicelib.core.deposit.events.goods import TradeInCancelled, TradeInInspected
+from chalicelib.core.deposit.events.order import TradedIn
+from chalicelib.core.deposit.fold import evolve
+from chalicelib.core.deposit.status import Status
+from chalicelib.core.ending import end, entitlement
+from chalicelib.core.policy import fees
+from chalicelib.core.policy.terms import Terms
+
+INSPECTABLE: Final = frozenset({Status.COOLING_OFF, Status.LOCKED})
+
+
+@dataclass(frozen=True, slots=True)
+class Inspect:
+    """The inspector's word, once."""
+
+    outcome: Literal["matched", "mismatched"]
+    grounds: tuple[str, ...]
+    evidence: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CancelTradeIn:
+    """The merchant says that seller or courier let the hand-over fail."""
+
+    by: Literal["seller", "courier"]
+
+
+def refuse_inspection(deposit: Deposit, at: int) -> None:
+    """Once, while the deposit lives, and while no refund is open."""
+    _refuse_unless(deposit, at, ("awaiting_handover",))
+    if deposit.open_refunds:
+        raise Refused(
+            Reason.WRONG_STATE, state=status_at(deposit, at).value, refund=deposit.open_refunds[0].status.value
+        )
+
+
+def refuse_cancel(deposit: Deposit, at: int) -> None:
+    _refuse_unless(deposit, at, ("awaiting_handover", "matched"))
+
+
+def inspect(deposit: Deposit, command: Inspect, at: int, terms: Terms) -> Iterator[DepositEvent]:
+    """``matched`` changes nothing else; ``mismatched`` ends the deposit, less one fee."""
+    traded = _traded(deposit)
+    if command.outcome == "mismatched":
+        _refuse_unproved(command, traded)
+    elif command.grounds:
+        raise Refused(Reason.INVALID_GROUND, [FieldError("/grounds", "no_grounds_when_matched")])
+    refuse_inspection(deposit, at)
+    inspected = TradeInInspected(at, command.outcome, command.grounds, command.evidence)
+    yield inspected
+    if command.outcome == "mismatched":
+        after = evolve(deposit, inspected)
+        owed = entitlement.compute_entitlement(after, terms, "trade_in_mismatch", at)
+        yield from end.end(after, "trade_in_mismatch", owed, at, terms.refund.deadline)
+
+
+def cancel(deposit: Deposit, command: CancelTradeIn, at: int, terms: Terms) -> Iterator[DepositEvent]:
+    """Not the buyer's fault: everything comes back, shipping too."""
+    _traded(deposit)
+    refuse_cancel(deposit, at)
+    owed = entitlement.compute_entitlement(deposit, terms, "trade_in_cancel", at)
+    yield TradeInCancelled(at, command.by)
+    yield from end.end(deposit, "trade_in_cancel", owed, at, terms.refund.deadline)
+
+
+def _traded(deposit: Deposit) -> TradedIn:
+    if deposit.created.trade_in is None:
+        raise Refused(Reason.NOT_FOUND)
+    return deposit.created.trade_in
+
+
+def _refuse_unless(deposit: Deposit, at: int, statuses: Sequence[str]) -> None:
+    status, trade_in = status_at(deposit, at), deposit.trade_in
+    if trade_in is None:
+        raise Refused(Reason.WRONG_STATE, state=status.value)
+    if status not in INSPECTABLE or trade_in.status not in statuses:
+        raise Refused(Reason.WRONG_STATE, state=status.value, trade_in=trade_in.status)
+
+
+def _refuse_unproved(command: Inspect, traded: TradedIn) -> None:
+    """Evidence first, then grounds: at least one, each once, all of this category."""
+    if not command.evidence:
+        raise Refused(Reason.EVIDENCE_REQUIRED, [FieldError("/evidence", "missing")])
+    known = {ground.code for ground in fees.schedule(traded.schedule).grounds(traded.category)}
+    if not command.grounds:
+        raise Refused(Reason.INVALID_GROUND, [FieldError("/grounds", "missing")])
+    for place, code in enumerate(command.grounds):
+        if code not in known:
+            raise Refused(Reason.INVALID_GROUND, [FieldError(f"/grounds/{place}", "unknown_ground")])
+        if code in command.grounds[:place]:
+            raise Refused(Reason.INVALID_GROUND, [FieldError(f"/grounds/{place}", "duplicate")])

@@ -1,0 +1,186 @@
+"""A deposit: the fold of its journal. The status is a function of facts and clock."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from chalicelib.core.common.money import Money, total
+from chalicelib.core.deposit import refund as refunds_
+from chalicelib.core.deposit.claim import Claim, ClaimStatus
+from chalicelib.core.deposit.dispute import Dispute
+from chalicelib.core.deposit.events.ending import Cancelled
+from chalicelib.core.deposit.events.order import Created, Line, TakenStock
+from chalicelib.core.deposit.events.payment import PaymentSucceeded
+from chalicelib.core.deposit.goods import Progress
+from chalicelib.core.deposit.ledger import Balances
+from chalicelib.core.deposit.lock import Intent, Lock, Window
+from chalicelib.core.deposit.payment import Captured, Payment
+from chalicelib.core.deposit.priority_pass import Pass
+from chalicelib.core.deposit.question import Question
+from chalicelib.core.deposit.refund import Refund
+from chalicelib.core.deposit.status import Status
+from chalicelib.core.deposit.trade_in import TradeIn
+from chalicelib.core.deposit.withdrawal import Withdrawal
+
+
+@dataclass(frozen=True, slots=True)
+class Deposit:
+    """The buyer's money on an offer. Built only by ``evolve``."""
+
+    id: str
+    created: Created
+    status: Status
+    version: int
+    created_at: int
+    updated_at: int
+    lines: tuple[Line, ...]
+    shipping: Money
+    progress: tuple[Progress, ...]
+    payments: tuple[Payment, ...]
+    money: Balances
+    stock: tuple[TakenStock, ...]
+    limit_units: int
+    sold: tuple[TakenStock, ...] = ()
+    window: Window | None = None
+    lock: Lock | None = None
+    intents: tuple[Intent, ...] = ()
+    changes: int = 0
+    refunds: tuple[Refund, ...] = ()
+    captures: tuple[Captured, ...] = ()
+    disputes: tuple[Dispute, ...] = ()
+    paid: PaymentSucceeded | None = None
+    balance_due_at: int | None = None
+    cure_until: int | None = None
+    overdue_told: bool = False
+    withdrawals: tuple[Withdrawal, ...] = ()
+    trade_in: TradeIn | None = None
+    cancelled: Cancelled | None = None
+    questions: tuple[Question, ...] = ()
+    passes: tuple[Pass, ...] = ()
+    claims: tuple[Claim, ...] = ()
+
+    @property
+    def currency(self) -> str:
+        return self.created.due_now.currency
+
+    @property
+    def items_total(self) -> Money:
+        return total((line.value for line in self.lines), self.currency)
+
+    @property
+    def credit(self) -> Money:
+        """What the old device pays of the new one."""
+        traded = self.created.trade_in
+        return traded.credit if traded is not None else Money.zero(self.currency)
+
+    @property
+    def counted(self) -> tuple[Captured, ...]:
+        """The captures that pay for it."""
+        return tuple(one for one in self.captures if one.counts)
+
+    @property
+    def refundable(self) -> Money:
+        """What can still be given back: what is held and in no dispute, neither a bank's nor a claim's.
+
+        Claims are paid out of what was kept at the end as well, so they reserve only what is beyond that.
+        """
+        disputed = (self.left_of(one) for one in self.counted if self.disputed(one.capture))
+        zero = Money.zero(self.currency)
+        claimed = max(self.claimed - self.money.forfeited - self.money.fees, zero)
+        return max(self.money.held - total(disputed, self.currency) - claimed, zero)
+
+    @property
+    def claimed(self) -> Money:
+        """The money in question in open claims."""
+        return total((one.in_question for one in self.claims if one.open), self.currency)
+
+    @property
+    def open_claims(self) -> tuple[Claim, ...]:
+        return tuple(one for one in self.claims if one.open)
+
+    @property
+    def total(self) -> Money:
+        return self.items_total - self.credit + self.shipping
+
+    @property
+    def paid_in(self) -> Money:
+        """What counts as paid on the order: without what came in excess, less what changes gave back."""
+        came = total((self.payments[one.payment - 1].amount for one in self.counted), self.currency)
+        return came - total((refund.amount for refund in self.refunds if refund.cause == "change"), self.currency)
+
+    @property
+    def balance(self) -> Money:
+        """What is still to be paid once the deposit is: never below zero, a change gives the rest back."""
+        return self.total - (self.paid_in if self.paid is not None else self.created.due_now)
+
+    @property
+    def payment(self) -> Payment:
+        return self.payments[-1]
+
+    @property
+    def refund(self) -> Refund | None:
+        """The latest of the buyer's own money."""
+        own = [refund for refund in self.refunds if refund.cause != refunds_.COMPENSATION]
+        return own[-1] if own else None
+
+    @property
+    def open_refunds(self) -> tuple[Refund, ...]:
+        return tuple(refund for refund in self.refunds if refund.open)
+
+    @property
+    def arrived_at(self) -> int | None:
+        """When the last unit of the last line arrived."""
+        rows = zip(self.lines, self.progress, strict=True)
+        lines = [one.arrived_at(line.quantity) for line, one in rows if one.claimable(line.quantity)]
+        arrived = [at for at in lines if at is not None]
+        return max(arrived) if arrived and len(arrived) == len(lines) else None
+
+    @property
+    def begun(self) -> bool:
+        """Whether somebody relied on a final lock: what was asked before it can no longer change what is ordered."""
+        touched = any(line.ready_at is not None or line.shipped for line in self.progress)
+        return touched or self.payment.kind == "balance"
+
+    def captured(self, capture: str) -> Captured:
+        """The capture of that reference."""
+        return next(one for one in self.captures if one.capture == capture)
+
+    def left_of(self, captured: Captured) -> Money:
+        """What of a capture has not been decided to go back, in whatever state those refunds are."""
+        against = (refund.amount for refund in self.refunds if refund.capture == captured.capture)
+        return captured.amount - total(against, captured.amount.currency)
+
+    def disputed(self, capture: str) -> bool:
+        """Whether the buyer's bank has not decided yet about that capture."""
+        return any(one.capture == capture and one.status == "open" for one in self.disputes)
+
+    def refund_amounts(self) -> dict[int, Money]:
+        return {refund.n: refund.amount for refund in self.refunds if refund.cause != refunds_.COMPENSATION}
+
+    def paid_by_line(self) -> tuple[Money, ...]:
+        """The goods money captured, without shipping, over the lines: see ``paid_shares``.
+
+        The credit of a trade-in is taken from its own line, the only one of its deposit.
+        """
+        goods = self.paid_in - self.shipping if self.paid else Money.zero(self.currency)
+        first, *others = (line.value for line in self.lines)
+        return paid_shares(goods, [first - self.credit, *others])
+
+    def ruled_by_line(self) -> tuple[Money, ...]:
+        """What rulings gave of lines in part, by what was paid for them."""
+        sums, paid = [Money.zero(self.currency)] * len(self.lines), self.paid_by_line()
+        for one in self.claims:
+            named = [units.line - 1 for units in one.opened.lines]
+            if one.status is ClaimStatus.PARTLY and one.paid is not None and named:
+                for line, part in zip(named, one.paid.split([paid[line].minor for line in named]), strict=True):
+                    sums[line] += part
+        return tuple(sums)
+
+
+def paid_shares(paid: Money, values: Sequence[Money]) -> tuple[Money, ...]:
+    """What was paid for each line: its value less its share of what was not, a discount or a balance to come.
+
+    That part is cut by value with the largest remainder, ties to the lowest line (domain facts, section 5.1).
+    """
+    unpaid = total(values, paid.currency) - paid
+    shares = unpaid.split([value.minor for value in values])
+    return tuple(value - share for value, share in zip(values, shares, strict=True))

@@ -1,0 +1,200 @@
+"""Events of claims: a buyer's dispute or appeal, the answers to it, and the decision."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from chalicelib.core.common.money import Money
+from chalicelib.core.deposit.events.goods import Units
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimOpened:
+    """A buyer disputes or appeals. ``owed`` is what the rules make of it, ``amount`` what the buyer asks where that decides.
+
+    ``statement`` and those below are digests of what people wrote, encrypted elsewhere. ``contested``: the merchant had
+    recorded units of it as shipped. The merchant's silence decides at ``due_at``, for a privacy claim the platform's.
+    ``decide_within`` and ``refund_deadline`` are durations of the terms.
+    """
+
+    TYPE: ClassVar[str] = "claim.opened"
+    at: int
+    claim: int
+    kind: str
+    owed: Money
+    contested: bool
+    statement: str
+    due_at: int
+    decide_within: str
+    refund_deadline: str
+    amount: Money | None = None
+    lines: tuple[Units, ...] = ()
+    evidence: tuple[str, ...] = ()
+    remind_at: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimEvidenceAdded:
+    """Buyer or merchant (``by``) hand in more."""
+
+    TYPE: ClassVar[str] = "claim.evidence_added"
+    at: int
+    claim: int
+    by: str
+    evidence: tuple[str, ...]
+    statement: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimOffered:
+    """The merchant offers to pay ``amount``, never less than is owed. The buyer's silence at ``due_at`` accepts nothing."""
+
+    TYPE: ClassVar[str] = "claim.offered"
+    at: int
+    claim: int
+    amount: Money
+    due_at: int
+    remind_at: tuple[int, ...] = ()
+    statement: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimRejected:
+    """The merchant says no, so the platform decides by ``due_at``."""
+
+    TYPE: ClassVar[str] = "claim.rejected"
+    at: int
+    claim: int
+    due_at: int
+    statement: str
+    remind_at: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimEscalated:
+    """The buyer took no offer, ``by`` word (``buyer``) or by ``silence``: the platform decides by ``due_at``."""
+
+    TYPE: ClassVar[str] = "claim.escalated"
+    at: int
+    claim: int
+    by: str
+    due_at: int
+    remind_at: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimAccepted:
+    """Both agree: the merchant to the claim, or the buyer to the latest offer. ``refunds`` pay ``amount``."""
+
+    TYPE: ClassVar[str] = "claim.accepted"
+    at: int
+    claim: int
+    by: str
+    amount: Money
+    refunds: tuple[int, ...] = ()
+    statement: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimUpheld:
+    """The platform gave the buyer all that is owed. ``reason`` is a digest."""
+
+    TYPE: ClassVar[str] = "claim.upheld"
+    at: int
+    claim: int
+    amount: Money
+    reason: str
+    refunds: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimPartlyUpheld:
+    """The platform gave the buyer a part."""
+
+    TYPE: ClassVar[str] = "claim.partly_upheld"
+    at: int
+    claim: int
+    amount: Money
+    reason: str
+    refunds: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimDismissed:
+    """The platform gave the buyer nothing."""
+
+    TYPE: ClassVar[str] = "claim.dismissed"
+    at: int
+    claim: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimWithdrawn:
+    """The buyer took it back."""
+
+    TYPE: ClassVar[str] = "claim.withdrawn"
+    at: int
+    claim: int
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimGranted:
+    """Whoever had to answer (``silent``: merchant or platform) was silent. Irreversible: written only after a grace."""
+
+    TYPE: ClassVar[str] = "claim.granted_by_deadline"
+    at: int
+    claim: int
+    silent: str
+    amount: Money
+    refunds: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimAnsweredLate:
+    """An answer after silence had decided (``by`` merchant or platform): it is kept, and changes nothing."""
+
+    TYPE: ClassVar[str] = "claim.answered_late"
+    at: int
+    claim: int
+    by: str
+    decision: str
+    amount: Money | None = None
+    statement: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimReminded:
+    """Announcement: silence decides at ``due_at``."""
+
+    TYPE: ClassVar[str] = "claim.reminder"
+    at: int
+    claim: int
+    due_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimReversed:
+    """What was kept at the end of the deposit is held again, so that it can go back."""
+
+    TYPE: ClassVar[str] = "claim.reversed"
+    at: int
+    claim: int
+    forfeited: Money
+    fees: Money
+
+
+ClaimStep = (
+    ClaimEvidenceAdded
+    | ClaimOffered
+    | ClaimRejected
+    | ClaimEscalated
+    | ClaimAccepted
+    | ClaimUpheld
+    | ClaimPartlyUpheld
+    | ClaimDismissed
+    | ClaimWithdrawn
+    | ClaimGranted
+    | ClaimAnsweredLate
+    | ClaimReminded
+)
+ClaimEvent = ClaimOpened | ClaimStep | ClaimReversed

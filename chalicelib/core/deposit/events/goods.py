@@ -1,0 +1,80 @@
+"""Events of goods and trade-ins: ready, shipped, delivered, received, inspected."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+
+@dataclass(frozen=True, slots=True)
+class GoodsReady:
+    """The merchant says that these lines can be inspected.
+
+    With the last line the balance falls due, never before: ``balance_due_at``, and ``cure_until`` after one notice.
+    """
+
+    TYPE: ClassVar[str] = "goods.ready"
+    at: int
+    lines: tuple[int, ...]
+    inspect_at: int
+    evidence: tuple[str, ...]
+    balance_due_at: int | None = None
+    cure_until: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Units:
+    """Some units of one line."""
+
+    line: int
+    quantity: int
+
+
+@dataclass(frozen=True, slots=True)
+class GoodsShipped:
+    """The merchant handed these units to a carrier."""
+
+    TYPE: ClassVar[str] = "goods.shipped"
+    at: int
+    lines: tuple[Units, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class GoodsDelivered:
+    """The merchant's word that these units arrived, and when."""
+
+    TYPE: ClassVar[str] = "goods.delivered"
+    at: int
+    lines: tuple[Units, ...]
+    delivered_at: int
+    evidence: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class GoodsReceived:
+    """The buyer's word that everything shipped so far arrived."""
+
+    TYPE: ClassVar[str] = "goods.received"
+    at: int
+    lines: tuple[Units, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TradeInInspected:
+    """An inspector's word on the old device: ``matched``, or ``mismatched`` for these grounds, with what proves them."""
+
+    TYPE: ClassVar[str] = "trade_in.inspected"
+    at: int
+    outcome: str
+    grounds: tuple[str, ...] = ()
+    evidence: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class TradeInCancelled:
+    """The trade-in fell through, and not by the buyer: ``by`` seller or courier."""
+
+    TYPE: ClassVar[str] = "trade_in.cancelled"
+    at: int
+    by: str
+
+
+GoodsEvent = GoodsReady | GoodsShipped | GoodsDelivered | GoodsReceived

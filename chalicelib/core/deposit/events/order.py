@@ -1,0 +1,85 @@
+"""Events of an order: what was ordered, with the stock and limit units taken for it."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from chalicelib.core.common.money import Money
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of a deposit. ``unit_price`` is the offer's price when the line was ordered."""
+
+    sku: str
+    quantity: int
+    unit_price: Money
+    made_to_spec: bool = False
+
+    @property
+    def value(self) -> Money:
+        return self.unit_price * self.quantity
+
+
+@dataclass(frozen=True, slots=True)
+class TakenStock:
+    """Units drawn from one stock shard; they go back to the same one."""
+
+    sku: str
+    shard: int
+    units: int
+
+
+@dataclass(frozen=True, slots=True)
+class TradedIn:
+    """The old device that pays a part: its credit, the fee schedule (``id@version``) and the price a fee is measured by."""
+
+    category: str
+    model: str
+    credit: Money
+    schedule: str
+    fee_base: Money
+    fee_if_mismatched: Money | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Priority:
+    """The priority pass an order was made with: one unit of one of these goods, at most at this price."""
+
+    id: str
+    skus: tuple[str, ...]
+    price_cap: Money
+
+
+@dataclass(frozen=True, slots=True)
+class Created:
+    """A buyer ordered. The units and the limit units were taken in the same write, from the offer's ``batch`` of shards."""
+
+    TYPE: ClassVar[str] = "deposit.created"
+    at: int
+    offer: str
+    merchant: str
+    buyer: str
+    terms_hash: str
+    lines: tuple[Line, ...]
+    shipping: Money
+    due_now: Money
+    due_at: int
+    method: str
+    batch: str = ""
+    stock: tuple[TakenStock, ...] = ()
+    limit_units: int = 0
+    token_key: str = ""
+    trade_in: TradedIn | None = None
+    priority: Priority | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ItemsChanged:
+    """The buyer changed what is ordered. ``stock`` is all that the deposit holds from now on, ``shipping`` as recomputed."""
+
+    TYPE: ClassVar[str] = "items.changed"
+    at: int
+    lines: tuple[Line, ...]
+    shipping: Money
+    stock: tuple[TakenStock, ...] = ()
+    limit_units: int = 0

@@ -1,0 +1,138 @@
+"""Events of payments, balances and chargebacks."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from chalicelib.core.common.money import Money
+
+
+@dataclass(frozen=True, slots=True)
+class PaymentMethodChanged:
+    """The buyer chose again: a new payment is opened, the former one is replaced."""
+
+    TYPE: ClassVar[str] = "payment.method_changed"
+    at: int
+    method: str
+
+
+@dataclass(frozen=True, slots=True)
+class PaymentPending:
+    """The provider works on it."""
+
+    TYPE: ClassVar[str] = "payment.pending"
+    at: int
+    payment: int
+
+
+@dataclass(frozen=True, slots=True)
+class PaymentFailed:
+    """The provider declined. The buyer may try again until the deposit is due."""
+
+    TYPE: ClassVar[str] = "payment.failed"
+    at: int
+    payment: int
+
+
+@dataclass(frozen=True, slots=True)
+class PaymentSucceeded:
+    """What was due arrived. ``at`` is the provider's capture instant; the window starts there.
+
+    ``window_ends_at`` None means no window, or one without an end (``lock.at: never``); ``windowed`` tells them apart.
+    ``remind_at`` are the instants, earliest first, at which the buyer is reminded that the window ends.
+    """
+
+    TYPE: ClassVar[str] = "payment.succeeded"
+    at: int
+    payment: int
+    capture: str
+    amount: Money
+    windowed: bool
+    window_ends_at: int | None = None
+    remind_at: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class BalanceOpened:
+    """The buyer wants to pay the rest, and says how; a balance payment that was open is replaced."""
+
+    TYPE: ClassVar[str] = "balance.opened"
+    at: int
+    method: str
+    amount: Money
+    due_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class BalancePaid:
+    """The rest arrived. ``at`` is the provider's capture instant."""
+
+    TYPE: ClassVar[str] = "balance.paid"
+    at: int
+    payment: int
+    capture: str
+    amount: Money
+
+
+@dataclass(frozen=True, slots=True)
+class PaymentNotCounted:
+    """Money arrived that is not what was due; it goes back by itself. ``cause`` is the refund's."""
+
+    TYPE: ClassVar[str] = "payment.not_counted"
+    at: int
+    payment: int
+    capture: str
+    amount: Money
+    cause: str
+
+
+@dataclass(frozen=True, slots=True)
+class BalanceOverdue:
+    """Announcement: the balance was not paid when it was due. Until ``cure_until`` nothing else happens."""
+
+    TYPE: ClassVar[str] = "balance.overdue"
+    at: int
+    cure_until: int
+
+
+@dataclass(frozen=True, slots=True)
+class ChargebackOpened:
+    """The buyer's bank disputes a capture. What of it is held cannot move until the bank has decided."""
+
+    TYPE: ClassVar[str] = "chargeback.opened"
+    at: int
+    dispute: int
+    ref: str
+    payment: int
+    capture: str
+    amount: Money
+
+
+@dataclass(frozen=True, slots=True)
+class ChargebackWon:
+    """The bank decided for the merchant: nothing moved."""
+
+    TYPE: ClassVar[str] = "chargeback.won"
+    at: int
+    dispute: int
+
+
+@dataclass(frozen=True, slots=True)
+class ChargebackLost:
+    """The bank gave the buyer the money. ``excess`` is what the buyer had back already, or what was kept by right."""
+
+    TYPE: ClassVar[str] = "chargeback.lost"
+    at: int
+    dispute: int
+    excess: Money | None = None
+
+
+PaymentEvent = (
+    PaymentMethodChanged
+    | PaymentPending
+    | PaymentFailed
+    | PaymentSucceeded
+    | BalanceOpened
+    | BalancePaid
+    | PaymentNotCounted
+)
+ChargebackEvent = ChargebackOpened | ChargebackWon | ChargebackLost

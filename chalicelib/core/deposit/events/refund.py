@@ -1,0 +1,183 @@
+"""Events of refunds: the decision, and each step on the way to the buyer."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from chalicelib.core.common.money import Money
+
+
+@dataclass(frozen=True, slots=True)
+class RefundLine:
+    """One line of a refund's explanation. A negative amount cites the rule that allows it."""
+
+    code: str
+    amount: Money
+    rule: str | None = None
+    evidence: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RefundApproved:
+    """Money is owed back; the amount is reserved by this write. ``capture`` is the provider's capture it returns.
+
+    ``note`` is the digest of what a person wrote to it, encrypted elsewhere.
+    """
+
+    TYPE: ClassVar[str] = "refund.approved"
+    at: int
+    refund: int
+    cause: str
+    amount: Money
+    lines: tuple[RefundLine, ...]
+    promised_by: int
+    payment: int
+    capture: str
+    review: str | None = None
+    note: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RefundDestinationNamed:
+    """The buyer named an account, encrypted elsewhere; ``digest`` is keyed, so that it tells nothing but a change.
+
+    Nothing is paid before ``payable_from``, and the promise counts from there: until now it waited for the buyer.
+    """
+
+    TYPE: ClassVar[str] = "refund.destination_named"
+    at: int
+    refund: int
+    destination: int
+    digest: str
+    payable_from: int
+    promised_by: int
+
+
+@dataclass(frozen=True, slots=True)
+class RefundRerouted:
+    """The platform took it off its way: it goes to an account that the buyer will name, and is promised anew.
+
+    ``note`` is a digest.
+    """
+
+    TYPE: ClassVar[str] = "refund.rerouted"
+    at: int
+    refund: int
+    promised_by: int
+    note: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RefundRetried:
+    """It was never executed, as a person or a bank says: it is sent anew, under a new key, and promised anew."""
+
+    TYPE: ClassVar[str] = "refund.retried"
+    at: int
+    refund: int
+    promised_by: int
+
+
+@dataclass(frozen=True, slots=True)
+class RefundCovered:
+    """The buyer has this money by a chargeback: it is settled without being sent."""
+
+    TYPE: ClassVar[str] = "refund.covered"
+    at: int
+    refund: int
+    dispute: int
+
+
+@dataclass(frozen=True, slots=True)
+class RefundSent:
+    """About to be asked of the provider for the first time: from here on it may have been executed."""
+
+    TYPE: ClassVar[str] = "refund.sent"
+    at: int
+    refund: int
+
+
+@dataclass(frozen=True, slots=True)
+class RefundUnknown:
+    """No answer, or one that cannot be read. The money may have moved: look, never send a new one."""
+
+    TYPE: ClassVar[str] = "refund.unknown"
+    at: int
+    refund: int
+
+
+@dataclass(frozen=True, slots=True)
+class RefundPending:
+    """The provider accepted it and has not finished."""
+
+    TYPE: ClassVar[str] = "refund.pending"
+    at: int
+    refund: int
+    provider_ref: str
+
+
+@dataclass(frozen=True, slots=True)
+class RefundSucceeded:
+    """The provider executed it."""
+
+    TYPE: ClassVar[str] = "refund.succeeded"
+    at: int
+    refund: int
+    provider_ref: str
+
+
+@dataclass(frozen=True, slots=True)
+class RefundSettled:
+    """Seen in the provider's settlement: final. A refund of nothing is settled when decided."""
+
+    TYPE: ClassVar[str] = "refund.settled"
+    at: int
+    refund: int
+
+
+@dataclass(frozen=True, slots=True)
+class RefundDeclined:
+    """The way back is closed; the buyer must name another destination."""
+
+    TYPE: ClassVar[str] = "refund.declined"
+    at: int
+    refund: int
+    code: str
+    provider_ref: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RefundReturned:
+    """It came back after success."""
+
+    TYPE: ClassVar[str] = "refund.returned"
+    at: int
+    refund: int
+
+
+@dataclass(frozen=True, slots=True)
+class RefundReviewNeeded:
+    """A person has to look.
+
+    ``why``: ``promise_missed``, ``not_found``, ``amount_differs``, ``proof_differs``, ``double_exposure``,
+    ``below_route_min``, ``above_route_max``.
+    """
+
+    TYPE: ClassVar[str] = "refund.review_needed"
+    at: int
+    refund: int
+    why: str
+
+
+RefundStep = (
+    RefundSent
+    | RefundUnknown
+    | RefundPending
+    | RefundSucceeded
+    | RefundSettled
+    | RefundDeclined
+    | RefundReturned
+    | RefundReviewNeeded
+    | RefundDestinationNamed
+    | RefundRerouted
+    | RefundRetried
+    | RefundCovered
+)

@@ -1,0 +1,102 @@
+"""Delivery progress of each line of a deposit, and how events change it."""
+
+from collections import Counter
+from dataclasses import dataclass, replace
+
+from chalicelib.core.deposit.deposit import Deposit
+from chalicelib.core.deposit.events.goods import (
+    GoodsDelivered,
+    GoodsEvent,
+    GoodsReady,
+    GoodsReceived,
+    GoodsShipped,
+)
+from chalicelib.core.deposit.events.order import TakenStock
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """What became of one line: units shipped, and how many arrived by the merchant's and by the buyer's word, and when.
+
+    ``ready_at`` is when it can be inspected, never before the merchant said so. ``dropped`` units will not be shipped: a claim
+    paid them back, or the deposit ended first. ``refuted`` ones are recorded as shipped, and a claim paid them back.
+    """
+
+    ready_at: int | None = None
+    shipped: int = 0
+    first_shipped_at: int | None = None
+    last_shipped_at: int | None = None
+    dropped: int = 0
+    refuted: int = 0
+    delivered: int = 0
+    delivered_at: int | None = None
+    received: int = 0
+    received_at: int | None = None
+
+    def to_ship(self, quantity: int) -> int:
+        """The units that are still to leave."""
+        return quantity - self.shipped - self.dropped
+
+    def claimable(self, quantity: int) -> int:
+        """The units whose money has not gone back by a claim or with the end."""
+        return quantity - self.dropped - self.refuted
+
+    @property
+    def kept(self) -> int:
+        """The units that are with the buyer and paid for."""
+        return self.shipped - self.refuted
+
+    def paid_back(self, units: int, quantity: int) -> "Progress":
+        """After a claim paid units back: first those that have not left."""
+        dropped = min(units, self.to_ship(quantity))
+        return replace(self, dropped=self.dropped + dropped, refuted=self.refuted + units - dropped)
+
+    def arrived_at(self, quantity: int) -> int | None:
+        """When the last unit arrived: the later of the two words, None while units are on their way.
+
+        What a claim paid back is not waited for.
+        """
+        words = ((self.delivered, self.delivered_at), (self.received, self.received_at))
+        return max((at for units, at in words if units >= self.claimable(quantity) and at is not None), default=None)
+
+
+def _evolve_goods(deposit: Deposit, event: GoodsEvent) -> Deposit:
+    progress = list(deposit.progress)
+    if isinstance(event, GoodsReady):
+        for line in event.lines:
+            progress[line - 1] = replace(progress[line - 1], ready_at=max(event.at, event.inspect_at))
+        return replace(
+            deposit,
+            progress=tuple(progress),
+            balance_due_at=event.balance_due_at,
+            cure_until=event.cure_until,
+        )
+    for units in event.lines:
+        progress[units.line - 1] = _moved(progress[units.line - 1], units.quantity, event)
+    return replace(deposit, progress=tuple(progress))
+
+
+def _moved(line: Progress, units: int, event: GoodsShipped | GoodsDelivered | GoodsReceived) -> Progress:
+    match event:
+        case GoodsShipped():
+            first = line.first_shipped_at if line.first_shipped_at is not None else event.at
+            return replace(line, shipped=line.shipped + units, first_shipped_at=first, last_shipped_at=event.at)
+        case GoodsDelivered():
+            latest = max(event.delivered_at, line.delivered_at or event.delivered_at)
+            return replace(line, delivered=line.delivered + units, delivered_at=latest)
+        case GoodsReceived():
+            return replace(line, received=line.received + units, received_at=event.at)
+
+
+def _shipped_stock(deposit: Deposit) -> tuple[TakenStock, ...]:
+    """The units of an ended deposit that are with the buyer: they are sold, the others go back."""
+    shipped: Counter[str] = Counter()
+    for line, progress in zip(deposit.lines, deposit.progress, strict=True):
+        shipped[line.sku] += progress.shipped
+    gone: list[TakenStock] = []
+    for taken in deposit.stock:
+        units = min(shipped[taken.sku], taken.units)
+        shipped[taken.sku] -= units
+        if units:
+            gone.append(replace(taken, units=units))
+    return tuple(gone)

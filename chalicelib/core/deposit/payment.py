@@ -1,0 +1,164 @@
+"""Payments and captures of a deposit: the payment's transition table, and how events change them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Final, Literal
+
+from chalicelib.core.common.instants import DAY, HOUR, MINUTE
+from chalicelib.core.common.money import Money
+from chalicelib.core.deposit.deposit import Deposit
+from chalicelib.core.deposit.events.payment import (
+    BalanceOpened,
+    BalancePaid,
+    PaymentEvent,
+    PaymentFailed,
+    PaymentMethodChanged,
+    PaymentNotCounted,
+    PaymentPending,
+    PaymentSucceeded,
+)
+from chalicelib.core.deposit.lock import Window
+from chalicelib.core.deposit.rows import with_row
+
+
+class PaymentStatus(StrEnum):
+    """Where a payment stands."""
+
+    REQUIRES_ACTION = "requires_action"
+    PENDING = "pending"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    REPLACED = "replaced"
+
+
+_S = PaymentStatus
+
+# Money that does not count leaves a payment as it stands: it goes back by a refund of its own.
+TRANSITIONS: Final[Mapping[tuple[PaymentStatus, type[PaymentEvent]], PaymentStatus]] = MappingProxyType(
+    {
+        (_S.REQUIRES_ACTION, PaymentPending): _S.PENDING,
+        (_S.REQUIRES_ACTION, PaymentSucceeded): _S.SUCCEEDED,
+        (_S.REQUIRES_ACTION, BalancePaid): _S.SUCCEEDED,
+        (_S.REQUIRES_ACTION, PaymentFailed): _S.FAILED,
+        (_S.REQUIRES_ACTION, PaymentMethodChanged): _S.REPLACED,
+        (_S.REQUIRES_ACTION, PaymentNotCounted): _S.REQUIRES_ACTION,
+        (_S.PENDING, PaymentSucceeded): _S.SUCCEEDED,
+        (_S.PENDING, BalancePaid): _S.SUCCEEDED,
+        (_S.PENDING, PaymentFailed): _S.FAILED,
+        (_S.PENDING, PaymentMethodChanged): _S.REPLACED,
+        (_S.PENDING, PaymentNotCounted): _S.PENDING,
+        (_S.FAILED, PaymentPending): _S.PENDING,
+        (_S.FAILED, PaymentSucceeded): _S.SUCCEEDED,
+        (_S.FAILED, BalancePaid): _S.SUCCEEDED,
+        (_S.FAILED, PaymentMethodChanged): _S.REPLACED,
+        (_S.FAILED, PaymentNotCounted): _S.FAILED,
+        (_S.SUCCEEDED, PaymentNotCounted): _S.SUCCEEDED,
+        (_S.REPLACED, PaymentNotCounted): _S.REPLACED,
+    }
+)
+
+
+MAX_PAYMENTS: Final = 20  # payments that one deposit may open: a journal stays small
+MAY_ARRIVE: Final = frozenset({_S.REQUIRES_ACTION, _S.PENDING, _S.FAILED})
+# How long after a balance payment was opened we look for it ourselves: an event of the provider may be lost. Then daily.
+QUERY_DELAYS_MS: Final = (5 * MINUTE, 30 * MINUTE, 2 * HOUR, 6 * HOUR, DAY)
+
+
+@dataclass(frozen=True, slots=True)
+class Payment:
+    """The ``n``-th payment of a deposit. ``captures`` are the provider's references already written down."""
+
+    n: int
+    method: str
+    amount: Money
+    due_at: int
+    kind: Literal["deposit", "balance"] = "deposit"
+    status: PaymentStatus = PaymentStatus.REQUIRES_ACTION
+    captures: tuple[str, ...] = ()
+    opened_at: int = 0
+
+
+def look_at(payment: Payment) -> int:
+    """When a payment that may still arrive is looked for first."""
+    return payment.opened_at + QUERY_DELAYS_MS[0]
+
+
+def next_look(payment: Payment, now: int) -> int:
+    """After a look that learned nothing: the next distance of ``LOOKS``, then a day later."""
+    ahead = [payment.opened_at + distance for distance in QUERY_DELAYS_MS if payment.opened_at + distance > now]
+    return min(ahead, default=now + DAY)
+
+
+@dataclass(frozen=True, slots=True)
+class PaymentSeen:
+    """What the provider says of one payment now: every capture it took, and every chargeback against them."""
+
+    payment: int
+    status: Literal["open", "pending", "failed", "succeeded"]
+    captures: tuple["CaptureSeen", ...] = ()
+    disputes: tuple["DisputeSeen", ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class CaptureSeen:
+    """Money the provider took. ``at`` is its own instant."""
+
+    ref: str
+    amount: Money
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
+class DisputeSeen:
+    """A chargeback against a capture. ``won`` and ``lost`` are the merchant's."""
+
+    ref: str
+    capture: str
+    amount: Money
+    status: Literal["open", "won", "lost"]
+
+
+@dataclass(frozen=True, slots=True)
+class Captured:
+    """Money that the provider took: what goes back to the buyer's source goes back against it.
+
+    ``at`` is the provider's instant. ``counts`` is False for what came by mistake and goes back by itself.
+    """
+
+    payment: int
+    capture: str
+    amount: Money
+    at: int
+    counts: bool
+
+
+def _evolve_payment(deposit: Deposit, event: PaymentEvent) -> Deposit:
+    if isinstance(event, PaymentMethodChanged):
+        opened = Payment(
+            deposit.payment.n + 1, event.method, deposit.created.due_now, deposit.created.due_at, opened_at=event.at
+        )
+        return _opened(deposit, opened)
+    if isinstance(event, BalanceOpened):
+        n = deposit.payment.n + 1
+        return _opened(deposit, Payment(n, event.method, event.amount, event.due_at, "balance", opened_at=event.at))
+    one = deposit.payments[event.payment - 1]
+    seen = replace(one, status=payments_.TRANSITIONS[one.status, type(event)])
+    if isinstance(event, PaymentSucceeded | BalancePaid | PaymentNotCounted):
+        seen = replace(seen, captures=(*one.captures, event.capture))
+        counts = not isinstance(event, PaymentNotCounted)
+        taken = Captured(event.payment, event.capture, event.amount, event.at, counts)
+        deposit = replace(deposit, captures=(*deposit.captures, taken))
+    deposit = replace(deposit, payments=with_row(deposit.payments, seen))
+    if isinstance(event, PaymentSucceeded):
+        window = Window(event.at, event.window_ends_at, remind_at=event.remind_at) if event.windowed else None
+        return replace(deposit, paid=event, window=window)
+    return deposit
+
+
+def _opened(deposit: Deposit, payment: Payment) -> Deposit:
+    """A new payment; the one before it, if it was still open, is replaced."""
+    former = deposit.payment
+    status = payments_.TRANSITIONS.get((former.status, PaymentMethodChanged), former.status)
+    return replace(deposit, payments=(*deposit.payments[:-1], replace(former, status=status), payment))

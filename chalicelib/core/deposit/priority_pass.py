@@ -1,0 +1,73 @@
+"""A priority pass: its transition table.
+
+A pass lives in the journal of the cancelled deposit that it makes up for, and is bound to that deposit's buyer.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Final
+
+from chalicelib.core.deposit.events.ending import (
+    PassGranted,
+    PassLapsed,
+    PassReminded,
+    PassReturned,
+    PassStep,
+    PassUsed,
+)
+
+
+class PassStatus(StrEnum):
+    """Where a pass stands."""
+
+    GRANTED = "granted"
+    USED = "used"
+    LAPSED = "lapsed"
+
+
+_S = PassStatus
+TRANSITIONS: Final[Mapping[tuple[PassStatus, type[PassStep]], PassStatus]] = MappingProxyType(
+    {
+        (_S.GRANTED, PassUsed): _S.USED,
+        (_S.GRANTED, PassReminded): _S.GRANTED,
+        (_S.GRANTED, PassLapsed): _S.LAPSED,
+        (_S.USED, PassReturned): _S.GRANTED,
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """``remind_at`` are the notices still to be given. ``used_for`` is the deposit that was ordered with it last."""
+
+    n: int
+    granted: PassGranted
+    changed_at: int
+    remind_at: tuple[int, ...]
+    status: PassStatus = PassStatus.GRANTED
+    used_for: str | None = None
+
+
+def grant_pass(event: PassGranted) -> Pass:
+    return Pass(event.priority_pass, event, event.at, event.remind_at)
+
+
+def step(one: Pass, event: PassStep) -> Pass:
+    """The pass after the event; KeyError when the table has no such step."""
+    after = replace(one, status=TRANSITIONS[one.status, type(event)], changed_at=event.at)
+    match event:
+        case PassUsed():
+            return replace(after, used_for=event.deposit)
+        case PassReminded() | PassReturned():
+            return replace(after, remind_at=tuple(at for at in one.remind_at if at > event.at))
+        case PassLapsed():
+            return after
+
+
+def deadlines(one: Pass) -> Iterator[PassReminded | PassLapsed]:
+    """What the clock will say of it: a notice or two, and its end. Nothing while it is used."""
+    if one.status is PassStatus.GRANTED:
+        yield from (PassReminded(at, one.n, one.granted.valid_until) for at in one.remind_at)
+        yield PassLapsed(max(one.granted.valid_until, one.changed_at), one.n)

@@ -1,0 +1,67 @@
+"""A question to the buyer: its transition table.
+
+The buyer must be asked, and given time to answer, before a merchant may cite an address or contact reason.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Final
+
+from chalicelib.core.deposit.deposit import Deposit
+from chalicelib.core.deposit.events.ending import (
+    QuestionAnswered,
+    QuestionAsked,
+    QuestionEvent,
+    QuestionLapsed,
+)
+from chalicelib.core.deposit.rows import with_row
+
+
+def _evolve_question(deposit: Deposit, event: QuestionEvent) -> Deposit:
+    if isinstance(event, QuestionAsked):
+        return replace(deposit, questions=(*deposit.questions, Question(event.question, event)))
+    changed = questions_.step(deposit.questions[event.question - 1], event)
+    return replace(deposit, questions=with_row(deposit.questions, changed))
+
+
+class QuestionStatus(StrEnum):
+    """Where a question stands."""
+
+    OPEN = "open"
+    ANSWERED = "answered"
+    LAPSED = "lapsed"
+
+
+_S = QuestionStatus
+# A late answer still counts as one: what was decided on the silence meanwhile stays decided.
+TRANSITIONS: Final[Mapping[tuple[QuestionStatus, type[QuestionEvent]], QuestionStatus]] = MappingProxyType(
+    {
+        (_S.OPEN, QuestionAnswered): _S.ANSWERED,
+        (_S.OPEN, QuestionLapsed): _S.LAPSED,
+        (_S.LAPSED, QuestionAnswered): _S.ANSWERED,
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """``answered_at`` is None until the buyer answered."""
+
+    n: int
+    asked: QuestionAsked
+    status: QuestionStatus = QuestionStatus.OPEN
+    answered_at: int | None = None
+
+    def status_at(self, at: int) -> QuestionStatus:
+        """By the clock: the same before and after the lapse was written down."""
+        if self.status is QuestionStatus.ANSWERED:
+            return self.status
+        return QuestionStatus.LAPSED if at >= self.asked.due_at else QuestionStatus.OPEN
+
+
+def step(one: Question, event: QuestionAnswered | QuestionLapsed) -> Question:
+    """The question after the event; KeyError when the table has no such step."""
+    after = replace(one, status=TRANSITIONS[one.status, type(event)])
+    return replace(after, answered_at=event.at) if isinstance(event, QuestionAnswered) else after

@@ -1,0 +1,23 @@
+"""The old device that pays a part of a deposit, and how events change it."""
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from chalicelib.core.deposit.deposit import Deposit
+from chalicelib.core.deposit.events.goods import TradeInCancelled, TradeInInspected
+
+
+@dataclass(frozen=True, slots=True)
+class TradeIn:
+    """What became of the old device."""
+
+    status: Literal["awaiting_handover", "matched", "mismatched", "cancelled"] = "awaiting_handover"
+    inspection: TradeInInspected | None = None
+
+
+def _evolve_trade_in(deposit: Deposit, event: TradeInInspected | TradeInCancelled) -> Deposit:
+    if isinstance(event, TradeInCancelled):
+        inspection = deposit.trade_in.inspection if deposit.trade_in is not None else None
+        return replace(deposit, trade_in=TradeIn("cancelled", inspection))
+    status: Literal["matched", "mismatched"] = "matched" if event.outcome == "matched" else "mismatched"
+    return replace(deposit, trade_in=TradeIn(status, event))

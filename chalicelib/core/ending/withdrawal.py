@@ -1,0 +1,117 @@
+"""A statutory withdrawal in two steps, stated and confirmed, each with a receipt that lasts.
+
+Directive (EU) 2023/2673, article 11a: the statement with name, contract and a way to reach its sender, then the
+confirmation; the receipt tells content, date and time. Names are never in an event, only a digest of the receipt.
+"""
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+import rfc8785
+
+from chalicelib.core.common import instants
+from chalicelib.core.common.ids import child
+from chalicelib.core.common.instants import format_instant
+from chalicelib.core.common.refusal import Reason, Refused
+from chalicelib.core.deposit import description
+from chalicelib.core.deposit.deposit import Deposit
+from chalicelib.core.deposit.events.all import DepositEvent
+from chalicelib.core.deposit.events.ending import WithdrawalConfirmed, WithdrawalStated
+from chalicelib.core.ending import end, entitlement
+from chalicelib.core.policy import texts
+from chalicelib.core.policy.terms import Terms
+
+MAX_STATED: Final = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Sender:
+    """Who withdraws, in their own words, and where the confirmation goes. Personal data: never in an event."""
+
+    name: str
+    reach: str
+    locale: str
+
+
+@dataclass(frozen=True, slots=True)
+class StateWithdrawal:
+    """Step one."""
+
+    sender: Sender
+
+
+@dataclass(frozen=True, slots=True)
+class ConfirmWithdrawal:
+    """Step two, of the ``n``-th statement."""
+
+    n: int
+    sender: Sender
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What its sender can keep: the words, the instant, and a digest over both and the id."""
+
+    id: str
+    content: str
+    at: int
+
+    @property
+    def digest(self) -> str:
+        """``sha256:<hex>`` over canonical JSON of ``{id, content, at}``, ``at`` as in the answer."""
+        kept = {"id": self.id, "content": self.content, "at": format_instant(self.at)}
+        return "sha256:" + hashlib.sha256(bytes(rfc8785.dumps(kept))).hexdigest()
+
+
+def refuse(deposit: Deposit, at: int, terms: Terms) -> None:
+    """Refuses as the confirmation would."""
+    entitlement.compute_entitlement(deposit, terms, "withdrawal", at)
+    if len(deposit.withdrawals) >= MAX_STATED:
+        raise Refused(Reason.RATE_LIMITED, most=MAX_STATED)
+
+
+def stated(deposit: Deposit, sender: Sender, at: int, terms: Terms) -> Receipt:
+    """The receipt of step one."""
+    n = len(deposit.withdrawals) + 1
+    return Receipt(child("wdr", deposit.id, n), _written("withdrawal_stated/1", deposit, sender, at, terms), at)
+
+
+def confirmed(deposit: Deposit, n: int, sender: Sender, at: int, terms: Terms) -> Receipt:
+    """The receipt of step two: it also tells what comes back, and by when."""
+    owed = entitlement.compute_entitlement(deposit, terms, "withdrawal", at)
+    promised = at + instants.duration_ms(terms.refund.deadline)
+    words = {
+        "refund": texts.amount(owed.amount, sender.locale),
+        "promised": texts.instant(promised, terms.policy.time_zone),
+    }
+    content = _written("withdrawal_confirmed/1", deposit, sender, at, terms, **words)
+    return Receipt(child("wdr", deposit.id, n), content, at)
+
+
+def state(deposit: Deposit, command: StateWithdrawal, at: int, terms: Terms) -> WithdrawalStated:
+    refuse(deposit, at, terms)
+    receipt = stated(deposit, command.sender, at, terms)
+    return WithdrawalStated(at, len(deposit.withdrawals) + 1, receipt.digest)
+
+
+def confirm(deposit: Deposit, command: ConfirmWithdrawal, at: int, terms: Terms) -> Iterator[DepositEvent]:
+    """The refund is decided here; everything comes back, standard shipping included."""
+    if command.n > len(deposit.withdrawals):
+        raise Refused(Reason.NOT_FOUND)
+    owed = entitlement.compute_entitlement(deposit, terms, "withdrawal", at)
+    receipt = confirmed(deposit, command.n, command.sender, at, terms)
+    yield WithdrawalConfirmed(at, command.n, receipt.digest)
+    yield from end.end(deposit, "withdrawal", owed, at, terms.refund.deadline)
+
+
+def _written(key: str, deposit: Deposit, sender: Sender, at: int, terms: Terms, **more: str) -> str:
+    return texts.text("receipts", key, locale=sender.locale).format(
+        name=sender.name,
+        reach=sender.reach,
+        deposit=deposit.id,
+        goods=description.describe_goods(deposit, terms),
+        at=texts.instant(at, terms.policy.time_zone),
+        **more,
+    )

@@ -1,0 +1,28 @@
+"""The statutory right to withdraw: where a market has it, for which goods, and until when."""
+
+from chalicelib.core.common.refusal import Reason, Refused
+from chalicelib.core.deposit.deposit import Deposit
+from chalicelib.core.policy import calendar
+from chalicelib.core.policy.market import Market
+from chalicelib.core.policy.terms import Terms
+
+
+def ends_at(deposit: Deposit, law: Market) -> int | None:
+    """The end of the period, counted from the arrival of the last goods; None while it is open-ended.
+
+    Directive 2011/83/EU art. 9 (possession of the last item); PRC Consumer Rights Protection Law art. 25; PP 80/2019
+    art. 69. Before the goods arrive the right is there from the conclusion of the contract on.
+    """
+    if law.withdrawal is None or deposit.arrived_at is None:
+        return None
+    return calendar.ends_at(law.withdrawal.kind, law.withdrawal.length, deposit.arrived_at, law.calendar)
+
+
+def refuse(deposit: Deposit, terms: Terms, at: int) -> None:
+    """WITHDRAWAL_NOT_AVAILABLE where the market has none, for goods made to specification, and after the period."""
+    law = terms.policy
+    if law.withdrawal is None or any(line.made_to_spec for line in deposit.lines):
+        raise Refused(Reason.WITHDRAWAL_NOT_AVAILABLE)
+    ended = ends_at(deposit, law)
+    if ended is not None and at >= ended:
+        raise Refused(Reason.WITHDRAWAL_NOT_AVAILABLE, ended_at=ended)

@@ -1,0 +1,96 @@
+"""What a buyer is shown before a lock, word by word, and the hash that binds a lock to it."""
+
+import hashlib
+from dataclasses import dataclass
+from typing import Any, Final
+
+import rfc8785
+
+from chalicelib.core.common.money import Money
+from chalicelib.core.deposit.deposit import Deposit
+from chalicelib.core.deposit.description import describe_goods
+from chalicelib.core.deposit.events.lock import Argument, LockIntentOpened
+from chalicelib.core.ending import entitlement
+from chalicelib.core.policy import texts
+from chalicelib.core.policy.terms import Terms
+
+SEPARATOR: Final = {"en": " ", "id": " ", "zh": ""}
+
+
+@dataclass(frozen=True, slots=True)
+class Disclosure:
+    """The disclosure in one language. ``sentences`` name published texts that ``arguments`` fill."""
+
+    sentences: tuple[str, ...]
+    arguments: tuple[Argument, ...]
+    locale: str
+    amount_at_stake: Money
+    window_ends_at: int | None
+    acknowledgement: str
+
+    @property
+    def text(self) -> str:
+        return text(self.sentences, self.arguments, self.locale)
+
+
+def build_disclosure(deposit: Deposit, terms: Terms, locale: str) -> Disclosure:
+    """What a lock would mean for this deposit as it stands."""
+    ends_at = deposit.window.ends_at if deposit.window is not None else None
+    stake = entitlement.cost_of_leaving(deposit, terms)
+    undo = texts.duration(terms.lock.undo, locale) if terms.lock.undo is not None else ""
+    words = {
+        "goods": describe_goods(deposit, terms),
+        "total": texts.amount(deposit.total, locale),
+        "paid": texts.amount(deposit.paid_in, locale),
+        "stake": texts.amount(stake, locale),
+    }
+    if ends_at is not None:
+        words["until"] = texts.instant(ends_at, terms.policy.time_zone)
+    if undo:
+        words["undo"] = undo
+    return Disclosure(
+        sentences=(
+            "lock_goods/1",
+            _freedom(deposit, ends_at),
+            "lock_undo/1" if undo else "lock_no_undo/1",
+            "lock_stake/1" if stake else "lock_no_stake/1",
+        ),
+        arguments=tuple(Argument(name, word) for name, word in words.items()),
+        locale=locale,
+        amount_at_stake=stake,
+        window_ends_at=ends_at,
+        acknowledgement=texts.text("disclosures", "lock_acknowledgement", locale=locale).format(amount=str(stake)),
+    )
+
+
+def _freedom(deposit: Deposit, ends_at: int | None) -> str:
+    """What the buyer may do without a lock: an order with a trade-in can be cancelled, not changed."""
+    if deposit.trade_in is not None:
+        return "lock_cancel_always/1" if ends_at is None else "lock_cancel_until/1"
+    return "lock_free_always/1" if ends_at is None else "lock_free_until/1"
+
+
+def shown(intent: LockIntentOpened) -> str:
+    """The text of an intent, again: the same words from the evidence in the journal."""
+    return text(intent.text, intent.arguments, intent.locale)
+
+
+def disclosure_hash(deposit: Deposit, shown: Disclosure) -> str:
+    """``sha256:<hex>`` over canonical JSON of text, language, words to type, terms, goods, prices, stake and window."""
+    bound: dict[str, Any] = {
+        "text": shown.text,
+        "sentences": list(shown.sentences),
+        "locale": shown.locale,
+        "acknowledgement": shown.acknowledgement,
+        "terms_hash": deposit.created.terms_hash,
+        "items": [[line.sku, line.quantity, str(line.unit_price)] for line in deposit.lines],
+        "amount_at_stake": str(shown.amount_at_stake),
+        "window_ends_at": shown.window_ends_at,
+    }
+    return "sha256:" + hashlib.sha256(bytes(rfc8785.dumps(bound))).hexdigest()
+
+
+def text(sentences: tuple[str, ...], arguments: tuple[Argument, ...], locale: str) -> str:
+    words = {argument.name: argument.words for argument in arguments}
+    parts = (texts.text("disclosures", key, locale=locale).format(**words) for key in sentences)
+    return SEPARATOR[locale].join(parts)

@@ -1,0 +1,85 @@
+"""When a window ends: hours run from the instant, days run to midnight, and the calendar says which days work.
+
+A window is half-open, ``[start, end)``. 24:00 of a day is 00:00 of the next one, in the market's own time zone.
+The end belongs into the journal once it is known: calendars are announced year by year, so a later
+release may know holidays that this one did not.
+"""
+
+from calendar import monthrange
+from datetime import date, datetime, timedelta
+from functools import cache
+from typing import TYPE_CHECKING, Final, NamedTuple
+from zoneinfo import ZoneInfo
+
+from chalicelib.core.common.instants import Instant, duration_ms, in_milliseconds, in_utc, whole_days, whole_months
+
+if TYPE_CHECKING:
+    from holidays import HolidayBase
+
+NEXT_DAY: Final = timedelta(days=1)
+MONTHS_OF_YEAR: Final = 12
+
+
+class Calendar(NamedTuple):
+    """Where days begin and which of them work: an IANA zone and a country code of the ``holidays`` package."""
+
+    time_zone: str
+    holidays: str
+
+
+def ends_at(kind: str, length: str, start: Instant, calendar: Calendar) -> Instant:
+    """The first instant outside the window. ValueError names the fault: ``kind`` or ``duration``."""
+    match kind:
+        case "elapsed":
+            return start + duration_ms(length)
+        case "calendar_days":
+            last = _local_day(start, calendar) + timedelta(days=whole_days(length))
+            return _end_of(_at_or_after(last, calendar), calendar)
+        case "working_days":
+            return _end_of(_working_day(_local_day(start, calendar), whole_days(length), calendar), calendar)
+        case "calendar_months":
+            return _end_of(_months_later(_local_day(start, calendar), whole_months(length)), calendar)
+        case _:
+            raise ValueError("kind")
+
+
+def _local_day(instant: Instant, calendar: Calendar) -> date:
+    return in_utc(instant).astimezone(ZoneInfo(calendar.time_zone)).date()
+
+
+def _end_of(day: date, calendar: Calendar) -> Instant:
+    following = day + NEXT_DAY
+    # Where clocks skip midnight, the earlier offset still names the instant at which the next day begins.
+    midnight = datetime(following.year, following.month, following.day, tzinfo=ZoneInfo(calendar.time_zone))
+    return in_milliseconds(midnight)
+
+
+def _at_or_after(day: date, calendar: Calendar) -> date:
+    while not _is_working(day, calendar):
+        day += NEXT_DAY
+    return day
+
+
+def _working_day(day: date, number: int, calendar: Calendar) -> date:
+    for _ in range(number):
+        day = _at_or_after(day + NEXT_DAY, calendar)
+    return day
+
+
+def _months_later(day: date, months: int) -> date:
+    """The same day number, or the month's last day where it has no such day. A duty of ours: it never rolls later."""
+    years, month = divmod(day.month - 1 + months, MONTHS_OF_YEAR)
+    year, month = day.year + years, month + 1
+    return date(year, month, min(day.day, monthrange(year, month)[1]))
+
+
+def _is_working(day: date, calendar: Calendar) -> bool:
+    return _year(calendar.holidays, day.year).is_working_day(day)
+
+
+@cache
+def _year(country: str, year: int) -> "HolidayBase":
+    """One country's year, complete before anyone sees it: the package's own lazy growth is not thread-safe."""
+    from holidays import country_holidays  # noqa: PLC0415 - only windows counted in days pay for the import
+
+    return country_holidays(country, years=year, expand=False)

@@ -1,0 +1,106 @@
+"""What the law of a market allows, as read from policies/markets, and its merge into an offer: never against the buyer."""
+
+from functools import cache
+from typing import Literal, NamedTuple
+
+from chalicelib import policies
+from chalicelib.core.common import instants
+from chalicelib.core.common.fields import Frozen, lists_to_tuples
+from chalicelib.core.common.refusal import Reason, Refused
+from chalicelib.core.policy.calendar import Calendar
+
+
+class Forfeit(Frozen):
+    """When a deposit may be kept at all, and how much of the goods' value at most."""
+
+    allowed: Literal["always", "made_to_spec", "never"]
+    cap_percent: int | None = None
+    rule: str
+    source: str
+    text: dict[str, str]
+
+
+class SellerDefault(Frozen):
+    """How many times earnest money comes back when the seller defaults: 2 means once more as compensation."""
+
+    multiplier: Literal[1, 2]
+    source: str
+
+
+class Default(Frozen):
+    """What a default costs when goods came in part, and whose default costs nobody anything."""
+
+    proportional: bool
+    excused: tuple[str, ...]
+    source: str
+
+
+class RefundDeadline(Frozen):
+    """The longest that a refund may take."""
+
+    longest: str
+    rule: str
+    source: str
+
+
+class Withdrawal(Frozen):
+    """The statutory period to withdraw, counted from receipt of the goods."""
+
+    kind: Literal["elapsed", "calendar_days", "working_days"]
+    length: str
+    standard_shipping_back: bool
+    source: str
+
+
+class Market(Frozen):
+    """One published policy of one market. Its id names the file and is never used again for other rules."""
+
+    id: str
+    code: str
+    version: str
+    time_zone: str
+    holidays: str
+    source: str
+    forfeit: Forfeit
+    seller_default: SellerDefault
+    default: Default
+    refund_deadline: RefundDeadline
+    withdrawal: Withdrawal | None = None
+
+    @property
+    def calendar(self) -> Calendar:
+        return Calendar(self.time_zone, self.holidays)
+
+
+class Constraint(NamedTuple):
+    """One term that the market (or the nature of the payment) changed in the buyer's favour."""
+
+    field: str
+    rule: str
+    source: str
+
+
+@cache
+def policy(policy_id: str) -> Market:
+    """The market policy of that id, current or past."""
+    return Market.model_validate(lists_to_tuples(policies.read(f"markets/{policy_id}.toml")))
+
+
+@cache
+def current() -> dict[str, Market]:
+    """The policy in force of every market, by market code: the one with the highest id."""
+    return {found.code: found for found in map(policy, policies.names("markets"))}
+
+
+def named(code: str) -> Market:
+    """The policy in force in a market; NOT_FOUND when we serve no such market."""
+    found = current().get(code)
+    if found is None:
+        raise Refused(Reason.NOT_FOUND)
+    return found
+
+
+def shorter(deadline: str, market: Market) -> str:
+    """The refund deadline that is kinder to the buyer: the offer's or the market's."""
+    longest = market.refund_deadline.longest
+    return longest if instants.duration_ms(deadline) > instants.duration_ms(longest) else deadline

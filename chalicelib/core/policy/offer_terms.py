@@ -1,0 +1,228 @@
+"""Reading an offer: the body over its preset, the market's policy merged in, and what does not fit together."""
+
+from collections.abc import Iterator, Mapping
+from functools import cache
+from typing import Any
+
+from pydantic import ValidationError
+
+from chalicelib import policies
+from chalicelib.core.common import instants
+from chalicelib.core.common.field_errors import field_errors_of, refused
+from chalicelib.core.common.fields import lists_to_tuples
+from chalicelib.core.common.money import Money
+from chalicelib.core.common.refusal import FieldError
+from chalicelib.core.policy import claim_rules, fees, market, payment_routes
+from chalicelib.core.policy.market import Constraint, Market
+from chalicelib.core.policy.terms import PRESET, AfterLock, Draft, Refund, Terms, TradeIn
+
+
+@cache
+def preset(name: str) -> dict[str, Any]:
+    """A preset's offer members; FileNotFoundError when there is none of that name."""
+    if name not in policies.names("presets"):
+        raise FileNotFoundError(name)
+    members = policies.read(f"presets/{name}.toml")
+    return {member: value for member, value in members.items() if member != "source"}
+
+
+def read(body: Mapping[str, Any]) -> Draft:
+    """The whole offer: the body over its preset. Raises Refused with a fault for every field that will not do."""
+    if "market_policy" in body:
+        raise refused((FieldError("/market_policy", "unknown_field"),))
+    wanted = body.get("preset", PRESET)
+    known = isinstance(wanted, str) and wanted in policies.names("presets")
+    filled = _filled(dict(body), preset(wanted) if known else {})
+    try:
+        draft = Draft.model_validate(lists_to_tuples(filled))
+    except ValidationError as invalid:
+        faults = field_errors_of(invalid)
+        raise refused(faults if known else (FieldError("/preset", "unknown_preset"), *faults)) from None
+    found = tuple(_faults(draft)) + (() if known else (FieldError("/preset", "unknown_preset"),))
+    if found:
+        raise refused(found)
+    return draft
+
+
+def resolve(draft: Draft) -> tuple[Draft, tuple[Constraint, ...]]:
+    """Merge the market's policy in, field by field, in the buyer's favour; say what was changed."""
+    law = market.named(draft.market)
+    changes: dict[str, Any] = {"market_policy": law.id}
+    if draft.trade_in is not None:
+        published = fees.schedules()[draft.trade_in.schedule]
+        changes["trade_in"] = draft.trade_in.model_copy(update={"version": published.version})
+    constraints: list[Constraint] = []
+    if draft.after_lock.buyer_cancel == "forfeit":
+        kinder = _forfeit_constraint(draft, law)
+        if kinder is not None:
+            changes["after_lock"] = AfterLock(buyer_cancel="refund")
+            constraints.append(kinder)
+        elif above_cap(draft, law):
+            constraints.append(Constraint("payment.deposit", f"{law.id}/{law.forfeit.rule}", law.forfeit.source))
+    deadline = market.shorter(draft.refund.deadline, law)
+    if deadline != draft.refund.deadline:
+        changes["refund"] = Refund(deadline=deadline)
+        rule = f"{law.id}/{law.refund_deadline.rule}"
+        constraints.append(Constraint("refund.deadline", rule, law.refund_deadline.source))
+    return draft.model_copy(update=changes), tuple(constraints)
+
+
+def above_cap(draft: Terms, law: Market) -> bool:
+    """Whether the deposit for one unit of any item exceeds what the market lets a merchant keep."""
+    deposit, cap = draft.payment.deposit, law.forfeit.cap_percent
+    if deposit is None or cap is None:
+        return False
+    return any(deposit > item.price.percent_floor(cap) for item in draft.items)
+
+
+def warnings(draft: Draft) -> Iterator[FieldError]:
+    """What a merchant should think about again; none of it stops the offer. ``draft`` is resolved."""
+    law = draft.policy
+    if draft.after_lock.buyer_cancel == "forfeit" and above_cap(draft, law):
+        yield FieldError("/payment/deposit", "deposit_above_cap")
+    for index, method in enumerate(draft.payment.methods):
+        route = payment_routes.route(method)
+        if not route.to_source:
+            yield FieldError(f"/payment/methods/{index}", "method_without_refund")
+        elif outlives(draft, route.window_days):
+            yield FieldError(f"/payment/methods/{index}", "refund_path_ends_first")
+
+
+def outlives(draft: Terms, route_days: int | None) -> bool:
+    """Whether the window and the promised delivery together last longer than the route can refund."""
+    if route_days is None:
+        return False
+    window = instants.duration_ms(draft.window.length) if draft.window is not None else 0
+    delivery = instants.duration_ms(draft.delivery.within) if draft.delivery.within is not None else 0
+    return window + delivery >= route_days * instants.DAY
+
+
+def _forfeit_constraint(draft: Terms, law: Market) -> Constraint | None:
+    if draft.payment.nature != "earnest" or draft.payment.take == "full":
+        return Constraint("after_lock.buyer_cancel", "nature", "only earnest money can be forfeited")
+    custom_made = any(item.made_to_spec for item in draft.items)
+    if law.forfeit.allowed == "never" or (law.forfeit.allowed == "made_to_spec" and not custom_made):
+        return Constraint("after_lock.buyer_cancel", f"{law.id}/{law.forfeit.rule}", law.forfeit.source)
+    return None
+
+
+def _filled(body: dict[str, Any], base: Mapping[str, Any]) -> dict[str, Any]:
+    """The body over the preset. Objects merge member by member; lists, amounts and explicit nulls replace."""
+    base_currency = base.get("currency")
+    currency = body.get("currency", base_currency)
+    merged = _merged(base, body, keep_amounts=base_currency is None or currency == base_currency)
+    if isinstance(currency, str) and "shipping" not in body:
+        merged["shipping"] = {"amount": "0", "currency": currency}
+    payment = merged.get("payment")
+    if isinstance(payment, dict) and payment.get("take") == "full":
+        payment.pop("deposit", None)
+    return merged
+
+
+def _merged(base: Mapping[str, Any], over: Mapping[str, Any], *, keep_amounts: bool) -> dict[str, Any]:
+    kept = {name: value for name, value in base.items() if keep_amounts or not _is_amount(value)}
+    merged: dict[str, Any] = {}
+    for name in kept.keys() | over.keys():
+        below, above = kept.get(name), over.get(name)
+        if name not in over:
+            merged[name] = _merged(below, {}, keep_amounts=keep_amounts) if isinstance(below, dict) else below
+        elif isinstance(below, dict) and isinstance(above, dict) and not (_is_amount(below) or _is_amount(above)):
+            merged[name] = _merged(below, above, keep_amounts=keep_amounts)
+        else:
+            merged[name] = above
+    return merged
+
+
+def _is_amount(value: Any) -> bool:
+    return isinstance(value, dict) and set(value) == {"amount", "currency"}
+
+
+def _faults(draft: Draft) -> Iterator[FieldError]:
+    """What no single field can show: how the members fit together."""
+    yield from _currency_faults(draft)
+    yield from _payment_faults(draft)
+    yield from _lock_faults(draft)
+    yield from _claims_faults(draft)
+    if draft.market not in market.current():
+        yield FieldError("/market", "unknown_market")
+    if draft.opens_at is not None and draft.closes_at is not None and draft.closes_at <= draft.opens_at:
+        yield FieldError("/closes_at", "not_later")
+    skus = [item.sku for item in draft.items]
+    for index, item in enumerate(draft.items):
+        if item.sku in skus[:index]:
+            yield FieldError(f"/items/{index}/sku", "duplicate")
+        if item.price.minor <= 0:
+            yield FieldError(f"/items/{index}/price", "too_small")
+    published = {reason["code"] for reason in policies.read("reasons/cancellation.toml")["reason"]}
+    for index, code in enumerate(draft.cancellation_reasons):
+        if code not in published:
+            yield FieldError(f"/cancellation_reasons/{index}", "unknown_reason")
+    for sku, units in draft.priority.reserved.items():
+        stock = draft.stock.get(sku)
+        if sku not in skus:
+            yield FieldError(f"/priority/reserved/{sku}", "unknown_sku")
+        elif stock is not None and units > stock:
+            yield FieldError(f"/priority/reserved/{sku}", "too_large")
+    if draft.trade_in is not None:
+        yield from _trade_in_faults(draft, draft.trade_in)
+
+
+def _trade_in_faults(draft: Draft, trade_in: TradeIn) -> Iterator[FieldError]:
+    known = fees.schedules().get(trade_in.schedule)
+    if trade_in.version is not None:
+        yield FieldError("/trade_in/version", "unknown_field")
+    if known is None:
+        yield FieldError("/trade_in/schedule", "unknown_schedule")
+    elif known.currency != draft.currency:
+        yield FieldError("/trade_in/schedule", "currency_mismatch")
+
+
+def _currency_faults(draft: Draft) -> Iterator[FieldError]:
+    priced: list[tuple[str, Money | None]] = [
+        ("/shipping", draft.shipping),
+        ("/payment/deposit", draft.payment.deposit),
+        *((f"/items/{index}/price", item.price) for index, item in enumerate(draft.items)),
+    ]
+    if draft.trade_in is not None:
+        priced += [(f"/trade_in/values/{model}", value) for model, value in draft.trade_in.values.items()]
+    for pointer, amount in priced:
+        if amount is not None and amount.currency != draft.currency:
+            yield FieldError(pointer, "currency_mismatch")
+
+
+def _claims_faults(draft: Draft) -> Iterator[FieldError]:
+    """Silence decides for the buyer only where there is a time to be silent, and an end of it."""
+    rules = claim_rules.claim_rules()
+    shortest, longest = instants.duration_ms(rules.answer_at_least), instants.duration_ms(rules.answer_at_most)
+    for name, given in draft.claims:
+        time = instants.duration_ms(given)
+        if not shortest <= time <= longest:
+            yield FieldError(f"/claims/{name}", "too_small" if time < shortest else "too_large")
+
+
+def _payment_faults(draft: Draft) -> Iterator[FieldError]:
+    payment = draft.payment
+    if payment.take == "deposit" and payment.deposit is None:
+        yield FieldError("/payment/deposit", "deposit_missing")
+    if payment.take == "deposit" and payment.deposit is not None and payment.deposit.minor <= 0:
+        yield FieldError("/payment/deposit", "too_small")
+    if payment.take == "full" and payment.nature == "earnest":
+        yield FieldError("/payment/nature", "earnest_needs_deposit")
+    if not instants.duration_ms(payment.due_within):
+        yield FieldError("/payment/due_within", "too_small")
+    if len(set(payment.methods)) != len(payment.methods):
+        yield FieldError("/payment/methods", "duplicate")
+
+
+def _lock_faults(draft: Draft) -> Iterator[FieldError]:
+    if draft.lock.at == "payment" and draft.window is not None:
+        yield FieldError("/window", "window_not_with_payment")
+    if draft.lock.at == "window_end" and draft.window is None:
+        yield FieldError("/window", "window_needed")
+    if draft.window is not None and not instants.duration_ms(draft.window.length):
+        yield FieldError("/window/length", "too_small")
+    if draft.lock.early and (draft.lock.review is None or draft.lock.intent_ttl is None):
+        yield FieldError("/lock", "review_needed")
+    review, ttl = draft.lock.review, draft.lock.intent_ttl
+    if review is not None and ttl is not None and instants.duration_ms(ttl) <= instants.duration_ms(review):
+        yield FieldError("/lock/intent_ttl", "too_small")

@@ -1,0 +1,205 @@
+"""The terms a deposit is sold under: their shape, and the hash that freezes them."""
+
+import hashlib
+from typing import Annotated, Final, Literal, Self
+
+import rfc8785
+from pydantic import Field, model_validator
+
+from chalicelib.core.common import instants
+from chalicelib.core.common.fields import (
+    Category,
+    CurrencyCode,
+    Duration,
+    Frozen,
+    InstantField,
+    MoneyField,
+    Sku,
+    Text,
+    field_error,
+)
+from chalicelib.core.policy import market
+from chalicelib.core.policy.market import Market
+
+Method = Literal[
+    "card",
+    "alipay",
+    "wechat_pay",
+    "gopay",
+    "ovo",
+    "shopeepay",
+    "dana",
+    "qris",
+    "virtual_account",
+    "cash_on_delivery",
+]
+Count = Annotated[int, Field(ge=1, le=1_000_000_000)]
+PRESET: Final = "recommended"  # what fills an offer that names none
+
+
+class Item(Frozen):
+    """One thing that is pre-sold."""
+
+    sku: Sku
+    name: Text
+    category: Category = "general"
+    price: MoneyField
+    made_to_spec: bool = False
+
+
+class StockedItem(Item):
+    """An item as the merchant offers it; ``stock`` null means without limit and without a counter."""
+
+    stock: Count | None = None
+
+
+class Payment(Frozen):
+    """What is taken at once, by which methods, and how long the buyer has to pay it."""
+
+    take: Literal["deposit", "full"]
+    deposit: MoneyField | None = None
+    nature: Literal["earnest", "advance", "reservation"]
+    methods: Annotated[tuple[Method, ...], Field(min_length=1, max_length=10)]
+    due_within: Duration
+
+
+class Window(Frozen):
+    """The cooling-off time."""
+
+    kind: Literal["elapsed", "calendar_days", "working_days"]
+    length: Duration
+
+    @model_validator(mode="after")
+    def _days_are_whole(self) -> Self:
+        if self.kind != "elapsed":
+            try:
+                instants.whole_days(self.length)
+            except ValueError:
+                raise field_error("duration_days") from None
+        return self
+
+
+class Lock(Frozen):
+    """When the deposit becomes a commitment, and how a buyer's own lock is slowed down and undone."""
+
+    at: Literal["window_end", "payment", "never"]
+    early: bool
+    review: Duration | None = None
+    intent_ttl: Duration | None = None
+    undo: Duration | None = None
+    remind_before: Annotated[tuple[Duration, ...], Field(max_length=10)] = ()
+
+
+class AfterLock(Frozen):
+    """What a buyer's cancel after the lock costs: the deposit (``forfeit``) or nothing (``refund``)."""
+
+    buyer_cancel: Literal["forfeit", "refund"]
+
+
+class Balance(Frozen):
+    """When the rest falls due: only once the goods are ready to be inspected."""
+
+    starts: Literal["ready"]
+    due_within: Duration
+    cure: Duration
+
+
+class Delivery(Frozen):
+    """The promised time from the lock to delivery, if one is promised."""
+
+    within: Duration | None = None
+
+
+class Limits(Frozen):
+    """Most units for one buyer, and for one verified person across accounts."""
+
+    per_buyer: Count | None = None
+    per_identity: Count | None = None
+
+
+class TradeIn(Frozen):
+    """The fee schedule, its version as frozen with the offer, and the credit for each old model."""
+
+    schedule: Text
+    version: Text | None = None
+    values: dict[Sku, MoneyField]
+
+    @property
+    def name(self) -> str:
+        """Names the version that fees come from."""
+        return f"{self.schedule}@{self.version}"
+
+
+class Claims(Frozen):
+    """How long the merchant and the platform may be silent before silence decides for the buyer."""
+
+    merchant_response: Duration
+    platform_decision: Duration
+
+
+class Priority(Frozen):
+    """Units of each SKU kept for holders of a priority pass."""
+
+    reserved: dict[Sku, Count] = Field(default_factory=dict)
+
+
+class Refund(Frozen):
+    """How long a refund may take, from its decision."""
+
+    deadline: Duration
+
+
+class Terms(Frozen):
+    """Everything a deposit is sold under. Immutable; named by ``terms_hash``."""
+
+    title: Text
+    market: Text
+    market_policy: str = ""
+    currency: CurrencyCode
+    preset: str = PRESET
+    opens_at: InstantField | None = None
+    closes_at: InstantField | None = None
+    items: Annotated[tuple[Item, ...], Field(min_length=1, max_length=100)]
+    shipping: MoneyField
+    payment: Payment
+    window: Window | None = None
+    lock: Lock
+    after_lock: AfterLock
+    balance: Balance
+    delivery: Delivery
+    limits: Limits
+    transfer: Literal["none"] = "none"
+    trade_in: TradeIn | None = None
+    claims: Claims
+    cancellation_reasons: tuple[Text, ...]
+    priority: Priority
+    expected_peak_per_second: Annotated[int, Field(ge=1, le=100_000)]
+    refund: Refund
+
+    def item(self, sku: str) -> Item | None:
+        return next((item for item in self.items if item.sku == sku), None)
+
+    @property
+    def policy(self) -> Market:
+        return market.policy(self.market_policy)
+
+
+class Draft(Terms):
+    """Terms as a merchant writes them, stock included."""
+
+    items: Annotated[tuple[StockedItem, ...], Field(min_length=1, max_length=100)]
+
+    @property
+    def stock(self) -> dict[str, int | None]:
+        return {item.sku: item.stock for item in self.items}
+
+
+def terms_hash(terms: Terms) -> str:
+    """``sha256:<hex>`` over canonical JSON (RFC 8785) of the terms; stock is no term, so it is left out."""
+    return "sha256:" + hashlib.sha256(canonical(terms)).hexdigest()
+
+
+def canonical(terms: Terms) -> bytes:
+    """The terms as RFC 8785 writes them, without stock: what is hashed and what is stored."""
+    plain = terms.model_dump(mode="json", exclude={"items": {"__all__": {"stock"}}})
+    return bytes(rfc8785.dumps(plain))

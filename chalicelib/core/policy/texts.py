@@ -1,0 +1,61 @@
+"""Texts for people: those of policies/texts, and amounts, instants and durations as the reader writes them."""
+
+from datetime import timedelta
+from typing import Any, Final
+from zoneinfo import ZoneInfo
+
+from chalicelib import policies
+from chalicelib.core.common.instants import DAY, HOUR, MINUTE, SECOND, duration_ms, in_utc
+from chalicelib.core.common.money import Money
+
+UNITS: Final = (("days", DAY), ("hours", HOUR), ("minutes", MINUTE), ("seconds", SECOND))
+THOUSAND: Final = 3  # digits of a group
+
+
+def text(file: str, *path: str, locale: str) -> str:
+    """One text of ``policies/texts``. A missing one is a bug, found by the test of completeness, never replaced."""
+    found: Any = policies.read(f"texts/{file}.toml")
+    for step in (*path, locale):
+        found = found[step]
+    assert isinstance(found, str)
+    return found
+
+
+def amount(money: Money, locale: str) -> str:
+    """``Rp2.160.000 (IDR)``: grouped as the reader writes it, with the ISO code."""
+    known = policies.read("texts/wording.toml")
+    special = f"amount/{money.currency}"
+    form = known[special if special in known else "amount"][locale]
+    return str(form).format(code=money.currency, number=_number(money.amount, locale))
+
+
+def instant(at: int, zone: str) -> str:
+    """``2024-04-04 22:00:00 UTC+08:00``: local time, with its distance from UTC, so that nobody has to guess."""
+    local = in_utc(at).astimezone(ZoneInfo(zone))
+    return f"{local:%Y-%m-%d %H:%M:%S} UTC{_distance(local.utcoffset() or timedelta())}"
+
+
+def duration(length: str, locale: str) -> str:
+    """``1 h 30 min``: the units that are not zero."""
+    left = duration_ms(length)
+    parts: list[str] = []
+    for unit, milliseconds in UNITS:
+        n, left = divmod(left, milliseconds)
+        if n:
+            parts.append(text("wording", unit, locale=locale).format(n=n))
+    return " ".join(parts)
+
+
+def _number(plain: str, locale: str) -> str:
+    whole, _, fraction = plain.partition(".")
+    sign, digits = ("-", whole[1:]) if whole.startswith("-") else ("", whole)
+    head = len(digits) % THOUSAND
+    groups = ([digits[:head]] if head else []) + [digits[i : i + THOUSAND] for i in range(head, len(digits), THOUSAND)]
+    grouped = sign + text("wording", "group", locale=locale).join(groups)
+    return grouped + text("wording", "decimal", locale=locale) + fraction if fraction else grouped
+
+
+def _distance(offset: timedelta) -> str:
+    minutes = offset // timedelta(minutes=1)
+    hours, rest = divmod(abs(minutes), 60)
+    return f"{'-' if minutes < 0 else '+'}{hours:02d}:{rest:02d}"

@@ -1,0 +1,91 @@
+"""Counts, sums and digest of a reconciliation run."""
+
+import hashlib
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from chalicelib.core.reconciliation.lines import SIGNS, BreakKind, Line, kind_of
+
+NO_LINES: Final = (0, 0)
+EMPTY_DIGEST: Final = hashlib.sha256().hexdigest()
+
+
+@dataclass(slots=True)
+class Tally:
+    """What a run has counted so far; as JSON it is a part of the run's cursor, and at the end its certificate.
+
+    ``totals`` are minor units by currency, ours and the provider's. ``digest`` chains every verdict in its order: two
+    runs with the same digest compared the same lines to the same end. A repaired line counts as matched there.
+    """
+
+    ours: int = 0
+    provider: int = 0
+    matched: int = 0
+    repaired: int = 0
+    in_transit: int = 0
+    breaks: int = 0
+    totals: dict[str, list[int]] = field(default_factory=dict)
+    digest: str = EMPTY_DIGEST
+
+    def match(self, line: Line, *, repaired: bool = False) -> None:
+        """On both sides, with the same amount."""
+        self.ours += 1
+        self.provider += 1
+        self.matched += not repaired
+        self.repaired += repaired
+        self._sum(line, (1, 1))
+        self._chain("matched", line)
+
+    def wait(self, mine: Line) -> None:
+        """Ours, and still on its way into a report: in no total."""
+        self.ours += 1
+        self.in_transit += 1
+        self._chain("in_transit", mine)
+
+    def differ(self, kind: BreakKind, mine: Line | None, other: Line | None) -> None:
+        self._add(mine, other)
+        self.breaks += 1
+        found = other if other is not None else mine
+        assert found is not None, "a difference has at least one side"
+        self._chain(kind, found)
+
+    def note(self, kind: BreakKind, reference: str) -> None:
+        """A break that is in no report: it moved no money."""
+        self.breaks += 1
+        self._link(f"{kind}|{reference}")
+
+    def _add(self, mine: Line | None, other: Line | None) -> None:
+        if mine is not None:
+            self.ours += 1
+            self._sum(mine, (1, 0))
+        if other is not None:
+            self.provider += 1
+            self._sum(other, (0, 1))
+
+    def _sum(self, line: Line, sides: tuple[int, int]) -> None:
+        place, _, minor, currency, *_ = line
+        moved = SIGNS[kind_of(place)] * minor
+        ours, theirs = self.totals.get(currency, NO_LINES)
+        self.totals[currency] = [ours + moved * sides[0], theirs + moved * sides[1]]
+
+    def _chain(self, verdict: str, line: Line) -> None:
+        place, ref, minor, currency, *_ = line
+        self._link(f"{verdict}|{place}|{ref}|{minor}|{currency}")
+
+    def _link(self, text: str) -> None:
+        self.digest = hashlib.sha256(f"{self.digest}|{text}".encode("utf-8", "surrogatepass")).hexdigest()
+
+    @property
+    def balanced(self) -> bool:
+        return not self.breaks and all(ours == theirs for ours, theirs in self.totals.values())
+
+    def plain(self) -> dict[str, Any]:
+        """As JSON."""
+        return {name: getattr(self, name) for name in TALLIED}
+
+    @classmethod
+    def of(cls, plain: dict[str, Any]) -> "Tally":
+        return cls(**plain)
+
+
+TALLIED: Final = ("ours", "provider", "matched", "repaired", "in_transit", "breaks", "totals", "digest")

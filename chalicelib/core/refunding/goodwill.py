@@ -1,0 +1,62 @@
+"""A merchant's goodwill: some money back, whatever the rules say, never more than is held and not in dispute.
+
+It never changes the deposit's status, total or balance.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from chalicelib.core.common.money import Money
+from chalicelib.core.common.refusal import FieldError, Reason, Refused
+from chalicelib.core.deposit.deposit import Deposit
+from chalicelib.core.deposit.events.all import DepositEvent
+from chalicelib.core.deposit.events.refund import RefundLine
+from chalicelib.core.ending import end
+from chalicelib.core.ending.entitlement import Leg
+from chalicelib.core.policy.terms import Terms
+
+MAX_GRANTS: Final = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """``expected`` is what the merchant saw as refundable: of two at once, the second sees something else."""
+
+    amount: Money
+    expected: Money
+    note: str | None = None
+
+
+def refuse(deposit: Deposit) -> None:
+    """Whether anything could be granted now."""
+    if not deposit.refundable:
+        reason = Reason.FUNDS_IN_DISPUTE if deposit.money.held else Reason.REFUND_EXCEEDS_REFUNDABLE
+        raise Refused(reason, refundable=deposit.refundable)
+    if sum(refund.cause == "goodwill" for refund in deposit.refunds) >= MAX_GRANTS:
+        raise Refused(Reason.RATE_LIMITED, most=MAX_GRANTS)
+
+
+def grant(deposit: Deposit, command: Grant, at: int, terms: Terms) -> Iterator[DepositEvent]:
+    """The latest capture gives first: its way back is open longest. One refund for each capture that is needed."""
+    for pointer, amount in (("/amount", command.amount), ("/expected_refundable", command.expected)):
+        if amount.currency != deposit.currency:
+            raise Refused(Reason.CURRENCY_MISMATCH, [FieldError(pointer, "currency_mismatch")])
+    if command.expected != deposit.refundable:
+        raise Refused(Reason.STALE_VERSION, refundable=deposit.refundable)
+    refuse(deposit)
+    if command.amount > deposit.refundable:
+        in_dispute = command.amount <= deposit.money.held
+        reason = Reason.FUNDS_IN_DISPUTE if in_dispute else Reason.REFUND_EXCEEDS_REFUNDABLE
+        raise Refused(reason, refundable=deposit.refundable)
+    for n, leg in enumerate(legs(deposit, command.amount), start=len(deposit.refunds) + 1):
+        yield from end.refund(deposit, n, "goodwill", leg, at, terms.refund.deadline, note=command.note)
+
+
+def legs(deposit: Deposit, amount: Money) -> Iterator[Leg]:
+    """Against which captures it goes back."""
+    for captured in reversed(deposit.counted):
+        part = min(amount, deposit.left_of(captured))
+        if part and not deposit.disputed(captured.capture):
+            yield Leg(captured.payment, captured.capture, (RefundLine("goodwill", part),))
+            amount -= part

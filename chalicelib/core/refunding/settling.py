@@ -1,0 +1,55 @@
+"""What is recorded of a refund after the provider was asked: answers, unknown outcomes, reviews."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from chalicelib.core.deposit.deposit import Deposit
+from chalicelib.core.deposit.events.all import DepositEvent
+from chalicelib.core.deposit.events.refund import RefundReviewNeeded, RefundUnknown
+from chalicelib.core.deposit.fold import evolve
+from chalicelib.core.deposit.refund import ASKED_FOR, RefundSeen, RefundStatus, steps_seen
+from chalicelib.core.deposit.refund import TRANSITIONS as REFUND_TRANSITIONS
+from chalicelib.core.refunding import covering
+
+
+@dataclass(frozen=True, slots=True)
+class RecordUnknownOutcome:
+    """The provider gave no answer that can be read."""
+
+    refund: int
+    way: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class RecordNotFound:
+    """The provider does not know the refund and no longer remembers its key."""
+
+    refund: int
+    way: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class FlagProofMismatch:
+    """A refund that the rules do not give when they are asked again: nothing is sent, a person looks."""
+
+    refund: int
+
+
+def record_seen(deposit: Deposit, seen: RefundSeen, at: int) -> Iterator[DepositEvent]:
+    """What is new of a refund; where a bank has given its money meanwhile, that is its end."""
+    for event in steps_seen(deposit.refunds[seen.refund - 1], seen):
+        yield event
+        deposit = evolve(deposit, event)
+    yield from covering.cover(deposit, at)
+
+
+def record_step(deposit: Deposit, event: RefundUnknown | RefundReviewNeeded, way: int) -> tuple[DepositEvent, ...]:
+    """The step, or nothing when the refund has moved on meanwhile, or takes another way by now."""
+    refund = deposit.refunds[event.refund - 1]
+    asked_for = refund.status in ASKED_FOR and refund.way == way
+    return (event,) if asked_for and (refund.status, type(event)) in REFUND_TRANSITIONS else ()
+
+
+def flag_mismatch(deposit: Deposit, n: int, at: int) -> tuple[DepositEvent, ...]:
+    unsent = deposit.refunds[n - 1].status is RefundStatus.APPROVED
+    return (RefundReviewNeeded(at, n, "proof_differs"),) if unsent else ()

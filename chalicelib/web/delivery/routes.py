@@ -1,0 +1,173 @@
+"""Delivery routes: ready, balance payment, shipments, deliveries, receipt, buyer default."""
+
+from typing import Annotated, Any, Final
+
+from chalice.app import Blueprint
+from pydantic import BeforeValidator, Field, WithJsonSchema
+
+from chalicelib.core.common.fields import Frozen, InstantField
+from chalicelib.core.common.refusal import Reason
+from chalicelib.core.delivery.fulfilment import Deliver, PayBalance, Ready, Receive, Ship
+from chalicelib.core.deposit.events.goods import Units
+from chalicelib.web.deposits.answers import DepositAnswer
+from chalicelib.web.deposits.common import command, visible, whole
+from chalicelib.web.deposits.routes import PaymentMethodBody
+from chalicelib.web.edge.common import READ, WRITES, EmptyBody, Evidence, LineNumber, UnitsBody
+from chalicelib.web.edge.route import Answer, Call, endpoint
+
+routes = Blueprint(__name__)
+
+
+class ArrivedBody(Frozen):
+    """Units of one line; without a quantity all that were shipped of it."""
+
+    line: LineNumber
+    quantity: Annotated[int, Field(ge=1, le=1_000)] | None = None
+
+
+def _whole_line(value: Any) -> Any:
+    return {"line": value} if type(value) is int else value
+
+
+ARRIVED_SCHEMA: Final = {
+    "anyOf": [
+        {"type": "integer", "minimum": 1, "maximum": 10, "description": "A line, with all that was shipped of it."},
+        {
+            "type": "object",
+            "properties": {
+                "line": {"type": "integer", "minimum": 1, "maximum": 10},
+                "quantity": {"type": "integer", "minimum": 1, "maximum": 1_000},
+            },
+            "required": ["line"],
+            "additionalProperties": False,
+        },
+    ]
+}
+Arrived = Annotated[ArrivedBody, BeforeValidator(_whole_line), WithJsonSchema(ARRIVED_SCHEMA)]
+
+
+class ReadyBody(Frozen):
+    """Which lines can be inspected, and from when."""
+
+    lines: Annotated[tuple[LineNumber, ...], Field(min_length=1, max_length=10)]
+    inspect_at: InstantField
+    evidence: Evidence = ()
+
+
+class ShipmentBody(Frozen):
+    """What left."""
+
+    lines: Annotated[tuple[UnitsBody, ...], Field(min_length=1, max_length=10)]
+
+
+class DeliveryBody(Frozen):
+    """What arrived, and when."""
+
+    lines: Annotated[tuple[Arrived, ...], Field(min_length=1, max_length=10)]
+    delivered_at: InstantField
+    evidence: Evidence = ()
+
+
+@endpoint(
+    routes,
+    "POST",
+    "/v1/deposits/{deposit_id}/ready",
+    summary="Say that goods can be inspected; with the last line the balance falls due",
+    roles={"merchant"},
+    body=ReadyBody,
+    answers={200: DepositAnswer},
+    reasons=(*READ, Reason.INVALID_REQUEST, Reason.EVIDENCE_REQUIRED, Reason.WRONG_STATE, *WRITES),
+    tag="fulfilment",
+    guard=visible,
+)
+def ready(call: Call) -> Answer:
+    body: ReadyBody = call.fields
+    return command(call, Ready(body.lines, body.inspect_at, body.evidence))
+
+
+@endpoint(
+    routes,
+    "POST",
+    "/v1/deposits/{deposit_id}/balance-payments",
+    summary="Pay the rest, by the buyer's own choice of method",
+    roles={"buyer"},
+    body=PaymentMethodBody,
+    answers={200: DepositAnswer},
+    reasons=(*READ, Reason.PAYMENT_METHOD_NOT_OFFERED, Reason.WRONG_STATE, *WRITES),
+    tag="fulfilment",
+    guard=visible,
+)
+def balance_payments(call: Call) -> Answer:
+    """Opens a payment of the whole balance: `payment.next_action` says where to go. A former one is replaced."""
+    body: PaymentMethodBody = call.fields
+    return command(call, PayBalance(body.payment_method))
+
+
+@endpoint(
+    routes,
+    "POST",
+    "/v1/deposits/{deposit_id}/shipments",
+    summary="Record what left; with the last unit the deposit is completed",
+    roles={"merchant"},
+    body=ShipmentBody,
+    answers={200: DepositAnswer},
+    reasons=(*READ, Reason.INVALID_REQUEST, Reason.WRONG_STATE, *WRITES),
+    tag="fulfilment",
+    guard=visible,
+)
+def shipments(call: Call) -> Answer:
+    """Only when everything is paid and the lock is final."""
+    body: ShipmentBody = call.fields
+    return command(call, Ship(tuple(Units(units.line, units.quantity) for units in body.lines)))
+
+
+@endpoint(
+    routes,
+    "POST",
+    "/v1/deposits/{deposit_id}/deliveries",
+    summary="The merchant's word on when goods arrived",
+    roles={"merchant"},
+    body=DeliveryBody,
+    answers={200: DepositAnswer},
+    reasons=(*READ, Reason.INVALID_REQUEST, Reason.EVIDENCE_REQUIRED, Reason.WRONG_STATE, *WRITES),
+    tag="fulfilment",
+    guard=visible,
+)
+def deliveries(call: Call) -> Answer:
+    """Statutory periods run from the later of the two words, the merchant's and the buyer's, for the last line."""
+    body: DeliveryBody = call.fields
+    units = tuple(Units(one.line, one.quantity or 0) for one in body.lines)
+    return command(call, Deliver(units, body.delivered_at, body.evidence))
+
+
+@endpoint(
+    routes,
+    "POST",
+    "/v1/deposits/{deposit_id}/receipt",
+    summary="The buyer's word that everything shipped so far has arrived",
+    roles={"buyer"},
+    body=EmptyBody,
+    answers={200: DepositAnswer},
+    reasons=(*READ, Reason.WRONG_STATE, *WRITES),
+    tag="fulfilment",
+    guard=visible,
+)
+def receipt(call: Call) -> Answer:
+    return command(call, Receive())
+
+
+@endpoint(
+    routes,
+    "POST",
+    "/v1/deposits/{deposit_id}/buyer-default",
+    summary="End a deposit whose balance was not paid when it was due, nor in the time to cure that",
+    roles={"merchant"},
+    body=EmptyBody,
+    answers={200: DepositAnswer},
+    reasons=(*READ, Reason.WRONG_STATE, *WRITES),
+    tag="fulfilment",
+    guard=visible,
+)
+def buyer_default(call: Call) -> Answer:
+    """Decided as a buyer's cancel after the lock. The provider is asked first: money on its way is never lost."""
+    return whole(call, call.services.defaults.declare(call.params["deposit_id"], call.asked))

@@ -1,0 +1,236 @@
+"""A deposit as an answer: rendered from the state and the instant, reading nothing else."""
+
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
+from typing import Any, Final
+
+from chalicelib.core.common.ids import child
+from chalicelib.core.common.instants import SECOND, format_instant
+from chalicelib.core.common.journal import Caller, Entry
+from chalicelib.core.common.money import Money
+from chalicelib.core.deadlines import awaited
+from chalicelib.core.decide import actions
+from chalicelib.core.deposit.clock import lock_at, status_at
+from chalicelib.core.deposit.deposit import Deposit
+from chalicelib.core.deposit.events.all import DepositEvent
+from chalicelib.core.deposit.ledger import Balances
+from chalicelib.core.deposit.lock import Window
+from chalicelib.core.deposit.payment import Payment, PaymentStatus
+from chalicelib.core.deposit.status import Status
+from chalicelib.core.ending.entitlement import Entitlement, Step
+from chalicelib.core.policy import cancellation_reasons, offer_terms, payment_routes
+from chalicelib.core.policy.terms import Terms
+from chalicelib.flows.commit import Outcome, caught_up
+from chalicelib.web.deposits.answers import (
+    CancellationAnswer,
+    CurvePointAnswer,
+    DepositAnswer,
+    EventAnswer,
+    ItemAnswer,
+    LockAnswer,
+    MoneyStateAnswer,
+    PaymentAnswer,
+    PreviewAnswer,
+    RefundPathAnswer,
+    WindowAnswer,
+)
+from chalicelib.web.edge.values import money
+from chalicelib.web.refunds.render import lines, refund, rule
+from chalicelib.web.trade_ins.render import trade_in
+
+# An event's own instant stands beside its data; where stock was drawn is nobody's business but ours.
+UNSHOWN: Final = frozenset({"at", "batch", "stock", "limit_units", "token_key"})
+
+
+def deposit(outcome: Outcome, caller: Caller) -> DepositAnswer:
+    """The whole deposit as this caller sees it at the outcome's instant, in the outcome's language."""
+    at = outcome.at
+    seen = caught_up(outcome.deposit, at)
+    created = seen.created
+    return {
+        "id": seen.id,
+        "object": "deposit",
+        "version": seen.version,
+        "status": status_at(seen, at).value,
+        "offer": created.offer,
+        "merchant": created.merchant,
+        "buyer": created.buyer,
+        "items": _items(seen),
+        "items_total": money(seen.items_total),
+        "shipping": money(seen.shipping),
+        "total": money(seen.total),
+        "due_now": money(created.due_now),
+        "balance": money(seen.balance),
+        "balance_due_at": _balance_due_at(seen),
+        "terms_hash": created.terms_hash,
+        "payment": payment(seen, seen.payment),
+        "window": _window(seen.window, at),
+        "lock": _lock(seen, at),
+        "trade_in": trade_in(seen),
+        "refund": refund(seen, seen.refund, outcome.locale) if seen.refund is not None else None,
+        "money": _balances(seen.money),
+        "refundable": money(seen.refundable),
+        "refund_path": _refund_path(seen, outcome.terms),
+        "cancellation": _cancellation(seen, outcome.locale),
+        "priority_pass": created.priority.id if created.priority is not None else None,
+        "actions": list(actions(seen, caller.role, at, outcome.terms)),
+        "created_at": format_instant(seen.created_at),
+        "updated_at": format_instant(seen.updated_at),
+    }
+
+
+def preview(owed: Entitlement, cause: str, at: int, locale: str) -> PreviewAnswer:
+    return {
+        "at": format_instant(at),
+        "cause": cause,
+        "amount": money(owed.amount),
+        "lines": lines(owed.lines, cause, locale),
+        "forfeited": money(owed.forfeited),
+        "fees": money(owed.fees),
+        "compensation": money(owed.compensation),
+        "rule": rule(owed.rule, locale),
+    }
+
+
+def curve_point(step: Step, locale: str) -> CurvePointAnswer:
+    return {
+        "from": format_instant(step.start),
+        "to": format_instant(step.to) if step.to is not None else None,
+        "amount": money(step.owed.amount),
+        "lines": lines(step.owed.lines, "buyer_cancel", locale),
+    }
+
+
+def event(of: str, version: int, entry: Entry[DepositEvent]) -> EventAnswer:
+    """One place of the journal. Its data holds ids, instants and amounts, never personal data."""
+    fact: Any = entry.event
+    names = [field.name for field in fields(fact) if field.name not in UNSHOWN]
+    return {
+        "id": child("evt", of, version),
+        "type": fact.TYPE,
+        "at": format_instant(fact.at),
+        "received_at": format_instant(entry.received_at),
+        "actor": {"role": entry.by.role, "id": entry.by.id if entry.by.id.startswith("usr_") else None},
+        "version": version,
+        "data": {name: _plain(name, getattr(fact, name)) for name in names},
+    }
+
+
+def _items(of: Deposit) -> list[ItemAnswer]:
+    paid = of.paid_by_line()
+    return [
+        {
+            "line": n,
+            "sku": line.sku,
+            "quantity": line.quantity,
+            "unit_price": money(line.unit_price),
+            "paid": money(paid[n - 1]),
+            "shipped": one.shipped,
+        }
+        for n, (line, one) in enumerate(zip(of.lines, of.progress, strict=True), start=1)
+    ]
+
+
+def payment(of: Deposit, one: Payment) -> PaymentAnswer:
+    payment_id = child("pay", of.id, one.n)
+    payable = one.status in {PaymentStatus.REQUIRES_ACTION, PaymentStatus.FAILED} and may_be_paid(of, one)
+    return {
+        "id": payment_id,
+        "method": one.method,
+        "status": one.status.value,
+        "amount": money(one.amount),
+        "due_at": format_instant(one.due_at),
+        "next_action": {"type": "redirect", "url": f"/pay/{payment_id}"} if payable else None,
+    }
+
+
+def may_be_paid(of: Deposit, one: Payment) -> bool:
+    """Whether the deposit still waits for this payment."""
+    if one.kind == "balance":
+        return awaited(of) == one
+    return of.status is Status.AWAITING_PAYMENT
+
+
+def _balance_due_at(of: Deposit) -> str | None:
+    return format_instant(of.balance_due_at) if of.balance_due_at is not None and of.balance else None
+
+
+def _window(window: Window | None, at: int) -> WindowAnswer | None:
+    if window is None:
+        return None
+    ends_at = window.ends_at
+    left = None if ends_at is None else max(ends_at - at, 0) // SECOND
+    return {
+        "starts_at": format_instant(window.starts_at),
+        "ends_at": format_instant(ends_at) if ends_at is not None else None,
+        "remaining_seconds": left,
+    }
+
+
+def _lock(of: Deposit, at: int) -> LockAnswer | None:
+    lock = lock_at(of, at)
+    if lock is None:
+        return None
+    return {
+        "by": lock.by,
+        "at": format_instant(lock.at),
+        "undo_until": format_instant(lock.undo_until) if lock.undo_until is not None else None,
+        "final": lock.final(at),
+    }
+
+
+def _balances(held: Balances) -> MoneyStateAnswer:
+    return {
+        "captured": money(held.captured),
+        "held": money(held.held),
+        "refunding": money(held.refunding),
+        "refunded": money(held.refunded),
+        "forfeited": money(held.forfeited),
+        "fees": money(held.fees),
+        "compensation": money(held.compensation),
+    }
+
+
+def _cancellation(of: Deposit, locale: str) -> CancellationAnswer | None:
+    """Why it ended before its time, in the reader's language, and what the buyer can do about it."""
+    ended = of.cancelled
+    if ended is None:
+        return None
+    published = cancellation_reasons.reasons()[ended.reason] if ended.reason is not None else None
+    return {
+        "cause": ended.cause,
+        "at": format_instant(ended.at),
+        "reason": ended.reason,
+        "label": published.label[locale] if published is not None else None,
+        "evidence": list(ended.evidence),
+        "appealable": published is not None and published.appealable,
+        "priority_pass": child("pas", of.id, of.passes[0].n) if of.passes else None,
+    }
+
+
+def _refund_path(of: Deposit, under: Terms) -> RefundPathAnswer:
+    """Told when it is sold: a way back that may close before the order comes to its end."""
+    latest = of.counted[-1] if of.counted else None
+    method = of.payments[latest.payment - 1].method if latest is not None else of.payment.method
+    route = payment_routes.route(method)
+    ends_at = payment_routes.ends_at(route, latest.at) if latest is not None else None
+    return {
+        "kind": "original_method" if route.to_source else "payout",
+        "ends_at": format_instant(ends_at) if ends_at is not None else None,
+        "outlived": route.to_source and offer_terms.outlives(under, route.window_days),
+    }
+
+
+def _plain(name: str, value: Any) -> Any:
+    """A field of an event as JSON: instants and amounts as everywhere in the contract."""
+    if isinstance(value, Money):
+        return money(value)
+    if isinstance(value, tuple):
+        return [_plain(name, part) for part in value]
+    if is_dataclass(value):
+        return {field.name: _plain(field.name, getattr(value, field.name)) for field in fields(value)}
+    if isinstance(value, int) and not isinstance(value, bool) and name.endswith(("_at", "_by", "_from", "_until")):
+        return format_instant(value)
+    if isinstance(value, Mapping):
+        return {key: _plain(key, part) for key, part in value.items()}
+    return value

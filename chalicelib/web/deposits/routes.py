@@ -1,0 +1,304 @@
+"""Deposit routes: order, list, read, change, cancel, previews, history."""
+
+from typing import Annotated
+
+from chalice.app import Blueprint
+from pydantic import Field
+
+from chalicelib.core.common.fields import Category, Frozen, Sku, Text
+from chalicelib.core.common.refusal import FieldError, Reason, Refused
+from chalicelib.core.deposit.status import Status
+from chalicelib.core.ending.end import Cancel
+from chalicelib.core.merchant import cancellation
+from chalicelib.core.paying.captures import ChangePaymentMethod
+from chalicelib.core.policy import cancellation_reasons
+from chalicelib.core.selling.ordering import HandedIn, Order, Ordered
+from chalicelib.flows.commit import Outcome
+from chalicelib.web.deposits import render
+from chalicelib.web.deposits.answers import (
+    CurveAnswer,
+    DepositAnswer,
+    DepositListAnswer,
+    EventListAnswer,
+    NewDepositAnswer,
+    PreviewAnswer,
+)
+from chalicelib.web.deposits.common import command, visible, whole
+from chalicelib.web.edge.common import READ, READERS, WRITES
+from chalicelib.web.edge.query import (
+    CURSOR,
+    DEFAULT_LIMIT,
+    MAX_LIMIT,
+    choice,
+    instant,
+    limit,
+    next_cursor,
+    position,
+    text,
+)
+from chalicelib.web.edge.route import Answer, Call, endpoint
+
+routes = Blueprint(__name__)
+
+
+class OrderedBody(Frozen):
+    """One line of an order."""
+
+    sku: Sku
+    quantity: Annotated[int, Field(ge=1, le=1_000)]
+
+
+class TradeInBody(Frozen):
+    """The old device a buyer hands in."""
+
+    category: Category
+    model: Sku
+
+
+class OrderBody(Frozen):
+    """An order. ``terms_hash`` is what the buyer was shown; ``payment_method`` is the buyer's own word."""
+
+    offer: Text
+    items: Annotated[tuple[OrderedBody, ...], Field(min_length=1, max_length=10)]
+    payment_method: Text
+    terms_hash: Text
+    priority_pass: Text | None = None
+    trade_in: TradeInBody | None = None
+
+    def order(self) -> Order:
+        return Order(
+            offer=self.offer,
+            items=tuple(Ordered(item.sku, item.quantity) for item in self.items),
+            payment_method=self.payment_method,
+            terms_hash=self.terms_hash,
+            priority_pass=self.priority_pass,
+            trade_in=HandedIn(self.trade_in.category, self.trade_in.model) if self.trade_in is not None else None,
+        )
+
+
+class PaymentMethodBody(Frozen):
+    """Another method of those the offer lists."""
+
+    payment_method: Text
+
+
+class ChangesBody(Frozen):
+    """Everything that is wanted from now on, not the difference."""
+
+    items: Annotated[tuple[OrderedBody, ...], Field(min_length=1, max_length=10)]
+
+
+class CancelBody(Frozen):
+    """``note`` must be null: people's free text is kept encrypted or not at all, and its store is not built yet."""
+
+    note: None = None
+
+
+@endpoint(
+    routes,
+    "POST",
+    "/v1/deposits",
+    summary="Order under an offer's terms; the unit is reserved, nothing is taken yet",
+    roles={"buyer"},
+    body=OrderBody,
+    answers={201: NewDepositAnswer},
+    reasons=(
+        Reason.INVALID_REQUEST,
+        Reason.PAYMENT_METHOD_NOT_OFFERED,
+        Reason.OFFER_NOT_OPEN,
+        Reason.TERMS_CHANGED,
+        Reason.IDENTITY_REQUIRED,
+        Reason.NOT_FOUND,
+        Reason.PASS_NOT_VALID,
+        Reason.LIMIT_REACHED,
+        Reason.SOLD_OUT,
+        Reason.IDEMPOTENCY_KEY_REUSED,
+        Reason.BUSY,
+    ),
+)
+def create(call: Call) -> Answer:
+    ordered: OrderBody = call.fields
+    outcome = call.services.orders.create(ordered.order(), call.asked)
+    answer = whole(call, outcome)
+    body = {**render.deposit(outcome, call.caller), "withdrawal_token": _withdrawal_token(call, outcome)}
+    return Answer(body, 201, {**answer.headers, "Location": f"/v1/deposits/{outcome.deposit.id}"})
+
+
+def _withdrawal_token(call: Call, outcome: Outcome) -> str | None:
+    """Null where the market knows no withdrawal."""
+    if outcome.terms.policy.withdrawal is None:
+        return None
+    return call.services.vault.token(outcome.deposit.id, outcome.deposit.created.token_key)
+
+
+@endpoint(
+    routes,
+    "GET",
+    "/v1/deposits",
+    summary="List deposits, newest first: a buyer's own, or those of an offer",
+    roles=READERS,
+    answers={200: DepositListAnswer},
+    query=(
+        limit(),
+        CURSOR,
+        choice("status", tuple(Status), "Only deposits in this status; a page may then be short."),
+        text("offer", "Only deposits of this offer; required for merchant and platform."),
+    ),
+    reasons=(Reason.FORBIDDEN, Reason.INVALID_CURSOR),
+)
+def list_deposits(call: Call) -> Answer:
+    outcomes, after = call.services.desk.listed(
+        call.asked,
+        offer=call.query.get("offer"),
+        status=call.query.get("status"),
+        limit=call.query.get("limit", DEFAULT_LIMIT),
+        position=position(call, _filter),
+    )
+    rows = [render.deposit(outcome, call.caller) for outcome in outcomes]
+    return Answer({"data": rows, "next_cursor": next_cursor(call, _filter, after)})
+
+
+@endpoint(
+    routes,
+    "GET",
+    "/v1/deposits/{deposit_id}",
+    summary="Show a deposit as it stands at this instant",
+    roles=READERS,
+    answers={200: DepositAnswer},
+    reasons=READ,
+    guard=visible,
+)
+def show(call: Call) -> Answer:
+    return whole(call, call.services.desk.get(call.params["deposit_id"], call.asked))
+
+
+@endpoint(
+    routes,
+    "POST",
+    "/v1/deposits/{deposit_id}/cancel",
+    summary="End the deposit; what comes back is decided by the instant of asking",
+    roles={"buyer"},
+    body=CancelBody,
+    answers={200: DepositAnswer},
+    reasons=(*READ, Reason.ALREADY_CANCELLED, Reason.WRONG_STATE, *WRITES),
+    guard=visible,
+)
+def cancel(call: Call) -> Answer:
+    return command(call, Cancel())
+
+
+@endpoint(
+    routes,
+    "POST",
+    "/v1/deposits/{deposit_id}/payment-method",
+    summary="Pay another way; the payment opened before is replaced",
+    roles={"buyer"},
+    body=PaymentMethodBody,
+    answers={200: DepositAnswer},
+    reasons=(*READ, Reason.PAYMENT_METHOD_NOT_OFFERED, Reason.WRONG_STATE, *WRITES),
+    guard=visible,
+)
+def payment_method(call: Call) -> Answer:
+    body: PaymentMethodBody = call.fields
+    return command(call, ChangePaymentMethod(body.payment_method))
+
+
+@endpoint(
+    routes,
+    "POST",
+    "/v1/deposits/{deposit_id}/changes",
+    summary="Change what is ordered while cooling off; prices are the offer's frozen ones, the window goes on",
+    roles={"buyer"},
+    body=ChangesBody,
+    answers={200: DepositAnswer},
+    reasons=(
+        *READ,
+        Reason.INVALID_REQUEST,
+        Reason.PASS_NOT_VALID,
+        Reason.LIMIT_REACHED,
+        Reason.SOLD_OUT,
+        Reason.WRONG_STATE,
+        Reason.REFUND_IN_PROGRESS,
+        *WRITES,
+    ),
+    guard=visible,
+)
+def changes(call: Call) -> Answer:
+    """Open lock intents die. What was paid stays; when the new total is less, the rest is refunded."""
+    body: ChangesBody = call.fields
+    items = [Ordered(item.sku, item.quantity) for item in body.items]
+    return whole(call, call.services.changes.change(call.params["deposit_id"], items, call.asked))
+
+
+@endpoint(
+    routes,
+    "GET",
+    "/v1/deposits/{deposit_id}/refund-preview",
+    summary="Exactly what a command would decide at an instant",
+    roles=READERS,
+    answers={200: PreviewAnswer},
+    query=(
+        choice("cause", ("buyer_cancel", "withdrawal", "merchant_cancel"), "Why the deposit would end.", required=True),
+        instant("at", "From now to two years ahead; now when left out."),
+        choice(
+            "reason",
+            tuple(cancellation_reasons.reasons()),
+            "Of a merchant's cancellation; without it as for a default of the seller.",
+        ),
+    ),
+    reasons=(*READ, Reason.ALREADY_CANCELLED, Reason.WRONG_STATE, Reason.WITHDRAWAL_NOT_AVAILABLE),
+    guard=visible,
+)
+def refund_preview(call: Call) -> Answer:
+    cause, at = call.query["cause"], call.query.get("at")
+    reason = call.query.get("reason")
+    if reason is not None and cause != cancellation.CAUSE:
+        raise Refused(Reason.INVALID_REQUEST, [FieldError("/reason", "only_with_merchant_cancel")])
+    owed = call.services.desk.preview(call.params["deposit_id"], cause, at, call.asked, reason)
+    return Answer(render.preview(owed, cause, call.asked.at if at is None else at, call.locale))
+
+
+@endpoint(
+    routes,
+    "GET",
+    "/v1/deposits/{deposit_id}/refund-curve",
+    summary="What a buyer's cancel gives back from now on: free until, then",
+    roles=READERS,
+    answers={200: CurveAnswer},
+    reasons=(*READ, Reason.ALREADY_CANCELLED, Reason.WRONG_STATE),
+    guard=visible,
+)
+def refund_curve(call: Call) -> Answer:
+    steps = call.services.desk.curve(call.params["deposit_id"], call.asked)
+    return Answer({"points": [render.curve_point(step, call.locale) for step in steps]})
+
+
+@endpoint(
+    routes,
+    "GET",
+    "/v1/deposits/{deposit_id}/events",
+    summary="The append-only history, oldest first",
+    roles=READERS,
+    answers={200: EventListAnswer},
+    query=(limit(MAX_LIMIT), CURSOR),
+    reasons=(*READ, Reason.INVALID_CURSOR),
+    guard=visible,
+)
+def events(call: Call) -> Answer:
+    deposit_id = call.params["deposit_id"]
+    begin = position(call, _one_deposit)
+    after = int(str(begin["v"])) if begin is not None else 0
+    size = call.query.get("limit", MAX_LIMIT)
+    journal = call.services.desk.get(deposit_id, call.asked).journal
+    page = journal[after : after + size]
+    rows = [render.event(deposit_id, after + n, entry) for n, entry in enumerate(page, start=1)]
+    more = {"v": after + size} if after + size < len(journal) else None
+    return Answer({"data": rows, "next_cursor": next_cursor(call, _one_deposit, more)})
+
+
+def _one_deposit(call: Call) -> str:
+    return call.params["deposit_id"]
+
+
+def _filter(call: Call) -> str:
+    return f"{call.query.get('offer')}|{call.query.get('status')}"

@@ -1,0 +1,37 @@
+"""The shapes of questions in answers."""
+
+from typing import Annotated, Literal, get_args
+
+from pydantic import Field, with_config
+
+# Before Python 3.12 pydantic reads only this one; it comes with pydantic.
+from typing_extensions import TypedDict
+
+from chalicelib.core.policy import cancellation_reasons
+from chalicelib.web.edge.values import CLOSED, InstantAnswer
+
+QuestionKindAnswer = Annotated[
+    str, Field(json_schema_extra={"enum": list(get_args(cancellation_reasons.QuestionKind))})
+]
+
+
+@with_config(CLOSED)
+class QuestionAnswer(TypedDict):
+    """A merchant's question. Without an answer it lapses at ``due_at``."""
+
+    id: str
+    object: Literal["question"]
+    deposit: str
+    kind: QuestionKindAnswer
+    status: Literal["open", "answered", "lapsed"]
+    text: str
+    answer: str | None
+    due_at: InstantAnswer
+    answered_at: InstantAnswer | None
+    created_at: InstantAnswer
+
+
+@with_config(CLOSED)
+class QuestionListAnswer(TypedDict):
+    data: list[QuestionAnswer]
+    next_cursor: str | None

@@ -1,0 +1,82 @@
+"""Public pages: health, explanations of problems, the sandbox's payment page."""
+
+import html
+
+from chalice.app import Blueprint
+
+from chalicelib.core.common.ids import parse_child
+from chalicelib.core.common.refusal import Reason, Refused
+from chalicelib.core.deposit.payment import MAY_ARRIVE
+from chalicelib.core.policy.texts import text
+from chalicelib.flows.commit import caught_up
+from chalicelib.flows.effects import fold_stored
+from chalicelib.flows.ports.provider import Session
+from chalicelib.web.deposits.render import may_be_paid
+from chalicelib.web.edge.page import HTML, page
+from chalicelib.web.edge.problems import STATUS
+from chalicelib.web.edge.route import Answer, Call, endpoint
+from chalicelib.web.service.answers import HealthAnswer
+
+routes = Blueprint(__name__)
+
+
+@endpoint(routes, "GET", "/healthz", summary="Whether the service answers", answers={200: HealthAnswer}, tag="service")
+def healthz(_call: Call) -> Answer:
+    return Answer({"status": "ok"})
+
+
+@endpoint(
+    routes,
+    "GET",
+    "/problems/{name}",
+    summary="What a problem type means and what a caller does about it",
+    answers={200: str},
+    reasons=(Reason.NOT_FOUND,),
+    tag="service",
+    media_type=HTML,
+)
+def explain(call: Call) -> Answer:
+    try:
+        reason = Reason(call.params["name"])
+    except ValueError:
+        raise Refused(Reason.NOT_FOUND) from None
+    words = {part: text("problems", reason.value, part, locale=call.locale) for part in ("title", "detail", "about")}
+    status = f"{text('pages', 'problem_page_status', locale=call.locale)} {STATUS[reason]}"
+    content = f"<p><code>{reason.value}</code> · {html.escape(status)}</p>" + "".join(
+        f"<p>{html.escape(words[part])}</p>" for part in ("detail", "about")
+    )
+    return Answer(page(words["title"], content, call.locale))
+
+
+@endpoint(
+    routes,
+    "GET",
+    "/pay/{payment_id}",
+    summary="Open the provider's payment session and go there",
+    answers={303: None, 409: str, 503: str},
+    reasons=(Reason.NOT_FOUND,),
+    tag="service",
+    media_type=HTML,
+)
+def pay(call: Call) -> Answer:
+    """The only place where a visit calls the provider; nothing is decided here."""
+    payment_id = call.params["payment_id"]
+    parsed = parse_child("pay", payment_id)
+    if parsed is None:
+        raise Refused(Reason.NOT_FOUND)
+    found = caught_up(fold_stored(call.services.desk.commits.load(f"dep_{parsed[0]}")), call.asked.at)
+    if parsed[1] > len(found.payments):
+        raise Refused(Reason.NOT_FOUND)
+    payment = found.payments[parsed[1] - 1]
+    payable = payment.status in MAY_ARRIVE and may_be_paid(found, payment)
+    if not payable:
+        return _told("pay_not_payable", 409, call.locale)
+    session = call.services.provider.open_session(payment_id, payment.amount, payment.method)
+    if not isinstance(session, Session):
+        return _told("pay_unavailable", 503, call.locale)
+    return Answer("", 303, {"Location": session.url})
+
+
+def _told(key: str, status: int, locale: str) -> Answer:
+    words = text("pages", key, locale=locale)
+    return Answer(page("Earnest", f"<p>{html.escape(words)}</p>", locale), status)

@@ -1,0 +1,90 @@
+"""Trade-ins and fee schedules as answers."""
+
+from typing import Any
+
+from chalicelib.core.common.ids import child
+from chalicelib.core.common.instants import format_instant
+from chalicelib.core.deposit.deposit import Deposit
+from chalicelib.core.policy import fees
+from chalicelib.core.policy.fees import CategoryData, Schedule
+from chalicelib.web.edge.values import money
+from chalicelib.web.refunds.render import refund
+from chalicelib.web.trade_ins.answers import GroundAnswer, TradeInAnswer, TradeInPartAnswer
+
+
+def schedule(of: Schedule, locale: str) -> dict[str, Any]:
+    """A fee schedule as published, with the gaps between its bands."""
+    return {
+        "id": of.id,
+        "object": "fee_schedule",
+        "version": of.version,
+        "currency": of.currency,
+        "source": of.source,
+        "categories": [_category(of, one, locale) for one in of.category],
+    }
+
+
+def _category(of: Schedule, one: CategoryData, locale: str) -> dict[str, Any]:
+    bands = of.bands(one.code)
+    gaps = [found for found in fees.findings([bands]) if found.why == "band_gap"]
+    return {
+        "code": one.code,
+        "label": one.label[locale],
+        "bands": [{"from": money(band.lowest), "to": money(band.highest), "fee": money(band.fee)} for band in bands],
+        "gaps": [{"from": money(lowest), "to": money(highest)} for lowest, highest in map(fees.gap, gaps)],
+        "grounds": [
+            {
+                "code": ground.code,
+                "label": ground.label[locale],
+                "at_fault": ground.at_fault,
+                "evidence": ground.evidence[locale],
+            }
+            for ground in of.grounds(one.code)
+        ],
+    }
+
+
+def trade_in(of: Deposit) -> TradeInPartAnswer | None:
+    """The trade-in as it stands in its deposit."""
+    traded, now = of.created.trade_in, of.trade_in
+    if traded is None or now is None:
+        return None
+    return {
+        "id": child("trd", of.id, 1),
+        "category": traded.category,
+        "model": traded.model,
+        "credit": money(traded.credit),
+        "fee_base": money(traded.fee_base),
+        "fee_if_mismatched": money(traded.fee_if_mismatched) if traded.fee_if_mismatched is not None else None,
+        "status": now.status,
+    }
+
+
+def trade_in_full(of: Deposit, locale: str) -> TradeInAnswer:
+    """The trade-in by itself, with its inspection and the refund that followed."""
+    part, inspection = trade_in(of), of.trade_in.inspection if of.trade_in is not None else None
+    assert part is not None, "only a deposit with a trade-in has one to show"
+    return {
+        **part,
+        "object": "trade_in",
+        "deposit": of.id,
+        "inspection": {
+            "outcome": inspection.outcome,
+            "grounds": [_ground(of, code, locale) for code in inspection.grounds],
+            "evidence": list(inspection.evidence),
+            "at": format_instant(inspection.at),
+        }
+        if inspection is not None
+        else None,
+        "refund": refund(of, of.refund, locale) if of.refund is not None else None,
+    }
+
+
+def _ground(of: Deposit, code: str, locale: str) -> GroundAnswer:
+    traded = of.created.trade_in
+    assert traded is not None
+    found = next(one for one in fees.schedule(traded.schedule).grounds(traded.category) if one.code == code)
+    return {
+        "code": code,
+        "label": found.label[locale],
+    }

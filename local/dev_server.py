@@ -1,0 +1,109 @@
+"""The running house on one machine: tables, seeds, gateway, jobs each second, and the sandbox's own calls."""
+
+import logging
+import threading
+from collections.abc import Callable
+from typing import Any, Final
+
+from app import app
+from chalicelib.core.common.instants import SECOND
+from chalicelib.core.common.refusal import Reason, Refused
+from chalicelib.jobs import close_windows, reconcile, send_refunds
+from chalicelib.store.schema import create_tables
+from chalicelib.web.edge import route, signatures
+from chalicelib.wiring import Services, dynamodb, machine_clock, services, settings
+from local import sandbox
+from local.issuer import Issuer
+from local.seed import seed
+from local.server import Gateway, Headers, serve
+
+log = logging.getLogger("earnest.local")
+
+A_RUN: Final = 300_000  # what a schedule's Lambda would have, in milliseconds
+JOBS: Final[dict[str, Callable[[Services, Callable[[], int]], Any]]] = {
+    "send_refunds": send_refunds.run,
+    "close_windows": close_windows.run,
+    "reconcile": reconcile.run,
+}
+
+
+class DevServer:
+    """Everything that ``make run`` serves."""
+
+    def __init__(self, issuer: Issuer) -> None:
+        self._issuer = issuer
+        self.first_offer = ""
+        self._gateway: Gateway | None = None
+
+    def prepare(self) -> None:
+        """Tables, seeded offers, and the sandbox's routes beside the app's."""
+        _tables()
+        built = services()
+        assert built.sandbox is not None, "the local house is the sandbox"
+        sandbox.install(app, sandbox.Desk(built, self._issuer, JOBS))
+        self._gateway = Gateway(app, problem)
+        built.sandbox.deliver = self._deliver
+        self.first_offer = seed(built)
+
+    def serve(self, port: int) -> None:
+        stop = threading.Event()
+        clockwork = threading.Thread(target=_each_second, args=(services(), stop), name="jobs", daemon=True)
+        clockwork.start()
+        try:
+            serve(app, port, machine_clock, problem)
+        finally:
+            stop.set()
+            clockwork.join(timeout=10)
+
+    def request(
+        self, method: str, path: str, headers: Headers, body: bytes, *, asked: int | None = None
+    ) -> tuple[int, Headers, bytes]:
+        """One request in this process, as API Gateway would hand it over.
+
+        ``asked`` is the instant it reached the edge by the sandbox's clock, when that is not now.
+        """
+        assert self._gateway is not None, "prepare comes first"
+        received = None if asked is None else asked - services().at(0)
+        return self._gateway.request(method, path, headers, body, asked=received)
+
+    def _deliver(self, event_id: str, body: bytes) -> int:
+        """The provider posts a signed event to the very route that a real one would use."""
+        secret = services().settings.webhook_secrets[0]
+        now = machine_clock() // SECOND
+        headers = {
+            "content-type": "application/json",
+            "webhook-id": event_id,
+            "webhook-timestamp": str(now),
+            "webhook-signature": signatures.sign(event_id, now, body, secret),
+        }
+        return self.request("POST", "/v1/provider-events/sandbox", headers, body)[0]
+
+
+def problem(name: str, headers: Headers) -> tuple[int, Headers, bytes]:
+    """The answer where a request never reaches a route of the app."""
+    response = route.unroutable(
+        Reason(name), headers, headers.get("x-earnest-path", ""), headers.get("x-amzn-requestid", "")
+    )
+    return (
+        response.status_code,
+        {name: str(value) for name, value in response.headers.items()},
+        str(response.body).encode(),
+    )
+
+
+def _tables() -> None:
+    found = settings()
+    create_tables(dynamodb(), found.table, found.sandbox_table)
+
+
+def _each_second(built: Services, stop: threading.Event) -> None:
+    while not stop.wait(1):
+        try:
+            assert built.sandbox is not None
+            built.sandbox.pump()
+            for job in JOBS.values():
+                job(built, lambda: A_RUN)
+        except Refused:
+            continue
+        except Exception:
+            log.exception("a job failed; it runs again in a second")
