@@ -170,8 +170,8 @@ def _diagram(life: Life) -> Iterator[str]:
 def _arrows(life: Life) -> dict[tuple[StrEnum, StrEnum], str]:
     """One arrow from a status to another, with all events that take it."""
     events: dict[tuple[StrEnum, StrEnum], list[type[Any]]] = {}
-    for (status, event), to in life.transitions.items():
-        events.setdefault((status, to), []).append(event)
+    for (start, event), to in life.transitions.items():
+        events.setdefault((start, to), []).append(event)
     return {ends: _label(taken) for ends, taken in events.items()}
 
 

@@ -188,7 +188,7 @@ def test_a_package_with_a_stranger_or_a_gap_is_refused(tmp_path: Path) -> None:
     findings = list(zip_findings(path, ROOT))
     assert "deployment.zip: local/server.py must not be deployed" in findings
     assert "deployment.zip: chalicelib/gateways/sandbox.py must not be deployed" in findings
-    assert "deployment.zip: chalicelib/core/money.py is missing" in findings
+    assert "deployment.zip: chalicelib/core/common/money.py is missing" in findings
     assert not [finding for finding in findings if "app.py" in finding]
 
 

@@ -475,9 +475,9 @@ def test_what_has_been_done_too_often_is_not_listed_any_more(name: str) -> None:
 def test_a_journal_that_is_full_lists_only_what_ends_the_deposit(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     story = STORIES[name]()
     at = story.deposit.updated_at + MINUTE
-    monkeypatch.setattr(rules, "MOST_EVENTS", story.deposit.version + 1)
+    monkeypatch.setattr(rules, "MAX_EVENTS", story.deposit.version + 1)
     check(story, at)
-    monkeypatch.setattr(rules, "MOST_EVENTS", story.deposit.version)
+    monkeypatch.setattr(rules, "MAX_EVENTS", story.deposit.version)
     check(story, at)
     assert "cancel" in actions(story.deposit, "buyer", at, story.terms)
     assert "merchant-cancel" in actions(story.deposit, "merchant", at, story.terms)

@@ -128,7 +128,7 @@ def test_the_policy_with_the_highest_id_is_in_force(monkeypatch: pytest.MonkeyPa
     law = market.named("CN")
     published = {"CN-2026": law, "CN-2027": law.model_copy(update={"id": "CN-2027"})}
     monkeypatch.setattr("chalicelib.policies.names", lambda _folder: tuple(published))
-    monkeypatch.setattr("chalicelib.core.market.policy", published.__getitem__)
+    monkeypatch.setattr("chalicelib.core.policy.market.policy", published.__getitem__)
     assert market.current.__wrapped__()["CN"].id == "CN-2027"
 
 

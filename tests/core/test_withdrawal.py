@@ -166,7 +166,7 @@ def test_goods_made_to_specification_know_no_withdrawal(lines: list[tuple[str, i
 def test_a_market_may_know_none(monkeypatch: pytest.MonkeyPatch) -> None:
     story = paid(KETTLE)
     law = KETTLE.policy.model_copy(update={"withdrawal": None})
-    monkeypatch.setattr("chalicelib.core.market.policy", lambda _policy_id: law)
+    monkeypatch.setattr("chalicelib.core.policy.market.policy", lambda _policy_id: law)
     assert withdrawal_right.ends_at(story.deposit, law) is None
     with refused(Reason.WITHDRAWAL_NOT_AVAILABLE):
         story.ask(STATE, PAID)

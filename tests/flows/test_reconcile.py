@@ -247,7 +247,7 @@ def test_a_refund_and_its_return_that_were_learned_at_once_fit_also_when_a_cut_l
 
 def small(monkeypatch: pytest.MonkeyPatch, shards: int = 2, **changes: int) -> None:
     """As many shards as say, and a checkpoint wherever one may be."""
-    monkeypatch.setattr("chalicelib.core.reconcile.SHARDS", shards)
+    monkeypatch.setattr("chalicelib.core.reconciliation.lines.SHARDS", shards)
     monkeypatch.setattr("chalicelib.flows.reconcile.SHARDS", shards)
     for name, figure in changes.items():
         monkeypatch.setattr(f"chalicelib.flows.reconcile.{name}", figure)
@@ -263,7 +263,7 @@ def compact(monkeypatch: pytest.MonkeyPatch) -> Ledger:
 
 def test_a_run_in_the_smallest_slices_comes_to_the_same_end(compact: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = compact.copied().reconciled()
-    small(monkeypatch, CHUNK=1, ENOUGH_BREAKS=1, REPORT_PAGE=1)
+    small(monkeypatch, CHUNK_LINES=1, MAX_OPEN_BREAKS=1, REPORT_PAGE=1)
     ledger = compact.copied()
     run_id = ledger.start().run.id
     slices = 1
@@ -281,7 +281,7 @@ def test_a_run_in_the_smallest_slices_comes_to_the_same_end(compact: Ledger, mon
 
 
 def test_what_is_counted_so_far_is_shown(compact: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
-    small(monkeypatch, CHUNK=1)
+    small(monkeypatch, CHUNK_LINES=1)
     run_id = compact.start().run.id
     told: list[tuple[int, int]] = []
     slices = 0
@@ -393,7 +393,7 @@ def test_a_worker_who_comes_back_after_its_lease_writes_nothing_more(compact: Le
 def test_many_workers_at_once_on_the_engine_leave_one_certificate(
     table: Tables, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    small(monkeypatch, CHUNK=1, ENOUGH_BREAKS=1)
+    small(monkeypatch, CHUNK_LINES=1, MAX_OPEN_BREAKS=1)
     memory = in_memory()
     planted(memory)
     whole = uncounted(memory.reconciled())
@@ -576,7 +576,7 @@ def test_a_deposit_that_moves_to_another_day_while_the_run_reads_is_no_break(mon
 
 def test_a_refund_that_is_pushed_back_while_the_run_reads_is_noted_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Jobs move due times while it is read; what is owed goes by ids."""
-    small(monkeypatch, shards=1, ENOUGH_BREAKS=1)
+    small(monkeypatch, shards=1, MAX_OPEN_BREAKS=1)
     ledger = in_memory()
     refunds = [PLANTS["a refund that stands still"].story(ledger) for _ in range(3)]
     run_id = ledger.start().run.id

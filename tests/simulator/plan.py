@@ -7,7 +7,7 @@ from random import Random
 from typing import Any, Final
 
 from chalicelib.core.common.instants import DAY, HOUR, MINUTE, SECOND
-from chalicelib.core.reconciliation import matching as lines
+from chalicelib.core.reconciliation import lines
 from chalicelib.flows import reconcile
 from chalicelib.jobs import sweep
 from chalicelib.store import bulks, deposits, movements
@@ -59,7 +59,7 @@ class Grain:
     due: int = 16
 
     def sizes(self) -> Iterator[tuple[Any, str, int]]:
-        yield reconcile, "CHUNK", self.chunk
+        yield reconcile, "CHUNK_LINES", self.chunk
         yield reconcile, "REPORT_PAGE", self.report
         yield movements, "PAGE", self.rows
         yield lines, "SHARDS", self.shards

@@ -172,8 +172,8 @@ def first_of(function: ast.FunctionDef | ast.Lambda) -> ast.AST:
 
 def test_only_the_edge_and_the_app_read_the_request() -> None:
     files = {file for file, _, _ in readers()}
-    assert "chalicelib/web/edge.py" in files
-    assert files <= {"app.py", "chalicelib/web/edge.py"}
+    assert "chalicelib/web/edge/route.py" in files
+    assert files <= {"app.py", "chalicelib/web/edge/route.py"}
 
 
 def test_the_request_is_read_before_anything_else_runs() -> None:

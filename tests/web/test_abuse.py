@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from chalicelib.core.common.ids import digest_id
 from chalicelib.core.common.refusal import Reason, Refused
 from chalicelib.core.policy.terms import Draft
-from chalicelib.flows import commit
+from chalicelib.flows import commit, retry
 from chalicelib.flows.ports.store import WriteContention
 from chalicelib.web.edge import route
 from chalicelib.web.edge.rates import Rates
@@ -524,7 +524,7 @@ def test_row_97_in_a_storm_a_caller_is_told_to_come_back(
     def storm(*_given: object) -> None:
         raise fault
 
-    monkeypatch.setattr(commit, "PATIENCE", -1)
+    monkeypatch.setattr(retry, "RETRY_BUDGET_MS", -1)
     with monkeypatch.context() as patched:
         patched.setattr(type(services().deposits), "append", storm)
         patched.setattr(type(services().deposits), "create", storm)

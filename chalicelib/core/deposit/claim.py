@@ -8,11 +8,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from chalicelib.core.common import instants
 from chalicelib.core.common.money import Money
-from chalicelib.core.deposit.deposit import Deposit
 from chalicelib.core.deposit.events.claim import (
     ClaimAccepted,
     ClaimAnsweredLate,
@@ -34,6 +33,9 @@ from chalicelib.core.deposit.events.claim import (
 from chalicelib.core.deposit.events.goods import Units
 from chalicelib.core.deposit.rows import with_row
 from chalicelib.core.policy.claim_rules import claim_rules
+
+if TYPE_CHECKING:
+    from chalicelib.core.deposit.deposit import Deposit
 
 
 class ClaimStatus(StrEnum):
@@ -198,14 +200,14 @@ def escalated(one: Claim, at: int, by: str) -> ClaimEscalated:
     return ClaimEscalated(at, one.n, by, due_at, reminders(at, due_at))
 
 
-def _evolve_claim(deposit: Deposit, event: ClaimEvent) -> Deposit:
+def evolve_claim(deposit: "Deposit", event: ClaimEvent) -> "Deposit":
     if isinstance(event, ClaimReversed):
         return deposit
     if isinstance(event, ClaimOpened):
-        return replace(deposit, claims=(*deposit.claims, claims_.begin(event)))
-    one = claims_.step(deposit.claims[event.claim - 1], event)
+        return replace(deposit, claims=(*deposit.claims, begin(event)))
+    one = step(deposit.claims[event.claim - 1], event)
     deposit = replace(deposit, claims=with_row(deposit.claims, one))
-    if not isinstance(event, claims_.Payer) or isinstance(event, ClaimPartlyUpheld):
+    if not isinstance(event, Payer) or isinstance(event, ClaimPartlyUpheld):
         return deposit  # a part settles no unit: the goods may still be sent
     if one.opened.kind == "merchant_cancellation":
         return replace(deposit, limit_units=0)  # the buyer was not at fault after all

@@ -1,16 +1,18 @@
 """Chargebacks against a deposit's captures, and how events change them."""
 
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from chalicelib.core.common.money import Money
-from chalicelib.core.deposit.deposit import Deposit
 from chalicelib.core.deposit.events.payment import (
     ChargebackEvent,
     ChargebackOpened,
     ChargebackWon,
 )
 from chalicelib.core.deposit.rows import with_row
+
+if TYPE_CHECKING:
+    from chalicelib.core.deposit.deposit import Deposit
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +28,7 @@ class Dispute:
     status: Literal["open", "won", "lost"] = "open"
 
 
-def _evolve_dispute(deposit: Deposit, event: ChargebackEvent) -> Deposit:
+def evolve_dispute(deposit: "Deposit", event: ChargebackEvent) -> "Deposit":
     if isinstance(event, ChargebackOpened):
         opened = Dispute(event.dispute, event.ref, event.payment, event.capture, event.amount, event.at)
         return replace(deposit, disputes=(*deposit.disputes, opened))

@@ -7,17 +7,17 @@ from chalicelib.core.deposit.clock import lock_at
 from chalicelib.core.deposit.deposit import Deposit
 from chalicelib.core.deposit.events.ending import Cancelled, Completed, Expired
 from chalicelib.core.deposit.events.goods import Units
-from chalicelib.core.deposit.goods import _shipped_stock
+from chalicelib.core.deposit.goods import shipped_stock
 from chalicelib.core.deposit.status import Status
 
 
-def _evolve_end(deposit: Deposit, event: Completed | Cancelled | Expired) -> Deposit:
+def evolve_end(deposit: Deposit, event: Completed | Cancelled | Expired) -> Deposit:
     """Nothing is live any more: units with the buyer are sold, the others go back, and so do the limit's.
 
     The lock that the end met stays; the clock makes no other one afterwards.
     """
     lock = lock_at(replace(deposit, status=Status.LOCKED), event.at)
-    sold = deposit.sold + _shipped_stock(deposit)
+    sold = deposit.sold + shipped_stock(deposit)
     counted = isinstance(event, Completed) or (isinstance(event, Cancelled) and event.counted)
     limit_units = deposit.limit_units if counted else 0
     cancelled = event if isinstance(event, Cancelled) else None

@@ -5,10 +5,10 @@ from dataclasses import replace
 
 from chalicelib.core.deposit import priority_pass
 from chalicelib.core.deposit import refund as refunds_
-from chalicelib.core.deposit.claim import _evolve_claim
+from chalicelib.core.deposit.claim import evolve_claim
 from chalicelib.core.deposit.deposit import Deposit
-from chalicelib.core.deposit.dispute import _evolve_dispute
-from chalicelib.core.deposit.ending import _evolve_end
+from chalicelib.core.deposit.dispute import evolve_dispute
+from chalicelib.core.deposit.ending import evolve_end
 from chalicelib.core.deposit.events.all import DepositEvent
 from chalicelib.core.deposit.events.claim import ClaimEvent
 from chalicelib.core.deposit.events.ending import (
@@ -58,15 +58,15 @@ from chalicelib.core.deposit.events.payment import (
     PaymentSucceeded,
 )
 from chalicelib.core.deposit.events.refund import RefundApproved
-from chalicelib.core.deposit.goods import _evolve_goods
-from chalicelib.core.deposit.lock import _evolve_lock
-from chalicelib.core.deposit.order import _evolve_items, begin_deposit
-from chalicelib.core.deposit.payment import _evolve_payment
-from chalicelib.core.deposit.question import _evolve_question
+from chalicelib.core.deposit.goods import evolve_goods
+from chalicelib.core.deposit.lock import evolve_lock
+from chalicelib.core.deposit.order import begin_deposit, evolve_items
+from chalicelib.core.deposit.payment import evolve_payment
+from chalicelib.core.deposit.question import evolve_question
 from chalicelib.core.deposit.rows import with_row
 from chalicelib.core.deposit.status import FINAL, FREE, TRANSITIONS, Status
-from chalicelib.core.deposit.trade_in import _evolve_trade_in
-from chalicelib.core.deposit.withdrawal import _evolve_withdrawal
+from chalicelib.core.deposit.trade_in import evolve_trade_in
+from chalicelib.core.deposit.withdrawal import evolve_withdrawal
 
 
 def evolve(  # noqa: PLR0912 - a table of events
@@ -81,7 +81,7 @@ def evolve(  # noqa: PLR0912 - a table of events
         money=deposit.money.after(event, deposit.refund_amounts()),
     )
     if isinstance(event, ClaimEvent):
-        return _evolve_claim(after, event)
+        return evolve_claim(after, event)
     match event:
         case (
             PaymentMethodChanged()
@@ -92,7 +92,7 @@ def evolve(  # noqa: PLR0912 - a table of events
             | BalancePaid()
             | PaymentNotCounted()
         ):
-            return _evolve_payment(after, event)
+            return evolve_payment(after, event)
         case (
             LockReminded()
             | LockIntentOpened()
@@ -102,26 +102,26 @@ def evolve(  # noqa: PLR0912 - a table of events
             | LockBecameFinal()
             | LockUndone()
         ):
-            return _evolve_lock(after, event)
+            return evolve_lock(after, event)
         case ItemsChanged():
-            return _evolve_items(after, event)
+            return evolve_items(after, event)
         case GoodsReady() | GoodsShipped() | GoodsDelivered() | GoodsReceived():
-            return _evolve_goods(after, event)
+            return evolve_goods(after, event)
         case BalanceOverdue():
             return replace(after, overdue_told=True)
         case TradeInInspected() | TradeInCancelled():
-            return _evolve_trade_in(after, event)
+            return evolve_trade_in(after, event)
         case WithdrawalStated() | WithdrawalConfirmed():
-            return _evolve_withdrawal(after, event)
+            return evolve_withdrawal(after, event)
         case RefundApproved():
             method = deposit.payments[event.payment - 1].method
             return replace(after, refunds=(*deposit.refunds, refunds_.approve(event, method)))
         case ChargebackOpened() | ChargebackWon() | ChargebackLost():
-            return _evolve_dispute(after, event)
+            return evolve_dispute(after, event)
         case Completed() | Cancelled() | Expired():
-            return _evolve_end(after, event)
+            return evolve_end(after, event)
         case QuestionAsked() | QuestionAnswered() | QuestionLapsed():
-            return _evolve_question(after, event)
+            return evolve_question(after, event)
         case PassGranted():
             return replace(after, passes=(*deposit.passes, priority_pass.grant_pass(event)))
         case PassUsed() | PassReturned() | PassReminded() | PassLapsed():

@@ -2,8 +2,8 @@
 
 from collections import Counter
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
-from chalicelib.core.deposit.deposit import Deposit
 from chalicelib.core.deposit.events.goods import (
     GoodsDelivered,
     GoodsEvent,
@@ -12,6 +12,9 @@ from chalicelib.core.deposit.events.goods import (
     GoodsShipped,
 )
 from chalicelib.core.deposit.events.order import TakenStock
+
+if TYPE_CHECKING:
+    from chalicelib.core.deposit.deposit import Deposit
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +63,7 @@ class Progress:
         return max((at for units, at in words if units >= self.claimable(quantity) and at is not None), default=None)
 
 
-def _evolve_goods(deposit: Deposit, event: GoodsEvent) -> Deposit:
+def evolve_goods(deposit: "Deposit", event: GoodsEvent) -> "Deposit":
     progress = list(deposit.progress)
     if isinstance(event, GoodsReady):
         for line in event.lines:
@@ -88,7 +91,7 @@ def _moved(line: Progress, units: int, event: GoodsShipped | GoodsDelivered | Go
             return replace(line, received=line.received + units, received_at=event.at)
 
 
-def _shipped_stock(deposit: Deposit) -> tuple[TakenStock, ...]:
+def shipped_stock(deposit: "Deposit") -> tuple[TakenStock, ...]:
     """The units of an ended deposit that are with the buyer: they are sold, the others go back."""
     shipped: Counter[str] = Counter()
     for line, progress in zip(deposit.lines, deposit.progress, strict=True):

@@ -1,9 +1,8 @@
 """Cooling-off window, lock intents and lock of a deposit, and how events change them."""
 
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from chalicelib.core.deposit.deposit import Deposit
 from chalicelib.core.deposit.events.lock import (
     LockBecameFinal,
     LockConfirmed,
@@ -14,6 +13,9 @@ from chalicelib.core.deposit.events.lock import (
     LockUndone,
 )
 from chalicelib.core.deposit.rows import with_row
+
+if TYPE_CHECKING:
+    from chalicelib.core.deposit.deposit import Deposit
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,12 +58,12 @@ LockEvent = (
 )
 
 
-def _evolve_lock(deposit: Deposit, event: LockEvent) -> Deposit:
+def evolve_lock(deposit: "Deposit", event: LockEvent) -> "Deposit":
     match event:
         case LockReminded():
             return replace(deposit, window=_reminded(deposit.window, event.at))
         case LockIntentOpened():
-            former = _closed(deposit.intents, "superseded")
+            former = close_intents(deposit.intents, "superseded")
             return replace(deposit, intents=(*former, Intent(event.intent, event)))
         case LockConfirmed():
             used = replace(deposit.intents[event.intent - 1], state="used")
@@ -79,7 +81,7 @@ def _evolve_lock(deposit: Deposit, event: LockEvent) -> Deposit:
             return deposit
 
 
-def _closed(intents: tuple[Intent, ...], why: Literal["superseded", "changed"]) -> tuple[Intent, ...]:
+def close_intents(intents: tuple[Intent, ...], why: Literal["superseded", "changed"]) -> tuple[Intent, ...]:
     return tuple(replace(one, state=why) if one.state == "open" else one for one in intents)
 
 
@@ -90,7 +92,7 @@ def _reminded(window: Window | None, at: int) -> Window | None:
     return replace(window, remind_at=tuple(instant for instant in window.remind_at if instant > at))
 
 
-def _window_after_undo(deposit: Deposit, event: LockUndone) -> Window | None:
+def _window_after_undo(deposit: "Deposit", event: LockUndone) -> Window | None:
     if event.window_ends_at is None:
         return _reminded(deposit.window, event.at)
     starts_at = deposit.window.starts_at if deposit.window is not None else deposit.created_at

@@ -6,7 +6,7 @@ from chalicelib.core.deposit.deposit import Deposit
 from chalicelib.core.deposit.events.order import Created, ItemsChanged
 from chalicelib.core.deposit.goods import Progress
 from chalicelib.core.deposit.ledger import Balances
-from chalicelib.core.deposit.lock import _closed
+from chalicelib.core.deposit.lock import close_intents
 from chalicelib.core.deposit.payment import Payment
 from chalicelib.core.deposit.status import Status
 from chalicelib.core.deposit.trade_in import TradeIn
@@ -33,7 +33,7 @@ def begin_deposit(deposit_id: str, event: Created) -> Deposit:
     )
 
 
-def _evolve_items(deposit: Deposit, event: ItemsChanged) -> Deposit:
+def evolve_items(deposit: Deposit, event: ItemsChanged) -> Deposit:
     return replace(
         deposit,
         lines=event.lines,
@@ -41,6 +41,6 @@ def _evolve_items(deposit: Deposit, event: ItemsChanged) -> Deposit:
         progress=(Progress(),) * len(event.lines),
         stock=event.stock,
         limit_units=event.limit_units,
-        intents=_closed(deposit.intents, "changed"),
+        intents=close_intents(deposit.intents, "changed"),
         changes=deposit.changes + 1,
     )

@@ -4,11 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 from chalicelib.core.common.instants import DAY, HOUR, MINUTE
 from chalicelib.core.common.money import Money
-from chalicelib.core.deposit.deposit import Deposit
 from chalicelib.core.deposit.events.payment import (
     BalanceOpened,
     BalancePaid,
@@ -21,6 +20,9 @@ from chalicelib.core.deposit.events.payment import (
 )
 from chalicelib.core.deposit.lock import Window
 from chalicelib.core.deposit.rows import with_row
+
+if TYPE_CHECKING:
+    from chalicelib.core.deposit.deposit import Deposit
 
 
 class PaymentStatus(StrEnum):
@@ -134,7 +136,7 @@ class Captured:
     counts: bool
 
 
-def _evolve_payment(deposit: Deposit, event: PaymentEvent) -> Deposit:
+def evolve_payment(deposit: "Deposit", event: PaymentEvent) -> "Deposit":
     if isinstance(event, PaymentMethodChanged):
         opened = Payment(
             deposit.payment.n + 1, event.method, deposit.created.due_now, deposit.created.due_at, opened_at=event.at
@@ -144,7 +146,7 @@ def _evolve_payment(deposit: Deposit, event: PaymentEvent) -> Deposit:
         n = deposit.payment.n + 1
         return _opened(deposit, Payment(n, event.method, event.amount, event.due_at, "balance", opened_at=event.at))
     one = deposit.payments[event.payment - 1]
-    seen = replace(one, status=payments_.TRANSITIONS[one.status, type(event)])
+    seen = replace(one, status=TRANSITIONS[one.status, type(event)])
     if isinstance(event, PaymentSucceeded | BalancePaid | PaymentNotCounted):
         seen = replace(seen, captures=(*one.captures, event.capture))
         counts = not isinstance(event, PaymentNotCounted)
@@ -157,8 +159,8 @@ def _evolve_payment(deposit: Deposit, event: PaymentEvent) -> Deposit:
     return deposit
 
 
-def _opened(deposit: Deposit, payment: Payment) -> Deposit:
+def _opened(deposit: "Deposit", payment: Payment) -> "Deposit":
     """A new payment; the one before it, if it was still open, is replaced."""
     former = deposit.payment
-    status = payments_.TRANSITIONS.get((former.status, PaymentMethodChanged), former.status)
+    status = TRANSITIONS.get((former.status, PaymentMethodChanged), former.status)
     return replace(deposit, payments=(*deposit.payments[:-1], replace(former, status=status), payment))

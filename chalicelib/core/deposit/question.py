@@ -7,9 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from chalicelib.core.deposit.deposit import Deposit
 from chalicelib.core.deposit.events.ending import (
     QuestionAnswered,
     QuestionAsked,
@@ -18,11 +17,14 @@ from chalicelib.core.deposit.events.ending import (
 )
 from chalicelib.core.deposit.rows import with_row
 
+if TYPE_CHECKING:
+    from chalicelib.core.deposit.deposit import Deposit
 
-def _evolve_question(deposit: Deposit, event: QuestionEvent) -> Deposit:
+
+def evolve_question(deposit: "Deposit", event: QuestionEvent) -> "Deposit":
     if isinstance(event, QuestionAsked):
         return replace(deposit, questions=(*deposit.questions, Question(event.question, event)))
-    changed = questions_.step(deposit.questions[event.question - 1], event)
+    changed = step(deposit.questions[event.question - 1], event)
     return replace(deposit, questions=with_row(deposit.questions, changed))
 
 

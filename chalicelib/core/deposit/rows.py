@@ -1,15 +1,18 @@
-"""Numbered records inside a deposit, and the table of events that change it."""
+"""Numbered records inside a deposit."""
 
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
-from chalicelib.core.deposit.claim import Claim
-from chalicelib.core.deposit.payment import Payment
-from chalicelib.core.deposit.priority_pass import Pass
-from chalicelib.core.deposit.question import Question
-from chalicelib.core.deposit.refund import Refund
 
-Row = TypeVar("_Row", bound="Payment | Refund | Intent | Withdrawal | Dispute | Question | Pass | Claim")
+class Numbered(Protocol):
+    """A record that is named by its place, counted from one."""
+
+    @property
+    def n(self) -> int: ...
+
+
+Row = TypeVar("Row", bound=Numbered)
 
 
 def with_row(rows: tuple[Row, ...], row: Row) -> tuple[Row, ...]:
+    """The records with the one of the same number replaced."""
     return (*rows[: row.n - 1], row, *rows[row.n :])

@@ -1,10 +1,12 @@
 """The old device that pays a part of a deposit, and how events change it."""
 
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from chalicelib.core.deposit.deposit import Deposit
 from chalicelib.core.deposit.events.goods import TradeInCancelled, TradeInInspected
+
+if TYPE_CHECKING:
+    from chalicelib.core.deposit.deposit import Deposit
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,7 +17,7 @@ class TradeIn:
     inspection: TradeInInspected | None = None
 
 
-def _evolve_trade_in(deposit: Deposit, event: TradeInInspected | TradeInCancelled) -> Deposit:
+def evolve_trade_in(deposit: "Deposit", event: TradeInInspected | TradeInCancelled) -> "Deposit":
     if isinstance(event, TradeInCancelled):
         inspection = deposit.trade_in.inspection if deposit.trade_in is not None else None
         return replace(deposit, trade_in=TradeIn("cancelled", inspection))

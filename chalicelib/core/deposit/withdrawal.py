@@ -1,13 +1,16 @@
 """Statutory withdrawals of a deposit, and how events change them."""
 
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
-from chalicelib.core.deposit.deposit import Deposit
 from chalicelib.core.deposit.events.ending import (
     WithdrawalConfirmed,
     WithdrawalStated,
 )
 from chalicelib.core.deposit.rows import with_row
+
+if TYPE_CHECKING:
+    from chalicelib.core.deposit.deposit import Deposit
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +23,7 @@ class Withdrawal:
     confirmed_at: int | None = None
 
 
-def _evolve_withdrawal(deposit: Deposit, event: WithdrawalStated | WithdrawalConfirmed) -> Deposit:
+def evolve_withdrawal(deposit: "Deposit", event: WithdrawalStated | WithdrawalConfirmed) -> "Deposit":
     if isinstance(event, WithdrawalStated):
         stated = Withdrawal(event.withdrawal, event.at, event.digest)
         return replace(deposit, withdrawals=(*deposit.withdrawals, stated))

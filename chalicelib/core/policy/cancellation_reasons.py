@@ -11,6 +11,7 @@ from chalicelib.core.common.fields import Duration, Frozen, lists_to_tuples
 
 Whole = Annotated[int, Field(ge=0)]
 Texts = dict[str, str]
+QuestionKind = Literal["address", "contact", "verification"]
 
 
 class CancellationReason(Frozen):
@@ -72,6 +73,3 @@ def catalogue() -> Catalogue:
 @cache
 def reasons() -> Mapping[str, CancellationReason]:
     return {one.code: one for one in catalogue().reason}
-
-
-QuestionKind = Literal["address", "contact", "verification"]
