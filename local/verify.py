@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from chalicelib import policies
 from chalicelib.core.common.refusal import Refused
+from chalicelib.core.policy import texts
 from chalicelib.core.proof import differences
 
 VALID, DIFFERENT, UNREADABLE = 0, 1, 2
@@ -66,7 +66,7 @@ def _written(value: object) -> str:
 
 
 def _why(key: str) -> str:
-    return str(policies.read("texts/faults.toml")[key]["en"])
+    return texts.text("faults", key, locale="en")
 
 
 def _complain(*lines: str) -> int:

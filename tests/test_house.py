@@ -14,8 +14,10 @@ from typing import Any
 
 import pytest
 
+from chalicelib import policies
 from chalicelib.store import schema
-from deploy.check import mixed, zip_findings
+from deploy.check import mixed, source_files, zip_findings
+from deploy.package import stage
 
 ROOT = Path(__file__).resolve().parent.parent
 TOP = (
@@ -79,7 +81,7 @@ def test_no_file_names_a_registry_or_a_folder_of_this_machine() -> None:
 @pytest.mark.parametrize("path", POLICIES, ids=lambda path: path.relative_to(ROOT / "chalicelib/policies").as_posix())
 def test_every_policy_has_a_source(path: Path) -> None:
     text = path.read_text("utf-8")
-    said_in_comment = path.parent.name == "texts" and re.search(r"^#.*\bSource\b", text, re.MULTILINE)
+    said_in_comment = path.parent.parent.name == "texts" and re.search(r"^#.*\bSource\b", text, re.MULTILINE)
     assert said_in_comment or tomllib.loads(text).get("source")
 
 
@@ -195,3 +197,15 @@ def test_a_package_with_a_stranger_or_a_gap_is_refused(tmp_path: Path) -> None:
 def test_functions_beside_each_other_are_refused() -> None:
     template = {"Role": [{"Ref": "Table"}, {"Fn::Sub": "${Table}", "Ref": "Table"}]}
     assert list(mixed(template, "")) == ["/Role/1"]
+
+
+def test_every_rule_and_every_language_is_packaged(tmp_path: Path) -> None:
+    """Both by what is copied for the package and by what its check looks for."""
+    stage(tmp_path)
+    staged = {
+        path.relative_to(tmp_path).as_posix() for path in tmp_path.joinpath("chalicelib/policies").rglob("*.toml")
+    }
+    needed = {path.relative_to(ROOT).as_posix() for path in POLICIES}
+    assert staged == needed
+    assert needed <= source_files(ROOT)
+    assert {f"chalicelib/policies/texts/{locale}/language.toml" for locale in policies.languages()} <= needed

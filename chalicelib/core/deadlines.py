@@ -96,7 +96,8 @@ def _closes_at(deposit: Deposit, refund: Refund) -> int | None:
     """When the way to the source closes for a refund that was not sent: from then on the buyer is asked."""
     if refund.status is not RefundStatus.APPROVED or refund.destination is not None:
         return None
-    ends_at = payment_routes.ends_at(payment_routes.route(refund.method), deposit.captured(refund.capture).at)
+    route = payment_routes.route(refund.method, refund.created_at)
+    ends_at = payment_routes.ends_at(route, deposit.captured(refund.capture).at)
     return max(ends_at, refund.changed_at) if ends_at is not None else None
 
 

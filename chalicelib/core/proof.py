@@ -2,7 +2,7 @@
 
 A proof is the journal up to the approval, the frozen terms and what came out, under one digest. Checking it asks the rules
 for every figure that they decide; what only the world knows (captures, shipments, words of people) is taken as told.
-Routes are not frozen, so nothing here depends on how they give money back today.
+Rules that are not frozen in the terms are asked for each event's own instant, never for today.
 """
 
 import hashlib
@@ -450,7 +450,7 @@ def _created(event: Created, terms: Terms) -> Created:
     items, traded = _ordered(event.lines), event.trade_in
     old = HandedIn(traded.category, traded.model) if traded is not None else None
     order = Order(event.offer, items, event.method, event.terms_hash, trade_in=old)
-    ordering.refuse_fields(order, terms)
+    ordering.refuse_fields(order, terms, event.at)
     lines, given = ordering.priced(items, terms), traded_in(order, terms)
     whole = total((line.value for line in lines), terms.currency) + terms.shipping
     due_now = ordering.due_now(order.units, whole - given.credit if given is not None else whole, terms)

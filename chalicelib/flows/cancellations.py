@@ -84,14 +84,17 @@ class Cancellations:
         """Many at once. The answer says whether a second person must agree; a job does the rest."""
         offer, terms = self.own(offer_id, asked)
         command = self._command(reason, evidence, note)
-        bulks_.refuse_fields(deposits, command, terms)
         bulk_id = digest_id("bmc", asked.caller.id, str(asked.caller.merchant), offer_id, asked.key_text)
         known = self.bulks.get(bulk_id)
+        try:
+            bulks_.refuse_fields(deposits, command, terms, asked.at)
+        except Refused:
+            if known is None or not _same_request(known, asked):
+                raise  # rules may have changed since the first time: the same request is answered as it was then
         if known is not None:
             return self._replayed(known, asked)
-        waits = cancellation_reasons.reasons()[reason].second_approver or not self._may_alone(
-            offer, terms, len(deposits)
-        )
+        published = cancellation_reasons.reasons(asked.at)[reason]
+        waits = published.second_approver or not self._may_alone(offer, terms, len(deposits), asked.at)
         event = BulkAsked(
             asked.at,
             offer_id,
@@ -201,9 +204,9 @@ class Cancellations:
             return Result(deposit_id, bulks_.SKIPPED, refused.reason.value)
         return Result(deposit_id, bulks_.CANCELLED)
 
-    def _may_alone(self, offer: Offer, terms: Terms, deposits: int) -> bool:
+    def _may_alone(self, offer: Offer, terms: Terms, deposits: int, at: int) -> bool:
         """Whether the offer has so many live deposits that these are few of them. Looks no further than it must."""
-        needed = bulks_.live_needed(deposits)
+        needed = bulks_.live_needed(deposits, at)
         if needed is None:
             return False
         live, position, now = 0, None, self.clock()
@@ -253,6 +256,11 @@ class Cancellations:
         if stored is None or told is None or told.offer != offer_id or not mine:
             raise Refused(Reason.NOT_FOUND)
         return stored
+
+
+def _same_request(stored: Stored[BulkEvent], asked: RequestContext) -> bool:
+    version = version_of(stored.journal, asked.key)
+    return version is not None and stored.journal[version - 1].key == asked.key
 
 
 def fold_bulk(stored: Stored[BulkEvent]) -> Bulk:

@@ -52,7 +52,10 @@ class DepositDesk:
             raise Refused(
                 Reason.INVALID_REQUEST, [FieldError("/at", "not_before_now" if instant < asked.at else "too_far")]
             )
-        compensated = reason is None or cancellation_reasons.reasons()[reason].compensates
+        published = cancellation_reasons.reasons(instant).get(reason) if reason is not None else None
+        if reason is not None and published is None:
+            raise Refused(Reason.INVALID_REQUEST, [FieldError("/reason", "unknown_reason")])
+        compensated = published is None or published.compensates
         return entitlement.compute_entitlement(outcome.deposit, outcome.terms, cause, instant, compensated=compensated)
 
     def curve(self, deposit_id: str, asked: RequestContext) -> tuple[Step, ...]:

@@ -67,9 +67,15 @@ class Catalogue:
 
     def publish(self, body: Mapping[str, Any], asked: RequestContext) -> Offered:
         """A new offer under resolved terms, or the answer its key already had."""
-        draft, constraints = offer_terms.resolve(offer_terms.read(body))
         assert asked.caller.merchant is not None, "only merchants reach this"
         offer_id = digest_id("off", asked.caller.id, asked.caller.merchant, asked.key_text)
+        try:
+            draft, constraints = offer_terms.resolve(offer_terms.read(body, asked.at), asked.at)
+        except Refused:
+            known = self._known(offer_id, asked)
+            if known is None:
+                raise  # what was published under other rules is answered as it was then
+            return known
         made = OfferMade(
             at=asked.at,
             merchant=asked.caller.merchant,
@@ -164,6 +170,14 @@ class Catalogue:
         offer = offers_.fold(stored.id, (one.event for one in stored.journal[:version]))
         terms = self.offers.terms(offer.made.terms_hash)
         return Offered(offer, terms, offer.available, entry.received_at, entry.locale, replayed=True)
+
+    def _known(self, offer_id: str, asked: RequestContext) -> Offered | None:
+        """The answer that the very same request already had."""
+        stored = self.offers.get(offer_id)
+        version = version_of(stored.journal, asked.key) if stored is not None else None
+        if stored is None or version is None or stored.journal[version - 1].key != asked.key:
+            return None
+        return self._replayed(stored, asked)
 
     def _reused(self) -> Offered:
         raise Refused(Reason.IDEMPOTENCY_KEY_REUSED)

@@ -125,7 +125,7 @@ def plain(preset: str, currency: str = "CNY", **changes: Any) -> Json:
 
 
 def draft(sent: Mapping[str, Any] | None = None) -> Draft:
-    return offer_terms.resolve(offer_terms.read(body() if sent is None else sent))[0]
+    return offer_terms.resolve(offer_terms.read(body() if sent is None else sent, T0), T0)[0]
 
 
 def terms(**changes: Any) -> Terms:

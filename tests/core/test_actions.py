@@ -456,7 +456,7 @@ COUNTED: Final[dict[str, Callable[[int], Story]]] = {
     "payment-method": lambda left: after_many(ChangePaymentMethod("alipay"), MAX_PAYMENTS - 1 - left, ordered(), T0),
     "balance-payments": lambda left: after_many(PayBalance("card"), MAX_PAYMENTS - 1 - left, final(), LATER),
     "refunds": lambda left: after_many_grants(MAX_GRANTS - left),
-    "claims": lambda left: after_many_claims(claim_rules().most_claims - left),
+    "claims": lambda left: after_many_claims(claim_rules(PAID).most_claims - left),
     "questions": lambda left: after_many(SIMPLE["questions"], MAX_QUESTIONS - left, paid(), PAID),
 }
 

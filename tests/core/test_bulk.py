@@ -70,7 +70,7 @@ STANDING: Final[dict[BulkStatus, Bulk]] = {one.status: one for one in (WAITING, 
     ],
 )  # fmt: skip
 def test_how_many_must_be_live_for_one_person_to_do_it_alone(deposits: int, live: int | None) -> None:
-    assert live_needed(deposits) == live
+    assert live_needed(deposits, T0) == live
     if live is not None:
         assert most_alone(live) >= deposits
     if live:
@@ -92,7 +92,7 @@ def test_how_many_one_person_may_cancel_of_so_many(live: int, alone: int) -> Non
 
 @given(st.integers(1, 200), st.integers(0, 20_000))
 def test_both_ways_of_counting_say_the_same(deposits: int, live: int) -> None:
-    needed = live_needed(deposits)
+    needed = live_needed(deposits, T0)
     assert (needed is not None and live >= needed) is (deposits <= most_alone(live))
 
 
@@ -101,18 +101,18 @@ def test_both_ways_of_counting_say_the_same(deposits: int, live: int) -> None:
 
 def test_a_deposit_named_twice_is_a_fault_at_its_place() -> None:
     with refused(Reason.INVALID_REQUEST, ("/deposits/1", "duplicate"), ("/deposits/3", "duplicate")):
-        refuse_fields(["dep_a", "dep_a", "dep_b", "dep_a"], OUT_OF_STOCK, SU7)
-    refuse_fields(DEPOSITS, OUT_OF_STOCK, SU7)
+        refuse_fields(["dep_a", "dep_a", "dep_b", "dep_a"], OUT_OF_STOCK, SU7, T0)
+    refuse_fields(DEPOSITS, OUT_OF_STOCK, SU7, T0)
 
 
 def test_evidence_comes_before_the_published_list() -> None:
     one = terms(cancellation_reasons=["FORCE_MAJEURE"])
     with refused(Reason.EVIDENCE_REQUIRED, ("/evidence", "too_few"), least=1):
-        refuse_fields(DEPOSITS, MerchantCancel("OUT_OF_STOCK", ()), one)
+        refuse_fields(DEPOSITS, MerchantCancel("OUT_OF_STOCK", ()), one, T0)
     with refused(Reason.REASON_NOT_PUBLISHED, code="OUT_OF_STOCK"):
-        refuse_fields(DEPOSITS, OUT_OF_STOCK, one)
+        refuse_fields(DEPOSITS, OUT_OF_STOCK, one, T0)
     with refused(Reason.REASON_NOT_PUBLISHED, code="NO_SUCH_REASON"):
-        refuse_fields(DEPOSITS, MerchantCancel("NO_SUCH_REASON", ()), one)
+        refuse_fields(DEPOSITS, MerchantCancel("NO_SUCH_REASON", ()), one, T0)
 
 
 # --- The second person ---

@@ -145,7 +145,7 @@ def test_only_a_privacy_claim_begins_with_the_platform(kind: ClaimKind) -> None:
 
 
 def test_the_published_figures() -> None:
-    rules = claim_rules.claim_rules()
+    rules = claim_rules.claim_rules(OPENED)
     assert (rules.open_for, rules.mistaken_lock_for, rules.offer_stands) == ("P180D", "P7D", "PT48H")
     assert (rules.most_offers, rules.most_claims, rules.most_evidence) == (2, 10, 20)
 
@@ -287,7 +287,7 @@ def test_an_answer_asked_in_time_wins_however_late_it_is_worked_off(
 )  # fmt: skip
 def test_notices_that_still_lie_ahead(left: int, notices: list[int]) -> None:
     due = OPENED + left
-    assert [due - at for at in reminders(OPENED, due)] == notices
+    assert [due - at for at in reminders(claim_rules.claim_rules(OPENED), OPENED, due)] == notices
 
 
 @pytest.mark.parametrize(("made", "due"), [(opened, ANSWER_BY), (offered, TAKE_BY), (rejected, ANSWER_BY + HOUR)])

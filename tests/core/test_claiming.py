@@ -139,7 +139,7 @@ def test_a_part_that_is_still_to_come_can_be_claimed_however_long_it_takes() -> 
 
 def test_there_are_ten_claims_and_no_more() -> None:
     story = bought(FIVE)
-    for n in range(1, claim_rules().most_claims + 1):
+    for n in range(1, claim_rules(OPENED).most_claims + 1):
         assert story.claim("privacy", OPENED) == "claim.opened"
         story.ask(WithdrawClaim(n), OPENED)
     with refused(Reason.RATE_LIMITED, most=10):

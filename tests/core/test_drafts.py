@@ -8,10 +8,19 @@ from chalicelib.core.common.field_errors import refused as refused_for
 from chalicelib.core.common.fields import read_money
 from chalicelib.core.common.refusal import FieldError, Reason, Refused
 from chalicelib.core.policy import market, offer_terms
-from chalicelib.core.policy.offer_terms import read, resolve, warnings
-from tests.core.stories import body, money, plain, refused, wire
+from chalicelib.core.policy.market import Constraint
+from chalicelib.core.policy.terms import Draft
+from tests.core.stories import T0, body, money, plain, refused, wire
 
 CAR = body()["items"][0]
+
+
+def read(sent: dict[str, Any]) -> Draft:
+    return offer_terms.read(sent, T0)
+
+
+def resolve(draft: Draft) -> tuple[Draft, tuple[Constraint, ...]]:
+    return offer_terms.resolve(draft, T0)
 
 
 def faults(sent: dict[str, Any]) -> list[tuple[str, str]]:
@@ -262,7 +271,7 @@ def test_an_unknown_currency_is_a_fault_of_the_currency() -> None:
 
 def warned(**changes: Any) -> list[tuple[str, str]]:
     draft, _ = resolve(read(body(**changes)))
-    return [(fault.pointer, fault.why) for fault in warnings(draft)]
+    return [(fault.pointer, fault.why) for fault in offer_terms.warnings(draft, T0)]
 
 
 def car(price: str) -> dict[str, Any]:
@@ -296,7 +305,7 @@ def test_a_warning_names_what_to_think_about_again(changes: dict[str, Any], said
 
 def test_full_payment_can_exceed_no_cap() -> None:
     draft = read(plain("flash_sale", "CNY"))
-    assert not offer_terms.above_cap(draft, market.named("CN"))
+    assert not offer_terms.above_cap(draft, market.named("CN", T0))
 
 
 def test_money_that_was_read_already_is_kept() -> None:

@@ -13,13 +13,13 @@ from chalicelib.core.common.money import Money
 from chalicelib.core.ending.earnest_money import Default, Settlement, capped, settle
 from chalicelib.core.policy import market
 from chalicelib.core.policy.market import Market
-from tests.core.stories import money
+from tests.core.stories import T0, money
 
 TABLES = Path(__file__).parents[1] / "cases"
 CASES = tomllib.loads(TABLES.joinpath("earnest.toml").read_text("utf-8"))["case"]
 ENDINGS = tomllib.loads(TABLES.joinpath("entitlements.toml").read_text("utf-8"))["case"]
 PARTS = ("forfeited", "refund", "credited", "compensation")
-CN, EU, ID = (market.named(code) for code in ("CN", "EU", "ID"))
+CN, EU, ID = (market.named(code, T0) for code in ("CN", "EU", "ID"))
 LAWS = st.sampled_from([CN, EU, ID])
 DEFAULTS: st.SearchStrategy[Default] = st.sampled_from(get_args(Default))
 
@@ -34,7 +34,7 @@ def test_a_deposit_goes_where_the_case_says(case: dict[str, Any]) -> None:
         default=case["default"],
         earnest=case["nature"] == "earnest",
         keepable=case.get("keepable", True),
-        law=market.named(case["market"]),
+        law=market.named(case["market"], T0),
     )
     nothing = f"0 {price.currency}"
     assert settled == Settlement(*(money(case.get(part, nothing)) for part in PARTS))
@@ -53,7 +53,7 @@ def test_names_of_cases_are_unique() -> None:
 
 def test_the_cases_meet_every_default_and_every_market() -> None:
     assert {case["default"] for case in CASES} == set(get_args(Default))
-    assert {case["market"] for case in CASES} == set(market.current())
+    assert {case["market"] for case in CASES} == set(market.in_force(T0))
 
 
 def test_whose_default_costs_nobody_anything_is_a_matter_of_the_market() -> None:

@@ -13,7 +13,7 @@ from chalicelib.core.common.money import Money
 from chalicelib.core.common.refusal import Reason
 from chalicelib.core.policy import fees
 from chalicelib.core.policy.fees import Band, Schedule
-from tests.core.stories import money, refused
+from tests.core.stories import T0, money, refused
 
 NAME: Final = "id-tukar-tambah@2025-01-01"
 PUBLISHED: Final = fees.schedule(NAME)
@@ -153,7 +153,7 @@ def test_a_file_is_named_after_what_it_holds() -> None:
 
 
 def test_the_schedules_in_force_are_found_by_their_programme() -> None:
-    assert fees.schedules() == {"id-tukar-tambah": PUBLISHED}
+    assert fees.in_force(T0) == {"id-tukar-tambah": PUBLISHED}
 
 
 @pytest.mark.parametrize("name", ["id-tukar-tambah@2024-01-01", "id-tukar-tambah", "moon@2025-01-01", "@"])
@@ -271,6 +271,9 @@ UNSOUND: Final[dict[str, dict[str, Any]]] = {
     "a ground that is nobody's fault":  changed("ground", 0, "at_fault", to="nobody"),
     "a kind of goods twice":            changed("category", 1, "code", to="phone") | {"ground": []},
     "a version that is no date":        changed("version", to="1"),
+    "a beginning that is no date":      changed("from", to="2025-01-01"),
+    "no beginning":                     {name: value for name, value in changed("id", to="x").items() if name != "from"},
+    "an empty source":                  changed("source", to=""),
     "money that we do not know":        changed("currency", to="ABC"),
     "no source":                        {name: value for name, value in changed("id", to="x").items() if name != "source"},
     "two fees for one order":           changed("rules", "most_fees", to=2),
@@ -289,7 +292,7 @@ SOUND: Final[dict[str, dict[str, Any]]] = {
     "bands with a gap":                 changed(*PHONE, 1, "from", to=1_000_002),
     "a fee that stays the same":        changed(*PHONE, 1, "fee", to=35_000),
     "a fee of the whole lowest price":  changed(*PHONE, 0, "fee", to=50_000) | {"category": [
-        {"code": "phone", "label": {}, "bands": [{"from": 50_000, "to": 50_000, "fee": 50_000}]},
+        {"code": "phone", "bands": [{"from": 50_000, "to": 50_000, "fee": 50_000}]},
     ], "ground": []},
     "a ground at the courier's door":   changed("ground", 0, "at_fault", to="courier"),
 }  # fmt: skip

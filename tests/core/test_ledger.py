@@ -788,7 +788,7 @@ class Books(RuleBasedStateMachine):
         (one,) = extra
         assert deposit.cancelled is not None
         assert deposit.cancelled.reason is not None
-        assert reasons()[deposit.cancelled.reason].compensates
+        assert reasons(deposit.cancelled.at)[deposit.cancelled.reason].compensates
         assert not deposit.money.forfeited
         assert self.story.terms.payment.nature == "earnest"
         assert one.capture == NO_CAPTURE
@@ -804,7 +804,9 @@ class Books(RuleBasedStateMachine):
         assert deposit.cancelled.fees is None
         assert deposit.cancelled.rule == "terms/merchant_cancel"
         appealed = any(one.opened.kind == "merchant_cancellation" and one.paid is not None for one in deposit.claims)
-        assert len(deposit.passes) == (appealed or reasons()[str(deposit.cancelled.reason)].grants_pass)
+        assert len(deposit.passes) == (
+            appealed or reasons(deposit.cancelled.at)[str(deposit.cancelled.reason)].grants_pass
+        )
 
     @invariant()
     def no_unit_is_paid_back_twice_nor_shipped_once_it_was(self) -> None:

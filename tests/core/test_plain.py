@@ -81,7 +81,7 @@ def test_what_is_read_is_what_would_be_written(event: Any, data: st.DataObject) 
         return
     (fault,) = unlike.faults
     assert fault.pointer.startswith(f"/here/{name}")
-    assert fault.why in policies.read("texts/faults.toml")
+    assert fault.why in policies.read("texts/en/faults.toml")
 
 
 def numbers(kind: Any) -> set[str]:
@@ -195,7 +195,7 @@ def test_what_is_not_so_written_is_refused_where_it_stands(kind: type, told: Any
         read_json(kind, told)
     with refused(Reason.INVALID_REQUEST, (f"/events/0/data{pointer}", why)):
         read_json(kind, told, "/events/0/data")
-    assert why in policies.read("texts/faults.toml")
+    assert why in policies.read("texts/en/faults.toml")
 
 
 def test_pointers_are_escaped() -> None:

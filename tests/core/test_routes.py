@@ -6,18 +6,19 @@ from hypothesis import strategies as st
 
 from chalicelib import policies
 from chalicelib.core.common.instants import DAY, HOUR, MINUTE, parse_instant
+from chalicelib.core.policy import payment_routes
 from chalicelib.core.policy.payment_routes import (
     CANNOT,
     ENDED,
     NOT_IN_PART,
+    Payout,
     Quiet,
+    Route,
+    Routes,
     closed,
     ends_at,
     opens_at,
-    payment_routes,
-    payout,
     promised_by,
-    route,
     usable_from,
 )
 from tests.core.stories import CANCEL, DUE, PAID, SEND, Story, money, ordered, terms
@@ -43,6 +44,18 @@ LIMITED = [(row[0], int(row[4])) for row in ROWS if row[4] != "-"]
 WHOLE = money("5088 CNY")
 
 
+def route(method: str) -> Route:
+    return payment_routes.route(method, PAID)
+
+
+def published() -> Routes:
+    return payment_routes.payment_routes(PAID)
+
+
+def payout() -> Payout:
+    return payment_routes.payout(PAID)
+
+
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row[0])
 def test_a_route_is_as_published(row: list[str]) -> None:
     found, window = route(row[0]), None if row[4] == "-" else int(row[4])
@@ -51,23 +64,23 @@ def test_a_route_is_as_published(row: list[str]) -> None:
 
 
 def test_every_method_is_in_the_table() -> None:
-    assert set(payment_routes().route) == {row[0] for row in ROWS}
+    assert set(published().route) == {row[0] for row in ROWS}
 
 
 def test_every_method_that_an_offer_may_name_has_a_route() -> None:
     presets = (policies.read(f"presets/{name}.toml") for name in policies.names("presets"))
     offered = {method for preset in presets for method in preset["payment"]["methods"]}
-    assert offered <= set(payment_routes().route)
+    assert offered <= set(published().route)
 
 
 def test_reports_show_everything_within_a_week() -> None:
     """Reconciliation misses nothing that is older than that."""
-    assert max(payout().settle_days, *(one.settle_days for one in payment_routes().route.values())) < 7
+    assert max(payout().settle_days, *(one.settle_days for one in published().route.values())) < 7
 
 
 def test_figures_have_a_source_and_a_version() -> None:
-    assert payment_routes().source
-    assert payment_routes().version
+    assert published().source
+    assert published().version
     assert payout().cool_down_source
     assert payout().limits_source
 

@@ -14,7 +14,7 @@ from chalicelib import policies
 from chalicelib.core.common.fields import lists_to_tuples, write_money
 from chalicelib.core.policy import offer_terms
 from chalicelib.core.policy.terms import Terms, canonical, terms_hash
-from tests.core.stories import body, draft, plain, trading, wire
+from tests.core.stories import T0, body, draft, plain, trading, wire
 
 # As the contract's section 2 tables them; "-" is null or none. Money as "amount currency", lists as words.
 PRESETS = """
@@ -51,14 +51,14 @@ shipping                  0_CNY        0_CNY                   0_CNY            
 """
 HEADER, *ROWS = [line.split() for line in PRESETS.strip().splitlines()]
 CELLS = [(preset, row[0], cell) for row in ROWS for preset, cell in zip(HEADER[1:], row[1:], strict=True)]
-EVERY_REASON = [reason["code"] for reason in policies.read("reasons/cancellation.toml")["reason"]]
+EVERY_REASON = [reason["code"] for reason in policies.read("reasons/2026.toml")["reason"]]
 
 
 def least(preset: str) -> Terms:
     """What a preset makes of an offer that gives nothing it need not give."""
     currency = "IDR" if preset in {"flash_sale", "trade_in_id"} else "CNY"
     given = {"payment": {"deposit": wire("777 CNY")}} if preset == "recommended" else {}
-    return offer_terms.read(plain(preset, currency, **given))
+    return offer_terms.read(plain(preset, currency, **given), T0)
 
 
 def shown(value: Any) -> str:

@@ -17,13 +17,19 @@ from chalicelib.core.common.money import currencies
 from chalicelib.core.common.refusal import Reason
 from chalicelib.core.ending import withdrawal
 from chalicelib.core.locking import disclosure
-from chalicelib.core.policy import fees
+from chalicelib.core.policy import fees, market
 from chalicelib.core.policy import texts as wording
 from chalicelib.core.policy.claim_rules import ClaimKind
+from chalicelib.web.edge import languages
 from tests.core.stories import A_WEEK, NEVER, PAID, money, paid, terms, traded, trading, wire
 
 LOCALES: Final = {"en", "id", "zh"}
+FILES: Final = (
+    *("disclosures", "faults", "fees", "findings", "language", "lines", "markets", "pages"),
+    *("problems", "reasons", "receipts", "rules", "wording"),
+)
 PARTS: Final = {"title", "detail", "about"}
+REASON_TEXTS: Final = ("label", "evidence_required")
 PLAIN: Final = ("faults", "lines", "pages", "problems", "rules")
 # What fills each published sentence. One that is gone from here was published once, and stays for the evidence that names it.
 FILLED: Final = {
@@ -73,9 +79,7 @@ BUYER_SIDE: Final = {
 }  # fmt: skip
 REASON_FIELDS: Final = {
     "code": str,
-    "label": dict,
     "evidence": int,
-    "evidence_required": dict,
     "appealable": bool,
     "remedy": str,
     "buyer_side": bool,
@@ -100,30 +104,36 @@ FULL_STOP: Final = re.compile(r"\.(?=\s|$)")
 ENDINGS: Final = {"en": FULL_STOP, "id": FULL_STOP, "zh": re.compile("。")}
 
 
-def entries(node: dict[str, Any], path: str = "") -> Iterator[tuple[str, dict[str, str]]]:
-    """Every text below a table, with its path: a text is a table that holds a string or nothing."""
-    if not node or any(isinstance(value, str) for value in node.values()):
-        yield path, node
-        return
+Keys = tuple[str, ...]
+
+
+def entries(node: dict[str, Any], path: Keys = ()) -> Iterator[tuple[Keys, str]]:
+    """Every text below a table of one language, with its keys."""
     for name, below in node.items():
-        assert isinstance(below, dict), f"{path}/{name} is neither a text nor a table of texts"
-        yield from entries(below, f"{path}/{name}")
+        if isinstance(below, str):
+            yield (*path, name), below
+        else:
+            assert isinstance(below, dict), f"{path}/{name} is neither a text nor a table of texts"
+            assert below, f"{path}/{name} holds nothing"
+            yield from entries(below, (*path, name))
 
 
 def texts(file: str) -> list[tuple[str, dict[str, str]]]:
-    data = policies.read(f"texts/{file}.toml")
-    return list(entries({name: below for name, below in data.items() if name not in {"source", "version"}}))
+    """Every text of a file in each language that has it, with its path."""
+    found: dict[str, dict[str, str]] = {}
+    for locale in policies.languages():
+        for path, words in entries(policies.read(f"texts/{locale}/{file}.toml")):
+            found.setdefault("/".join(path), {})[locale] = words
+    return list(found.items())
+
+
+def files(locale: str) -> tuple[str, ...]:
+    return policies.names(f"texts/{locale}")
 
 
 def reasons() -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = policies.read("reasons/cancellation.toml")["reason"]
-    return found
-
-
-def reason_texts() -> list[tuple[str, dict[str, str]]]:
-    return [
-        (f"{reason['code']}/{part}", reason[part]) for reason in reasons() for part in ("label", "evidence_required")
-    ]
+    """Of every version that was ever published."""
+    return [reason for name in policies.names("reasons") for reason in policies.read(f"reasons/{name}.toml")["reason"]]
 
 
 def placeholders(text: str) -> set[str]:
@@ -153,12 +163,47 @@ def named_in_code(form: str) -> set[str]:
     return {found for found in strings if re.fullmatch(form, found)}
 
 
-@pytest.mark.parametrize("file", policies.names("texts"))
+def test_a_language_is_a_folder_with_every_file() -> None:
+    assert set(policies.languages()) == set(languages.LOCALES) == LOCALES
+    assert {locale: files(locale) for locale in LOCALES} == dict.fromkeys(LOCALES, FILES)
+    assert policies.names("texts") == (), "a text stands in the folder of its language"
+
+
+@pytest.mark.parametrize("file", [name for name in FILES if name != "language"])
 def test_every_text_is_there_in_exactly_our_languages(file: str) -> None:
     for path, text in texts(file):
         assert set(text) == LOCALES, path
         assert all(words and words == words.strip() for words in text.values()), path
         assert len({frozenset(placeholders(words)) for words in text.values()}) == 1, path
+
+
+def test_what_belongs_to_a_language_stands_in_its_folder() -> None:
+    for locale in LOCALES:
+        told = policies.read(f"texts/{locale}/language.toml")
+        assert {name: type(value) for name, value in told.items()} == {"names": list, "separator": str}
+        assert locale in told["names"]
+    names = [name for locale in LOCALES for name in policies.read(f"texts/{locale}/language.toml")["names"]]
+    assert len(names) == len(set(names)), "no name is that of two languages"
+
+
+def test_texts_are_keyed_by_the_codes_of_the_rules_and_there_is_no_other() -> None:
+    """Of every version that was published, in force or not: a code that ended is read on."""
+    laws = map(market.policy, policies.names("markets"))
+    wanted = {
+        "reasons": {f"{one.get('text', one['code'])}/{part}" for one in reasons() for part in REASON_TEXTS},
+        "markets": {f"{law.id}/{law.forfeit.rule}" for law in laws},
+        "fees": {path for stem in policies.names("fees") for path in schedule_keys(stem)},
+    }
+    for file, keys in wanted.items():
+        assert {path for path, _ in texts(file)} == keys, file
+
+
+def schedule_keys(stem: str) -> Iterator[str]:
+    data = policies.read(f"fees/{stem}.toml")
+    name = f"{data['id']}@{data['version']}"
+    yield from (f"{name}/fee", f"{name}/shipping")
+    yield from (f"{name}/category/{one['code']}" for one in data["category"])
+    yield from (f"{name}/ground/{one['code']}/{part}" for one in data["ground"] for part in ("label", "evidence"))
 
 
 @pytest.mark.parametrize("file", PLAIN)
@@ -171,26 +216,27 @@ def test_a_plain_text_has_no_placeholder_and_is_translated(file: str) -> None:
 
 
 def test_every_refusal_is_explained_and_nothing_else_is() -> None:
-    problems = policies.read("texts/problems.toml")
-    assert list(problems) == [reason.value for reason in Reason]
-    assert all(set(problem) == PARTS for problem in problems.values())
+    for locale in LOCALES:
+        problems = policies.read(f"texts/{locale}/problems.toml")
+        assert list(problems) == [reason.value for reason in Reason]
+        assert all(set(problem) == PARTS for problem in problems.values())
 
 
 @pytest.mark.parametrize("reason", Reason)
 def test_title_detail_and_page_have_their_form(reason: Reason) -> None:
-    problem = policies.read("texts/problems.toml")[reason.value]
     for locale, ending in ENDINGS.items():
-        assert len(problem["title"][locale]) <= 60
-        assert not ending.search(problem["title"][locale])
-        assert 1 <= len(ending.findall(problem["detail"][locale])) <= 2
-        assert 2 <= len(ending.findall(problem["about"][locale])) <= 4
-        assert ending.fullmatch(problem["detail"][locale][-1])
-        assert ending.fullmatch(problem["about"][locale][-1])
+        problem = policies.read(f"texts/{locale}/problems.toml")[reason.value]
+        assert len(problem["title"]) <= 60
+        assert not ending.search(problem["title"])
+        assert 1 <= len(ending.findall(problem["detail"])) <= 2
+        assert 2 <= len(ending.findall(problem["about"])) <= 4
+        assert ending.fullmatch(problem["detail"][-1])
+        assert ending.fullmatch(problem["about"][-1])
 
 
 def test_every_fault_that_code_can_name_has_a_text() -> None:
     named = {*whys_in_code(), *field_errors._WHY.values(), "invalid", "amount", "decimals", "currency"}
-    assert named <= set(policies.read("texts/faults.toml"))
+    assert named <= set(policies.read("texts/en/faults.toml"))
 
 
 def test_a_fault_is_a_sentence() -> None:
@@ -199,7 +245,7 @@ def test_a_fault_is_a_sentence() -> None:
 
 
 def test_every_refund_line_has_a_text_and_nothing_else_has() -> None:
-    assert set(policies.read("texts/lines.toml")) == LINE_CODES | {f"paid/{cause}" for cause in NOT_DUE}
+    assert {path for path, _ in texts("lines")} == LINE_CODES | {f"paid/{cause}" for cause in NOT_DUE}
 
 
 def test_there_are_21_reasons_each_complete() -> None:
@@ -217,7 +263,7 @@ def test_what_only_some_reasons_say(name: str) -> None:
     assert {reason["code"]: reason[name] for reason in reasons() if name in reason} == SOME_SAY[name]
 
 
-@pytest.mark.parametrize(("path", "text"), reason_texts(), ids=[path for path, _ in reason_texts()])
+@pytest.mark.parametrize(("path", "text"), texts("reasons"), ids=[path for path, _ in texts("reasons")])
 def test_a_reason_speaks_three_languages(path: str, text: dict[str, str]) -> None:
     assert set(text) == LOCALES == set(filter(text.get, text)), path
     assert len(set(text.values())) == len(LOCALES), path
@@ -248,8 +294,8 @@ def test_only_an_unpublished_reason_of_the_merchants_own_needs_a_second_person()
 
 
 def test_the_catalogue_names_its_version_and_source() -> None:
-    catalogue = policies.read("reasons/cancellation.toml")
-    assert set(catalogue) == {"version", "source", "not_evidence", "question", "bulk", "reason"}
+    catalogue = policies.read("reasons/2026.toml")
+    assert set(catalogue) == {"version", "from", "source", "not_evidence", "question", "bulk", "reason"}
     assert catalogue["version"]
     assert catalogue["source"]
 
@@ -260,18 +306,13 @@ def test_the_catalogue_names_its_version_and_source() -> None:
 @pytest.mark.parametrize("file", FILLED)
 def test_every_sentence_is_there_in_every_language_with_the_places_that_our_code_fills(file: str) -> None:
     for locale in LOCALES:
-        found = {path.removeprefix("/"): placeholders(text[locale]) for path, text in whole_texts(file)}
+        found = {path: placeholders(text[locale]) for path, text in texts(file)}
         assert found == FILLED[file], locale
-
-
-def whole_texts(file: str) -> list[tuple[str, dict[str, str]]]:
-    """Each key of a file with its text: a key may hold a slash of its own."""
-    return [(key, text) for key, text in policies.read(f"texts/{file}.toml").items() if isinstance(text, dict)]
 
 
 @pytest.mark.parametrize("file", FILLED)
 def test_a_sentence_is_translated_and_chinese_is_chinese(file: str) -> None:
-    for key, text in whole_texts(file):
+    for key, text in texts(file):
         if key in SIGNS or key.startswith("amount"):
             continue
         assert len(set(text.values())) == len(LOCALES), key
@@ -281,7 +322,7 @@ def test_a_sentence_is_translated_and_chinese_is_chinese(file: str) -> None:
 
 @pytest.mark.parametrize("file", ["disclosures", "findings", "receipts"])
 def test_what_is_shown_ends_as_a_sentence(file: str) -> None:
-    for key, text in whole_texts(file):
+    for key, text in texts(file):
         if key != "lock_acknowledgement":
             assert all(ENDINGS[locale].fullmatch(words[-1]) for locale, words in text.items()), key
 
@@ -299,19 +340,20 @@ def test_every_key_of_the_wording_is_used() -> None:
 
 
 def test_an_amount_always_names_its_currency_by_its_code() -> None:
-    for key, text in whole_texts("wording"):
+    for key, text in texts("wording"):
         if key.startswith("amount/"):
             assert all(key.removeprefix("amount/") in form for form in text.values()), key
 
 
 def test_the_signs_of_a_language_cannot_be_mistaken_for_each_other() -> None:
-    signs = policies.read("texts/wording.toml")
     for locale in LOCALES:
-        assert {signs["group"][locale], signs["decimal"][locale]} == {".", ","}
+        signs = policies.read(f"texts/{locale}/wording.toml")
+        assert {signs["group"], signs["decimal"]} == {".", ","}
 
 
 def test_sentences_are_joined_in_every_language() -> None:
-    assert set(disclosure.SEPARATOR) == LOCALES
+    found = {locale: wording.text("language", "separator", locale=locale) for locale in LOCALES}
+    assert found == {"en": " ", "id": " ", "zh": ""}
 
 
 # Deposits that between them are shown every sentence: with and without an end of the window, an undo, a stake.
@@ -356,9 +398,8 @@ SCHEDULES: Final = policies.names("fees")
 def schedule_texts(stem: str) -> Iterator[tuple[str, dict[str, str]]]:
     """Every text that a reader of a schedule meets, with where it stands."""
     data = policies.read(f"fees/{stem}.toml")
-    yield from ((f"text/{name}", text) for name, text in data["text"].items())
-    yield from ((f"{one['code']}/label", one["label"]) for one in data["category"])
-    yield from ((f"{one['code']}/{part}", one[part]) for one in data["ground"] for part in ("label", "evidence"))
+    name = f"{data['id']}@{data['version']}/"
+    yield from ((path.removeprefix(name), text) for path, text in texts("fees") if path.startswith(name))
 
 
 @pytest.mark.parametrize("stem", SCHEDULES)
@@ -374,13 +415,13 @@ def test_a_schedule_speaks_three_languages(stem: str) -> None:
 @pytest.mark.parametrize("stem", SCHEDULES)
 def test_only_the_rule_of_a_fee_has_places_to_fill_and_they_are_those_of_its_band(stem: str) -> None:
     for path, text in schedule_texts(stem):
-        expected = {"from_", "to"} if path == "text/fee" else set()
+        expected = {"from_", "to"} if path == "fee" else set()
         assert all(placeholders(words) == expected for words in text.values()), path
 
 
 @pytest.mark.parametrize("stem", SCHEDULES)
 def test_the_rules_of_a_schedule_are_sentences(stem: str) -> None:
-    rules = policies.read(f"fees/{stem}.toml")["text"]
+    rules = {path: text for path, text in schedule_texts(stem) if "/" not in path}
     assert set(rules) == {"fee", "shipping"}
     for name, text in rules.items():
         assert all(ENDINGS[locale].fullmatch(words[-1]) for locale, words in text.items()), name
@@ -388,9 +429,9 @@ def test_the_rules_of_a_schedule_are_sentences(stem: str) -> None:
 
 @pytest.mark.parametrize("stem", SCHEDULES)
 def test_no_two_grounds_of_a_kind_of_goods_read_the_same(stem: str) -> None:
-    grounds = policies.read(f"fees/{stem}.toml")["ground"]
+    grounds, told = policies.read(f"fees/{stem}.toml")["ground"], dict(schedule_texts(stem))
     for locale in LOCALES:
-        said = [(ground["category"], ground["label"][locale]) for ground in grounds]
+        said = [(ground["category"], told[f"ground/{ground['code']}/label"][locale]) for ground in grounds]
         assert len(set(said)) == len(said), locale
 
 
@@ -402,8 +443,8 @@ def test_everything_that_can_be_wrong_with_a_band_is_said_and_nothing_else() -> 
 
 
 def test_every_rule_of_the_terms_that_our_code_names_is_explained_and_nothing_else_is() -> None:
-    rules = policies.read("texts/rules.toml")
+    rules = dict(texts("rules"))
     paying = set(get_args(ClaimKind)) - WITHOUT_MONEY
-    assert named_in_code("terms/[a-z_]+") | {f"claims/{kind}" for kind in paying} == set(rules) - {"version"}
-    for rule in set(rules) - {"version"}:
-        assert all(ENDINGS[locale].fullmatch(words[-1]) for locale, words in rules[rule].items()), rule
+    assert named_in_code("terms/[a-z_]+") | {f"claims/{kind}" for kind in paying} == set(rules)
+    for rule, text in rules.items():
+        assert all(ENDINGS[locale].fullmatch(words[-1]) for locale, words in text.items()), rule

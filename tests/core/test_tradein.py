@@ -1,6 +1,5 @@
 """Trade-ins: the published cases, one inspection, at most one fee, and what a new schedule changes: new offers only."""
 
-import shutil
 import tomllib
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -11,7 +10,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chalicelib import policies
 from chalicelib.core.common.instants import DAY, HOUR, MINUTE
 from chalicelib.core.common.money import Money
 from chalicelib.core.common.refusal import Reason
@@ -67,6 +65,7 @@ from tests.core.stories import (
     wire,
 )
 from tests.core.test_fees import GROUNDS, TABLES, rupiah
+from tests.publishing import publishing
 
 CASES: Final = tomllib.loads(Path(__file__).parents[1].joinpath("cases", "trade_in.toml").read_text("utf-8"))["case"]
 NAME: Final = "id-tukar-tambah@2025-01-01"
@@ -811,27 +810,25 @@ def test_what_is_ordered_cannot_be_changed_any_more() -> None:
 LATER_VERSION: Final = """
 id = "id-tukar-tambah"
 version = "2026-07-01"
+from = 2024-03-01
 currency = "IDR"
 source = "made up for a test"
 category = [
-  { code = "phone", label = { en = "Phone", id = "Ponsel", zh = "手机" }, bands = [{ from = 50_000, to = 30_000_000, fee = 10_000 }] },
-  { code = "tablet", label = { en = "Tablet", id = "Sabak", zh = "平板" }, bands = [
+  { code = "phone", bands = [{ from = 50_000, to = 30_000_000, fee = 10_000 }] },
+  { code = "tablet", bands = [
     { from = 100_000, to = 2_999_999, fee = 15_000 },
     { from = 3_000_000, to = 9_000_000, fee = 25_000 },
   ] },
 ]
 ground = [
-  { code = "PH_CONDITION_MISMATCH", category = "phone", at_fault = "buyer", label = { en = "a", id = "b", zh = "丙" }, evidence = { en = "a", id = "b", zh = "丙" } },
-  { code = "TB_PEN_MISSING", category = "tablet", at_fault = "buyer", label = { en = "a", id = "b", zh = "丙" }, evidence = { en = "a", id = "b", zh = "丙" } },
-  { code = "TB_LOST_ON_THE_WAY", category = "tablet", at_fault = "courier", label = { en = "a", id = "b", zh = "丙" }, evidence = { en = "a", id = "b", zh = "丙" } },
+  { code = "PH_CONDITION_MISMATCH", category = "phone", at_fault = "buyer" },
+  { code = "TB_PEN_MISSING", category = "tablet", at_fault = "buyer" },
+  { code = "TB_LOST_ON_THE_WAY", category = "tablet", at_fault = "courier" },
 ]
 [rules]
 fee_base = "new_item_unit_price"
 most_fees = 1
 shipping_kept = true
-[text]
-fee = { en = "{from_} {to}", id = "{from_} {to}", zh = "{from_} {to}" }
-shipping = { en = "a", id = "b", zh = "丙" }
 """  # fmt: skip
 IN_EURO: Final = (
     LATER_VERSION.replace('"id-tukar-tambah"', '"eu-trade-in"')
@@ -841,26 +838,11 @@ IN_EURO: Final = (
 Publish = Callable[[str, str], None]
 
 
-def forget() -> None:
-    for remembered in (policies.read, policies.names, fees.schedule, fees.schedules):
-        remembered.cache_clear()
-
-
 @pytest.fixture
 def publish(tmp_path: Path) -> Iterator[Publish]:
-    """Adds a data file, to a copy of our data that this test alone reads."""
-    folder = tmp_path / "policies"
-    shutil.copytree(Path(policies.__file__).parent, folder, ignore=shutil.ignore_patterns("*.py", "__pycache__"))
-
-    def add(name: str, text: str) -> None:
-        (folder / "fees" / f"{name}.toml").write_text(text, "utf-8")
-        forget()
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(policies, "files", lambda _package: folder)
-        forget()
-        yield add
-        forget()
+    """Adds a schedule, to a copy of our data that this test alone reads."""
+    with publishing(tmp_path) as publisher:
+        yield lambda name, text: publisher.add(f"fees/{name}.toml", text)
 
 
 def test_a_later_version_holds_for_new_offers_and_no_old_deposit_notices(publish: Publish) -> None:
@@ -872,7 +854,7 @@ def test_a_later_version_holds_for_new_offers_and_no_old_deposit_notices(publish
     assert old_terms.trade_in is not None
     assert new_terms.trade_in is not None
     assert (old_terms.trade_in.name, new_terms.trade_in.name) == (NAME, "id-tukar-tambah@2026-07-01")
-    assert fees.schedules()["id-tukar-tambah"].version == "2026-07-01"
+    assert fees.in_force(T0)["id-tukar-tambah"].version == "2026-07-01"
     new, late = traded(new_terms), traded(old_terms)  # an order on the old offer is still under its terms
     for story, fee, rule in (
         (old, "40000 IDR", f"{NAME}/phone/1000001-3000000"),
@@ -888,10 +870,12 @@ def test_a_later_version_holds_for_new_offers_and_no_old_deposit_notices(publish
 
 
 def test_an_earlier_version_that_is_published_late_is_not_the_one_in_force(publish: Publish) -> None:
-    publish("id-tukar-tambah-2024-01-01", LATER_VERSION.replace("2026-07-01", "2024-01-01"))
+    publish("id-tukar-tambah-2026-07-01", LATER_VERSION)
+    earlier = LATER_VERSION.replace("2026-07-01", "2024-01-01").replace("from = 2024-03-01", "from = 2024-01-01")
+    publish("id-tukar-tambah-2024-01-01", earlier)
     under = trading()
     assert under.trade_in is not None
-    assert under.trade_in.name == NAME
+    assert under.trade_in.name == "id-tukar-tambah@2026-07-01"
     assert fees.schedule("id-tukar-tambah@2024-01-01").bands("tablet")
 
 
@@ -993,5 +977,5 @@ def test_a_file_that_is_not_sound_is_never_in_force(publish: Publish) -> None:
 
 
 def test_nothing_that_a_test_published_is_remembered() -> None:
-    assert set(fees.schedules()) == {"id-tukar-tambah"}
-    assert fees.schedules()["id-tukar-tambah"].version == "2025-01-01"
+    assert set(fees.in_force(T0)) == {"id-tukar-tambah"}
+    assert fees.in_force(T0)["id-tukar-tambah"].version == "2025-01-01"

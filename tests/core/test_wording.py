@@ -70,7 +70,7 @@ def test_no_digit_of_an_amount_is_lost_and_its_currency_is_named(amount: Money, 
 
 @given(amount=ANY_MONEY, locale=st.sampled_from(LOCALES))
 def test_an_amount_can_be_read_back_by_the_signs_of_its_language(amount: Money, locale: str) -> None:
-    group, decimal = (policies.read("texts/wording.toml")[sign][locale] for sign in ("group", "decimal"))
+    group, decimal = (policies.read(f"texts/{locale}/wording.toml")[sign] for sign in ("group", "decimal"))
     (number,) = re.findall(r"-?\d[\d.,]*", texts.amount(amount, locale))
     whole, _, fraction = number.partition(decimal)
     assert re.fullmatch(rf"-?\d{{1,3}}({re.escape(group)}\d{{3}})*", whole)

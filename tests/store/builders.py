@@ -118,7 +118,7 @@ def draft(units: int | None = 37, per_buyer: int | None = None, **changes: Any) 
     """Terms of the 2024 programme, market merged in."""
     item = {"sku": "su7-max", "name": "SU7 Max", "price": {"amount": "299900", "currency": "CNY"}, "stock": units}
     body = {"title": "SU7", "market": "CN", "preset": "su7_2024", "items": [item], "limits": {"per_buyer": per_buyer}}
-    return offer_terms.resolve(offer_terms.read({**body, **changes}))[0]
+    return offer_terms.resolve(offer_terms.read({**body, **changes}, T0), T0)[0]
 
 
 def offered(terms: Draft, offer_id: str | None = None, batch: str = "batch") -> tuple[Offer, tuple[Entry[Any], ...]]:

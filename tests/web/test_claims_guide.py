@@ -78,7 +78,7 @@ def test_the_table_names_every_status_once() -> None:
 
 
 def test_the_figures_of_the_guide_are_the_data() -> None:
-    rules = claim_rules()
+    rules = claim_rules(0)
     hours = [duration_ms(before) // HOUR for before in rules.remind_before]
     told = (
         f"{duration_ms(rules.open_for) // DAY} days after the last shipment",

@@ -23,7 +23,6 @@ from chalicelib.core.deposit.events.claim import (
     ClaimUpheld,
     ClaimWithdrawn,
 )
-from chalicelib.core.policy import claim_rules
 from chalicelib.core.policy.terms import Terms
 
 MAX_LATE: Final = 5  # answers that came too late which one claim keeps
@@ -141,7 +140,7 @@ def _responded(deposit: Deposit, command: Respond, at: int) -> tuple[DepositEven
         return (_offered(deposit, one, command.amount, command.statement, at),)
     assert command.statement is not None, "a rejection says why"
     due_at = at + instants.duration_ms(one.opened.decide_within)
-    return (ClaimRejected(at, one.n, due_at, command.statement, claim.reminders(at, due_at)),)
+    return (ClaimRejected(at, one.n, due_at, command.statement, claim.reminders(one.rules, at, due_at)),)
 
 
 def _refuse_response(deposit: Deposit, command: Respond) -> None:
@@ -156,7 +155,7 @@ def _refuse_response(deposit: Deposit, command: Respond) -> None:
 
 def _offered(deposit: Deposit, one: Claim, amount: Money, statement: str | None, at: int) -> ClaimOffered:
     """At least what is owed, and a second offer more than the first."""
-    rules = claim_rules.claim_rules()
+    rules = one.rules
     if amount < one.owed:
         raise Refused(Reason.BELOW_OWED, owed=one.owed)
     if one.offered is not None and amount <= one.offered:
@@ -168,7 +167,7 @@ def _offered(deposit: Deposit, one: Claim, amount: Money, statement: str | None,
     if amount > most:
         raise Refused(Reason.REFUND_EXCEEDS_REFUNDABLE, refundable=most)
     due_at = at + instants.duration_ms(rules.offer_stands)
-    return ClaimOffered(at, one.n, amount, due_at, claim.reminders(at, due_at), statement)
+    return ClaimOffered(at, one.n, amount, due_at, claim.reminders(rules, at, due_at), statement)
 
 
 def _accepted(
@@ -179,7 +178,8 @@ def _accepted(
 
 
 def _more(deposit: Deposit, command: AddEvidence, at: int) -> ClaimEvidenceAdded:
-    one, most = _in(deposit, command.claim, at, *OPEN), claim_rules.claim_rules().most_evidence
+    one = _in(deposit, command.claim, at, *OPEN)
+    most = one.rules.most_evidence
     if one.evidence + len(command.evidence) > most:
         raise Refused(Reason.RATE_LIMITED, most=most)
     return ClaimEvidenceAdded(at, one.n, command.by, command.evidence, command.statement)

@@ -18,7 +18,8 @@ from chalicelib.core.deposit.events.claim import (
 )
 from chalicelib.core.deposit.events.goods import Units
 from chalicelib.core.deposit.status import FINAL, Status
-from chalicelib.core.policy import cancellation_reasons, claim_rules
+from chalicelib.core.merchant import cancellation
+from chalicelib.core.policy import claim_rules
 from chalicelib.core.policy.claim_rules import ClaimKind
 from chalicelib.core.policy.terms import Terms
 
@@ -44,7 +45,7 @@ class OpenClaim:
 
 def refuse(deposit: Deposit, at: int) -> None:
     """Whether any claim could be opened: on an order that is committed or over, for its time, and not without end."""
-    status, rules = status_at(deposit, at), claim_rules.claim_rules()
+    status, rules = status_at(deposit, at), claim_rules.claim_rules(at)
     if status not in {Status.LOCKED, Status.COMPLETED, Status.CANCELLED}:
         raise Refused(Reason.WRONG_STATE, state=status.value)
     until = _open_until(deposit)
@@ -55,17 +56,23 @@ def refuse(deposit: Deposit, at: int) -> None:
 
 
 def _open_until(deposit: Deposit) -> int | None:
-    """So long after the last shipment or the cancellation, whichever is later; None while something is still to come."""
+    """So long after the last shipment or the cancellation, whichever is later; None while something is still to come.
+
+    The time is the one in force when it began: whoever was told an end can rely on it.
+    """
     if deposit.status not in FINAL:
         return None
     ends = [one.last_shipped_at for one in deposit.progress if one.last_shipped_at is not None]
     ends += [deposit.cancelled.at] if deposit.cancelled is not None else []
-    return max(ends) + instants.duration_ms(claim_rules.claim_rules().open_for) if ends else None
+    return max(ends) + instants.duration_ms(claim_rules.claim_rules(max(ends)).open_for) if ends else None
 
 
 def open_claim(deposit: Deposit, command: OpenClaim, at: int, terms: Terms) -> ClaimOpened:
     """What is owed is computed here, and stands from then on."""
     refuse_fields(deposit, command)
+    rules = claim_rules.claim_rules(at)
+    if not rules.takes(command.kind, at):
+        raise Refused(Reason.INVALID_REQUEST, [FieldError("/kind", "choice")])
     refuse(deposit, at)
     _refuse_kind(deposit, command, at, terms)
     _refuse_twice(deposit, command)
@@ -88,7 +95,7 @@ def open_claim(deposit: Deposit, command: OpenClaim, at: int, terms: Terms) -> C
         amount=command.amount,
         lines=command.lines,
         evidence=command.evidence,
-        remind_at=claim.reminders(at, due_at),
+        remind_at=claim.reminders(rules, at, due_at),
     )
 
 
@@ -154,7 +161,7 @@ def _refuse_lock(deposit: Deposit, at: int) -> None:
     lock = lock_at(deposit, at)
     if lock is None or lock.by == "window_end":
         raise Refused(Reason.WRONG_STATE, state=status_at(deposit, at).value)
-    until = lock.at + instants.duration_ms(claim_rules.claim_rules().mistaken_lock_for)
+    until = lock.at + instants.duration_ms(claim_rules.claim_rules(lock.at).mistaken_lock_for)
     if at >= until:
         raise Refused(Reason.CLAIM_CLOSED, until=until)
 
@@ -162,7 +169,7 @@ def _refuse_lock(deposit: Deposit, at: int) -> None:
 def _refuse_appeal(deposit: Deposit, at: int) -> None:
     """Once, against a merchant's cancellation whose reason can be appealed."""
     ended = deposit.cancelled
-    reason = cancellation_reasons.reasons().get(ended.reason or "") if ended is not None else None
+    reason = cancellation.cited(ended) if ended is not None else None
     if reason is None or not reason.appealable:
         raise Refused(Reason.WRONG_STATE, state=status_at(deposit, at).value)
     appeals = (one for one in deposit.claims if one.opened.kind == "merchant_cancellation")

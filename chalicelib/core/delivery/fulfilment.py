@@ -113,7 +113,7 @@ def refuse_balance(deposit: Deposit, at: int) -> None:
 
 def pay_balance(deposit: Deposit, command: PayBalance, at: int, terms: Terms) -> BalanceOpened:
     """The rest, by the buyer's own choice of method. It may be paid until the time to cure a delay is over."""
-    if command.method not in terms.payment.methods:
+    if not terms.offers_method(command.method, at):
         raise Refused(Reason.PAYMENT_METHOD_NOT_OFFERED, [FieldError("/payment_method", "unknown_method")])
     refuse_balance(deposit, at)
     usual = at + instants.duration_ms(terms.balance.due_within)

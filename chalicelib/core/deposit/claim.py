@@ -32,7 +32,7 @@ from chalicelib.core.deposit.events.claim import (
 )
 from chalicelib.core.deposit.events.goods import Units
 from chalicelib.core.deposit.rows import with_row
-from chalicelib.core.policy.claim_rules import claim_rules
+from chalicelib.core.policy.claim_rules import ClaimRules, claim_rules
 
 if TYPE_CHECKING:
     from chalicelib.core.deposit.deposit import Deposit
@@ -104,6 +104,11 @@ class Claim:
     late: int = 0
     paid: Money | None = None
     refunds: tuple[int, ...] = ()
+
+    @property
+    def rules(self) -> ClaimRules:
+        """The figures in force when it was opened: its sides have relied on them since."""
+        return claim_rules(self.opened.at)
 
     @property
     def owed(self) -> Money:
@@ -179,9 +184,9 @@ def _closed(one: Claim, at: int) -> Claim:
     return replace(one, changed_at=at, due_at=None, remind_at=())
 
 
-def reminders(at: int, due_at: int) -> tuple[int, ...]:
+def reminders(rules: ClaimRules, at: int, due_at: int) -> tuple[int, ...]:
     """The notices before a due time, as far as they lie ahead; earliest first."""
-    before = {due_at - instants.duration_ms(distance) for distance in claim_rules().remind_before}
+    before = {due_at - instants.duration_ms(distance) for distance in rules.remind_before}
     return tuple(sorted(instant for instant in before if instant > at))
 
 
@@ -197,7 +202,7 @@ def deadlines(one: Claim) -> Iterator[ClaimReminded | ClaimEscalated]:
 def escalated(one: Claim, at: int, by: str) -> ClaimEscalated:
     """To the platform, by the buyer's word or by the buyer's silence."""
     due_at = at + instants.duration_ms(one.opened.decide_within)
-    return ClaimEscalated(at, one.n, by, due_at, reminders(at, due_at))
+    return ClaimEscalated(at, one.n, by, due_at, reminders(one.rules, at, due_at))
 
 
 def evolve_claim(deposit: "Deposit", event: ClaimEvent) -> "Deposit":

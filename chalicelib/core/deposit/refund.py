@@ -194,7 +194,7 @@ class Refund:
     def waiting_on(self) -> WaitingOn:
         """Whose turn it is. A route that tells its result at once has the provider to wait for, not the bank."""
         if self.status is RefundStatus.PENDING and self.destination is None:
-            return "bank" if payment_routes.route(self.method).asynchronous else "provider"
+            return "bank" if payment_routes.route(self.method, self.created_at).asynchronous else "provider"
         return WAITING_ON[self.status]
 
 
@@ -363,7 +363,9 @@ def due_at(refund: Refund) -> int | None:
 
 def _sendable_from(refund: Refund, at: int) -> int:
     """Not in the hours in which the route refuses; accounts are paid at any hour."""
-    return at if refund.destination is not None else payment_routes.opens_at(payment_routes.route(refund.method), at)
+    return (
+        at if refund.destination is not None else payment_routes.opens_at(payment_routes.route(refund.method, at), at)
+    )
 
 
 def next_look(refund: Refund, now: int) -> int:

@@ -61,7 +61,8 @@ def refund(
     note: str | None = None,
 ) -> Iterator[DepositEvent]:
     """A refund decision, to be paid within ``deadline``. Nothing to pay is settled at once; a route that cannot refund asks the buyer at once."""
-    captured, route = deposit.captured(leg.capture), payment_routes.route(deposit.payments[leg.payment - 1].method)
+    captured = deposit.captured(leg.capture)
+    route = payment_routes.route(deposit.payments[leg.payment - 1].method, at)
     promised_by = payment_routes.promised_by(route, captured.at, at, deadline)
     yield RefundApproved(at, n, cause, leg.amount, leg.lines, promised_by, leg.payment, leg.capture, review, note)
     if not leg.amount:

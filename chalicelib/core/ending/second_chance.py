@@ -15,7 +15,7 @@ from chalicelib.core.policy.pass_rules import pass_rules
 
 def grant(n: int, lines: tuple[Line, ...], reason: str, at: int) -> PassGranted:
     """The pass for an order that was taken away: any of its goods, at most at the dearest of their prices."""
-    rules = pass_rules()
+    rules = pass_rules(at)
     valid_until = at + instants.duration_ms(rules.valid)
     remind_at = tuple(sorted(valid_until - instants.duration_ms(before) for before in rules.remind_before))
     skus = tuple(dict.fromkeys(line.sku for line in lines))

@@ -2,7 +2,7 @@
 
 import hashlib
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 import rfc8785
 
@@ -13,8 +13,6 @@ from chalicelib.core.deposit.events.lock import Argument, LockIntentOpened
 from chalicelib.core.ending import entitlement
 from chalicelib.core.policy import texts
 from chalicelib.core.policy.terms import Terms
-
-SEPARATOR: Final = {"en": " ", "id": " ", "zh": ""}
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,4 +91,4 @@ def disclosure_hash(deposit: Deposit, shown: Disclosure) -> str:
 def text(sentences: tuple[str, ...], arguments: tuple[Argument, ...], locale: str) -> str:
     words = {argument.name: argument.words for argument in arguments}
     parts = (texts.text("disclosures", key, locale=locale).format(**words) for key in sentences)
-    return SEPARATOR[locale].join(parts)
+    return texts.text("language", "separator", locale=locale).join(parts)

@@ -1,6 +1,6 @@
 """Many deposits of an offer cancelled at once by the merchant: one reason, one evidence, and a second person where they are many.
 
-How many one person may cancel alone stands in policies/reasons/cancellation.toml. Every deposit is judged by itself.
+How many one person may cancel alone stands in policies/reasons, by date. Every deposit is judged by itself.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -175,27 +175,29 @@ def lapse(bulk: Bulk, at: int) -> BulkLapsed | None:
     return BulkLapsed(until) if waits and until is not None else None
 
 
-def refuse_fields(deposits: Sequence[str], command: MerchantCancel, terms: Terms) -> None:
+def refuse_fields(deposits: Sequence[str], command: MerchantCancel, terms: Terms, at: int) -> None:
     """What is wrong with it whatever the deposits are."""
+    if len(deposits) > cancellation_reasons.catalogue(at).bulk.most_deposits:
+        raise Refused(Reason.INVALID_REQUEST, [FieldError("/deposits", "too_many")])
     first = {one: n for n, one in reversed(list(enumerate(deposits)))}
     faults = [FieldError(f"/deposits/{n}", "duplicate") for n, one in enumerate(deposits) if first[one] != n]
     if faults:
         raise Refused(Reason.INVALID_REQUEST, faults)
-    cancellation.refuse_fields(command)
-    if command.reason not in terms.cancellation_reasons:
+    cancellation.refuse_fields(command, at)
+    if command.reason not in terms.cancellation_reasons or command.reason not in cancellation_reasons.reasons(at):
         raise Refused(Reason.REASON_NOT_PUBLISHED, code=command.reason)
 
 
-def live_needed(deposits: int) -> int | None:
+def live_needed(deposits: int, at: int) -> int | None:
     """How many deposits of an offer must be live for so many to need no second person; None when none would do."""
-    rule = cancellation_reasons.catalogue().bulk
+    rule = cancellation_reasons.catalogue(at).bulk
     if deposits > rule.most_alone:
         return None
     return 0 if deposits <= rule.always_alone else -(-deposits * PERCENT // rule.most_alone_percent)
 
 
 def approve_until(at: int) -> int:
-    return at + instants.duration_ms(cancellation_reasons.catalogue().bulk.approve_within)
+    return at + instants.duration_ms(cancellation_reasons.catalogue(at).bulk.approve_within)
 
 
 def approve(bulk: Bulk, by: str, at: int) -> BulkApproved:

@@ -18,6 +18,11 @@ from chalicelib.core.policy.terms import Terms
 CAUSE: Final = "merchant_cancel"
 
 
+def cited(ended: Cancelled) -> CancellationReason | None:
+    """The reason of a merchant's cancellation, as it was published at that instant."""
+    return next((one for one in catalogue(ended.at).reason if one.code == ended.reason), None)
+
+
 @dataclass(frozen=True, slots=True)
 class MerchantCancel:
     """The merchant ends it. ``note_length`` are the characters of a note that is kept elsewhere under its digest.
@@ -41,14 +46,14 @@ def refuse(deposit: Deposit, at: int) -> None:
 
 def cancel(deposit: Deposit, command: MerchantCancel, at: int, terms: Terms) -> Iterator[DepositEvent]:
     """Evidence first, then the state of the deposit, then the published list, then the second person."""
-    refuse_fields(command)
-    published = reasons().get(command.reason)
+    refuse_fields(command, at)
+    published = reasons(at).get(command.reason)
     if published is not None:
         _refuse_unasked(deposit, published, command.evidence, at - command.grace_ms)
     refuse(deposit, at)
     if published is None or command.reason not in terms.cancellation_reasons:
         raise Refused(Reason.REASON_NOT_PUBLISHED, code=command.reason)
-    refuse_alone(command)
+    refuse_alone(command, published)
     if published.unpaid_only and deposit.paid is not None:
         raise Refused(Reason.WRONG_STATE, state=status_at(deposit, at).value)
     owed = entitlement.compute_entitlement(deposit, terms, CAUSE, at, compensated=published.compensates)
@@ -67,12 +72,12 @@ def cancel(deposit: Deposit, command: MerchantCancel, at: int, terms: Terms) -> 
         yield second_chance.grant(len(deposit.passes) + 1, deposit.lines, command.reason, at)
 
 
-def refuse_fields(command: MerchantCancel) -> None:
+def refuse_fields(command: MerchantCancel, at: int) -> None:
     """Fewer items than the reason needs; the same one twice is one, and an automated score is none."""
-    published = reasons().get(command.reason)
+    published = reasons(at).get(command.reason)
     if published is None:
         return  # it cannot be in anybody's list: that is said behind the faults of fields
-    if len(counting(command.evidence)) < published.evidence:
+    if len(counting(command.evidence, at)) < published.evidence:
         raise Refused(Reason.EVIDENCE_REQUIRED, [FieldError("/evidence", "too_few")], least=published.evidence)
     longest = max([command.note_length, *map(len, filter(_in_words, command.evidence))])
     if longest < published.least_note:
@@ -81,15 +86,15 @@ def refuse_fields(command: MerchantCancel) -> None:
         )
 
 
-def refuse_alone(command: MerchantCancel) -> None:
+def refuse_alone(command: MerchantCancel, published: CancellationReason) -> None:
     """Some reasons need another person of the merchant."""
-    if reasons()[command.reason].second_approver and command.approver is None:
+    if published.second_approver and command.approver is None:
         raise Refused(Reason.APPROVAL_REQUIRED, code=command.reason)
 
 
-def counting(evidence: Sequence[str]) -> tuple[str, ...]:
+def counting(evidence: Sequence[str], at: int) -> tuple[str, ...]:
     """What counts as evidence, each item once."""
-    scores = catalogue().not_evidence
+    scores = catalogue(at).not_evidence
     return tuple(dict.fromkeys(item for item in evidence if item.partition(":")[0].strip().casefold() not in scores))
 
 

@@ -42,7 +42,7 @@ def refuse_question(deposit: Deposit, at: int) -> None:
 
 def ask(deposit: Deposit, command: Ask, at: int) -> QuestionAsked:
     refuse_question(deposit, at)
-    due_at = at + instants.duration_ms(catalogue().question.answer_within)
+    due_at = at + instants.duration_ms(catalogue(at).question.answer_within)
     return QuestionAsked(at, len(deposit.questions) + 1, command.kind, due_at, command.digest)
 
 

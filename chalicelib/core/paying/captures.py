@@ -39,7 +39,7 @@ def refuse_method(deposit: Deposit, at: int) -> None:
 
 def change_method(deposit: Deposit, method: str, at: int, terms: Terms) -> PaymentMethodChanged:
     """The buyer's word, and nobody else's."""
-    if method not in terms.payment.methods:
+    if not terms.offers_method(method, at):
         raise Refused(Reason.PAYMENT_METHOD_NOT_OFFERED, (FieldError("/payment_method", "unknown_method"),))
     refuse_method(deposit, at)
     return PaymentMethodChanged(at, method)

@@ -1,26 +1,27 @@
 """The published reasons for which a merchant may cancel. Data and sources: policies/reasons/cancellation.toml."""
 
 from collections.abc import Mapping
-from functools import cache
 from typing import Annotated, Literal
 
 from pydantic import Field
 
-from chalicelib import policies
-from chalicelib.core.common.fields import Duration, Frozen, lists_to_tuples
+from chalicelib.core.common.fields import Duration, Frozen
+from chalicelib.core.policy import dated
+from chalicelib.core.policy.dated import Ending, Source, Version
 
 Whole = Annotated[int, Field(ge=0)]
-Texts = dict[str, str]
 QuestionKind = Literal["address", "contact", "verification"]
 
 
-class CancellationReason(Frozen):
-    """One reason. ``evidence`` is the least number of items, ``least_note`` of characters in plain words."""
+class CancellationReason(Ending):
+    """One reason. ``evidence`` is the least number of items, ``least_note`` of characters in plain words.
+
+    ``text`` names its texts, for a version that tells another rule under the same code.
+    """
 
     code: str
-    label: Texts
+    text: str | None = None
     evidence: Whole
-    evidence_required: Texts
     appealable: bool
     remedy: Literal["none", "pass", "seller_default", "seller_default_and_pass"]
     buyer_side: bool
@@ -28,6 +29,10 @@ class CancellationReason(Frozen):
     question: QuestionKind | None = None
     unpaid_only: bool = False
     least_note: Whole = 0
+
+    @property
+    def texts(self) -> str:
+        return self.text or self.code
 
     @property
     def compensates(self) -> bool:
@@ -54,22 +59,35 @@ class BulkRule(Frozen):
     most_deposits: Whole
 
 
-class Catalogue(Frozen):
-    """The whole file."""
+class Catalogue(Version):
+    """One version of policies/reasons."""
 
     version: str
-    source: str
+    source: Source
     not_evidence: tuple[str, ...]
     question: QuestionRule
     bulk: BulkRule
     reason: tuple[CancellationReason, ...]
 
+    @property
+    def codes(self) -> frozenset[str]:
+        return frozenset(one.code for one in self.reason)
 
-@cache
-def catalogue() -> Catalogue:
-    return Catalogue.model_validate(lists_to_tuples(policies.read("reasons/cancellation.toml")))
+
+def catalogue(at: int) -> Catalogue:
+    return dated.at("reasons", Catalogue, at)
 
 
-@cache
-def reasons() -> Mapping[str, CancellationReason]:
-    return {one.code: one for one in catalogue().reason}
+def reasons(at: int) -> Mapping[str, CancellationReason]:
+    """Those that can be cited at an instant, by code, in the catalogue's order."""
+    return {one.code: one for one in catalogue(at).reason if one.offered(at)}
+
+
+def all_reasons() -> tuple[CancellationReason, ...]:
+    """Every reason that was ever published, as the last version has it: no code is ever left out."""
+    return dated.series("reasons", Catalogue).latest.reason
+
+
+def max_bulk_deposits() -> int:
+    """The most that one bulk cancellation could ever hold: what the contract says; each is judged by its own instant."""
+    return max(one.bulk.most_deposits for one in dated.series("reasons", Catalogue).versions)

@@ -1,12 +1,12 @@
 """Deadlines and limits of claims. Figures and their source: policies/claims.toml."""
 
-from functools import cache
 from typing import Annotated, Literal
 
 from pydantic import Field
 
-from chalicelib import policies
-from chalicelib.core.common.fields import Duration, Frozen, lists_to_tuples
+from chalicelib.core.common.fields import Duration
+from chalicelib.core.policy import dated
+from chalicelib.core.policy.dated import Date, Source, Version
 
 Whole = Annotated[int, Field(ge=1)]
 ClaimKind = Literal[
@@ -14,11 +14,11 @@ ClaimKind = Literal[
 ]
 
 
-class ClaimRules(Frozen):
-    """The whole file."""
+class ClaimRules(Version):
+    """One version of policies/claims."""
 
     version: str
-    source: str
+    source: Source
     open_for: Duration
     mistaken_lock_for: Duration
     offer_stands: Duration
@@ -28,8 +28,12 @@ class ClaimRules(Frozen):
     answer_at_least: Duration
     answer_at_most: Duration
     remind_before: tuple[Duration, ...]
+    kinds_end: dict[ClaimKind, Date] = Field(default_factory=dict)
+
+    def takes(self, kind: ClaimKind, at: int) -> bool:
+        """Whether claims of a kind can be opened at an instant."""
+        return kind not in self.kinds_end or at < self.kinds_end[kind]
 
 
-@cache
-def claim_rules() -> ClaimRules:
-    return ClaimRules.model_validate(lists_to_tuples(policies.read("claims.toml")))
+def claim_rules(at: int) -> ClaimRules:
+    return dated.at("claims", ClaimRules, at)

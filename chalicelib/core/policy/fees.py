@@ -14,8 +14,9 @@ from chalicelib import policies
 from chalicelib.core.common.fields import Category, CurrencyCode, Frozen, Text, lists_to_tuples
 from chalicelib.core.common.money import Money, currencies
 from chalicelib.core.common.refusal import Reason, Refused
+from chalicelib.core.policy import dated
+from chalicelib.core.policy.dated import Ending, Source, Version
 
-Words = dict[str, str]  # by language
 WholeUnits = Annotated[int, Field(ge=0, le=10**13)]
 
 
@@ -31,18 +32,15 @@ class CategoryData(Frozen):
     """One kind of goods with its bands, cheapest first."""
 
     code: Category
-    label: Words
     bands: Annotated[tuple[BandData, ...], Field(min_length=1)]
 
 
 class Ground(Frozen):
-    """Why old goods are not what was declared, whose fault that is, and what must prove it."""
+    """Why old goods are not what was declared, and whose fault that is; texts say what must prove it."""
 
     code: str
     category: Category
     at_fault: Literal["buyer", "seller", "courier"]
-    label: Words
-    evidence: Words
 
 
 class Rules(Frozen):
@@ -86,15 +84,14 @@ class Charge(NamedTuple):
     rule: str
 
 
-class Schedule(Frozen):
+class Schedule(Version, Ending):
     """One published version of one programme's fees."""
 
     id: Text
     version: Annotated[str, Field(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$")]
     currency: CurrencyCode
-    source: str
+    source: Source
     rules: Rules
-    text: dict[str, Words]
     category: tuple[CategoryData, ...]
     ground: tuple[Ground, ...]
 
@@ -161,13 +158,10 @@ def schedule(name: str) -> Schedule:
     return Schedule.model_validate(lists_to_tuples(policies.read(f"fees/{programme}-{version}.toml")))
 
 
-@cache
-def schedules() -> dict[str, Schedule]:
-    """The version in force of every programme: the latest."""
-    found = (
-        Schedule.model_validate(lists_to_tuples(policies.read(f"fees/{stem}.toml"))) for stem in policies.names("fees")
-    )
-    return {one.id: one for one in sorted(found, key=lambda one: one.version)}
+def in_force(at: int) -> dict[str, Schedule]:
+    """The version of every programme that is in force at an instant: an offer made then freezes it."""
+    found = ((name, versions.find(at)) for name, versions in dated.by_member("fees", Schedule, "id").items())
+    return {name: one for name, one in found if one is not None and one.offered(at)}
 
 
 SHIPPING_KEPT: Final = "shipping"

@@ -7,7 +7,9 @@ from chalicelib import policies
 from chalicelib.core.common import instants
 from chalicelib.core.common.fields import Frozen, lists_to_tuples
 from chalicelib.core.common.refusal import Reason, Refused
+from chalicelib.core.policy import dated
 from chalicelib.core.policy.calendar import Calendar
+from chalicelib.core.policy.dated import Ending, Source, Version
 
 
 class Forfeit(Frozen):
@@ -17,7 +19,6 @@ class Forfeit(Frozen):
     cap_percent: int | None = None
     rule: str
     source: str
-    text: dict[str, str]
 
 
 class SellerDefault(Frozen):
@@ -52,7 +53,7 @@ class Withdrawal(Frozen):
     source: str
 
 
-class Market(Frozen):
+class Market(Version, Ending):
     """One published policy of one market. Its id names the file and is never used again for other rules."""
 
     id: str
@@ -60,7 +61,7 @@ class Market(Frozen):
     version: str
     time_zone: str
     holidays: str
-    source: str
+    source: Source
     forfeit: Forfeit
     seller_default: SellerDefault
     default: Default
@@ -86,15 +87,20 @@ def policy(policy_id: str) -> Market:
     return Market.model_validate(lists_to_tuples(policies.read(f"markets/{policy_id}.toml")))
 
 
-@cache
-def current() -> dict[str, Market]:
-    """The policy in force of every market, by market code: the one with the highest id."""
-    return {found.code: found for found in map(policy, policies.names("markets"))}
+def codes() -> tuple[str, ...]:
+    """Every market that there ever was a policy for, sorted."""
+    return tuple(sorted(dated.by_member("markets", Market, "code")))
 
 
-def named(code: str) -> Market:
-    """The policy in force in a market; NOT_FOUND when we serve no such market."""
-    found = current().get(code)
+def in_force(at: int) -> dict[str, Market]:
+    """The policy of every market that is served at an instant, by market code: an offer made then freezes its id."""
+    found = ((code, versions.find(at)) for code, versions in dated.by_member("markets", Market, "code").items())
+    return {code: law for code, law in found if law is not None and law.offered(at)}
+
+
+def named(code: str, at: int) -> Market:
+    """The policy in force in a market at an instant; NOT_FOUND when we serve no such market then."""
+    found = in_force(at).get(code)
     if found is None:
         raise Refused(Reason.NOT_FOUND)
     return found

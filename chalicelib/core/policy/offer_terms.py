@@ -12,7 +12,7 @@ from chalicelib.core.common.field_errors import field_errors_of, refused
 from chalicelib.core.common.fields import lists_to_tuples
 from chalicelib.core.common.money import Money
 from chalicelib.core.common.refusal import FieldError
-from chalicelib.core.policy import claim_rules, fees, market, payment_routes
+from chalicelib.core.policy import cancellation_reasons, claim_rules, fees, market, payment_routes
 from chalicelib.core.policy.market import Constraint, Market
 from chalicelib.core.policy.terms import PRESET, AfterLock, Draft, Refund, Terms, TradeIn
 
@@ -26,30 +26,38 @@ def preset(name: str) -> dict[str, Any]:
     return {member: value for member, value in members.items() if member != "source"}
 
 
-def read(body: Mapping[str, Any]) -> Draft:
-    """The whole offer: the body over its preset. Raises Refused with a fault for every field that will not do."""
+def read(body: Mapping[str, Any], at: int) -> Draft:
+    """The whole offer: the body over its preset. Raises Refused with a fault for every field that will not do at ``at``."""
     if "market_policy" in body:
         raise refused((FieldError("/market_policy", "unknown_field"),))
     wanted = body.get("preset", PRESET)
     known = isinstance(wanted, str) and wanted in policies.names("presets")
-    filled = _filled(dict(body), preset(wanted) if known else {})
+    filled = _filled(dict(body), _offered(preset(wanted), at) if known else {})
     try:
         draft = Draft.model_validate(lists_to_tuples(filled))
     except ValidationError as invalid:
         faults = field_errors_of(invalid)
         raise refused(faults if known else (FieldError("/preset", "unknown_preset"), *faults)) from None
-    found = tuple(_faults(draft)) + (() if known else (FieldError("/preset", "unknown_preset"),))
+    found = tuple(_faults(draft, at)) + (() if known else (FieldError("/preset", "unknown_preset"),))
     if found:
         raise refused(found)
     return draft
 
 
-def resolve(draft: Draft) -> tuple[Draft, tuple[Constraint, ...]]:
-    """Merge the market's policy in, field by field, in the buyer's favour; say what was changed."""
-    law = market.named(draft.market)
+def _offered(members: Mapping[str, Any], at: int) -> dict[str, Any]:
+    """A preset without the codes that have ended by then: an offer that leaves the choice to it is no worse for it."""
+    payment, cited = members["payment"], cancellation_reasons.reasons(at)
+    methods = [method for method in payment["methods"] if payment_routes.offered(method, at)]
+    reasons = [code for code in members["cancellation_reasons"] if code in cited]
+    return {**members, "payment": {**payment, "methods": methods}, "cancellation_reasons": reasons}
+
+
+def resolve(draft: Draft, at: int) -> tuple[Draft, tuple[Constraint, ...]]:
+    """Merge in the market's policy of that instant, field by field, in the buyer's favour; say what was changed."""
+    law = market.named(draft.market, at)
     changes: dict[str, Any] = {"market_policy": law.id}
     if draft.trade_in is not None:
-        published = fees.schedules()[draft.trade_in.schedule]
+        published = fees.in_force(at)[draft.trade_in.schedule]
         changes["trade_in"] = draft.trade_in.model_copy(update={"version": published.version})
     constraints: list[Constraint] = []
     if draft.after_lock.buyer_cancel == "forfeit":
@@ -75,13 +83,13 @@ def above_cap(draft: Terms, law: Market) -> bool:
     return any(deposit > item.price.percent_floor(cap) for item in draft.items)
 
 
-def warnings(draft: Draft) -> Iterator[FieldError]:
+def warnings(draft: Draft, at: int) -> Iterator[FieldError]:
     """What a merchant should think about again; none of it stops the offer. ``draft`` is resolved."""
     law = draft.policy
     if draft.after_lock.buyer_cancel == "forfeit" and above_cap(draft, law):
         yield FieldError("/payment/deposit", "deposit_above_cap")
     for index, method in enumerate(draft.payment.methods):
-        route = payment_routes.route(method)
+        route = payment_routes.route(method, at)
         if not route.to_source:
             yield FieldError(f"/payment/methods/{index}", "method_without_refund")
         elif outlives(draft, route.window_days):
@@ -137,13 +145,13 @@ def _is_amount(value: Any) -> bool:
     return isinstance(value, dict) and set(value) == {"amount", "currency"}
 
 
-def _faults(draft: Draft) -> Iterator[FieldError]:
-    """What no single field can show: how the members fit together."""
+def _faults(draft: Draft, at: int) -> Iterator[FieldError]:
+    """What no single field can show: how the members fit together, and what is published at the instant."""
     yield from _currency_faults(draft)
-    yield from _payment_faults(draft)
+    yield from _payment_faults(draft, at)
     yield from _lock_faults(draft)
-    yield from _claims_faults(draft)
-    if draft.market not in market.current():
+    yield from _claims_faults(draft, at)
+    if draft.market not in market.in_force(at):
         yield FieldError("/market", "unknown_market")
     if draft.opens_at is not None and draft.closes_at is not None and draft.closes_at <= draft.opens_at:
         yield FieldError("/closes_at", "not_later")
@@ -153,7 +161,7 @@ def _faults(draft: Draft) -> Iterator[FieldError]:
             yield FieldError(f"/items/{index}/sku", "duplicate")
         if item.price.minor <= 0:
             yield FieldError(f"/items/{index}/price", "too_small")
-    published = {reason["code"] for reason in policies.read("reasons/cancellation.toml")["reason"]}
+    published = cancellation_reasons.reasons(at)
     for index, code in enumerate(draft.cancellation_reasons):
         if code not in published:
             yield FieldError(f"/cancellation_reasons/{index}", "unknown_reason")
@@ -164,11 +172,11 @@ def _faults(draft: Draft) -> Iterator[FieldError]:
         elif stock is not None and units > stock:
             yield FieldError(f"/priority/reserved/{sku}", "too_large")
     if draft.trade_in is not None:
-        yield from _trade_in_faults(draft, draft.trade_in)
+        yield from _trade_in_faults(draft, draft.trade_in, at)
 
 
-def _trade_in_faults(draft: Draft, trade_in: TradeIn) -> Iterator[FieldError]:
-    known = fees.schedules().get(trade_in.schedule)
+def _trade_in_faults(draft: Draft, trade_in: TradeIn, at: int) -> Iterator[FieldError]:
+    known = fees.in_force(at).get(trade_in.schedule)
     if trade_in.version is not None:
         yield FieldError("/trade_in/version", "unknown_field")
     if known is None:
@@ -190,9 +198,9 @@ def _currency_faults(draft: Draft) -> Iterator[FieldError]:
             yield FieldError(pointer, "currency_mismatch")
 
 
-def _claims_faults(draft: Draft) -> Iterator[FieldError]:
+def _claims_faults(draft: Draft, at: int) -> Iterator[FieldError]:
     """Silence decides for the buyer only where there is a time to be silent, and an end of it."""
-    rules = claim_rules.claim_rules()
+    rules = claim_rules.claim_rules(at)
     shortest, longest = instants.duration_ms(rules.answer_at_least), instants.duration_ms(rules.answer_at_most)
     for name, given in draft.claims:
         time = instants.duration_ms(given)
@@ -200,7 +208,7 @@ def _claims_faults(draft: Draft) -> Iterator[FieldError]:
             yield FieldError(f"/claims/{name}", "too_small" if time < shortest else "too_large")
 
 
-def _payment_faults(draft: Draft) -> Iterator[FieldError]:
+def _payment_faults(draft: Draft, at: int) -> Iterator[FieldError]:
     payment = draft.payment
     if payment.take == "deposit" and payment.deposit is None:
         yield FieldError("/payment/deposit", "deposit_missing")
@@ -212,6 +220,9 @@ def _payment_faults(draft: Draft) -> Iterator[FieldError]:
         yield FieldError("/payment/due_within", "too_small")
     if len(set(payment.methods)) != len(payment.methods):
         yield FieldError("/payment/methods", "duplicate")
+    for index, method in enumerate(payment.methods):
+        if not payment_routes.offered(method, at):
+            yield FieldError(f"/payment/methods/{index}", "unknown_method")
 
 
 def _lock_faults(draft: Draft) -> Iterator[FieldError]:

@@ -1,15 +1,19 @@
-"""Payment routes: how each gives money back, until when, and at what hours. Figures stand in policies/routes.toml."""
+"""Payment routes: how each gives money back, until when, and at what hours. Figures stand in policies/routes, by date.
 
-from functools import cache
+A refund is decided by the route as it is published at the decision, and sent by the route of the sending: a provider does
+what it does today. What a buyer was told with the payment is what was published then.
+"""
+
 from typing import Annotated, Final
 
 from pydantic import Field
 
-from chalicelib import policies
 from chalicelib.core.common import instants
-from chalicelib.core.common.fields import Duration, Frozen, lists_to_tuples
+from chalicelib.core.common.fields import Duration, Frozen
 from chalicelib.core.common.instants import DAY, HOUR, MINUTE
 from chalicelib.core.common.money import Money
+from chalicelib.core.policy import dated
+from chalicelib.core.policy.dated import Ending, Source, Version
 
 Days = Annotated[int, Field(ge=1, le=400)]
 Clock = Annotated[str, Field(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$")]
@@ -29,7 +33,7 @@ class Quiet(Frozen):
     ahead_of_utc: Clock
 
 
-class Route(Frozen):
+class Route(Ending):
     """How one payment method gives money back."""
 
     to_source: bool
@@ -60,26 +64,35 @@ class Payout(Frozen):
         return None
 
 
-class Routes(Frozen):
-    """The whole file."""
+class Routes(Version):
+    """One version of policies/routes."""
 
-    source: str
+    source: Source
     version: str
     route: dict[str, Route]
     payout: Payout
 
-
-@cache
-def payment_routes() -> Routes:
-    return Routes.model_validate(lists_to_tuples(policies.read("routes.toml")))
-
-
-def route(method: str) -> Route:
-    return payment_routes().route[method]
+    @property
+    def codes(self) -> frozenset[str]:
+        return frozenset(self.route)
 
 
-def payout() -> Payout:
-    return payment_routes().payout
+def payment_routes(at: int) -> Routes:
+    return dated.at("routes", Routes, at)
+
+
+def route(method: str, at: int) -> Route:
+    return payment_routes(at).route[method]
+
+
+def offered(method: str, at: int) -> bool:
+    """Whether anybody can choose to pay this way at an instant: a route that has ended only gives money back."""
+    found = payment_routes(at).route.get(method)
+    return found is not None and found.offered(at)
+
+
+def payout(at: int) -> Payout:
+    return payment_routes(at).payout
 
 
 def ends_at(found: Route, captured_at: int) -> int | None:
@@ -120,7 +133,7 @@ def promised_by(found: Route, captured_at: int, at: int, deadline: str) -> int:
 
 def usable_from(at: int, *, changed: bool) -> int:
     """When a named account may be paid: at once the first time, after the cool-down when it was changed."""
-    return at + instants.duration_ms(payout().cool_down) if changed else at
+    return at + instants.duration_ms(payout(at).cool_down) if changed else at
 
 
 def _since_midnight(clock: str) -> int:

@@ -18,7 +18,7 @@ from chalicelib.core.common.fields import (
     Text,
     field_error,
 )
-from chalicelib.core.policy import market
+from chalicelib.core.policy import market, payment_routes
 from chalicelib.core.policy.market import Market
 
 Method = Literal[
@@ -178,6 +178,10 @@ class Terms(Frozen):
 
     def item(self, sku: str) -> Item | None:
         return next((item for item in self.items if item.sku == sku), None)
+
+    def offers_method(self, method: str, at: int) -> bool:
+        """Whether anybody may choose to pay this way at an instant: the terms name the method, and it has not ended."""
+        return method in self.payment.methods and payment_routes.offered(method, at)
 
     @property
     def policy(self) -> Market:

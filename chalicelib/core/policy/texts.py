@@ -13,9 +13,9 @@ THOUSAND: Final = 3  # digits of a group
 
 
 def text(file: str, *path: str, locale: str) -> str:
-    """One text of ``policies/texts``. A missing one is a bug, found by the test of completeness, never replaced."""
-    found: Any = policies.read(f"texts/{file}.toml")
-    for step in (*path, locale):
+    """One text of ``policies/texts/<locale>``. A missing one is a bug, found by the test of completeness, never replaced."""
+    found: Any = policies.read(f"texts/{locale}/{file}.toml")
+    for step in path:
         found = found[step]
     assert isinstance(found, str)
     return found
@@ -23,9 +23,9 @@ def text(file: str, *path: str, locale: str) -> str:
 
 def amount(money: Money, locale: str) -> str:
     """``Rp2.160.000 (IDR)``: grouped as the reader writes it, with the ISO code."""
-    known = policies.read("texts/wording.toml")
+    known = policies.read(f"texts/{locale}/wording.toml")
     special = f"amount/{money.currency}"
-    form = known[special if special in known else "amount"][locale]
+    form = known[special if special in known else "amount"]
     return str(form).format(code=money.currency, number=_number(money.amount, locale))
 
 

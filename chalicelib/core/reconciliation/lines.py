@@ -108,7 +108,7 @@ def lines_of(deposit: Deposit) -> tuple[Line, ...]:
             one.amount.minor,
             one.amount.currency,
             one.at,
-            payment_routes.route(deposit.payments[one.payment - 1].method).settle_days,
+            payment_routes.route(deposit.payments[one.payment - 1].method, one.at).settle_days,
         )
         for one in deposit.captures
     ]
@@ -122,7 +122,11 @@ def _refund_lines(body: str, refund: Refund) -> Iterator[Line]:
     for place, move in enumerate(refund.moves, start=1):
         last = place == len(refund.moves)
         settled = not (last and refund.status is RefundStatus.SUCCEEDED)
-        days = payment_routes.payout().settle_days if move.paid_out else payment_routes.route(refund.method).settle_days
+        days = (
+            payment_routes.payout(move.at).settle_days
+            if move.paid_out
+            else payment_routes.route(refund.method, move.at).settle_days
+        )
         letter = LETTERS[move.kind]
         yield Line(f"{body}{letter}{refund.n:04d}", move.ref, money.minor, money.currency, move.at, days, settled)
 

@@ -124,11 +124,11 @@ def send(deposit: Deposit, n: int, at: int) -> tuple[Sending, ...]:
     if refund.status is not RefundStatus.APPROVED or deposit.disputed(refund.capture):
         return ()
     if refund.destination is not None:
-        unfit = payment_routes.payout().out_of_range(refund.amount)
+        unfit = payment_routes.payout(at).out_of_range(refund.amount)
         if unfit is not None:
             return (RefundReviewNeeded(at, n, unfit),)
         return (RefundSent(at, n),) if at >= refund.payable_from else ()
-    captured, route = deposit.captured(refund.capture), payment_routes.route(refund.method)
+    captured, route = deposit.captured(refund.capture), payment_routes.route(refund.method, at)
     closed = payment_routes.closed(route, refund.amount, captured.amount, captured.at, at)
     if closed is not None:
         return (RefundDeclined(at, n, closed),)

@@ -53,7 +53,7 @@ def place(order: Order, offer: Offer, terms: Terms, buyer: str, at: int, held: P
 
     ``held`` is the buyer's priority pass: it buys before the sale opens, and beside the limit.
     """
-    refuse_fields(order, terms)
+    refuse_fields(order, terms, at)
     refuse_state(order, offer, terms, at, early=held is not None)
     lines = priced(order.items, terms)
     if held is not None:
@@ -92,13 +92,13 @@ def due_now(units: int, whole: Money, terms: Terms) -> Money:
     return min(terms.payment.deposit * units + terms.shipping, whole)
 
 
-def refuse_fields(order: Order, terms: Terms) -> None:
-    """What no state could make right: unknown goods, methods and models."""
+def refuse_fields(order: Order, terms: Terms, at: int) -> None:
+    """What no state could make right: unknown goods and models, methods that are not offered, here or any more."""
     unknown = _unknown(order.items, terms)
     unknown += _trade_in_faults(order, terms)
     if unknown:
         raise Refused(Reason.INVALID_REQUEST, unknown)
-    if order.payment_method not in terms.payment.methods:
+    if not terms.offers_method(order.payment_method, at):
         raise Refused(Reason.PAYMENT_METHOD_NOT_OFFERED, [FieldError("/payment_method", "unknown_method")])
 
 

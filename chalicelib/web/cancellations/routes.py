@@ -21,7 +21,7 @@ routes = Blueprint(__name__)
 PATH: Final = "/v1/offers/{offer_id}/merchant-cancellations"
 Code = Annotated[str, StringConstraints(pattern=r"^[A-Z][A-Z_]{0,39}$")]
 Note = Annotated[str, StringConstraints(min_length=1, max_length=2_000)]
-MAX_DEPOSITS: Final = cancellation_reasons.catalogue().bulk.most_deposits
+MAX_DEPOSITS: Final = cancellation_reasons.max_bulk_deposits()
 CANNOT: Final = (
     Reason.EVIDENCE_REQUIRED,
     Reason.REASON_NOT_PUBLISHED,
@@ -56,7 +56,8 @@ class BulkBody(Frozen):
 )
 def list_reasons(call: Call) -> Answer:
     """An offer publishes the codes it may use before it opens; no other can be cited."""
-    return Answer({"data": [render.reason(one, call.locale) for one in cancellation_reasons.catalogue().reason]})
+    found = cancellation_reasons.reasons(call.asked.at).values()
+    return Answer({"data": [render.reason(one, call.locale) for one in found]})
 
 
 @endpoint(

@@ -18,8 +18,10 @@ from chalicelib.core.deposit.lock import Window
 from chalicelib.core.deposit.payment import Payment, PaymentStatus
 from chalicelib.core.deposit.status import Status
 from chalicelib.core.ending.entitlement import Entitlement, Step
-from chalicelib.core.policy import cancellation_reasons, offer_terms, payment_routes
+from chalicelib.core.merchant import cancellation
+from chalicelib.core.policy import offer_terms, payment_routes
 from chalicelib.core.policy.terms import Terms
+from chalicelib.core.policy.texts import text
 from chalicelib.flows.commit import Outcome, caught_up
 from chalicelib.web.deposits.answers import (
     CancellationAnswer,
@@ -196,12 +198,12 @@ def _cancellation(of: Deposit, locale: str) -> CancellationAnswer | None:
     ended = of.cancelled
     if ended is None:
         return None
-    published = cancellation_reasons.reasons()[ended.reason] if ended.reason is not None else None
+    published = cancellation.cited(ended)
     return {
         "cause": ended.cause,
         "at": format_instant(ended.at),
         "reason": ended.reason,
-        "label": published.label[locale] if published is not None else None,
+        "label": text("reasons", published.texts, "label", locale=locale) if published is not None else None,
         "evidence": list(ended.evidence),
         "appealable": published is not None and published.appealable,
         "priority_pass": child("pas", of.id, of.passes[0].n) if of.passes else None,
@@ -211,8 +213,8 @@ def _cancellation(of: Deposit, locale: str) -> CancellationAnswer | None:
 def _refund_path(of: Deposit, under: Terms) -> RefundPathAnswer:
     """Told when it is sold: a way back that may close before the order comes to its end."""
     latest = of.counted[-1] if of.counted else None
-    method = of.payments[latest.payment - 1].method if latest is not None else of.payment.method
-    route = payment_routes.route(method)
+    payment = of.payments[latest.payment - 1] if latest is not None else of.payment
+    route = payment_routes.route(payment.method, latest.at if latest is not None else payment.opened_at)
     ends_at = payment_routes.ends_at(route, latest.at) if latest is not None else None
     return {
         "kind": "original_method" if route.to_source else "payout",

@@ -3,10 +3,18 @@
 import re
 from typing import Final
 
-LOCALES: Final = ("en", "id", "zh")
+from chalicelib import policies
+
+LOCALES: Final = policies.languages()
 DEFAULT: Final = "en"
-# What a language may be called in the header: `in` is the name Indonesian had until 1989, still sent by old phones.
-NAMES: Final = {"en": "en", "id": "id", "in": "id", "zh": "zh", "*": "*"}
+
+
+def _names() -> dict[str, str]:
+    """What each language may be called in the header, as its folder says."""
+    return {name: locale for locale in LOCALES for name in policies.read(f"texts/{locale}/language.toml")["names"]}
+
+
+NAMES: Final = {**_names(), "*": "*"}
 _RANGE: Final = re.compile(r"(\*|[A-Za-z]{1,8})(?:-[A-Za-z0-9]{1,8})*")
 _QUALITY: Final = re.compile(r"[qQ]=(0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?)")
 

@@ -7,6 +7,7 @@ from pydantic import Field, with_config
 # Before Python 3.12 pydantic reads only this one; it comes with pydantic.
 from typing_extensions import TypedDict
 
+from chalicelib.web.edge.languages import LOCALES
 from chalicelib.web.edge.values import CLOSED, HashAnswer, InstantAnswer, MoneyAnswer
 
 
@@ -17,7 +18,7 @@ class DisclosureAnswer(TypedDict):
     text: str
     amount_at_stake: MoneyAnswer
     window_ends_at: InstantAnswer | None
-    locale: Annotated[str, Field(json_schema_extra={"enum": ["en", "id", "zh"]})]
+    locale: Annotated[str, Field(json_schema_extra={"enum": list(LOCALES)})]
 
 
 @with_config(CLOSED)

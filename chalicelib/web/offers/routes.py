@@ -214,7 +214,7 @@ def presets(_call: Call) -> Answer:
     tag="offers",
 )
 def markets(call: Call) -> Answer:
-    return Answer({"data": [_market(law, call.locale) for _, law in sorted(market.current().items())]})
+    return Answer({"data": [_market(law, call.locale) for _, law in sorted(market.in_force(call.asked.at).items())]})
 
 
 @endpoint(
@@ -227,7 +227,7 @@ def markets(call: Call) -> Answer:
     tag="offers",
 )
 def one_market(call: Call) -> Answer:
-    return Answer(_market(market.named(call.params["code"]), call.locale))
+    return Answer(_market(market.named(call.params["code"], call.asked.at), call.locale))
 
 
 def _unfiltered(_call: Call) -> str:
@@ -236,19 +236,20 @@ def _unfiltered(_call: Call) -> str:
 
 def _market(law: market.Market, locale: str) -> dict[str, Any]:
     plain = law.model_dump(mode="json")
-    plain["forfeit"]["text"] = law.forfeit.text[locale]
+    plain["forfeit"]["text"] = text("markets", f"{law.id}/{law.forfeit.rule}", locale=locale)
     return {"object": "market", **plain}
 
 
 def _findings(call: Call) -> list[FindingAnswer]:
     body, sent, found = _with_schedule(call.json, call.locale)
     try:
-        draft, _ = offer_terms.resolve(offer_terms.read(body))
+        draft, _ = offer_terms.resolve(offer_terms.read(body, call.asked.at), call.asked.at)
     except Refused as refused:
         return [*found, *(_finding("error", one.pointer, one.why, call.locale) for one in refused.faults)]
     if sent is not None and sent.currencies() - {draft.currency}:
         found.append(_finding("error", "/trade_in", "currency_mismatch", call.locale))
-    return [*found, *(_finding("warning", one.pointer, one.why, call.locale) for one in offer_terms.warnings(draft))]
+    warned = offer_terms.warnings(draft, call.asked.at)
+    return [*found, *(_finding("warning", one.pointer, one.why, call.locale) for one in warned)]
 
 
 def _with_schedule(body: dict[str, Any], locale: str) -> tuple[dict[str, Any], SentTradeIn | None, list[FindingAnswer]]:

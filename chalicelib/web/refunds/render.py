@@ -51,7 +51,7 @@ def lines(found: Sequence[RefundLine], cause: str, locale: str) -> list[RefundLi
 
 def _line(line: RefundLine, cause: str, locale: str) -> RefundLineAnswer:
     special = f"{line.code}/{cause}"
-    known = policies.read("texts/lines.toml")
+    known = policies.read(f"texts/{locale}/lines.toml")
     words = text("lines", special if special in known else line.code, locale=locale)
     answer: RefundLineAnswer = {"code": line.code, "amount": money(line.amount), "text": words}
     if line.rule is not None:
@@ -67,10 +67,10 @@ def rule(rule_id: str, locale: str) -> RuleAnswer:
     if "@" in origin:
         return _fee_rule(rule_id, locale)
     if origin in {"terms", "claims"}:
-        version = str(policies.read("texts/rules.toml")["version"])
+        version = str(policies.read("rules.toml")["version"])
         return {"id": rule_id, "version": version, "text": text("rules", rule_id, locale=locale)}
     law = market.policy(origin)
-    return {"id": rule_id, "version": law.version, "text": law.forfeit.text[locale]}
+    return {"id": rule_id, "version": law.version, "text": text("markets", rule_id, locale=locale)}
 
 
 def _fee_rule(rule_id: str, locale: str) -> RuleAnswer:
@@ -78,7 +78,10 @@ def _fee_rule(rule_id: str, locale: str) -> RuleAnswer:
     schedule, rest = fees.rule_parts(rule_id)
     category, _, bounds = rest.partition("/")
     if category == fees.SHIPPING_KEPT:
-        return {"id": f"{schedule.id}/{rest}", "version": schedule.version, "text": schedule.text["shipping"][locale]}
+        words = text("fees", schedule.name, "shipping", locale=locale)
+        return {"id": f"{schedule.id}/{rest}", "version": schedule.version, "text": words}
     lowest, highest = (Money.parse(bound, schedule.currency) for bound in bounds.split("-"))
-    words = schedule.text["fee"][locale].format(from_=texts.amount(lowest, locale), to=texts.amount(highest, locale))
+    words = text("fees", schedule.name, "fee", locale=locale).format(
+        from_=texts.amount(lowest, locale), to=texts.amount(highest, locale)
+    )
     return {"id": f"{schedule.id}/{rest}", "version": schedule.version, "text": words}

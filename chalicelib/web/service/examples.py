@@ -48,7 +48,7 @@ from chalicelib.core.merchant.cancellation import MerchantCancel
 from chalicelib.core.merchant.question import AnswerQuestion, Ask
 from chalicelib.core.paying.captures import ChangePaymentMethod
 from chalicelib.core.policy import fees, offer_terms
-from chalicelib.core.policy.cancellation_reasons import catalogue
+from chalicelib.core.policy.cancellation_reasons import reasons
 from chalicelib.core.policy.terms import Terms, canonical, terms_hash
 from chalicelib.core.reconciliation import run as runs
 from chalicelib.core.reconciliation.lines import Line, sort_key
@@ -161,7 +161,7 @@ def sale(preset: str, *, made_to_spec: bool = True) -> Sale:
 
 
 def _sale(body: Json) -> Sale:
-    draft, constraints = offer_terms.resolve(offer_terms.read(body))
+    draft, constraints = offer_terms.resolve(offer_terms.read(body, OPENED), OPENED)
     made = OfferMade(
         at=OPENED,
         merchant=MERCHANT,
@@ -307,7 +307,7 @@ def _trade_in(story: Story) -> Json:
 
 
 def _fee() -> Json:
-    schedule = fees.schedules()["id-tukar-tambah"]
+    schedule = fees.in_force(OPENED)["id-tukar-tambah"]
     charge = schedule.charge("phone", Money.parse("3000000", "IDR"))
     band = {"from": values.money(charge.band.lowest), "to": values.money(charge.band.highest)}
     return {"fee": values.money(charge.fee), "band": band, "rule": refunds_render.rule(charge.rule, DEFAULT)}
@@ -539,7 +539,7 @@ def answers() -> Mapping[tuple[str, str], Mapping[str, Json]]:
         ("GET", f"{deposit}/refund-curve"): {"free until, then": _curve(cooling)},
         ("GET", f"{deposit}/events"): {"the whole history": _history(done)},
         ("GET", "/v1/cancellation-reasons"): {
-            "the catalogue": {"data": [cancelled_.reason(one, DEFAULT) for one in catalogue().reason]}
+            "the catalogue": {"data": [cancelled_.reason(one, DEFAULT) for one in reasons(ORDERED).values()]}
         },
         ("POST", f"{deposit}/merchant-cancel"): {"everything back, and more": called_off().shown()},
         ("POST", f"{deposit}/questions"): {"asked": _question(None)},
@@ -566,7 +566,7 @@ def answers() -> Mapping[tuple[str, str], Mapping[str, Json]]:
         },
         ("GET", "/v1/trade-in/fees"): {"a band": _fee()},
         ("GET", "/v1/trade-in/schedules"): {
-            "in force": {"data": [trade_ins_render.schedule(one, DEFAULT) for one in fees.schedules().values()]}
+            "in force": {"data": [trade_ins_render.schedule(one, DEFAULT) for one in fees.in_force(OPENED).values()]}
         },
         ("GET", "/v1/trade-ins/{trade_in_id}"): {"waiting for the hand-over": _trade_in(traded_in())},
         ("POST", "/v1/trade-ins/{trade_in_id}/inspection"): {"not as declared": _trade_in(mismatched())},

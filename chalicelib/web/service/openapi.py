@@ -11,7 +11,7 @@ from chalicelib.core.policy import market
 from chalicelib.core.policy.texts import text
 from chalicelib.web.deposits.answers import DepositAnswer, NewDepositAnswer
 from chalicelib.web.edge.bodies import IDEMPOTENCY_KEY
-from chalicelib.web.edge.languages import DEFAULT
+from chalicelib.web.edge.languages import DEFAULT, LOCALES
 from chalicelib.web.edge.problems import STATUS
 from chalicelib.web.edge.route import ENDPOINTS, Endpoint, raw_only
 from chalicelib.web.offers.answers import OfferAnswer
@@ -57,14 +57,14 @@ else 412 `stale-version`.
 none, and go on. Unknown query parameters and unknown fields are refused.
 
 ### Languages
-`Accept-Language` chooses every text for people: `en`, `id` or `zh`; without a match `en`. Codes, field names and
+`Accept-Language` chooses every text for people: LANGUAGES; without a match `en`. Codes, field names and
 problem types are the same in every language.
 
 ### Problems
 Every refusal is `application/problem+json` (RFC 9457). `type` is `/problems/<name>`, an address that explains it; the
 facts that matter stand beside the members named here, and `errors` names each field that cannot be accepted. Another
 owner's resource answers 404, never 403.
-""".strip()
+""".strip().replace("LANGUAGES", " or ".join([", ".join(f"`{code}`" for code in LOCALES[:-1]), f"`{LOCALES[-1]}`"]))
 
 TAGS: Final[Mapping[str, str]] = {
     "offers": "What is pre-sold, and under which terms.",
@@ -191,7 +191,7 @@ PATH_PARAMETERS: Final[Mapping[str, Callable[[], Schema]]] = {
     "break_id": lambda: _path("A break: `brk_` and 26 characters."),
     "refund_id": lambda: _path("A refund: `ref_`, its deposit's 26 characters and its number."),
     "payment_id": lambda: _path("A payment: `pay_`, its deposit's 26 characters and its number."),
-    "code": lambda: _path("A market.", sorted(market.current())),
+    "code": lambda: _path("A market.", market.codes()),
     "provider": lambda: _path("The payment provider's name."),
     "name": lambda: _path("A problem's name.", [reason.value for reason in Reason]),
     "asset": lambda: _path("A file of the reference page.", sorted(ASSETS)),

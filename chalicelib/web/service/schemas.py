@@ -9,7 +9,7 @@ from pydantic.json_schema import GenerateJsonSchema
 from chalicelib import policies
 from chalicelib.core.common.fields import INSTANT_SCHEMA, MONEY_SCHEMA
 from chalicelib.core.common.money import Money
-from chalicelib.core.policy import market, terms
+from chalicelib.core.policy import cancellation_reasons, market, terms
 from chalicelib.web.edge.route import Endpoint
 from chalicelib.web.edge.values import SIGNED_MONEY_SCHEMA, Amount, ProblemAnswer
 
@@ -126,8 +126,8 @@ def _offer_body() -> dict[str, Schema]:
     del members["market_policy"]
     _forget_defaults(whole)
     members["preset"] |= {"enum": list(policies.names("presets")), "default": terms.PRESET}
-    members["market"]["enum"] = sorted(market.current())
-    codes = [reason["code"] for reason in policies.read("reasons/cancellation.toml")["reason"]]
+    members["market"]["enum"] = list(market.codes())
+    codes = [reason.code for reason in cancellation_reasons.all_reasons()]
     members["cancellation_reasons"]["items"] = {"type": "string", "enum": codes}
     whole |= {"description": OFFER_WORDS, "required": ["title", "market", "items"]}
     named: dict[str, Schema] = _public({prefix: whole, **{f"{prefix}{name}": part for name, part in parts.items()}})
