@@ -108,9 +108,9 @@ def decide(  # noqa: PLR0912 - a table of commands
         case Ship():
             return tuple(fulfilment.ship(deposit, command, at))
         case Deliver():
-            return (fulfilment.deliver(deposit, command, at),)
+            return (fulfilment.deliver(deposit, command, at, terms),)
         case Receive():
-            return (fulfilment.receive(deposit, at),)
+            return (fulfilment.receive(deposit, at, terms),)
         case DeclareDefault():
             return tuple(fulfilment.declare_default(deposit, at, terms))
         case Inspect():

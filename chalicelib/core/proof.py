@@ -97,8 +97,9 @@ REVISION: Final = 1  # of the rules: raised when the same journal would give ano
 CALCULATOR: Final = f"earnest/{REVISION}"
 OBJECT: Final = "refund_proof"
 MAX_WORDS: Final = 2_000  # characters of a note
-# They say nothing about money: where stock was drawn, and the key to a receipt.
-UNSHOWN: Final = frozenset({"batch", "stock", "limit_units", "token_key"})
+# They say nothing about money: where stock was drawn, the key to a receipt, and until when a withdrawal was possible
+# (that it was confirmed in time stands in the journal, see _judged_at).
+UNSHOWN: Final = frozenset({"batch", "stock", "limit_units", "token_key", "withdrawal_ends_at"})
 KINDS: Final[Mapping[str, type[DepositEvent]]] = MappingProxyType({kind.TYPE: kind for kind in get_args(DepositEvent)})
 # How the rules say that something cannot be: refusals, tables without such a step, sums that do not add up. Journals in
 # proofs come from anybody, so none of it may escape.
@@ -411,9 +412,10 @@ def _given(  # noqa: PLR0912 - a table of events
         case GoodsShipped():
             return next(fulfilment.ship(before, Ship(event.lines), event.at))
         case GoodsDelivered():
-            return fulfilment.deliver(before, Deliver(event.lines, event.delivered_at, event.evidence), event.at)
+            word = Deliver(event.lines, event.delivered_at, event.evidence)
+            return _as_ended(fulfilment.deliver(before, word, event.at, terms), event)
         case GoodsReceived():
-            return fulfilment.receive(before, event.at)
+            return _as_ended(fulfilment.receive(before, event.at, terms), event)
         case Completed():
             return event if fulfilment.all_left(before) else None
         case TradeInInspected():
@@ -443,6 +445,14 @@ def _given(  # noqa: PLR0912 - a table of events
             return next(_lose(history, place))
         case _:
             return event
+
+
+Arrived = TypeVar("Arrived", GoodsDelivered, GoodsReceived)
+
+
+def _as_ended(given: Arrived, event: Arrived) -> Arrived:
+    """With the end that was written down, or none: a later release may count its days otherwise."""
+    return replace(given, withdrawal_ends_at=event.withdrawal_ends_at)
 
 
 def _created(event: Created, terms: Terms) -> Created:

@@ -1,5 +1,6 @@
 """Load, catch up, decide, append: the one way in which a deposit changes, and what happens when somebody was faster."""
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, TypeVar
@@ -26,12 +27,17 @@ from chalicelib.flows.effects import (
     system_entries,
     to_entries,
 )
-from chalicelib.flows.ports.effects import JournalAppend, Stored, TransactionEffect
+from chalicelib.flows.ports.effects import (
+    JournalAppend,
+    Stored,
+    TransactionEffect,
+)
 from chalicelib.flows.ports.store import Deposits, Offers, VersionConflict, WriteContention
 from chalicelib.flows.retry import ConflictRetry, Timing
 
 # The edge gives up on an answer after 29 seconds; what is older than this writes nothing more.
 MAX_REQUEST_AGE_MS: Final = 30_000
+ENTITY_TAG: Final = re.compile(r'(?:W/)?"[^"]*"')
 
 Decision = Callable[[Deposit, Terms], Sequence[DepositEvent]]
 T = TypeVar("T")
@@ -205,5 +211,17 @@ def in_order(decision: Callable[[], T], stale: Callable[[], None]) -> T:
 
 def refuse_stale(asked: RequestContext, current: str) -> None:
     """``If-Match`` names the state the caller saw, as a read at this instant would show it."""
-    if asked.if_match not in {None, "*", current}:
+    if asked.if_match is not None and not matches(asked.if_match, current):
         raise Refused(Reason.STALE_VERSION, etag=current)
+
+
+def matches(if_match: str, current: str) -> bool:
+    """Whether an ``If-Match`` header names the current state: ``*``, or a list of entity tags with it (RFC 9110, 13.1.1).
+
+    A weak tag matches nothing here, and neither does a list that is not well formed.
+    """
+    if if_match.strip() == "*":
+        return True
+    parts = ENTITY_TAG.sub("\0", if_match).split(",")
+    well_formed_list = all(part.strip() in {"", "\0"} for part in parts)
+    return well_formed_list and current in ENTITY_TAG.findall(if_match)

@@ -38,7 +38,7 @@ from chalicelib.core.deposit.events.refund import RefundLine
 from chalicelib.core.deposit.fold import evolve, fold
 from chalicelib.core.deposit.payment import CaptureSeen, PaymentSeen
 from chalicelib.core.deposit.status import FINAL, Status
-from chalicelib.core.ending import entitlement
+from chalicelib.core.ending import entitlement, withdrawal_right
 from chalicelib.core.ending.end import Cancel
 from chalicelib.core.ending.withdrawal import StateWithdrawal
 from chalicelib.core.locking.lock import Unlock
@@ -613,12 +613,15 @@ def test_no_more_arrives_than_left() -> None:
 def test_the_buyers_word_is_for_everything_that_left_so_far_and_said_once() -> None:
     story = final(FULL, ("tent", 3), ("lamp", 1))
     story.ask(story.ship((1, 2)), SHIPPED_AT)
-    assert story.ask(RECEIVE, ARRIVED) == (GoodsReceived(ARRIVED, (Units(1, 2),)),)
+    (first,) = story.ask(RECEIVE, ARRIVED)
+    assert first == GoodsReceived(ARRIVED, (Units(1, 2),), withdrawal_right.counted_from(ARRIVED, FULL.policy))
     assert "receipt" not in actions(story.deposit, "buyer", ARRIVED, FULL)
     with refused(Reason.WRONG_STATE, state="locked"):
         story.ask(RECEIVE, ARRIVED)
     story.ask(story.ship(), ARRIVED)
-    assert story.ask(RECEIVE, ARRIVED + DAY) == (GoodsReceived(ARRIVED + DAY, (Units(1, 1), Units(2, 1))),)
+    (second,) = story.ask(RECEIVE, ARRIVED + DAY)
+    ends_at = withdrawal_right.counted_from(ARRIVED + DAY, FULL.policy)
+    assert second == GoodsReceived(ARRIVED + DAY, (Units(1, 1), Units(2, 1)), ends_at)
     with refused(Reason.WRONG_STATE, state="completed"):
         story.ask(RECEIVE, ARRIVED + DAY)
 

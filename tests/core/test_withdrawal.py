@@ -5,6 +5,7 @@ import json
 import tomllib
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from chalicelib.core.common.ids import child
 from chalicelib.core.common.instants import DAY, HOUR, MINUTE, format_instant, parse_instant
 from chalicelib.core.common.refusal import Reason
 from chalicelib.core.decide import MAX_EVENTS, actions, decide
+from chalicelib.core.delivery.fulfilment import Deliver, Receive
 from chalicelib.core.deposit.clock import status_at
 from chalicelib.core.deposit.deposit import Deposit
 from chalicelib.core.deposit.events.ending import WithdrawalConfirmed, WithdrawalStated
@@ -25,8 +27,10 @@ from chalicelib.core.deposit.status import Status
 from chalicelib.core.ending import withdrawal, withdrawal_right
 from chalicelib.core.ending.withdrawal import MAX_STATED, ConfirmWithdrawal, Sender, StateWithdrawal
 from chalicelib.core.policy.terms import Terms
+from chalicelib.core.proof import differences
 from chalicelib.store.codec import encode
 from tests.core.stories import (
+    ACCEPT,
     CANCEL,
     CONFIRM_WITHDRAWAL,
     DEPOSIT_ID,
@@ -51,6 +55,7 @@ from tests.core.stories import (
     settled,
     wire,
 )
+from tests.core.test_proof import proof_of
 
 CASES = tomllib.loads(Path(__file__).parents[1].joinpath("cases", "withdrawals.toml").read_text("utf-8"))["case"]
 CURRENCIES = {"CN": "CNY", "EU": "EUR", "ID": "IDR"}
@@ -136,6 +141,87 @@ def test_goods_that_came_in_part_keep_the_period_open() -> None:
     story.tell(GoodsReceived(LATER, (Units(1, 1),)))
     assert withdrawal_right.ends_at(story.deposit, KETTLE.policy) is None
     assert story.said(STATE, LATER + 365 * DAY) == "withdrawal.stated"
+
+
+# --- A period that has begun is moved by no later calendar ---
+
+
+class LaterRelease:
+    """A release that knows every day of the year as a holiday, but the ones in July."""
+
+    def is_working_day(self, day: date) -> bool:
+        return day.month == 7
+
+
+@pytest.fixture
+def later_release(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    return lambda: monkeypatch.setattr("chalicelib.core.policy.calendar._year", lambda _country, _year: LaterRelease())
+
+
+Arrival = Callable[[Story], object]
+ARRIVED_AT = LATER + DAY
+ARRIVALS: dict[str, Arrival] = {
+    "the buyer's word": lambda story: story.ask(Receive(), ARRIVED_AT),
+    "the merchant's word": lambda story: story.ask(Deliver((Units(1, 0),), LATER + HOUR, ("photo:1",)), ARRIVED_AT),
+    "both": lambda story: (ARRIVALS["the merchant's word"](story), ARRIVALS["the buyer's word"](story)),
+}
+
+
+@pytest.mark.parametrize("market", CURRENCIES)
+@pytest.mark.parametrize("arrival", ARRIVALS)
+def test_another_release_of_holidays_moves_no_period_that_has_begun(
+    market: str, arrival: str, later_release: Callable[[], None]
+) -> None:
+    story, new = completed(sold_in(market)), completed(sold_in(market))
+    ARRIVALS[arrival](story)
+    law = story.terms.policy
+    ends_at = withdrawal_right.ends_at(story.deposit, law)
+    assert ends_at is not None
+    later_release()
+    assert withdrawal_right.ends_at(story.deposit, law) == ends_at
+    assert "withdrawals" in actions(story.deposit, "buyer", ends_at - 1, story.terms)
+    assert story.said(STATE, ends_at) == "withdrawal-not-available"
+    withdrawn(story, ends_at - 1)
+    assert differences(proof_of(story, 1)) == []
+    ARRIVALS[arrival](new)
+    moved_to = withdrawal_right.ends_at(new.deposit, law)
+    assert moved_to is not None
+    assert moved_to > ends_at
+
+
+def test_a_journal_without_an_end_is_counted_as_ever(later_release: Callable[[], None]) -> None:
+    story = completed(KETTLE)
+    story.tell(GoodsReceived(ARRIVED_AT, (Units(1, 1),)))
+    ends_at = withdrawal_right.counted_from(ARRIVED_AT, KETTLE.policy)
+    assert withdrawal_right.ends_at(story.deposit, KETTLE.policy) == ends_at
+    later_release()
+    assert (
+        withdrawal_right.ends_at(story.deposit, KETTLE.policy)
+        == withdrawal_right.counted_from(ARRIVED_AT, KETTLE.policy)
+        != ends_at
+    )
+
+
+def test_of_goods_that_come_in_parts_the_last_ones_begin_it(later_release: Callable[[], None]) -> None:
+    story = settled(KETTLE, ("kettle", 2))
+    for n in (1, 2):
+        story.ask(story.ship((1, 1)), LATER + n * DAY)
+        story.ask(Receive(), LATER + n * DAY)
+    ends_at = withdrawal_right.counted_from(LATER + 2 * DAY, KETTLE.policy)
+    later_release()
+    assert withdrawal_right.ends_at(story.deposit, KETTLE.policy) == ends_at
+
+
+def test_a_claim_that_pays_back_what_is_missing_begins_it_with_what_came(later_release: Callable[[], None]) -> None:
+    story = settled(KETTLE, ("kettle", 2))
+    story.ask(story.ship((1, 1)), LATER)
+    story.ask(Receive(), ARRIVED_AT)
+    ends_at = withdrawal_right.counted_from(ARRIVED_AT, KETTLE.policy)
+    assert withdrawal_right.ends_at(story.deposit, KETTLE.policy) is None
+    later_release()
+    story.claim("short_shipment", ARRIVED_AT + 1, (1, 1))
+    story.ask(ACCEPT, ARRIVED_AT + 2)
+    assert withdrawal_right.ends_at(story.deposit, KETTLE.policy) == ends_at
 
 
 # --- From what ---

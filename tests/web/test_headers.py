@@ -28,7 +28,21 @@ def test_an_etag_names_version_and_status_and_the_status_follows_the_clock(world
     assert offered.headers["etag"] == '"1-open"'
 
 
-@pytest.mark.parametrize("match", ['"1-awaiting_payment"', "*", None])
+SEEN: Final = '"1-awaiting_payment"'
+# RFC 9110, section 13.1.1: any of a list, compared strongly. A tag of somebody else's may hold a comma.
+LISTS: Final = [f'"old", {SEEN}', f'{SEEN},"old"', f'W/"old" , , {SEEN}', f'"a,b", {SEEN}', " * "]
+NO_MATCH: Final = [
+    f"W/{SEEN}",
+    f'"old", W/{SEEN}',
+    '"old", "older"',
+    f'"old" {SEEN}',
+    f"old, {SEEN}",
+    f"*, {SEEN}",
+    f'{SEEN}, "',
+]
+
+
+@pytest.mark.parametrize("match", [SEEN, "*", None, *LISTS])
 def test_a_command_on_what_was_seen_is_accepted(world: World, match: str | None) -> None:
     buyer = world.buyer()
     deposit = world.ordered(buyer)
@@ -38,7 +52,9 @@ def test_a_command_on_what_was_seen_is_accepted(world: World, match: str | None)
     assert reply.headers["etag"] == '"2-cancelled"'
 
 
-@pytest.mark.parametrize("match", ['"2-cooling_off"', '"1-cancelled"', "1-awaiting_payment", "1", '""', '"*"', ""])
+@pytest.mark.parametrize(
+    "match", ['"2-cooling_off"', '"1-cancelled"', "1-awaiting_payment", "1", '""', '"*"', "", *NO_MATCH]
+)
 def test_a_command_on_something_else_is_refused(world: World, match: str) -> None:
     buyer = world.buyer()
     deposit = world.ordered(buyer)
@@ -64,6 +80,7 @@ def test_offers_honour_if_match_too(world: World) -> None:
     path = f"/v1/offers/{world.offer(merchant)['id']}"
     change = {"sku": "su7-max", "change": 1}
     refused(merchant.post(f"{path}/stock", change, if_match='"2-open"'), 412, "stale-version")
+    refused(merchant.post(f"{path}/stock", change, if_match='"2-open", W/"1-open"'), 412, "stale-version")
     accepted(merchant.post(f"{path}/stock", change, if_match='"1-open"'))
     refused(merchant.post(f"{path}/close", {}, if_match='"1-open"'), 412, "stale-version")
     assert merchant.post(f"{path}/close", {}, if_match='"2-open"').headers["etag"] == '"3-closed"'

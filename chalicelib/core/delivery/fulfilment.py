@@ -21,7 +21,7 @@ from chalicelib.core.deposit.fold import evolve
 from chalicelib.core.deposit.goods import Progress
 from chalicelib.core.deposit.payment import MAX_PAYMENTS
 from chalicelib.core.deposit.status import Status
-from chalicelib.core.ending import end, entitlement
+from chalicelib.core.ending import end, entitlement, withdrawal_right
 from chalicelib.core.policy.terms import Terms
 
 MAX_INSPECTION_AHEAD_MS: Final = 2 * 365 * instants.DAY  # how far ahead an inspection may be fixed
@@ -153,7 +153,7 @@ def refuse_deliver(deposit: Deposit, at: int) -> None:
         raise Refused(Reason.WRONG_STATE, state=status_at(deposit, at).value)
 
 
-def deliver(deposit: Deposit, command: Deliver, at: int) -> GoodsDelivered:
+def deliver(deposit: Deposit, command: Deliver, at: int, terms: Terms) -> GoodsDelivered:
     """The merchant's word on when units arrived: after they left, and not tomorrow."""
     refuse_lines([units.line for units in command.lines], deposit, "/lines/{}/line")
     _refuse_without_evidence(command.evidence)
@@ -169,7 +169,8 @@ def deliver(deposit: Deposit, command: Deliver, at: int) -> GoodsDelivered:
         on_the_way = progress.shipped - progress.delivered
         told.append(Units(units.line, units.quantity or on_the_way))
         _refuse_more_than(on_the_way, told[-1])
-    return GoodsDelivered(at, tuple(told), command.delivered_at, command.evidence)
+    ends_at = withdrawal_right.counted_from(command.delivered_at, terms.policy)
+    return GoodsDelivered(at, tuple(told), command.delivered_at, command.evidence, ends_at)
 
 
 def refuse_receive(deposit: Deposit, at: int) -> None:
@@ -178,9 +179,9 @@ def refuse_receive(deposit: Deposit, at: int) -> None:
         raise Refused(Reason.WRONG_STATE, state=status_at(deposit, at).value)
 
 
-def receive(deposit: Deposit, at: int) -> GoodsReceived:
+def receive(deposit: Deposit, at: int, terms: Terms) -> GoodsReceived:
     refuse_receive(deposit, at)
-    return GoodsReceived(at, _to_receive(deposit.progress))
+    return GoodsReceived(at, _to_receive(deposit.progress), withdrawal_right.counted_from(at, terms.policy))
 
 
 def refuse_default(deposit: Deposit, at: int) -> None:

@@ -52,6 +52,7 @@ class Deposit:
     cure_until: int | None = None
     overdue_told: bool = False
     withdrawals: tuple[Withdrawal, ...] = ()
+    withdrawal_ends: tuple[tuple[int, int], ...] = ()  # instants of arrival, each with the end that it may begin
     trade_in: TradeIn | None = None
     cancelled: Cancelled | None = None
     questions: tuple[Question, ...] = ()
@@ -133,6 +134,11 @@ class Deposit:
         lines = [one.arrived_at(line.quantity) for line, one in rows if one.claimable(line.quantity)]
         arrived = [at for at in lines if at is not None]
         return max(arrived) if arrived and len(arrived) == len(lines) else None
+
+    @property
+    def withdrawal_ends_at(self) -> int | None:
+        """The end of the statutory period as it was written when the last goods arrived; None in older journals."""
+        return next((end for arrival, end in self.withdrawal_ends if arrival == self.arrived_at), None)
 
     @property
     def begun(self) -> bool:

@@ -76,7 +76,11 @@ def evolve_goods(deposit: "Deposit", event: GoodsEvent) -> "Deposit":
         )
     for units in event.lines:
         progress[units.line - 1] = _moved(progress[units.line - 1], units.quantity, event)
-    return replace(deposit, progress=tuple(progress))
+    after = replace(deposit, progress=tuple(progress))
+    if isinstance(event, GoodsShipped) or event.withdrawal_ends_at is None:
+        return after
+    arrival = event.delivered_at if isinstance(event, GoodsDelivered) else event.at
+    return replace(after, withdrawal_ends=(*after.withdrawal_ends, (arrival, event.withdrawal_ends_at)))
 
 
 def _moved(line: Progress, units: int, event: GoodsShipped | GoodsDelivered | GoodsReceived) -> Progress:

@@ -10,12 +10,24 @@ from chalicelib.core.policy.terms import Terms
 def ends_at(deposit: Deposit, law: Market) -> int | None:
     """The end of the period, counted from the arrival of the last goods; None while it is open-ended.
 
-    Directive 2011/83/EU art. 9 (possession of the last item); PRC Consumer Rights Protection Law art. 25; PP 80/2019
-    art. 69. Before the goods arrive the right is there from the conclusion of the contract on.
+    It was written down when the goods arrived, so a later release of calendars moves no period that has begun. Journals
+    from before that have no end in them; there it is counted.
     """
     if law.withdrawal is None or deposit.arrived_at is None:
         return None
-    return calendar.ends_at(law.withdrawal.kind, law.withdrawal.length, deposit.arrived_at, law.calendar)
+    recorded = deposit.withdrawal_ends_at
+    return recorded if recorded is not None else counted_from(deposit.arrived_at, law)
+
+
+def counted_from(arrived_at: int, law: Market) -> int | None:
+    """The end of a period whose last goods arrived then; None where the market has no such right.
+
+    Directive 2011/83/EU art. 9 (possession of the last item); PRC Consumer Rights Protection Law art. 25; PP 80/2019
+    art. 69. Before the goods arrive the right is there from the conclusion of the contract on.
+    """
+    if law.withdrawal is None:
+        return None
+    return calendar.ends_at(law.withdrawal.kind, law.withdrawal.length, arrived_at, law.calendar)
 
 
 def refuse(deposit: Deposit, terms: Terms, at: int) -> None:

@@ -17,7 +17,7 @@ from chalicelib.core.policy.claim_rules import ClaimKind
 from chalicelib.web.claims import render
 from chalicelib.web.claims.answers import ClaimAnswer, ClaimListAnswer
 from chalicelib.web.edge.common import BACK_OFFICE, READ, READERS, WRITES, EmptyBody, Evidence, UnitsBody, replay_header
-from chalicelib.web.edge.query import CURSOR, DEFAULT_LIMIT, choice, limit, next_cursor, position, text
+from chalicelib.web.edge.query import CURSOR, DEFAULT_LIMIT, PLACE, choice, limit, next_cursor, position, text
 from chalicelib.web.edge.route import Answer, Call, endpoint
 
 routes = Blueprint(__name__)
@@ -128,7 +128,7 @@ def list_claims(call: Call) -> Answer:
     if call.caller.role not in BACK_OFFICE:
         raise Refused(Reason.FORBIDDEN)
     size = call.query.get("limit", DEFAULT_LIMIT)
-    found, after = call.services.claims.undecided(call.asked, size, position(call, _filter))
+    found, after = call.services.claims.undecided(call.asked, size, position(call, _filter, PLACE))
     return Answer({"data": [render.claim(one) for one in found], "next_cursor": next_cursor(call, _filter, after)})
 
 

@@ -40,8 +40,9 @@ from chalicelib.web.edge.values import money
 from chalicelib.web.refunds.render import lines, refund, rule
 from chalicelib.web.trade_ins.render import trade_in
 
-# An event's own instant stands beside its data; where stock was drawn is nobody's business but ours.
-UNSHOWN: Final = frozenset({"at", "batch", "stock", "limit_units", "token_key"})
+# An event's own instant stands beside its data; where stock was drawn is nobody's business but ours. The end of a statutory
+# period is one only where these goods were the last to arrive, which the event alone does not tell.
+UNSHOWN: Final = frozenset({"at", "batch", "stock", "limit_units", "token_key", "withdrawal_ends_at"})
 
 
 def deposit(outcome: Outcome, caller: Caller) -> DepositAnswer:

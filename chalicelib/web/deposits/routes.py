@@ -29,6 +29,8 @@ from chalicelib.web.edge.query import (
     CURSOR,
     DEFAULT_LIMIT,
     MAX_LIMIT,
+    PLACE,
+    VERSION,
     choice,
     instant,
     limit,
@@ -152,7 +154,7 @@ def list_deposits(call: Call) -> Answer:
         offer=call.query.get("offer"),
         status=call.query.get("status"),
         limit=call.query.get("limit", DEFAULT_LIMIT),
-        position=position(call, _filter),
+        position=position(call, _filter, PLACE),
     )
     rows = [render.deposit(outcome, call.caller) for outcome in outcomes]
     return Answer({"data": rows, "next_cursor": next_cursor(call, _filter, after)})
@@ -286,7 +288,7 @@ def refund_curve(call: Call) -> Answer:
 )
 def events(call: Call) -> Answer:
     deposit_id = call.params["deposit_id"]
-    begin = position(call, _one_deposit)
+    begin = position(call, _one_deposit, VERSION)
     after = int(str(begin["v"])) if begin is not None else 0
     size = call.query.get("limit", MAX_LIMIT)
     journal = call.services.desk.get(deposit_id, call.asked).journal

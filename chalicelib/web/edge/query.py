@@ -4,12 +4,14 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from chalicelib.core.common import instants
+from chalicelib.core.common import ids, instants
+from chalicelib.core.common.refusal import Reason, Refused
 from chalicelib.web.edge.cursors import seal, unseal
 from chalicelib.web.edge.route import Call, Parameter
 
 MAX_LIMIT: Final = 100
 DEFAULT_LIMIT: Final = 20
+MAX_ROWS: Final = 1_000_000_000  # no journal, and no deposit, has as many
 _WHOLE: Final = re.compile(r"[0-9]{1,9}")
 
 
@@ -38,12 +40,45 @@ def instant(name: str, description: str) -> Parameter:
 CURSOR: Final = Parameter("cursor", str, {"type": "string"}, "``next_cursor`` of the page before.")
 
 
-def position(call: Call, scope: Callable[[Call], str]) -> Mapping[str, object] | None:
-    """Where the page begins; a cursor of another caller, list or filter is refused."""
+# The form of a position: its members, and what each of them may be. A cursor's check is no secret, so anybody can make
+# one: whatever a list would not have written itself is refused.
+Member = Callable[[str | int], bool]
+Form = Mapping[str, Member]
+
+
+def _is_instant(value: str | int) -> bool:
+    return isinstance(value, int) and 0 <= value <= instants.LAST_INSTANT
+
+
+def _is_ordinal(value: str | int) -> bool:
+    return isinstance(value, int) and 1 <= value <= MAX_ROWS
+
+
+def _is_id(value: str | int) -> bool:
+    return isinstance(value, str) and ids.well_formed(value.partition("_")[0], value)
+
+
+PLACE: Final[Form] = {"at": _is_instant, "id": _is_id}  # of a row in an index, by its instant or number
+VERSION: Final[Form] = {"v": _is_ordinal}
+NUMBER: Final[Form] = {"n": _is_ordinal}
+
+
+def position(call: Call, scope: Callable[[Call], str], *forms: Form) -> Mapping[str, object] | None:
+    """Where the page begins, in one of the forms of its list; a cursor of another caller, list or filter is refused.
+
+    A list without forms has one page only, and takes no cursor.
+    """
     cursor = call.query.get("cursor")
     if cursor is None:
         return None
-    return {**unseal(_scoped(call, scope), cursor)}
+    found = unseal(_scoped(call, scope), cursor)
+    if not any(_has_form(found, form) for form in forms):
+        raise Refused(Reason.INVALID_CURSOR)
+    return {**found}
+
+
+def _has_form(found: Mapping[str, str | int], form: Form) -> bool:
+    return found.keys() == form.keys() and all(fits(found[name]) for name, fits in form.items())
 
 
 def next_cursor(call: Call, scope: Callable[[Call], str], after: Mapping[str, object] | None) -> str | None:

@@ -10,7 +10,7 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeVar
 
 from chalice.app import Blueprint, Request, Response
 from pydantic import BaseModel, ValidationError
@@ -25,9 +25,10 @@ from chalicelib.web.edge.languages import negotiate
 from chalicelib.web.edge.problems import problem
 from chalicelib.web.edge.rates import Rates
 from chalicelib.web.edge.tokens import Verifier
-from chalicelib.wiring import Services, Settings, services
+from chalicelib.wiring import Services, Settings, services, settings
 
 log = logging.getLogger("earnest.web")
+T = TypeVar("T")
 
 JSON: Final = "application/json"
 SECURITY_HEADERS: Final = {
@@ -37,6 +38,7 @@ SECURITY_HEADERS: Final = {
 }
 EXPOSED: Final = "ETag, Idempotent-Replayed, Retry-After, Location"
 ALLOWED: Final = "Idempotency-Key, If-Match, Authorization, Content-Type, Accept-Language"
+REBUILT_AFTER_SECONDS: Final = 30  # until a container that cannot be built is replaced, or told its settings
 HOLDER: Final = "holder"  # of the withdrawal token of one deposit
 ANONYMOUS: Final = Caller("", "anonymous")
 
@@ -174,7 +176,7 @@ def unroutable(reason: Reason, headers: Mapping[str, str], path: str, request_id
     given = _lower(headers)
     try:
         if path.startswith("/v1/") and reason is not Reason.BODY_TOO_LARGE:
-            _verifier(services().settings).caller(given.get("authorization"))
+            _proved(_ready(services), given.get("authorization"))
         raise Refused(reason)
     except Refused as no:
         return _refusal(no, given, path, request_id, negotiate(given.get("accept-language")))
@@ -219,7 +221,7 @@ def _call(
     raw = request.raw_body
     raw = raw.encode() if isinstance(raw, str) else raw or b""
     bodies.check_size(raw)
-    found = services()
+    found = _ready(services)
     caller = ANONYMOUS if one.roles is None else _caller(one.roles, found, headers.get("authorization"))
     received = int(request.context.get("requestTimeEpoch") or found.machine())
     asked = RequestContext(found.at(received), caller, received, locale, if_match=headers.get("if-match"))
@@ -234,7 +236,23 @@ def _caller(roles: frozenset[str], found: Services, authorization: str | None) -
         deposit_id = found.vault.holder(token.strip())
         if deposit_id is not None:
             return Caller(deposit_id, HOLDER)
-    return _verifier(found.settings).caller(authorization)
+    return _proved(found, authorization)
+
+
+def _proved(found: Services, authorization: str | None) -> Caller:
+    return _ready(lambda: _verifier(found.settings)).caller(authorization)
+
+
+def _ready(part: Callable[[], T]) -> T:
+    """A part of this container; Refused(BUSY) where it cannot be built, above all without its settings.
+
+    Why stands in the log alone: a caller can do nothing about it, and learns nothing of how we are set up.
+    """
+    try:
+        return part()
+    except Exception:
+        log.exception("this container cannot be built")
+        raise Refused(Reason.BUSY, retry_after=REBUILT_AFTER_SECONDS) from None
 
 
 def _checked(call: Call, request: Request) -> Answer:
@@ -342,7 +360,7 @@ def _refusal(no: Refused, headers: Mapping[str, str], path: str, request_id: str
 def _cors(headers: Mapping[str, str]) -> dict[str, str]:
     """An allowed origin is named back. No cookies are used, so ``*`` gives nobody anything."""
     origin = headers.get("origin")
-    origins = _origins()
+    origins = _origins() if origin is not None else ()
     if origin is None or not ("*" in origins or origin in origins):
         return {"Vary": "Origin"}
     allowed = "*" if "*" in origins else origin
@@ -364,4 +382,12 @@ def _rates(found: Settings) -> Rates:
 
 
 def _origins() -> tuple[str, ...]:
-    return services().settings.origins
+    """Those of this container; where it cannot be built, as far as the settings can be read."""
+    try:
+        return _ready(lambda: services().settings.origins)
+    except Refused:
+        pass
+    try:
+        return _ready(lambda: settings().origins)
+    except Refused:
+        return ()

@@ -15,7 +15,7 @@ from chalicelib.core.policy.texts import text
 from chalicelib.flows import offers as flow
 from chalicelib.flows.offers import Offered
 from chalicelib.web.edge.common import FIELD_REASONS, WRITES, EmptyBody
-from chalicelib.web.edge.query import CURSOR, DEFAULT_LIMIT, limit, next_cursor, position
+from chalicelib.web.edge.query import CURSOR, DEFAULT_LIMIT, PLACE, limit, next_cursor, position
 from chalicelib.web.edge.route import Answer, Call, endpoint
 from chalicelib.web.offers import render
 from chalicelib.web.offers.answers import (
@@ -127,7 +127,7 @@ def check(call: Call) -> Answer:
 )
 def list_offers(call: Call) -> Answer:
     size = call.query.get("limit", DEFAULT_LIMIT)
-    shown, after = call.services.catalogue.listed(call.asked, size, position(call, _unfiltered))
+    shown, after = call.services.catalogue.listed(call.asked, size, position(call, _unfiltered, PLACE))
     rows = [render.offer(one) for one in shown]
     return Answer({"data": rows, "next_cursor": next_cursor(call, _unfiltered, after)})
 

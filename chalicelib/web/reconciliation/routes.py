@@ -12,7 +12,7 @@ from chalicelib.core.common.refusal import Reason
 from chalicelib.core.reconciliation.run import Break
 from chalicelib.flows.reconcile import RunView
 from chalicelib.web.edge.page import HTML
-from chalicelib.web.edge.query import CURSOR, DEFAULT_LIMIT, limit, next_cursor, position
+from chalicelib.web.edge.query import CURSOR, DEFAULT_LIMIT, PLACE, limit, next_cursor, position
 from chalicelib.web.edge.route import Answer, Call, endpoint
 from chalicelib.web.reconciliation import render
 from chalicelib.web.reconciliation.answers import BreakAnswer, BreakListAnswer, RunAnswer, RunListAnswer
@@ -71,7 +71,7 @@ def start(call: Call) -> Answer:
 )
 def list_runs(call: Call) -> Answer:
     size = call.query.get("limit", DEFAULT_LIMIT)
-    found, after = call.services.reconciliation.listed(size, position(call, _filter), call.locale)
+    found, after = call.services.reconciliation.listed(size, position(call, _filter, PLACE), call.locale)
     return Answer({"data": [render.run(one) for one in found], "next_cursor": next_cursor(call, _filter, after)})
 
 
@@ -110,7 +110,7 @@ def show(call: Call) -> Answer:
 def breaks(call: Call) -> Answer:
     size = call.query.get("limit", DEFAULT_LIMIT)
     reconciliation = call.services.reconciliation
-    found, after = reconciliation.breaks(call.params["run_id"], size, position(call, _filter))
+    found, after = reconciliation.breaks(call.params["run_id"], size, position(call, _filter, PLACE))
     rows = [render.difference(one, reconciliation.note_of(one)) for one in found]
     return Answer({"data": rows, "next_cursor": next_cursor(call, _filter, after)})
 

@@ -12,7 +12,7 @@ from chalicelib.core.deposit.refund import Refund
 from chalicelib.core.refunding.destination import Payee
 from chalicelib.flows.commit import Outcome
 from chalicelib.web.edge.common import BACK_OFFICE, READ, READERS, WRITES, Note, replay_header
-from chalicelib.web.edge.query import CURSOR, DEFAULT_LIMIT, choice, limit, next_cursor, position, text
+from chalicelib.web.edge.query import CURSOR, DEFAULT_LIMIT, NUMBER, PLACE, choice, limit, next_cursor, position, text
 from chalicelib.web.edge.route import Answer, Call, endpoint
 from chalicelib.web.refunds import render
 from chalicelib.web.refunds.answers import ProofAnswer, RefundAnswer, RefundListAnswer, VerdictAnswer
@@ -203,7 +203,7 @@ def list_refunds(call: Call) -> Answer:
 
 def _of_deposit(call: Call, deposit_id: str) -> Answer:
     outcome = call.services.desk.get(deposit_id, call.asked)
-    begin = position(call, _filter)
+    begin = position(call, _filter, NUMBER)
     newest_first = tuple(reversed(outcome.deposit.refunds))
     start = int(str(begin["n"])) if begin is not None else 0
     size = call.query.get("limit", DEFAULT_LIMIT)
@@ -214,7 +214,8 @@ def _of_deposit(call: Call, deposit_id: str) -> Answer:
 
 def _still_owed(call: Call) -> Answer:
     size = call.query.get("limit", DEFAULT_LIMIT)
-    found, after = call.services.refunds.still_owed(call.asked, size, position(call, _filter))
+    begin = position(call, _filter, PLACE, NUMBER, {**PLACE, **NUMBER})
+    found, after = call.services.refunds.still_owed(call.asked, size, begin)
     rows = [render.refund(outcome.deposit, refund, call.locale) for outcome, refund in found]
     return Answer({"data": rows, "next_cursor": next_cursor(call, _filter, after)})
 

@@ -39,22 +39,27 @@ class GoodsShipped:
 
 @dataclass(frozen=True, slots=True)
 class GoodsDelivered:
-    """The merchant's word that these units arrived, and when."""
+    """The merchant's word that these units arrived, and when.
+
+    ``withdrawal_ends_at`` is the end of the statutory period, if these are the last to arrive; None where a market has none.
+    """
 
     TYPE: ClassVar[str] = "goods.delivered"
     at: int
     lines: tuple[Units, ...]
     delivered_at: int
     evidence: tuple[str, ...]
+    withdrawal_ends_at: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class GoodsReceived:
-    """The buyer's word that everything shipped so far arrived."""
+    """The buyer's word that everything shipped so far arrived. ``withdrawal_ends_at`` as for the merchant's word."""
 
     TYPE: ClassVar[str] = "goods.received"
     at: int
     lines: tuple[Units, ...]
+    withdrawal_ends_at: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
