@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from chalicelib import policies
-from chalicelib.core.policy import dated, fees, market, offer_terms
+from chalicelib.core.policy import dated, offer_terms
 
 
 class Publisher:
@@ -62,6 +62,5 @@ def forget() -> None:
     policies.languages.cache_clear()
     dated._series.cache_clear()
     dated._by_member.cache_clear()
-    market.policy.cache_clear()
-    fees.schedule.cache_clear()
+    dated._version.cache_clear()
     offer_terms.preset.cache_clear()

@@ -7,7 +7,7 @@ from typing import Final
 
 from chalicelib.core.common.ids import digest_id, well_formed
 from chalicelib.core.common.instants import SECOND
-from chalicelib.core.common.journal import Caller, Entry, Key, RequestContext, version_of
+from chalicelib.core.common.journal import Caller, Entry, Key, RequestContext, same_request, version_of
 from chalicelib.core.common.refusal import Reason, Refused
 from chalicelib.core.decide import decide
 from chalicelib.core.deposit.clock import status_at
@@ -88,9 +88,9 @@ class Cancellations:
         known = self.bulks.get(bulk_id)
         try:
             bulks_.refuse_fields(deposits, command, terms, asked.at)
-        except Refused:
-            if known is None or not _same_request(known, asked):
-                raise  # rules may have changed since the first time: the same request is answered as it was then
+        except Refused:  # rules may have changed since the first time: the same request is answered as it was then
+            if known is None or not same_request(known.journal, asked.key):
+                raise
         if known is not None:
             return self._replayed(known, asked)
         published = cancellation_reasons.reasons(asked.at)[reason]
@@ -256,11 +256,6 @@ class Cancellations:
         if stored is None or told is None or told.offer != offer_id or not mine:
             raise Refused(Reason.NOT_FOUND)
         return stored
-
-
-def _same_request(stored: Stored[BulkEvent], asked: RequestContext) -> bool:
-    version = version_of(stored.journal, asked.key)
-    return version is not None and stored.journal[version - 1].key == asked.key
 
 
 def fold_bulk(stored: Stored[BulkEvent]) -> Bulk:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from chalicelib.core.common.ids import digest_id, well_formed
-from chalicelib.core.common.journal import Entry, RequestContext, version_of
+from chalicelib.core.common.journal import Entry, RequestContext, same_request, version_of
 from chalicelib.core.common.refusal import Reason, Refused
 from chalicelib.core.policy import offer_terms
 from chalicelib.core.policy.terms import Draft, Terms, terms_hash
@@ -71,10 +71,10 @@ class Catalogue:
         offer_id = digest_id("off", asked.caller.id, asked.caller.merchant, asked.key_text)
         try:
             draft, constraints = offer_terms.resolve(offer_terms.read(body, asked.at), asked.at)
-        except Refused:
+        except Refused:  # rules may have changed since the first time: the same request is answered as it was then
             known = self._known(offer_id, asked)
             if known is None:
-                raise  # what was published under other rules is answered as it was then
+                raise
             return known
         made = OfferMade(
             at=asked.at,
@@ -174,8 +174,7 @@ class Catalogue:
     def _known(self, offer_id: str, asked: RequestContext) -> Offered | None:
         """The answer that the very same request already had."""
         stored = self.offers.get(offer_id)
-        version = version_of(stored.journal, asked.key) if stored is not None else None
-        if stored is None or version is None or stored.journal[version - 1].key != asked.key:
+        if stored is None or not same_request(stored.journal, asked.key):
             return None
         return self._replayed(stored, asked)
 

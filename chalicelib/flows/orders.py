@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from chalicelib.core.common.ids import digest_id
-from chalicelib.core.common.journal import RequestContext
+from chalicelib.core.common.journal import RequestContext, same_request
 from chalicelib.core.common.refusal import FieldError, Reason, Refused
 from chalicelib.core.deposit.events.order import Created, TakenStock
 from chalicelib.core.deposit.order import begin_deposit
@@ -117,7 +117,9 @@ class Orders:
         try:
             return self._raced(deposit_id, order, asked)
         except Refused as refused:
-            if refused.reason.comes_before(Reason.IDEMPOTENCY_KEY_REUSED):
+            may_have_ended = refused.reason is Reason.PAYMENT_METHOD_NOT_OFFERED
+            answered = may_have_ended and self._asked_before(deposit_id, asked)
+            if refused.reason.comes_before(Reason.IDEMPOTENCY_KEY_REUSED) and not answered:
                 raise  # a fault of the fields is one whatever happened before
             known = self._known(deposit_id, asked)
             if known is None:
@@ -189,6 +191,11 @@ class Orders:
                 raise
             raise Refused(Reason.INVALID_REQUEST, [FieldError("/offer", "unknown_offer")]) from None
         return offer, self.offers.terms(offer.made.terms_hash)
+
+    def _asked_before(self, deposit_id: str, asked: RequestContext) -> bool:
+        """Whether this very request made the deposit: it is answered as then, though its method has ended since."""
+        stored = self.deposits.get(deposit_id)
+        return stored is not None and same_request(stored.journal, asked.key)
 
     def _known(self, deposit_id: str, asked: RequestContext) -> Outcome | None:
         stored = self.deposits.get(deposit_id)

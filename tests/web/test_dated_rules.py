@@ -176,6 +176,22 @@ def test_a_method_that_ended_gives_money_back_and_takes_none(own: World, publish
     assert unpaid["payment"]["method"] == "alipay"
 
 
+def test_an_order_is_answered_again_after_its_method_ended(own: World, publisher: Publisher) -> None:
+    buyer, offer = own.buyer(), own.offer(**BOTH)
+    first = buyer.post("/v1/deposits", own.order(offer), idempotency_key="once")
+    accepted(first, 201)
+    begins = tomorrow(own)
+    end_route(publisher, begins)
+    own.set_clock(begins)
+    same(first, buyer.post("/v1/deposits", own.order(offer), idempotency_key="once"))
+    more = own.order(offer, quantity=2)
+    refused(
+        buyer.post("/v1/deposits", more, idempotency_key="once"), 422, "payment-method-not-offered", "/payment_method"
+    )
+    change = own.order(offer, payment_method="alipay")
+    refused(buyer.post("/v1/deposits", change, idempotency_key="once"), 422, "idempotency-key-reused")
+
+
 def test_nobody_pays_by_a_method_that_ended_meanwhile(own: World, publisher: Publisher) -> None:
     buyer = own.buyer()
     offer = own.offer(payment={"methods": ["card", "alipay"], "due_within": "P3D"})

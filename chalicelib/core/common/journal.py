@@ -73,3 +73,9 @@ def version_of(journal: Sequence[Entry[E_co]], key: Key | None) -> int | None:
         if entry.key is not None and entry.key.scope == key.scope:
             return version
     return None
+
+
+def same_request(journal: Sequence[Entry[E_co]], key: Key | None) -> bool:
+    """Whether the journal has seen this very request: the key with the same body."""
+    version = version_of(journal, key)
+    return version is not None and journal[version - 1].key == key

@@ -103,6 +103,17 @@ def by_member(folder: str, shape: type[V], member: str) -> Mapping[str, Series[V
     return found
 
 
+def version(folder: str, name: str, shape: type[V]) -> V:
+    """One version by the name of its file, in force or not; FileNotFoundError when there is none."""
+    found: V = _version(folder, name, shape)
+    return found
+
+
+@cache
+def _version(folder: str, name: str, shape: type[V]) -> V:
+    return shape.model_validate(lists_to_tuples(policies.read(f"{folder}/{name}.toml")))
+
+
 @cache
 def _series(folder: str, shape: type[V]) -> Series[V]:
     found = Series(folder, _published(folder, shape))
@@ -114,14 +125,12 @@ def _series(folder: str, shape: type[V]) -> Series[V]:
 @cache
 def _by_member(folder: str, shape: type[V], member: str) -> Mapping[str, Series[V]]:
     found: dict[str, list[V]] = {}
-    for version in _published(folder, shape):
-        found.setdefault(getattr(version, member), []).append(version)
+    for one in _published(folder, shape):
+        found.setdefault(getattr(one, member), []).append(one)
     return {name: Series(f"{folder}/{name}", tuple(versions)) for name, versions in found.items()}
 
 
 def _published(folder: str, shape: type[V]) -> tuple[V, ...]:
     """Every file of a folder, checked, by date."""
-    found = (
-        shape.model_validate(lists_to_tuples(policies.read(f"{folder}/{name}.toml"))) for name in policies.names(folder)
-    )
-    return tuple(sorted(found, key=lambda version: version.from_))
+    found = (version(folder, name, shape) for name in policies.names(folder))
+    return tuple(sorted(found, key=lambda one: one.from_))

@@ -4,14 +4,12 @@ A schedule is a dated file in policies/fees; terms freeze its id and version, so
 """
 
 from collections.abc import Iterator, Sequence
-from functools import cache
 from itertools import pairwise
 from typing import Annotated, Final, Literal, NamedTuple, Self
 
 from pydantic import Field, model_validator
 
-from chalicelib import policies
-from chalicelib.core.common.fields import Category, CurrencyCode, Frozen, Text, lists_to_tuples
+from chalicelib.core.common.fields import Category, CurrencyCode, Frozen, Text
 from chalicelib.core.common.money import Money, currencies
 from chalicelib.core.common.refusal import Reason, Refused
 from chalicelib.core.policy import dated
@@ -151,11 +149,10 @@ def step(currency: str) -> Money:
     return Money(currencies()[currency].step, currency)
 
 
-@cache
 def schedule(name: str) -> Schedule:
     """The version that ``<id>@<version>`` names; FileNotFoundError when there is none."""
     programme, _, version = name.partition("@")
-    return Schedule.model_validate(lists_to_tuples(policies.read(f"fees/{programme}-{version}.toml")))
+    return dated.version("fees", f"{programme}-{version}", Schedule)
 
 
 def in_force(at: int) -> dict[str, Schedule]:

@@ -1,11 +1,9 @@
 """What the law of a market allows, as read from policies/markets, and its merge into an offer: never against the buyer."""
 
-from functools import cache
 from typing import Literal, NamedTuple
 
-from chalicelib import policies
 from chalicelib.core.common import instants
-from chalicelib.core.common.fields import Frozen, lists_to_tuples
+from chalicelib.core.common.fields import Frozen
 from chalicelib.core.common.refusal import Reason, Refused
 from chalicelib.core.policy import dated
 from chalicelib.core.policy.calendar import Calendar
@@ -81,10 +79,9 @@ class Constraint(NamedTuple):
     source: str
 
 
-@cache
 def policy(policy_id: str) -> Market:
     """The market policy of that id, current or past."""
-    return Market.model_validate(lists_to_tuples(policies.read(f"markets/{policy_id}.toml")))
+    return dated.version("markets", policy_id, Market)
 
 
 def codes() -> tuple[str, ...]:
