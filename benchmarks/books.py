@@ -162,7 +162,7 @@ class Silent:
         return NotFound()
 
 
-class Killed(Exception):
+class Killed(BaseException):
     """The machine went away."""
 
 
@@ -186,7 +186,7 @@ class Shelf:
     def checkpoint(
         self,
         at: RunAt,
-        cursor: Mapping[str, Any],
+        cursor: Mapping[str, Any] | None,
         breaks: Sequence[BreakFound],
         owner: str,
         now: int,
@@ -201,7 +201,8 @@ class Shelf:
         self.found.update(one.kind for one in breaks)
         for one in breaks:
             self.chain = hashlib.sha256(f"{self.chain}{one}".encode()).hexdigest()
-        self.at = RunAt(at.stored, json.loads(json.dumps(cursor)), at.cursors + 1)
+        place = json.loads(json.dumps(cursor)) if cursor is not None else self.at.cursor
+        self.at = RunAt(at.stored, place, at.cursors + 1)
         return self.at
 
     def finish(self, at: RunAt, run: Run, event: RunFinished | RunFailed, now: int) -> None:

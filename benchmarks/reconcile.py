@@ -17,7 +17,8 @@ from chalicelib.core.common.instants import HOUR
 from chalicelib.core.common.journal import Caller, Entry
 from chalicelib.core.reconciliation import run as runs
 from chalicelib.core.reconciliation.run import RunFinished
-from chalicelib.flows.reconcile import Reconciliation
+from chalicelib.flows.reconciliation.matching import Matcher
+from chalicelib.flows.reconciliation.worker import RunWorker
 from chalicelib.store.movements import Movements
 
 NOW: Final = ENDED + 12 * HOUR
@@ -28,17 +29,20 @@ ONE_CORE: Final = 40_000  # lines a second that the design asks for
 FLAT: Final = 120  # percent of the memory at 10^4 that 10^6 may take
 
 
-def house(books: Books) -> tuple[Reconciliation, Shelf]:
+def house(books: Books) -> tuple[RunWorker, Shelf]:
     """The flow as it is deployed, between two sides made on the way."""
     event = runs.start(NOW, BEGAN, ENDED)
     shelf = begun(runs.fold(RUN_ID, [event]), Entry(event, NOW, Caller("bench", "service")))
-    commits: Any = SimpleNamespace(deposits=Journals(Movements(Index(books), "bench").lines))
+    deposits: Any = Journals(Movements(Index(books), "bench").lines)
+    commits: Any = SimpleNamespace(deposits=deposits)
     attendant: Any = Silent()
-    flow = Reconciliation(commits, shelf, Report(books), attendant, SimpleNamespace(), lambda: NOW, lambda: None)  # type: ignore[arg-type]
+    matcher = Matcher(commits, Report(books), attendant, lambda: None)
+    kept: Any = shelf
+    flow = RunWorker(kept, deposits, Report(books), matcher, lambda: NOW, lambda: None)
     return flow, shelf
 
 
-def certificate(flow: Reconciliation, shelf: Shelf) -> RunFinished:
+def certificate(flow: RunWorker, shelf: Shelf) -> RunFinished:
     flow.work("bench", lambda: 900_000, 0)
     assert shelf.finished is not None, "a run that nobody disturbs ends"
     return shelf.finished

@@ -27,7 +27,9 @@ from chalicelib.flows.payees import Payees
 from chalicelib.flows.ports.provider import Provider, Settlement
 from chalicelib.flows.ports.store import Clock
 from chalicelib.flows.questions import Questions
-from chalicelib.flows.reconcile import Reconciliation
+from chalicelib.flows.reconciliation.matching import Matcher
+from chalicelib.flows.reconciliation.runs import Reconciliation
+from chalicelib.flows.reconciliation.worker import RunWorker
 from chalicelib.flows.refunds import Refunds
 from chalicelib.flows.retry import Timing
 from chalicelib.flows.throttle import Throttle
@@ -171,8 +173,15 @@ class Services:
 
     @property
     def reconciliation(self) -> Reconciliation:
-        attendant, commits = self.attendant(), self.desk.commits
-        return Reconciliation(commits, self.runs, self.settlement, attendant, self.refunds, self.clock, self.pace)
+        return Reconciliation(self.desk.commits, self.runs, self._matcher, self.refunds, self.clock)
+
+    @property
+    def run_worker(self) -> RunWorker:
+        return RunWorker(self.runs, self.deposits, self.settlement, self._matcher, self.clock, self.pace)
+
+    @property
+    def _matcher(self) -> Matcher:
+        return Matcher(self.desk.commits, self.settlement, self.attendant(), self.pace)
 
     @property
     def defaults(self) -> Defaults:
@@ -212,7 +221,7 @@ def assembled(
     catalogue = Catalogue(offers, timing)
     vault = Vault(found.secrets)
     commits, shelf = Commits(deposits, offers, timing), StockCache()
-    texts, keys = TextStore(client, found.table), KeyStore(client, found.table)
+    texts, keys = TextStore(client, found.table, timing.pause), KeyStore(client, found.table)
     passes = Passes(commits)
     bulks, tallies = BulkStore(client, found.table), TallyStore(client, found.table)
     return Services(

@@ -286,7 +286,7 @@ class World:
         assert begun.status == 202, begun.raw
         path = begun.headers["location"]
         for _ in range(MAX_PASSES):
-            services().reconciliation.work("a test", lambda: PLENTY, 0)
+            services().run_worker.work("a test", lambda: PLENTY, 0)
             run = platform.get(path).json
             if run["status"] != "running":
                 return run

@@ -71,7 +71,7 @@ class Claims:
     def of(self, deposit_id: str, asked: RequestContext) -> list[ClaimView]:
         """All of a deposit, the latest first."""
         outcome = self.commits.read(self.commits.load(deposit_id), asked)
-        return [self._told(outcome, one) for one in reversed(outcome.deposit.claims)]
+        return self._all_told([(outcome, one) for one in reversed(outcome.deposit.claims)])
 
     def undecided(self, asked: RequestContext, limit: int, position: Position) -> tuple[list[ClaimView], Position]:
         """Open claims of a merchant's deposits, or of all, deposits with the earliest due time first.
@@ -80,13 +80,13 @@ class Claims:
         """
         page = self._page(asked, limit, position)
         outcomes = [self.commits.read(stored, asked) for stored in page.rows]
-        rows = [
-            self._told(outcome, one)
+        found = [
+            (outcome, one)
             for outcome in outcomes
             for one in sorted(outcome.deposit.open_claims, key=lambda one: one.due_at or 0)
             if one.due_at_by(asked.at) is not None
         ]
-        return rows, page.position
+        return self._all_told(found), page.position
 
     def _page(self, asked: RequestContext, limit: int, position: Position) -> Page[DepositEvent]:
         if asked.caller.role == "platform":
@@ -111,20 +111,35 @@ class Claims:
         return self.commits.run(stored.id, asked, decision, beside=lambda: beside, stored=stored)
 
     def _told(self, outcome: Outcome, one: Claim) -> ClaimView:
-        history = [
-            ClaimStepView(entry, self._words(outcome.deposit.id, version, entry.event))
-            for version, entry in enumerate(outcome.journal, start=1)
-            if isinstance(entry.event, ClaimEvent) and entry.event.claim == one.n
-        ]
-        return ClaimView(outcome, one, tuple(history))
+        [told] = self._all_told([(outcome, one)])
+        return told
 
-    def _words(self, deposit_id: str, version: int, event: DepositEvent) -> str | None:
-        written = getattr(event, "statement", None) or getattr(event, "reason", None)
-        return (
-            encrypted_text.open_text(self.vault, self.texts, text_key(deposit_id, version))
-            if written is not None
-            else None
-        )
+    def _all_told(self, found: Sequence[tuple[Outcome, Claim]]) -> list[ClaimView]:
+        """With the words of every step, which are read together."""
+        histories = [_history(outcome, one) for outcome, one in found]
+        keys = [key for history in histories for _, key in history if key is not None]
+        texts = encrypted_text.open_text(self.vault, self.texts, keys)
+        return [
+            ClaimView(
+                outcome,
+                one,
+                tuple(ClaimStepView(entry, texts[key] if key is not None else None) for entry, key in history),
+            )
+            for (outcome, one), history in zip(found, histories, strict=True)
+        ]
+
+
+def _history(outcome: Outcome, one: Claim) -> list[tuple[Entry[DepositEvent], str | None]]:
+    """The steps of a claim, each with the key of what was written to it."""
+    return [
+        (entry, text_key(outcome.deposit.id, version) if _has_words(entry.event) else None)
+        for version, entry in enumerate(outcome.journal, start=1)
+        if isinstance(entry.event, ClaimEvent) and entry.event.claim == one.n
+    ]
+
+
+def _has_words(event: DepositEvent) -> bool:
+    return bool(getattr(event, "statement", None) or getattr(event, "reason", None))
 
 
 def text_key(deposit_id: str, version: int) -> str:

@@ -1,5 +1,7 @@
 """What people write: sealed beside a journal, which keeps a digest that tells nothing of it."""
 
+from collections.abc import Mapping, Sequence
+
 from chalicelib.core.common.refusal import Reason, Refused
 from chalicelib.flows.ports.effects import SealedText
 from chalicelib.flows.ports.store import Texts, Vault
@@ -15,9 +17,9 @@ def seal_text(vault: Vault, key: str, words: str | None) -> tuple[SealedText, ..
     return (SealedText(key, vault.seal(key, words.encode())),) if words is not None else ()
 
 
-def open_text(vault: Vault, texts: Texts, key: str) -> str:
-    """Refused(NOT_FOUND) where nothing stands."""
-    sealed = texts.get(key)
-    if sealed is None:
+def open_text(vault: Vault, texts: Texts, keys: Sequence[str]) -> Mapping[str, str]:
+    """All of them by their keys, read together. Refused(NOT_FOUND) where one is missing."""
+    found = texts.get_many(keys) if keys else {}
+    if any(key not in found for key in keys):
         raise Refused(Reason.NOT_FOUND)
-    return vault.unseal(key, sealed).decode()
+    return {key: vault.unseal(key, found[key]).decode() for key in keys}

@@ -24,7 +24,7 @@ class QuestionText:
     """What was asked and, once it was, answered."""
 
     asked: str
-    answered: str | None
+    answered: str | None = None
 
 
 QuestionView = tuple[Outcome, Question, QuestionText]
@@ -73,18 +73,23 @@ class Questions:
     def of(self, deposit_id: str, asked: RequestContext) -> list[QuestionView]:
         """All of a deposit, the latest first."""
         outcome = self.commits.read(self.commits.load(deposit_id), asked)
-        return [self._told(outcome, one) for one in reversed(outcome.deposit.questions)]
+        return self._all_told(outcome, list(reversed(outcome.deposit.questions)))
 
     def _told(self, outcome: Outcome, one: Question) -> QuestionView:
-        question_id = child("qst", outcome.deposit.id, one.n)
-        asked = encrypted_text.open_text(self.vault, self.texts, text_key(question_id, "asked"))
-        if one.answered_at is None:
-            return outcome, one, QuestionText(asked, None)
-        return (
-            outcome,
-            one,
-            QuestionText(asked, encrypted_text.open_text(self.vault, self.texts, text_key(question_id, "answered"))),
-        )
+        [told] = self._all_told(outcome, [one])
+        return told
+
+    def _all_told(self, outcome: Outcome, questions: Sequence[Question]) -> list[QuestionView]:
+        """With their words, which are read together."""
+        keys = {one.n: text_keys(outcome.deposit.id, one) for one in questions}
+        texts = encrypted_text.open_text(self.vault, self.texts, [key for pair in keys.values() for key in pair])
+        return [(outcome, one, QuestionText(*(texts[key] for key in keys[one.n]))) for one in questions]
+
+
+def text_keys(deposit_id: str, one: Question) -> list[str]:
+    """Of what was asked and, once it was, answered."""
+    steps = ("asked",) if one.answered_at is None else ("asked", "answered")
+    return [text_key(child("qst", deposit_id, one.n), step) for step in steps]
 
 
 def text_key(question_id: str, step: str) -> str:

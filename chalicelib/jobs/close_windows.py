@@ -3,13 +3,13 @@
 Bulk cancellations are worked off here, too.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from chalicelib.jobs.sweep import Report, Sweep, Worker
 from chalicelib.wiring import Services
 
 
-def run(found: Services, time_left: Callable[[], int]) -> Report:
+def run(found: Services, time_left: Callable[[], int], shards: Sequence[int] | None = None) -> Report:
     workers: Mapping[str, Worker] = {"dep": found.attendant(), "bmc": found.cancellations}
     sweep = Sweep("close_windows", "time", found.deposits, workers, found.clock)
-    return sweep.run(found.run_id("close_windows"), time_left)
+    return sweep.run(found.run_id("close_windows"), time_left, shards)

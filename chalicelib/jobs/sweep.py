@@ -1,22 +1,33 @@
-"""One sweep over the shards of a queue: attend to what is due, and let no failing item stop the others."""
+"""One sweep over the shards of a queue: do what is due, and let no failing or busy item stop the others.
+
+The shards take turns, each giving its oldest item, so no shard waits until another one is empty. Runs that overlap begin
+at different shards, and a run may be given some of the shards only: many of them then share a long queue.
+"""
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+import zlib
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from chalicelib.core.common.refusal import Refused
-from chalicelib.flows.ports.store import DUE_SHARDS, Clock, Deposits, Leased, VersionConflict, WriteContention
+from chalicelib.flows.ports.store import DUE_SHARDS, Clock, Deposits, DuePage, Leased, VersionConflict, WriteContention
 
 log = logging.getLogger("earnest.jobs")
 
-BATCH: Final = 50  # ids read from a shard at once
+PAGE_ITEMS: Final = 50  # ids read from a shard at once
 ALARM: Final = 5  # failures in a row after which a person should look
+# An attended deposit may need a provider call of some seconds; what does not fit is left to the next run.
+RESERVE: Final = 15_000
 
 
 @dataclass(slots=True)
 class Report:
-    """What a run did. ``failed`` items were pushed back and will be tried again."""
+    """What a run did. ``failed`` items were pushed back and will be tried again.
+
+    ``finished`` False: something that was due is left, because time was over, an item was busy or a shard not readable.
+    """
 
     job: str
     attended: int = 0
@@ -46,55 +57,92 @@ class Sweep:
     workers: Mapping[str, Worker]
     clock: Clock
 
-    def run(self, owner: str, time_left: Callable[[], int]) -> Report:
+    def run(self, owner: str, time_left: Callable[[], int], shards: Sequence[int] | None = None) -> Report:
+        """Over the named shards, or all of them."""
         report = Report(self.job)
-        for shard in range(DUE_SHARDS):
-            self._shard(shard, owner, time_left, report)
+        order = rotated(range(DUE_SHARDS) if shards is None else shards, owner)
+        for item_id in taking_turns([self._items(shard, report) for shard in order]):
+            if time_left() < RESERVE:
+                report.finished = False
+                break
+            self._one(item_id, owner, report)
         return report
 
-    def _shard(self, shard: int, owner: str, time_left: Callable[[], int], report: Report) -> None:
-        """Head after head until nothing new is due; an item seen twice in a run waits for the next one."""
+    def _items(self, shard: int, report: Report) -> Iterator[str]:
+        """What is due in a shard, oldest first. An item seen twice in a run waits for the next one."""
         seen: set[str] = set()
-        while True:
-            due = [one for one in self._due(shard, report) if one not in seen]
-            if not due:
-                return
-            for item_id in due:
-                if time_left() < RESERVE:
-                    report.finished = False
-                    return
-                seen.add(item_id)
-                self._one(item_id, owner, report)
+        page: DuePage | None = None
+        while page is None or page.position is not None:
+            page = self._page(shard, page.position if page is not None else None, report)
+            for item_id in page.ids:
+                if item_id not in seen:
+                    seen.add(item_id)
+                    yield item_id
 
-    def _due(self, shard: int, report: Report) -> Sequence[str]:
-        """The head of a shard; one that cannot be read now must not stop the others."""
+    def _page(self, shard: int, position: Mapping[str, Any] | None, report: Report) -> DuePage:
+        """A shard that cannot be read now must not stop the others."""
         try:
-            return self.deposits.due(self.queue, shard, self.clock(), BATCH)
+            return self.deposits.due(self.queue, shard, self.clock(), PAGE_ITEMS, position)
         except Refused:
-            report.busy += 1
-            return ()
+            _left(report)
+            return DuePage((), None)
 
     def _one(self, item_id: str, owner: str, report: Report) -> None:
         try:
             report.attended += self._worker(item_id).attend(item_id, owner)
         except (Leased, VersionConflict, WriteContention, Refused):
-            report.busy += 1
+            _left(report)
         except Exception as fault:  # noqa: BLE001 - one broken item must not stop the others
             report.failed += 1
-            self._failed(item_id, owner, fault)
+            report.finished &= self._pushed_back(item_id, owner, fault)
 
     def _worker(self, item_id: str) -> Worker:
         return self.workers[item_id.partition("_")[0]]
 
-    def _failed(self, item_id: str, owner: str, fault: Exception) -> None:
+    def _pushed_back(self, item_id: str, owner: str, fault: Exception) -> bool:
+        """Whether it is due later now; an item that cannot be pushed back stays due."""
         try:
             failures = self._worker(item_id).push_back(item_id, owner)
         except Exception:
             log.exception("push back failed", extra={"item": item_id})
-            return
+            return False
         level = logging.ERROR if failures >= ALARM else logging.WARNING
         log.log(level, "%s failed %d times", self.job, failures, exc_info=fault, extra={"item": item_id})
+        return True
 
 
-# An attended deposit may need a provider call of some seconds; what does not fit is left to the next run.
-RESERVE: Final = 15_000
+def _left(report: Report) -> None:
+    """Somebody else is at it, or the table is busy: it stays due."""
+    report.busy += 1
+    report.finished = False
+
+
+def rotated(shards: Sequence[int], owner: str) -> list[int]:
+    """All of them, from a place that depends on the run: two at once do not meet at every item."""
+    start = zlib.crc32(owner.encode()) % max(len(shards), 1)
+    return [*shards[start:], *shards[:start]]
+
+
+def taking_turns(queues: Sequence[Iterator[str]]) -> Iterator[str]:
+    """One from each in turn, until all are empty."""
+    waiting = deque(queues)
+    while waiting:
+        queue = waiting.popleft()
+        item_id = next(queue, None)
+        if item_id is not None:
+            yield item_id
+            waiting.append(queue)
+
+
+def named_shards(detail: Mapping[str, Any]) -> list[int] | None:
+    """The shards that an event's ``detail`` names, as in ``{"shards": [0, 1, 2, 3]}``; None, for all, when it names none.
+
+    ValueError when they are no shards: such a schedule would leave refunds lying.
+    """
+    shards = detail.get("shards")
+    if shards is None:
+        return None
+    known = isinstance(shards, list) and all(type(one) is int and 0 <= one < DUE_SHARDS for one in shards)
+    if not known or not shards or len(set(shards)) < len(shards):
+        raise ValueError(f"no shards: {shards!r}")
+    return list(shards)

@@ -12,7 +12,15 @@ from chalicelib.core.deposit.deposit import Deposit
 from chalicelib.core.deposit.events.all import DepositEvent
 from chalicelib.core.reconciliation.lines import Line
 from chalicelib.flows.ports.effects import JournalAppend, KeyTaken, LimitCount, StockMove, Stored, TransactionEffect
-from chalicelib.flows.ports.store import DUE_SHARDS, LimitFull, Page, StockShort, VersionConflict, WriteContention
+from chalicelib.flows.ports.store import (
+    DUE_SHARDS,
+    DuePage,
+    LimitFull,
+    Page,
+    StockShort,
+    VersionConflict,
+    WriteContention,
+)
 from chalicelib.store.codec import Wire
 from chalicelib.store.journals import Journals
 from chalicelib.store.movements import Movements, indexed
@@ -103,8 +111,8 @@ class DepositStore:
     def owing(self, shard: int) -> Sequence[str]:
         return sorted(self._journals.ids("due", f"work#{shard:02d}"))
 
-    def due(self, queue: str, shard: int, until: int, limit: int) -> Sequence[str]:
-        return self._journals.first("due", f"{queue}#{shard:02d}", "due", until, limit)
+    def due(self, queue: str, shard: int, until: int, limit: int, position: Mapping[str, Any] | None = None) -> DuePage:
+        return self._journals.due(f"{queue}#{shard:02d}", until, limit, position)
 
     def _indexed(self, deposit: Deposit) -> dict[str, Wire]:
         """The index attributes, from the state alone."""

@@ -5,7 +5,7 @@ from typing import Any, Final, Generic
 
 from chalicelib.core.common.journal import Caller, E_co, Entry, Key
 from chalicelib.flows.ports.effects import Stored
-from chalicelib.flows.ports.store import Leased, Page, VersionConflict
+from chalicelib.flows.ports.store import DuePage, Leased, Page, VersionConflict
 from chalicelib.store.codec import Wire, encode, members, reader
 from chalicelib.store.requests import ConditionFailed, Item, send
 
@@ -141,10 +141,12 @@ class Journals(Generic[E_co]):
         more = len(found) > limit
         return Page(rows, {"at": sign * chosen[-1][0], "id": chosen[-1][1]} if more else None)
 
-    def first(self, index: str, partition: str, sort: str, until: int, limit: int) -> list[str]:
-        """The ids at the head of a partition, up to an instant, earliest first."""
-        answer = self._query(index, partition, sort, limit, forward=True, condition="#s <= :at", at=until)
-        return [item["pk"]["S"] for item in answer["Items"]]
+    def due(self, partition: str, until: int, limit: int, position: Mapping[str, Wire] | None = None) -> DuePage:
+        """The ids of a due queue up to an instant, earliest first, behind the position of an earlier page."""
+        answer = self._query(
+            "due", partition, "due", limit, forward=True, condition="#s <= :at", at=until, start=position
+        )
+        return DuePage([item["pk"]["S"] for item in answer["Items"]], answer.get("LastEvaluatedKey"))
 
     def ids(self, index: str, partition: str) -> Iterator[str]:
         """All ids of a partition, in the order of its index."""

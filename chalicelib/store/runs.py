@@ -18,7 +18,7 @@ RUNS: Final = "reconciliations"  # the partition of by_offer that lists the runs
 QUEUE: Final = "runs"  # of the due index: what is not finished
 RUN_KINDS: Final = {kind.TYPE: kind for kind in get_args(RunEvent)}
 BREAK_KINDS: Final = {kind.TYPE: kind for kind in get_args(BreakEvent)}
-MAX_TOGETHER: Final = 90  # breaks that one transaction writes with the cursor
+MAX_BREAKS_TOGETHER: Final = 90  # with the cursor below the hundred actions of a transaction
 AGAIN: Final = Caller("earnest", "service")
 
 
@@ -56,20 +56,45 @@ class RunStore:
             raise SpanTaken(item["run"]["S"] if item is not None else "") from None
 
     def checkpoint(
-        self, at: RunAt, cursor: Mapping[str, Any], breaks: Sequence[BreakFound], owner: str, now: int, until: int
+        self,
+        at: RunAt,
+        cursor: Mapping[str, Any] | None,
+        breaks: Sequence[BreakFound],
+        owner: str,
+        now: int,
+        until: int,
     ) -> RunAt:
-        """The cursor and the breaks found since the last one, together; the lease is taken with it."""
-        moved = {
+        """The cursor and the breaks found since the last one; the lease is taken with it, or alone without a cursor.
+
+        Breaks that do not fit beside the cursor are written before it, while the cursor stays where it was. Every write
+        has the condition that no other worker moved the run, so the numbers of its breaks are this worker's alone.
+        """
+        rest, first = list(breaks), breaks[0].n if breaks else 0
+        while len(rest) > MAX_BREAKS_TOGETHER:
+            early, rest = rest[:MAX_BREAKS_TOGETHER], rest[MAX_BREAKS_TOGETHER:]
+            at = self._save(at, None, [self._found(one, first) for one in early], owner, now, until)
+        return self._save(at, cursor, [self._found(one, first) for one in rest], owner, now, until)
+
+    def _save(
+        self,
+        at: RunAt,
+        cursor: Mapping[str, Any] | None,
+        puts: Sequence[Mapping[str, Any]],
+        owner: str,
+        now: int,
+        until: int,
+    ) -> RunAt:
+        """One transaction; without a cursor the run's own stays. Leased when another worker moved the run."""
+        place = " #cursor = :cursor," if cursor is not None else ""
+        moved: dict[str, Any] = {
             "Update": {
                 "TableName": self._table,
                 "Key": key(at.stored.id),
-                "UpdateExpression": "SET #cursor = :cursor, cursors = :next, due = :now,"
-                " lease_owner = :owner, lease_until = :until",
+                "UpdateExpression": "SET cursors = :next, due = :now,"
+                f"{place} lease_owner = :owner, lease_until = :until",
                 "ConditionExpression": "v = :v AND (attribute_not_exists(cursors) OR cursors = :before)"
                 " AND (attribute_not_exists(lease_until) OR lease_until <= :now OR lease_owner = :owner)",
-                "ExpressionAttributeNames": {"#cursor": "cursor"},
                 "ExpressionAttributeValues": {
-                    ":cursor": {"S": json.dumps(cursor)},
                     ":next": {"N": str(at.cursors + 1)},
                     ":before": {"N": str(at.cursors)},
                     ":owner": {"S": owner},
@@ -80,14 +105,16 @@ class RunStore:
                 "ReturnValuesOnConditionCheckFailure": ALL_OLD,
             }
         }
-        puts = [{"Put": self._found(one)} for one in breaks]
-        for early in puts[:-MAX_TOGETHER]:
-            transact(self._client, [early])
+        if cursor is not None:
+            moved["Update"]["ExpressionAttributeNames"] = {"#cursor": "cursor"}
+            moved["Update"]["ExpressionAttributeValues"][":cursor"] = {"S": json.dumps(cursor)}
         try:
-            transact(self._client, [moved, *puts[-MAX_TOGETHER:]])
-        except ConditionFailed:
+            transact(self._client, [moved, *({"Put": put} for put in puts)])
+        except ConditionFailed as failed:
+            if not failed.failed[0]:
+                raise  # a number that was counted is taken again: a bug
             raise Leased from None
-        return RunAt(at.stored, dict(cursor), at.cursors + 1)
+        return RunAt(at.stored, dict(cursor) if cursor is not None else at.cursor, at.cursors + 1)
 
     def finish(self, at: RunAt, run: Run, event: RunFinished | RunFailed, now: int) -> None:
         """The certificate; the span is free for another run from then on."""
@@ -101,7 +128,7 @@ class RunStore:
             raise Leased from None
 
     def unfinished(self, now: int, limit: int) -> Sequence[str]:
-        return self._runs.first("due", QUEUE, "due", now, limit)
+        return self._runs.due(QUEUE, now, limit).ids
 
     def listed(self, limit: int, position: Mapping[str, object] | None) -> Page[RunEvent]:
         return self._runs.page("by_offer", [RUNS], "created", limit, position)
@@ -123,11 +150,19 @@ class RunStore:
         except ConditionFailed as failed:
             raise VersionConflict(self._breaks.image(failed.items[0])) from None
 
-    def _found(self, one: BreakFound) -> dict[str, Any]:
-        """Numbered within its run: a slice that is done again writes the same one, or what stands there by now."""
+    def _found(self, one: BreakFound, first: int) -> dict[str, Any]:
+        """Numbered within its run. ``first`` is the number after the last that the run had counted.
+
+        A slice that is done again replaces what one that died had written from the same place, and nothing that was
+        counted: that has a smaller ``first``.
+        """
         indexed: dict[str, Wire] = {"by_offer": {"S": one.run}, "created": {"N": str(one.n)}}
         begun = self._breaks.begun(digest_id("brk", one.run, str(one.n)), [Entry(one, one.at, AGAIN)], indexed)
-        return {"TableName": begun["TableName"], "Item": begun["Item"]}
+        begun["Item"]["first"] = {"N": str(first)}
+        begun["ConditionExpression"] = "attribute_not_exists(pk) OR (#first = :first AND v = :one)"
+        begun["ExpressionAttributeNames"] = {"#first": "first"}
+        begun["ExpressionAttributeValues"] = {":first": {"N": str(first)}, ":one": {"N": "1"}}
+        return begun
 
     def _span(self, run: Run, holder: str, held_by: str) -> dict[str, Any]:
         """One running run for each span: the item that says which."""

@@ -14,7 +14,9 @@ from chalicelib.core.reconciliation.run import Break, BreakFound, RunFinished
 from chalicelib.flows.deposit_worker import DepositWorker
 from chalicelib.flows.effects import fold_stored
 from chalicelib.flows.offers import Offered
-from chalicelib.flows.reconcile import Reconciliation, RunView
+from chalicelib.flows.reconciliation.matching import Matcher
+from chalicelib.flows.reconciliation.runs import Reconciliation, RunView
+from chalicelib.flows.reconciliation.worker import RunWorker
 from chalicelib.flows.refunds import Refunds
 from chalicelib.store.runs import RunStore
 from tests.conftest import Tables
@@ -31,8 +33,8 @@ _numbers: Final = count(1)
 Certificate = tuple[dict[str, Any], list[BreakFound]]
 
 
-class Killed(Exception):
-    """The worker died."""
+class Killed(BaseException):
+    """The worker died; nothing of it can catch that."""
 
 
 @dataclass
@@ -82,15 +84,19 @@ class Ledger(Shop):
         self.bank = bank if bank is not None else Bank(clock=clock)
         self.served_by(self.bank)
         self._offered: Offered | None = None
-        self.reconciliation = self._compares(axe or Axe())
+        self.reconciliation, self.worker = self._compares(axe or Axe())
 
-    def _compares(self, axe: Axe) -> Reconciliation:
+    def _compares(self, axe: Axe) -> tuple[Reconciliation, RunWorker]:
         tables, bank = self.tables._replace(client=axe.over(self.tables.client)), axe.over(self.bank)
         shop = Shop(tables, self.timing)
         attendant = DepositWorker(shop.commits, bank, shop.payees, self.clock)
         refunds = Refunds(shop.commits, attendant, shop.payees, shop.keys)
         self.runs = RunStore(tables.client, tables.name)
-        return Reconciliation(shop.commits, self.runs, bank, attendant, refunds, self.clock, lambda: None)
+        matcher = Matcher(shop.commits, bank, attendant, lambda: None)
+        return (
+            Reconciliation(shop.commits, self.runs, matcher, refunds, self.clock),
+            RunWorker(self.runs, shop.store, bank, matcher, self.clock, lambda: None),
+        )
 
     @property
     def _engine(self) -> FakeDynamo:
@@ -165,7 +171,9 @@ class Ledger(Shop):
         return self.reconciliation.start(*span, asked)
 
     def work(self, owner: str = "job/r", left: int = 1_000_000) -> tuple[int, bool]:
-        return self.reconciliation.work(owner, lambda: left, 60_000)
+        worked = self.worker.work(owner, lambda: left, 60_000)
+        assert not worked.failed
+        return worked[:2]
 
     def reconciled(self, span: tuple[int, int] = SPAN) -> Certificate:
         """A run from its beginning to its end."""

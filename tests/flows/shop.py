@@ -131,7 +131,7 @@ class Shop:
         self.catalogue = Catalogue(self.offers, timing)
         self.shelf = StockCache()
         self.vault = Vault((SECRET,))
-        self.texts = TextStore(tables.client, tables.name)
+        self.texts = TextStore(tables.client, tables.name, timing.pause)
         self.commits = Commits(self.store, self.offers, timing)
         self.passes = Passes(self.commits)
         self.orders = Orders(

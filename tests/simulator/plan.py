@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from chalicelib.core.common.instants import DAY, HOUR, MINUTE, SECOND
 from chalicelib.core.reconciliation import lines
-from chalicelib.flows import reconcile
+from chalicelib.flows.reconciliation import worker
 from chalicelib.jobs import sweep
 from chalicelib.store import bulks, deposits, movements
 from tests.simulator.expected_reasons import RESERVE_LASTS, VALID
@@ -59,14 +59,14 @@ class Grain:
     due: int = 16
 
     def sizes(self) -> Iterator[tuple[Any, str, int]]:
-        yield reconcile, "CHUNK_LINES", self.chunk
-        yield reconcile, "REPORT_PAGE", self.report
+        yield worker, "CHUNK_LINES", self.chunk
+        yield worker, "REPORT_PAGE", self.report
         yield movements, "PAGE", self.rows
         yield lines, "SHARDS", self.shards
-        yield reconcile, "SHARDS", self.shards
+        yield worker, "SHARDS", self.shards
         yield deposits, "DUE_SHARDS", self.due
         yield bulks, "DUE_SHARDS", self.due
-        yield reconcile, "DUE_SHARDS", self.due
+        yield worker, "DUE_SHARDS", self.due
         yield sweep, "DUE_SHARDS", self.due
 
 

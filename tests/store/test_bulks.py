@@ -29,7 +29,7 @@ class Drawer:
     def __init__(self, table: Tables) -> None:
         self.store = BulkStore(table.client, table.name)
         self.jobs = DepositStore(table.client, table.name, 0)
-        self.texts = TextStore(table.client, table.name)
+        self.texts = TextStore(table.client, table.name, lambda _: None)
 
     def asked(self, until: int | None) -> tuple[Bulk, Entry[BulkAsked]]:
         event = BulkAsked(
@@ -39,7 +39,7 @@ class Drawer:
 
     def due(self, bulk_id: str, at: int) -> bool:
         """Whether the job that closes windows meets it."""
-        return any(bulk_id in self.jobs.due("time", shard, at, 100) for shard in range(DUE_SHARDS))
+        return any(bulk_id in self.jobs.due("time", shard, at, 100).ids for shard in range(DUE_SHARDS))
 
 
 @pytest.fixture

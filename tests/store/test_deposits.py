@@ -99,7 +99,7 @@ def add(
 
 def shard_of(store: DepositStore, deposit_id: str) -> int:
     """Where a new deposit waits for its time."""
-    [shard] = [shard for shard in range(DUE_SHARDS) if deposit_id in store.due("time", shard, T0 + DAY, 100)]
+    [shard] = [shard for shard in range(DUE_SHARDS) if deposit_id in store.due("time", shard, T0 + DAY, 100).ids]
     return shard
 
 
@@ -132,7 +132,7 @@ def test_a_deposit_enters_and_leaves_the_indexes_with_its_state(store: DepositSt
     for events, due, queue, promised in STORY:
         stored = add(store, stored, *events) if events else stored
         assert stored.due == due, events
-        found = [name for name in ("time", "work") if store.due(name, shard, LAST_INSTANT, 100) == [stored.id]]
+        found = [name for name in ("time", "work") if store.due(name, shard, LAST_INSTANT, 100).ids == [stored.id]]
         assert found == ([queue] if queue else []), events
         waiting = store.open_of("mer_shop", 100, None).rows
         assert [row.id for row in waiting] == ([stored.id] if promised else []), events
@@ -142,14 +142,14 @@ def test_a_deposit_stays_in_the_shard_of_its_queue(store: DepositStore) -> None:
     one = create(store)
     shard = shard_of(store, one.id)
     add(store, add(store, one, PAID), CANCELLED, OWED)
-    assert store.due("work", shard, T0 + 2, 100) == [one.id]
-    assert store.due("work", shard, T0 + 1, 100) == []
+    assert store.due("work", shard, T0 + 2, 100).ids == [one.id]
+    assert store.due("work", shard, T0 + 1, 100).ids == []
 
 
 def test_deposits_spread_over_the_queue(store: DepositStore) -> None:
     for number in range(24):
         create(store, at=T0 + number)
-    filled = [shard for shard in range(DUE_SHARDS) if store.due("time", shard, T0 + DAY, 100)]
+    filled = [shard for shard in range(DUE_SHARDS) if store.due("time", shard, T0 + DAY, 100).ids]
     assert len(filled) > DUE_SHARDS // 2
 
 

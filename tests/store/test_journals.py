@@ -215,7 +215,27 @@ def test_the_head_of_a_queue_is_what_is_due_earliest_first(journals: Journals[An
         deposit, entries = begun()
         journals.put(journals.begun(deposit.id, entries, {**DUE, "due": {"N": f"{due}"}}))
         ids[due] = deposit.id
-    assert journals.first("due", "time#00", "due", T0 + 1, 10) == [ids[T0], ids[T0 + 1]]
-    assert journals.first("due", "time#00", "due", T0 + 1, 1) == [ids[T0]]
-    assert journals.first("due", "time#00", "due", T0 - 1, 10) == []
-    assert journals.first("due", "time#01", "due", T0 + 9, 10) == []
+    assert journals.due("time#00", T0 + 1, 10).ids == [ids[T0], ids[T0 + 1]]
+    assert journals.due("time#00", T0 + 1, 1).ids == [ids[T0]]
+    assert journals.due("time#00", T0 - 1, 10).ids == []
+    assert journals.due("time#01", T0 + 9, 10).ids == []
+
+
+@pytest.mark.parametrize("moved", [False, True])
+def test_the_next_page_of_a_queue_begins_behind_the_last_also_when_that_one_has_moved_on(
+    journals: Journals[Any], moved: bool
+) -> None:
+    ids = []
+    for n in range(5):
+        deposit, entries = begun()
+        journals.put(journals.begun(deposit.id, entries, {**DUE, "due": {"N": f"{T0 + n}"}}))
+        ids.append(deposit.id)
+    first = journals.due("time#00", T0 + 9, 2)
+    assert first.ids == ids[:2]
+    if moved:
+        stored = journals.get(ids[1])
+        assert stored is not None
+        journals.touch(stored, T0 + 8, owner="job/1", until=T0 + 9, now=T0 + 9, failures=0)
+    second = journals.due("time#00", T0 + 9, 9, first.position)
+    assert second.ids == [*ids[2:], *([ids[1]] if moved else [])]
+    assert second.position is None

@@ -11,7 +11,8 @@ from chalicelib.core.reconciliation.run import start as started
 from chalicelib.core.reconciliation.tally import Tally
 from chalicelib.flows.ports.effects import SealedText
 from chalicelib.flows.ports.store import Leased, RunAt, SpanTaken, VersionConflict
-from chalicelib.store.runs import MAX_TOGETHER, RunStore
+from chalicelib.store.requests import ConditionFailed
+from chalicelib.store.runs import MAX_BREAKS_TOGETHER, RunStore
 from chalicelib.store.texts import TextStore
 from tests.conftest import Tables
 from tests.store.builders import STAFF, T0, entry, fresh, walked
@@ -20,12 +21,32 @@ NOW: Final = T0 + 9 * DAY
 LEASE: Final = 120_000
 
 
+class Died(BaseException):
+    """The worker is gone."""
+
+
+class Mortal:
+    """A client whose worker dies after so many transactions; ``actions`` counts what was in each."""
+
+    def __init__(self, client: Any, lives: int) -> None:
+        self._client = client
+        self._lives = lives
+        self.actions: list[int] = []
+
+    def transact_write_items(self, **request: Any) -> Any:
+        if not self._lives:
+            raise Died
+        self._lives -= 1
+        self.actions.append(len(request["TransactItems"]))
+        return self._client.transact_write_items(**request)
+
+
 class Office:
     """One run over eight days, and what its workers write."""
 
     def __init__(self, table: Tables) -> None:
         self.store = RunStore(table.client, table.name)
-        self.texts = TextStore(table.client, table.name)
+        self.texts = TextStore(table.client, table.name, lambda _: None)
         self.tally = Tally()
 
     def begin(self, run_id: str | None = None, start: int = T0, at: int = NOW) -> Run:
@@ -48,13 +69,17 @@ class Office:
         cursor = {"shard": 3, "after": "body", "tally": self.tally.plain(), **more}
         return self.store.checkpoint(at, cursor, breaks, owner, now, now + LEASE if until is None else until)
 
-    def a_break(self, run_id: str, n: int) -> BreakFound:
-        return BreakFound(NOW, run_id, "unknown_here", n, provider_ref=f"ref_{n}")
+    def a_break(self, run_id: str, n: int, word: str = "ref") -> BreakFound:
+        return BreakFound(NOW, run_id, "unknown_here", n, provider_ref=f"{word}_{n}")
 
-    def early(self, run_id: str, found: int) -> None:
-        """What a worker wrote that died before its transaction."""
-        for n in range(1, found + 1):
-            self.store._client.put_item(**self.store._found(self.a_break(run_id, n)))
+    def dies(self, run: Run, found: int, word: str = "ref") -> None:
+        """A worker that found so many breaks wrote those that go before the cursor, and died."""
+        found_breaks = [self.a_break(run.id, n, word) for n in range(1, found + 1)]
+        mortal = Mortal(self.store._client, lives=(found - 1) // MAX_BREAKS_TOGETHER)
+        with pytest.raises(Died):
+            RunStore(mortal, self.store._table).checkpoint(
+                self.load(run), {"shard": 3}, found_breaks, "job/0", NOW - LEASE, NOW
+            )
 
     def end(self, at: RunAt, run: Run, now: int = NOW + 1) -> None:
         self.store.finish(at, run, finish(now, self.tally), now)
@@ -222,7 +247,7 @@ def test_runs_are_listed_newest_first_also_when_they_are_over(office: Office) ->
 # Breaks.
 
 
-@pytest.mark.parametrize("found", [1, MAX_TOGETHER, MAX_TOGETHER + 1, 2 * MAX_TOGETHER + 5])
+@pytest.mark.parametrize("found", [1, MAX_BREAKS_TOGETHER, MAX_BREAKS_TOGETHER + 1, 2 * MAX_BREAKS_TOGETHER + 5])
 def test_breaks_are_listed_in_the_order_in_which_they_were_found(office: Office, found: int) -> None:
     run = office.begin()
     at = office.save(office.load(run), found=found)
@@ -238,23 +263,48 @@ def test_breaks_of_another_run_are_its_own(office: Office) -> None:
     assert (len(office.refs(one)), len(office.refs(other))) == (2, 1)
 
 
-def test_a_slice_that_is_done_again_finds_the_breaks_that_went_before_the_rest(office: Office) -> None:
-    """More than fit into one transaction are written before it; its worker died in between."""
+@pytest.mark.parametrize("fewer", [0, 1, MAX_BREAKS_TOGETHER])
+def test_a_slice_that_is_done_again_replaces_what_the_one_that_died_had_written(office: Office, fewer: int) -> None:
+    """More than fit into one transaction are written before it, and some of them may have been repaired meanwhile."""
     run = office.begin()
-    at = office.load(run)
-    found = MAX_TOGETHER + 4
-    office.early(run.id, 3)
-    office.save(at, found=found)
-    assert office.refs(run) == numbered(found)
+    found = 2 * MAX_BREAKS_TOGETHER + 4
+    office.dies(run, found, "former")
+    assert office.load(run).cursor is None, "it stays where it was"
+    office.save(office.load(run), found=found - fewer)
+    assert office.refs(run)[: found - fewer] == numbered(found - fewer)
 
 
-def test_a_slice_that_finds_less_than_the_one_that_died_goes_on(office: Office) -> None:
-    """One difference was repaired meanwhile: the same slice has one break less, so its transaction begins earlier."""
+@pytest.mark.parametrize("found", [MAX_BREAKS_TOGETHER, 3 * MAX_BREAKS_TOGETHER + 1])
+def test_no_transaction_has_more_than_a_hundred_actions(office: Office, found: int) -> None:
     run = office.begin()
-    at = office.load(run)
-    office.early(run.id, 4)
-    office.save(at, found=MAX_TOGETHER + 3)
-    assert len(office.refs(run)) == MAX_TOGETHER + 3
+    at, client = office.load(run), Mortal(office.store._client, lives=9)
+    breaks = [office.a_break(run.id, n) for n in range(1, found + 1)]
+    RunStore(client, office.store._table).checkpoint(at, {"shard": 3}, breaks, "job/1", NOW, NOW + LEASE)
+    assert max(client.actions) <= 100
+    assert sum(client.actions) == found + len(client.actions)
+
+
+@pytest.mark.parametrize("found", [1, MAX_BREAKS_TOGETHER + 5, 2 * MAX_BREAKS_TOGETHER + 5])
+def test_a_slow_worker_overwrites_no_break_of_the_one_that_took_over(office: Office, found: int) -> None:
+    run = office.begin()
+    slow = office.save(office.load(run))
+    office.save(office.load(run), found=found, owner="job/2", now=NOW + LEASE)
+    others = [office.a_break(run.id, n, "slow") for n in range(1, found + 1)]
+    for late in (0, LEASE):
+        with pytest.raises(Leased):
+            office.store.checkpoint(slow, {"shard": 9}, others, "job/1", NOW + LEASE + late, NOW + 3 * LEASE)
+        assert office.refs(run) == numbered(found)
+
+
+def test_a_break_that_was_counted_is_never_replaced(office: Office) -> None:
+    """Not even by the worker that has the run: to take a number twice is a bug, and it is told as one."""
+    run = office.begin()
+    at = office.save(office.load(run), found=2)
+    again = [office.a_break(run.id, 2, "again")]
+    with pytest.raises(ConditionFailed):
+        office.store.checkpoint(at, {"shard": 4}, again, "job/1", NOW, NOW + LEASE)
+    assert office.refs(run) == numbered(2)
+    assert office.load(run) == at
 
 
 def test_a_break_is_resolved_once_and_its_note_is_kept_with_it(office: Office) -> None:

@@ -1,17 +1,18 @@
 """Texts of people: written in the transaction of the event that names them or not at all, and never overwritten."""
 
-from typing import Final
+from typing import Any, Final
 
 import pytest
 
 from chalicelib.core.common.journal import Entry
+from chalicelib.core.common.refusal import Reason, Refused
 from chalicelib.core.deposit.events.ending import WithdrawalStated
 from chalicelib.core.deposit.events.payment import PaymentPending
 from chalicelib.flows.ports.effects import SealedText, TransactionEffect
 from chalicelib.flows.ports.store import StockShort, VersionConflict
 from chalicelib.store.deposits import DepositStore
 from chalicelib.store.requests import ConditionFailed
-from chalicelib.store.texts import TextStore
+from chalicelib.store.texts import BATCH_KEYS, MAX_ATTEMPTS, TextStore
 from tests.conftest import Tables
 from tests.store.builders import T0, after, begun, draft, drawn, entry, fresh, lay_out, move, shards
 
@@ -24,7 +25,7 @@ class Desk:
 
     def __init__(self, table: Tables) -> None:
         self.store = DepositStore(table.client, table.name, GRACE)
-        self.texts = TextStore(table.client, table.name)
+        self.texts = TextStore(table.client, table.name, lambda _: None)
         deposit, entries = begun()
         self.store.create(deposit, entries, [], 0)
         self.id = deposit.id
@@ -84,3 +85,66 @@ def test_a_text_is_never_overwritten_and_its_event_not_written_then(desk: Desk, 
 def test_a_text_that_was_never_written_is_not_found(desk: Desk) -> None:
     desk.state()
     assert desk.texts.get(f"{desk.key}2") is None
+
+
+# Many at once.
+
+
+class Reluctant:
+    """A table that answers only so many keys of a batch and hands the others back."""
+
+    def __init__(self, table: Tables, most: int) -> None:
+        self._table = table
+        self._most = most
+        self.asked: list[int] = []
+
+    def batch_get_item(self, RequestItems: Any) -> Any:  # noqa: N803 - DynamoDB's own name
+        [(name, wanted)] = RequestItems.items()
+        assert wanted["ConsistentRead"]
+        now, later = wanted["Keys"][: self._most], wanted["Keys"][self._most :]
+        self.asked.append(len(wanted["Keys"]))
+        found: Any = {"Responses": {}}
+        if now:
+            found = self._table.client.batch_get_item(RequestItems={name: {"Keys": now}})
+        left: Any = {name: {"Keys": later}} if later else {}
+        return {"Responses": found["Responses"], "UnprocessedKeys": left}
+
+
+def keep(table: Tables, count: int) -> dict[str, bytes]:
+    texts = {f"text#{fresh('qst')}": f"sealed {n}".encode() for n in range(count)}
+    for key, sealed in texts.items():
+        assert move(table, SealedText(key, sealed))
+    return texts
+
+
+def test_many_texts_are_read_together_and_what_is_not_there_is_left_out(desk: Desk, table: Tables) -> None:
+    texts = keep(table, 3)
+    assert desk.texts.get_many([*texts, "text#none", *texts]) == texts
+    assert desk.texts.get_many([]) == {}
+
+
+def test_a_batch_has_a_hundred_keys_at_most(table: Tables) -> None:
+    texts = keep(table, 5)
+    client = Reluctant(table, 100)
+    keys = [*(f"text#none{n}" for n in range(BATCH_KEYS + 45)), *texts]
+    assert TextStore(client, table.name, lambda _: None).get_many(keys) == texts
+    assert client.asked == [BATCH_KEYS, 50]
+
+
+def test_what_a_batch_leaves_is_asked_for_again_after_a_pause(table: Tables) -> None:
+    texts = keep(table, 5)
+    pauses: list[int] = []
+    client = Reluctant(table, 2)
+    assert TextStore(client, table.name, pauses.append).get_many(list(texts)) == texts
+    assert (client.asked, pauses) == ([5, 3, 1], [0, 1])
+
+
+def test_a_table_that_leaves_keys_again_and_again_is_busy(table: Tables) -> None:
+    texts = keep(table, 2)
+    pauses: list[int] = []
+    client = Reluctant(table, 0)
+    with pytest.raises(Refused) as refused:
+        TextStore(client, table.name, pauses.append).get_many(list(texts))
+    assert refused.value.reason is Reason.BUSY
+    assert client.asked == [2] * MAX_ATTEMPTS
+    assert pauses == list(range(MAX_ATTEMPTS))

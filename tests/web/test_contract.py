@@ -603,7 +603,13 @@ def test_reconciliation_answers_what_the_contract_says(own: World, spec: Json) -
     assert [platform.get(f"{at}{part}").status for part in REPORTS] == [200] * len(REPORTS)
     own.run("reconcile")
     assert [service.get(f"{at}{part}").status for part in REPORTS] == [200] * len(REPORTS)
-    assert service.get(at).json["counts"] == {"matched": 1, "repaired": 0, "in_transit": 0, "breaks": 1}
+    assert service.get(at).json["counts"] == {
+        "matched": 1,
+        "repaired": 0,
+        "in_transit": 0,
+        "breaks": 1,
+        "unreadable": 0,
+    }
     assert platform.get(f"{runs}?limit=1").status == 200
     assert platform.get(f"{runs}?cursor=x").status == 400
     assert platform.get(f"{runs}/x").status == 404

@@ -79,7 +79,7 @@ def test_a_run_is_begun_followed_and_certified(own: World, platform: Client) -> 
     own.run("reconcile")
     done = accepted(platform.get(f"{RUNS}/{run['id']}"))
     assert (done["status"], done["progress"]["ours"], done["progress"]["provider"]) == ("balanced", 2, 2)
-    assert done["counts"] == {"matched": 2, "repaired": 0, "in_transit": 0, "breaks": 0}
+    assert done["counts"] == {"matched": 2, "repaired": 0, "in_transit": 0, "breaks": 0, "unreadable": 0}
     assert done["totals"] == [{"currency": "CNY", "ours": "0", "provider": "0", "difference": "0"}]
     assert re.fullmatch("sha256:[0-9a-f]{64}", done["digest"])
     assert instant(done["updated_at"]) >= instant(done["created_at"])

@@ -303,7 +303,7 @@ def test_what_no_report_shows_yet_is_in_transit_and_no_break(own: World) -> None
     run = own.reconciled(one.began, now_of(one.buyer))
     assert (run["status"], run["counts"]) == (
         "balanced",
-        {"matched": 0, "repaired": 0, "in_transit": 2, "breaks": 0},
+        {"matched": 0, "repaired": 0, "in_transit": 2, "breaks": 0, "unreadable": 0},
     )
     one.balanced()
 

@@ -28,6 +28,7 @@ BreakKind = Literal[
     "returned_after_success",
     "stale",
     "promise_missed",
+    "unreadable",
 ]
 
 

@@ -52,7 +52,10 @@ class Total:
 
 @dataclass(frozen=True, slots=True)
 class RunFinished:
-    """The certificate. ``digest`` chains every verdict, so two runs over the same lines have the same one."""
+    """The certificate. ``digest`` chains every verdict, so two runs over the same lines have the same one.
+
+    ``unreadable`` says how many of the breaks are of deposits that could not be read or judged.
+    """
 
     TYPE: ClassVar[str] = "run.finished"
     at: int
@@ -65,6 +68,7 @@ class RunFinished:
     balanced: bool
     digest: str
     totals: tuple[Total, ...] = ()
+    unreadable: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +160,7 @@ def finish(at: int, tally: Tally) -> RunFinished:
         balanced=tally.balanced,
         digest=f"sha256:{tally.digest}",
         totals=totals,
+        unreadable=tally.unreadable,
     )
 
 

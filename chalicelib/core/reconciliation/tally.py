@@ -16,6 +16,7 @@ class Tally:
 
     ``totals`` are minor units by currency, ours and the provider's. ``digest`` chains every verdict in its order: two
     runs with the same digest compared the same lines to the same end. A repaired line counts as matched there.
+    ``unreadable`` are the breaks of deposits that could not be read or judged.
     """
 
     ours: int = 0
@@ -24,6 +25,7 @@ class Tally:
     repaired: int = 0
     in_transit: int = 0
     breaks: int = 0
+    unreadable: int = 0
     totals: dict[str, list[int]] = field(default_factory=dict)
     digest: str = EMPTY_DIGEST
 
@@ -44,15 +46,19 @@ class Tally:
 
     def differ(self, kind: BreakKind, mine: Line | None, other: Line | None) -> None:
         self._add(mine, other)
-        self.breaks += 1
+        self._break(kind)
         found = other if other is not None else mine
         assert found is not None, "a difference has at least one side"
         self._chain(kind, found)
 
     def note(self, kind: BreakKind, reference: str) -> None:
         """A break that is in no report: it moved no money."""
-        self.breaks += 1
+        self._break(kind)
         self._link(f"{kind}|{reference}")
+
+    def _break(self, kind: BreakKind) -> None:
+        self.breaks += 1
+        self.unreadable += kind == "unreadable"
 
     def _add(self, mine: Line | None, other: Line | None) -> None:
         if mine is not None:
@@ -88,4 +94,4 @@ class Tally:
         return cls(**plain)
 
 
-TALLIED: Final = ("ours", "provider", "matched", "repaired", "in_transit", "breaks", "totals", "digest")
+TALLIED: Final = ("ours", "provider", "matched", "repaired", "in_transit", "breaks", "unreadable", "totals", "digest")

@@ -55,6 +55,14 @@ class Page(Generic[E_co]):
     position: Mapping[str, object] | None
 
 
+@dataclass(frozen=True, slots=True)
+class DuePage:
+    """Ids from a due queue, and where the next page begins: as the table gave it, None at the end."""
+
+    ids: Sequence[str]
+    position: Mapping[str, Any] | None
+
+
 # A launch writes the due index three times a deposit; sixteen partitions carry sixteen thousand writes a second.
 DUE_SHARDS: Final = 16
 
@@ -104,8 +112,8 @@ class Deposits(Protocol):
     def owing(self, shard: int) -> Sequence[str]:
         """The ids of the deposits in one shard that have an open refund, ascending."""
 
-    def due(self, queue: str, shard: int, until: int, limit: int) -> Sequence[str]:
-        """The ids of what is due in one shard of a queue (``time`` or ``work``), earliest first."""
+    def due(self, queue: str, shard: int, until: int, limit: int, position: Mapping[str, Any] | None = None) -> DuePage:
+        """What is due in one shard of a queue (``time`` or ``work``), earliest first, behind a page's position."""
 
 
 class Offers(Protocol):
@@ -138,6 +146,9 @@ class Texts(Protocol):
 
     def get(self, key: str) -> bytes | None: ...
 
+    def get_many(self, keys: Sequence[str]) -> Mapping[str, bytes]:
+        """Those that are there, read together."""
+
 
 @dataclass(frozen=True, slots=True)
 class RunAt:
@@ -157,9 +168,18 @@ class Runs(Protocol):
         """Overtaken when the id exists, SpanTaken while another run compares the same span, Contended."""
 
     def checkpoint(
-        self, at: RunAt, cursor: Mapping[str, Any], breaks: Sequence[BreakFound], owner: str, now: int, until: int
+        self,
+        at: RunAt,
+        cursor: Mapping[str, Any] | None,
+        breaks: Sequence[BreakFound],
+        owner: str,
+        now: int,
+        until: int,
     ) -> RunAt:
-        """Save the cursor together with the breaks found since the last one. Leased when another worker is at it."""
+        """Save the cursor together with the breaks found since the last one; without a cursor, take the lease alone.
+
+        Leased when another worker is at it.
+        """
 
     def finish(self, at: RunAt, run: Run, event: RunFinished | RunFailed, now: int) -> None: ...
 
@@ -226,3 +246,9 @@ class Vault(Protocol):
 
 
 Clock = Callable[[], int]
+
+
+class Pace(Protocol):
+    """Called before every call of the provider: waits until the next one is allowed."""
+
+    def __call__(self) -> None: ...

@@ -25,12 +25,16 @@ class ProgressAnswer(TypedDict):
 
 @with_config(CLOSED)
 class CountsAnswer(TypedDict):
-    """Verdicts. Young lines of ours that no report shows yet are ``in_transit``: neither matched nor a break."""
+    """Verdicts. Young lines of ours that no report shows yet are ``in_transit``: neither matched nor a break.
+
+    ``unreadable`` of the breaks are of deposits that could not be read or judged.
+    """
 
     matched: int
     repaired: int
     in_transit: int
     breaks: int
+    unreadable: int
 
 
 @with_config(CLOSED)

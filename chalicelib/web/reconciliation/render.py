@@ -9,7 +9,7 @@ from chalicelib.core.common.money import Money
 from chalicelib.core.policy.texts import text
 from chalicelib.core.reconciliation import run as runs
 from chalicelib.core.reconciliation.run import Break, RunFinished
-from chalicelib.flows.reconcile import RunView
+from chalicelib.flows.reconciliation.runs import RunView
 from chalicelib.web.edge import values
 from chalicelib.web.edge.page import page as whole_page
 from chalicelib.web.reconciliation.answers import BreakAnswer, RunAnswer
@@ -19,7 +19,7 @@ COLUMNS: Final = (
     "row", "id", "kind", "deposit", "payment", "refund", "provider_reference",
     "currency", "ours", "provider", "difference", "status", "action",
 )  # fmt: skip
-COUNTS: Final = ("matched", "repaired", "in_transit", "breaks")
+COUNTS: Final = ("matched", "repaired", "in_transit", "breaks", "unreadable")
 
 
 def run(shown: RunView) -> RunAnswer:
@@ -38,6 +38,7 @@ def run(shown: RunView) -> RunAnswer:
             "repaired": counted.repaired,
             "in_transit": counted.in_transit,
             "breaks": counted.breaks,
+            "unreadable": counted.unreadable,
         },
         "totals": [
             {

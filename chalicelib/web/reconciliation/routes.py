@@ -10,7 +10,7 @@ from pydantic import Field, StringConstraints
 from chalicelib.core.common.fields import Frozen, InstantField
 from chalicelib.core.common.refusal import Reason
 from chalicelib.core.reconciliation.run import Break
-from chalicelib.flows.reconcile import RunView
+from chalicelib.flows.reconciliation.runs import RunView
 from chalicelib.web.edge.page import HTML
 from chalicelib.web.edge.query import CURSOR, DEFAULT_LIMIT, PLACE, limit, next_cursor, position
 from chalicelib.web.edge.route import Answer, Call, endpoint
@@ -111,7 +111,7 @@ def breaks(call: Call) -> Answer:
     size = call.query.get("limit", DEFAULT_LIMIT)
     reconciliation = call.services.reconciliation
     found, after = reconciliation.breaks(call.params["run_id"], size, position(call, _filter, PLACE))
-    rows = [render.difference(one, reconciliation.note_of(one)) for one in found]
+    rows = [render.difference(one, note) for one, note in zip(found, reconciliation.notes_of(found), strict=True)]
     return Answer({"data": rows, "next_cursor": next_cursor(call, _filter, after)})
 
 

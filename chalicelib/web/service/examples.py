@@ -67,7 +67,7 @@ from chalicelib.flows.commit import Outcome
 from chalicelib.flows.effects import SYSTEM, to_entries
 from chalicelib.flows.offers import Offered
 from chalicelib.flows.questions import QuestionText
-from chalicelib.flows.reconcile import RunView
+from chalicelib.flows.reconciliation.runs import RunView
 from chalicelib.web.cancellations import render as cancelled_
 from chalicelib.web.claims import render as claims_render
 from chalicelib.web.deposits import render as deposits_render
