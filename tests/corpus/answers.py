@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any
 
 from tests.corpus.reading import Reading
@@ -41,8 +40,3 @@ def _verdict(reading: Reading, proof: Json) -> Any:
 def _json(body: str) -> Any:
     """The order of members says nothing, where it is no replay."""
     return json.loads(canonical(json.loads(body)))
-
-
-def sampled(record: Record) -> Record:
-    """The record with its answers kept word by word."""
-    return replace(record, whole=True)

@@ -88,7 +88,7 @@ def test_a_line_that_cannot_be_decided_is_a_break_too(monkeypatch: pytest.Monkey
     def undecided(*_: Any) -> Any:
         raise fault
 
-    monkeypatch.setattr("chalicelib.flows.attend.Attendant.settle", undecided)
+    monkeypatch.setattr("chalicelib.flows.deposit_worker.DepositWorker.settle", undecided)
     found, breaks = ledger.reconciled()
     assert {one.deposit for one in unreadable(breaks)} == {f"dep_{one[4:30]}" for one in (unheard, refund_id)}
     assert (found["matched"], found["repaired"], len(breaks)) == (1, 0, 2), "the capture of the refund's deposit fits"
@@ -98,7 +98,7 @@ def test_a_line_that_cannot_be_decided_is_a_break_too(monkeypatch: pytest.Monkey
 def test_a_deposit_that_owes_a_refund_and_cannot_be_read_is_a_break_among_the_others(
     monkeypatch: pytest.MonkeyPatch, limit: int
 ) -> None:
-    monkeypatch.setattr("chalicelib.flows.reconciliation.worker.ENOUGH_BREAKS", limit)
+    monkeypatch.setattr("chalicelib.flows.reconciliation.worker.MAX_OPEN_BREAKS", limit)
     ledger = in_memory()
     open_refunds = [PLANTS["a refund that stands still"].story(ledger) for _ in range(4)]
     deposits = sorted(f"dep_{one[4:30]}" for one in open_refunds)
