@@ -8,9 +8,10 @@ import time
 import tracemalloc
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any, Final
+
+from msgspec.structs import replace
 
 from benchmarks.books import BEGAN, ENDED, Books, Index, Journals, Killed, Report, Shelf, Silent, begun
 from chalicelib.core.common.instants import HOUR

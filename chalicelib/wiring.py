@@ -6,12 +6,12 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
 import boto3
 from botocore.config import Config
+from msgspec import Struct
 
 from chalicelib.flows.cancellations import Cancellations
 from chalicelib.flows.changes import Changes
@@ -54,8 +54,7 @@ MAX_PAUSE_MS: Final = 400
 BETWEEN_CALLS_MS: Final = 40
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
+class Settings(Struct, frozen=True):
     """What the environment says. ``origins`` may hold ``*``; secrets are never logged."""
 
     table: str
@@ -132,8 +131,7 @@ def dynamodb() -> Any:
     return boto3.client("dynamodb", config=config)
 
 
-@dataclass(frozen=True, slots=True)
-class Services:
+class Services(Struct, frozen=True):
     """Everything a handler needs, built from one set of settings."""
 
     settings: Settings

@@ -1,15 +1,17 @@
 """One running house for the session, in this process: the real engine, the real Lambda entry point, no socket."""
 
+import dataclasses
 import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from msgspec.structs import replace
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -311,7 +313,7 @@ def another(world: World, client: "DynamoDBClient", **changes: Any) -> Iterator[
     assert built.sandbox is not None
     built.sandbox.deliver = world.house._deliver
     desk = sandbox._desks[0]
-    sandbox._desks[:] = [replace(desk, services=built)]
+    sandbox._desks[:] = [dataclasses.replace(desk, services=built)]
     try:
         with installed(lambda: built):
             yield world

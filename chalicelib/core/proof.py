@@ -7,11 +7,12 @@ Rules that are not frozen in the terms are asked for each event's own instant, n
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any, Final, Literal, NamedTuple, ParamSpec, TypeVar, get_args
 
 import rfc8785
+from msgspec import Struct
+from msgspec.structs import replace
 from pydantic import ValidationError
 
 from chalicelib import policies
@@ -122,8 +123,7 @@ class Difference(NamedTuple):
     found: Any
 
 
-@dataclass(frozen=True, slots=True)
-class History:
+class History(Struct, frozen=True):
     """A journal as far as it is told, with the deposit after each of its events."""
 
     events: Sequence[DepositEvent]

@@ -2,8 +2,10 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from chalicelib.core.common.ids import digest_id, well_formed
 from chalicelib.core.common.instants import SECOND
@@ -34,8 +36,7 @@ CHUNK_DEPOSITS: Final = 25  # deposits judged between two notes of how far it is
 MAX_TURN_MS: Final = 10 * SECOND  # that one worker gives to one bulk cancellation before it looks after others
 
 
-@dataclass(frozen=True, slots=True)
-class BulkView:
+class BulkView(Struct, frozen=True):
     """What an answer is rendered from."""
 
     bulk: Bulk
@@ -44,8 +45,7 @@ class BulkView:
     replayed: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Cancellations:
+class Cancellations(Struct, frozen=True):
     """What merchants do, and what everybody may count."""
 
     commits: Commits

@@ -2,8 +2,9 @@
 
 import zlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from itertools import count
+
+from msgspec import Struct
 
 from chalicelib.core.common.journal import RequestContext
 from chalicelib.core.common.refusal import Reason, Refused
@@ -22,8 +23,7 @@ from chalicelib.flows.ports.store import LimitFull, StockShort
 from chalicelib.flows.retry import ConflictRetry
 
 
-@dataclass(frozen=True, slots=True)
-class Changes:
+class Changes(Struct, frozen=True):
     """The buyer's changes inside the window."""
 
     commits: Commits

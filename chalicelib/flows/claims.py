@@ -1,7 +1,8 @@
 """Claims as buyers, merchants and the platform work on them: open, answer, rule, read, and see what is due next."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from chalicelib.core.claims import answering
 from chalicelib.core.claims.answering import Claiming
@@ -22,16 +23,14 @@ from chalicelib.flows.ports.effects import Stored, TransactionEffect
 from chalicelib.flows.ports.store import Keys, Page, Texts, Vault
 
 
-@dataclass(frozen=True, slots=True)
-class ClaimStepView:
+class ClaimStepView(Struct, frozen=True):
     """One step of a claim, with what was written to it."""
 
     entry: Entry[DepositEvent]
     words: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class ClaimView:
+class ClaimView(Struct, frozen=True):
     """A claim with its deposit and its whole history, as an answer is rendered from it."""
 
     outcome: Outcome
@@ -39,8 +38,7 @@ class ClaimView:
     history: tuple[ClaimStepView, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Claims:
+class Claims(Struct, frozen=True):
     """Reads and commands, each for a caller who may see the deposit."""
 
     commits: Commits

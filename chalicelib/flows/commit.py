@@ -2,8 +2,10 @@
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
 from typing import Final, TypeVar
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from chalicelib.core.common.ids import parse_child, well_formed
 from chalicelib.core.common.journal import Entry, RequestContext, version_of
@@ -43,8 +45,7 @@ Decision = Callable[[Deposit, Terms], Sequence[DepositEvent]]
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(Struct, frozen=True):
     """The deposit an answer is rendered from: its state, the instant and the language of that answer."""
 
     deposit: Deposit
@@ -73,8 +74,7 @@ def refuse_expired_request(timing: Timing, asked: RequestContext) -> None:
         raise Refused(Reason.BUSY, retry_after=1)
 
 
-@dataclass(frozen=True, slots=True)
-class Commits:
+class Commits(Struct, frozen=True):
     """Commands on deposits that exist."""
 
     deposits: Deposits

@@ -1,6 +1,6 @@
 """A buyer's default: declared only after a look at the provider, so that nobody loses money that was on its way."""
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from chalicelib.core.common.journal import RequestContext
 from chalicelib.core.delivery.fulfilment import DeclareDefault
@@ -9,8 +9,7 @@ from chalicelib.flows.deposit_worker import DepositWorker
 from chalicelib.flows.deposits import DepositDesk
 
 
-@dataclass(frozen=True, slots=True)
-class Defaults:
+class Defaults(Struct, frozen=True):
     """The merchant's way to end a deposit whose balance was never paid."""
 
     desk: DepositDesk

@@ -5,8 +5,9 @@ only under the same key while the provider still remembers it.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final, TypeVar
+
+from msgspec import Struct
 
 from chalicelib.core import proof
 from chalicelib.core.common.ids import child, parse_child
@@ -47,8 +48,7 @@ NEVER_SENT_AGAIN: Final = WAITING | {RefundStatus.SUCCEEDED}
 Journal = Stored[DepositEvent]
 
 
-@dataclass(frozen=True, slots=True)
-class DepositWorker:
+class DepositWorker(Struct, frozen=True):
     """A job's or a provider event's way to a deposit."""
 
     commits: Commits

@@ -1,8 +1,9 @@
 """What callers do with deposits that exist: read, list, look ahead, and the buyer's commands."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from chalicelib.core.common.ids import well_formed
 from chalicelib.core.common.instants import DAY
@@ -26,8 +27,7 @@ MAX_PREVIEW_AHEAD_MS: Final = 2 * 365 * DAY
 Position = Mapping[str, object] | None
 
 
-@dataclass(frozen=True, slots=True)
-class DepositDesk:
+class DepositDesk(Struct, frozen=True):
     """Reads and commands, each for a caller who may see the deposit."""
 
     commits: Commits

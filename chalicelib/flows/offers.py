@@ -2,8 +2,9 @@
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any, Final
+
+from msgspec import Struct, field
 
 from chalicelib.core.common.ids import digest_id, well_formed
 from chalicelib.core.common.journal import Entry, RequestContext, same_request, version_of
@@ -23,8 +24,7 @@ OFFER_CACHE_MS: Final = 1_000
 Decision = Callable[[Offer, Mapping[str, Sequence[int]]], OfferEvent]
 
 
-@dataclass(frozen=True, slots=True)
-class Offered:
+class Offered(Struct, frozen=True):
     """The offer an answer is rendered from, and what is available of each counted SKU."""
 
     offer: Offer
@@ -35,8 +35,7 @@ class Offered:
     replayed: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Catalogue:
+class Catalogue(Struct, frozen=True):
     """Offers as buyers and merchants use them."""
 
     offers: Offers

@@ -3,8 +3,10 @@
 import zlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from typing import Final
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from chalicelib.core.common.ids import digest_id
 from chalicelib.core.common.journal import RequestContext, same_request
@@ -31,8 +33,7 @@ MAX_SALES_PER_LOOK: Final = 16
 StockLeft = Mapping[str, Sequence[int]]
 
 
-@dataclass(frozen=True, slots=True)
-class StockSeen:
+class StockSeen(Struct, frozen=True):
     """The shards as a look found them at an instant, and the same less what this container took since."""
 
     at: int
@@ -40,8 +41,7 @@ class StockSeen:
     left: dict[str, list[int]]
 
 
-@dataclass(frozen=True, slots=True)
-class StockCache:
+class StockCache(Struct, frozen=True):
     """What this container knows of the shards. Where to draw is a hint of any age; sold out is believed for a second."""
 
     seen: dict[str, StockSeen] = field(default_factory=dict)
@@ -77,8 +77,7 @@ class StockCache:
             known.left[one.sku][one.shard] = max(known.left[one.sku][one.shard] - one.units, 0)
 
 
-@dataclass(frozen=True, slots=True)
-class Placed:
+class Placed(Struct, frozen=True):
     """An order that the offer takes, and what it takes to write it down."""
 
     deposit_id: str
@@ -95,8 +94,7 @@ class Placed:
         return zlib.crc32(self.deposit_id.encode())
 
 
-@dataclass(frozen=True, slots=True)
-class Orders:
+class Orders(Struct, frozen=True):
     """Creation of deposits."""
 
     deposits: Deposits

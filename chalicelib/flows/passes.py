@@ -1,8 +1,9 @@
 """Priority passes: found in the journals they live in, and used in the write that orders with them."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from chalicelib.core.common.ids import child, parse_child
 from chalicelib.core.common.journal import RequestContext
@@ -22,8 +23,7 @@ MAX_LOOKS: Final = 10  # pages of a buyer's deposits that one answer looks throu
 Position = Mapping[str, object] | None
 
 
-@dataclass(frozen=True, slots=True)
-class Held:
+class Held(Struct, frozen=True):
     """A buyer's pass as it was read just now, with the journal it lives in."""
 
     stored: Stored[DepositEvent]
@@ -42,8 +42,7 @@ class Held:
         return journal_append(self.stored, event, asked, asked.caller)
 
 
-@dataclass(frozen=True, slots=True)
-class Passes:
+class Passes(Struct, frozen=True):
     """What buyers do with their passes."""
 
     commits: Commits

@@ -1,7 +1,9 @@
 """The accounts that buyers named: sealed beside the journal, opened only to pay or to compare a name."""
 
 import json
-from dataclasses import asdict, dataclass
+
+from msgspec import Struct
+from msgspec.structs import asdict
 
 from chalicelib.core.common.ids import child
 from chalicelib.core.refunding.destination import Payee
@@ -9,8 +11,7 @@ from chalicelib.flows.ports.effects import SealedText
 from chalicelib.flows.ports.store import Texts, Vault
 
 
-@dataclass(frozen=True, slots=True)
-class Payees:
+class Payees(Struct, frozen=True):
     """Seals accounts and opens them again."""
 
     texts: Texts

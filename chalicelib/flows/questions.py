@@ -1,7 +1,8 @@
 """Questions to buyers and their answers: the words are sealed beside the journal, which keeps their digests."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from chalicelib.core.common.ids import child, parse_child
 from chalicelib.core.common.journal import RequestContext
@@ -19,8 +20,7 @@ from chalicelib.flows.ports.effects import TransactionEffect
 from chalicelib.flows.ports.store import Texts, Vault
 
 
-@dataclass(frozen=True, slots=True)
-class QuestionText:
+class QuestionText(Struct, frozen=True):
     """What was asked and, once it was, answered."""
 
     asked: str
@@ -30,8 +30,7 @@ class QuestionText:
 QuestionView = tuple[Outcome, Question, QuestionText]
 
 
-@dataclass(frozen=True, slots=True)
-class Questions:
+class Questions(Struct, frozen=True):
     """Ask, answer, and read again."""
 
     commits: Commits

@@ -1,8 +1,9 @@
 """What callers do with refunds: read them, see what is still owed, grant goodwill, name an account, take another way."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from chalicelib.core import proof
 from chalicelib.core.common.ids import child, parse_child
@@ -27,8 +28,7 @@ from chalicelib.flows.ports.provider import NotFound, Unknown
 from chalicelib.flows.ports.store import Keys, Page
 
 
-@dataclass(frozen=True, slots=True)
-class Refunds:
+class Refunds(Struct, frozen=True):
     """Reads and commands, each for a caller who may see the deposit."""
 
     commits: Commits

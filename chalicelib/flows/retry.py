@@ -1,8 +1,9 @@
 """Optimistic-lock retry: the first conflict retries on the returned image, later ones back off and re-read."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from chalicelib.core.common.refusal import Reason, Refused
 from chalicelib.flows.ports.store import Clock
@@ -11,8 +12,7 @@ from chalicelib.flows.ports.store import Clock
 RETRY_BUDGET_MS: Final = 2_000
 
 
-@dataclass(frozen=True, slots=True)
-class Timing:
+class Timing(Struct, frozen=True):
     """What wiring gives for races: the machine's clock, a jittered sleep, and the grace of irreversible deadlines."""
 
     now: Clock

@@ -2,7 +2,9 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+
+from msgspec import Struct
+from msgspec.structs import asdict
 
 from chalicelib.core.common.ids import child, parse_child
 from chalicelib.core.common.journal import RequestContext
@@ -19,8 +21,7 @@ from chalicelib.flows.ports.effects import SealedText
 from chalicelib.flows.ports.store import Texts, Vault
 
 
-@dataclass(frozen=True, slots=True)
-class Withdrawals:
+class Withdrawals(Struct, frozen=True):
     """State, confirm, and read again."""
 
     commits: Commits

@@ -6,9 +6,10 @@ It never looks into our journals. What it executes it does at most once for a ke
 import csv
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from threading import RLock
 from typing import Any, Final, Literal
+
+from msgspec.structs import replace
 
 from chalicelib.core.common.ids import digest_id, parse_child
 from chalicelib.core.common.instants import DAY, HOUR, MINUTE, format_instant

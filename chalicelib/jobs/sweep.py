@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
+from msgspec import Struct
+
 from chalicelib.core.common.refusal import Refused
 from chalicelib.flows.ports.store import DUE_SHARDS, Clock, Deposits, DuePage, Leased, VersionConflict, WriteContention
 
@@ -44,8 +46,7 @@ class Worker(Protocol):
     def push_back(self, item_id: str, owner: str, /) -> int: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Sweep:
+class Sweep(Struct, frozen=True):
     """A job over one queue. ``time_left`` gives the milliseconds that this run may still take.
 
     ``workers`` by the kind that an id begins with.

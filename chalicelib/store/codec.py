@@ -5,9 +5,11 @@ Nothing that is None is written, money is one short string (``500000CNY``): twen
 
 import types
 from collections.abc import Callable, Mapping
-from dataclasses import fields, is_dataclass
 from functools import cache
 from typing import Any, Union, get_args, get_origin, get_type_hints
+
+from msgspec import Struct
+from msgspec.structs import fields
 
 from chalicelib.core.common.money import Money
 
@@ -32,15 +34,15 @@ def encode(value: object) -> Wire:
             return {"L": [encode(part) for part in value]}
         case dict():
             return {"M": {name: encode(part) for name, part in value.items()}}
-        case _ if is_dataclass(value) and not isinstance(value, type):
+        case Struct():
             return {"M": members(value)}
         case _:
             raise TypeError(type(value))
 
 
 def members(value: Any) -> dict[str, Wire]:
-    """A dataclass's fields, those that are None or an empty tuple left out."""
-    plain = ((field.name, getattr(value, field.name)) for field in fields(value))
+    """A record's fields, those that are None or an empty tuple left out."""
+    plain = ((name, getattr(value, name)) for name in value.__struct_fields__)
     return {name: encode(part) for name, part in plain if part is not None and part != ()}
 
 
@@ -54,8 +56,8 @@ def reader(hint: Any) -> Callable[[Wire], Any]:
         return lambda wire: tuple(part(one) for one in wire["L"])
     if hint is Money:
         return _money
-    if is_dataclass(hint):
-        return _dataclass(hint)
+    if issubclass(hint, Struct):
+        return _record(hint)
     simple: Mapping[Any, Callable[[Wire], Any]] = {
         bool: lambda wire: wire["BOOL"],
         int: lambda wire: int(wire["N"]),
@@ -70,7 +72,7 @@ def _money(wire: Wire) -> Money:
     return Money(int(text[:-CURRENCY]), text[-CURRENCY:])
 
 
-def _dataclass(kind: Any) -> Callable[[Wire], Any]:
+def _record(kind: type[Struct]) -> Callable[[Wire], Any]:
     hints = get_type_hints(kind)
     names = [field.name for field in fields(kind)]
     readers = {name: reader(hints[name]) for name in names}

@@ -1,12 +1,13 @@
 """Cancellation by the merchant: what each published reason needs, what it gives, and in which order it is refused."""
 
+import dataclasses
 import tomllib
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
+from msgspec.structs import replace
 
 from chalicelib.core.common.ids import child
 from chalicelib.core.common.instants import DAY, HOUR, MINUTE
@@ -497,7 +498,7 @@ def test_every_refund_of_it_is_what_the_rules_give_again(case: dict[str, Any]) -
 def tampered(story: Story, **changes: Any) -> Story:
     """The same journal with another word in its end."""
     events = [replace(one, **changes) if isinstance(one, Cancelled) else one for one in story.events]
-    return replace(story, events=events)
+    return dataclasses.replace(story, events=events)
 
 
 @pytest.mark.parametrize(

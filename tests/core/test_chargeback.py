@@ -2,13 +2,13 @@
 
 import tomllib
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from chalicelib.core.common.instants import DAY, HOUR, MINUTE
 from chalicelib.core.common.money import Money, total
@@ -87,7 +87,7 @@ def disputed(story: Story, status: str, rest: list[str], at: int) -> None:
 
 def shown(deposit: Deposit) -> str:
     """What is not zero, without what was captured."""
-    named = ((name, getattr(deposit.money, name)) for name in Balances.__dataclass_fields__ if name != "captured")
+    named = ((name, getattr(deposit.money, name)) for name in Balances.__struct_fields__ if name != "captured")
     return " ".join(f"{name} {amount.amount}" for name, amount in named if amount)
 
 

@@ -1,13 +1,13 @@
 """A claim's life: what its table refuses, and that what the clock says is so before and after it is written."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from itertools import product
 from typing import Final, get_args
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from chalicelib.core.common.instants import DAY, HOUR, MINUTE, SECOND
 from chalicelib.core.deadlines import NEVER, due_at, next_due, overdue

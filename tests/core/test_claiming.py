@@ -1,10 +1,10 @@
 """What is refused when people open, answer and decide claims, in which order, and with which facts."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any, Final, get_args
 
 import pytest
+from msgspec.structs import replace
 
 from chalicelib.core.claims.answering import MAX_LATE, AddEvidence, Respond, RuleClaim, WithdrawClaim
 from chalicelib.core.claims.opening import OF_AMOUNTS, OpenClaim, refuse

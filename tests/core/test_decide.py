@@ -1,10 +1,10 @@
 """Every command in every status, at the instants that matter. Edges stand in pairs."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from itertools import product
 
 import pytest
+from msgspec.structs import replace
 
 from chalicelib.core.common.instants import DAY, HOUR, MINUTE, format_instant
 from chalicelib.core.common.money import Money

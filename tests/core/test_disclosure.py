@@ -1,10 +1,10 @@
 """What a buyer is shown before a lock: word by word in three languages, bound by a hash, and kept as evidence."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any, Final
 
 import pytest
+from msgspec.structs import replace
 
 from chalicelib import policies
 from chalicelib.core.common.instants import DAY, HOUR, SECOND

@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from itertools import takewhile
 from typing import ClassVar, Final, Literal, get_args
 
@@ -10,6 +9,7 @@ import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from msgspec.structs import replace
 
 from chalicelib.core.claims.answering import AcceptOffer, Escalate, Respond, RuleClaim, WithdrawClaim
 from chalicelib.core.claims.opening import OpenClaim
@@ -217,7 +217,7 @@ def batched(moved: Iterable[Posting]) -> list[tuple[Posting, Posting]]:
 def test_accounts_are_what_a_deposit_shows() -> None:
     """The merchant's side of a compensation stands in the merchant's own books."""
     shown = [account.value for account in Account if account is not Account.MERCHANT]
-    assert shown == list(Balances.__dataclass_fields__)
+    assert shown == list(Balances.__struct_fields__)
 
 
 # --- What balances refuse ---

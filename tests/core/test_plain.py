@@ -1,13 +1,14 @@
 """Facts as JSON and back: every event there can be comes through, and nothing else is read."""
 
 import json
-from dataclasses import MISSING, fields, is_dataclass
 from types import NoneType, UnionType
 from typing import Any, Final, Literal, get_args, get_origin, get_type_hints
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import NODEFAULT, Struct
+from msgspec.structs import fields
 
 from chalicelib import policies
 from chalicelib.core.common.instants import LAST_INSTANT
@@ -41,7 +42,7 @@ def values(hint: Any, name: str, owner: Any) -> st.SearchStrategy[Any]:
     if hint is Money:
         least = -(10**15) if owner in SIGNED else 0
         return st.builds(Money, st.integers(least, 10**15), CURRENCIES)
-    if is_dataclass(hint):
+    if isinstance(hint, type) and issubclass(hint, Struct):
         return events(hint)
     if hint is int:
         return INSTANTS if is_instant(name) else COUNTS
@@ -90,7 +91,12 @@ def numbers(kind: Any) -> set[str]:
     for name, hint in hints(kind).items():
         inner = [hint, *get_args(hint)]
         found |= {name} if int in inner else set()
-        found |= {deep for one in inner if is_dataclass(one) and one is not Money for deep in numbers(one)}
+        found |= {
+            deep
+            for one in inner
+            if isinstance(one, type) and issubclass(one, Struct) and one is not Money
+            for deep in numbers(one)
+        }
     return found
 
 
@@ -147,7 +153,7 @@ def test_what_no_event_holds_is_not_written(value: object) -> None:
 def test_a_member_that_came_later_may_be_missing() -> None:
     told = {"sku": "a", "quantity": 1, "unit_price": wire("1 CNY")}
     assert read_json(Line, told) == Line("a", 1, money("1 CNY"))
-    late = {name for kind in KINDS for name, field in kind.__dataclass_fields__.items() if field.default is not MISSING}
+    late = {field.name for kind in KINDS for field in fields(kind) if field.default is not NODEFAULT}
     assert {"batch", "limit_units", "token_key"} <= late
 
 

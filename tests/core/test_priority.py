@@ -1,10 +1,10 @@
 """Priority passes: what a pass buys and until when, and how it moves between the deposits that it bought."""
 
-from dataclasses import replace
 from itertools import product
 from typing import Any, Final
 
 import pytest
+from msgspec.structs import replace
 
 from chalicelib.core.common.instants import DAY, HOUR, parse_instant
 from chalicelib.core.common.money import Money

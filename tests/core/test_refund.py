@@ -1,12 +1,12 @@
 """The life of a refund: what each piece of news changes in each status, in any order, and when it is looked at again."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any, get_args
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from chalicelib.core.common.instants import DAY, HOUR, MINUTE
 from chalicelib.core.common.refusal import Refused

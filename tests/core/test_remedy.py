@@ -1,13 +1,13 @@
 """What follows a decision: every rupiah stays somewhere, no unit is paid back twice, and an end comes when it should."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from itertools import pairwise
 from typing import Any, Final, get_args
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from chalicelib.core.claims.answering import RuleClaim
 from chalicelib.core.claims.remedy import nothing_came, owed, zero

@@ -2,9 +2,11 @@
 
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import Final
+
+from msgspec.structs import replace
 
 from chalicelib.core.common.money import Money
 from chalicelib.core.deposit.payment import CaptureSeen, DisputeSeen, PaymentSeen

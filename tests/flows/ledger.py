@@ -1,10 +1,13 @@
 """A shop, its bank and a reconciliation over both, on an engine in memory that can be copied, and an axe for it."""
 
 import copy
+import dataclasses
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import count
 from typing import Any, Final
+
+from msgspec.structs import replace
 
 from chalicelib.core.common.ids import child
 from chalicelib.core.common.instants import DAY
@@ -112,7 +115,7 @@ class Ledger(Shop):
         twin.items, twin._pending, twin._tokens = dict(engine.items), list(engine._pending), dict(engine._tokens)
         twin._shown = {name: dict(rows) for name, rows in engine._shown.items()}
         twin.clock = clock
-        bank = replace(
+        bank = dataclasses.replace(
             self.bank,
             clock=clock,
             payments=dict(self.bank.payments),

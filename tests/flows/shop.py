@@ -3,11 +3,12 @@
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import count
 from typing import Any, Final, Self
 
 import pytest
+from msgspec.structs import replace
 
 from chalicelib.core.claims.answering import Claiming, Respond
 from chalicelib.core.claims.opening import OpenClaim

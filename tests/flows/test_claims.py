@@ -1,11 +1,11 @@
 """Claims over one table: who was faster, what arrives late, and when silence is written."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from functools import partial
 from typing import Any, Final
 
 import pytest
+from msgspec.structs import replace
 
 from chalicelib.core.claims.answering import AcceptOffer, Escalate, RuleClaim, WithdrawClaim
 from chalicelib.core.common.ids import child

@@ -1,12 +1,12 @@
 """How a command is written: races and conflicts on the way, what a replay shows, and what the clock alone adds."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from itertools import pairwise
 from typing import Any, Final
 
 import pytest
 from botocore.exceptions import ClientError, ParamValidationError
+from msgspec.structs import replace
 
 from chalicelib.core.common.journal import Caller
 from chalicelib.core.common.money import Money

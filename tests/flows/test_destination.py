@@ -1,10 +1,10 @@
 """Accounts that buyers name: sealed, paid after their time and once, whatever answers are lost on the way."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from typing import Any, Final
 
 import pytest
+from msgspec.structs import replace
 
 from chalicelib.core.common.instants import DAY, HOUR
 from chalicelib.core.common.journal import Caller

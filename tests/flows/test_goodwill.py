@@ -1,12 +1,12 @@
 """A merchant's goodwill: decided once for a key, never more than is there, and the note is for the vault alone."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from functools import partial
 from threading import Barrier
 from typing import Any, Final
 
 import pytest
+from msgspec.structs import replace
 
 from chalicelib.core.common.ids import child
 from chalicelib.core.common.journal import Caller

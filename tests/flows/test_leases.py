@@ -1,11 +1,12 @@
 """A worker keeps its lease as long as it works, stops in time, and leaves a cursor from which the next one goes on."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import count
 from typing import Any, Final
 
 import pytest
+from msgspec.structs import replace
 
 from chalicelib.core.common.ids import child
 from chalicelib.core.reconciliation.lines import Line

@@ -1,10 +1,10 @@
 """Offers as merchants use them: published once, closed once, and stock that is never below what is sold."""
 
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any, Final
 
 import pytest
+from msgspec.structs import replace
 
 from chalicelib.core.common.journal import Caller
 from chalicelib.core.common.refusal import Reason

@@ -2,10 +2,10 @@
 
 import json
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any, Final
 
 import pytest
+from msgspec.structs import replace
 
 from chalicelib.core.common.ids import digest_id
 from chalicelib.core.common.journal import Caller

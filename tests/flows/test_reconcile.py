@@ -2,12 +2,12 @@
 
 from collections import Counter
 from collections.abc import Container
-from dataclasses import replace
 from functools import partial
 from itertools import count, pairwise
 from typing import Any, Final, get_args
 
 import pytest
+from msgspec.structs import replace
 
 from chalicelib.core.common.ids import child
 from chalicelib.core.common.instants import DAY, HOUR

@@ -1,10 +1,10 @@
 """What the platform may do with a refund that is stuck: never before the provider was asked, never while it may be executed."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from typing import Final
 
 import pytest
+from msgspec.structs import replace
 
 from chalicelib.core.common.instants import DAY, HOUR
 from chalicelib.core.common.refusal import Reason

@@ -1,10 +1,10 @@
 """What the job does at a refund: when it calls, when it must not, and when a person takes over."""
 
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Final
 
 import pytest
+from msgspec.structs import replace
 
 from chalicelib.core.common.ids import child
 from chalicelib.core.common.instants import DAY, HOUR, MINUTE

@@ -3,12 +3,12 @@
 import json
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import replace
 from functools import partial
 from typing import Any, Final
 
 import pytest
 from cryptography.exceptions import InvalidTag
+from msgspec.structs import replace
 
 from chalicelib.core.common.ids import child
 from chalicelib.core.common.journal import Caller, RequestContext

@@ -6,10 +6,12 @@ certificate and the same breaks as the first.
 """
 
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from random import Random
 from typing import TYPE_CHECKING, Any, Final
+
+from msgspec.structs import replace
 
 from chalicelib.core.common.ids import child, digest_id
 from chalicelib.core.common.instants import DAY, HOUR, MINUTE, format_instant

@@ -5,8 +5,10 @@ journals' envelopes.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Final
+
+from msgspec.structs import replace
 
 from chalicelib.core.common.instants import DAY, HOUR
 from chalicelib.core.common.journal import Entry

@@ -7,11 +7,12 @@ conditions fail often; what the store makes of a failure is its own business and
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from random import Random
 from typing import Any, Final
 
 from botocore.exceptions import ClientError
+from msgspec.structs import replace
 
 from chalicelib.core.claims.answering import AddEvidence, Respond, RuleClaim, WithdrawClaim
 from chalicelib.core.claims.opening import OpenClaim

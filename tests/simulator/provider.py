@@ -5,10 +5,12 @@ A key is remembered for ``key_retention_ms``; after that the same key executes a
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from operator import attrgetter
 from random import Random
 from typing import Any, Literal
+
+from msgspec.structs import replace
 
 from chalicelib.core.common.ids import parse_child
 from chalicelib.core.common.money import Money

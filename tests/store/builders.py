@@ -2,11 +2,11 @@
 
 import types
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from itertools import count
 from typing import Any, Final, Literal, Union, get_args, get_origin, get_type_hints
 
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from chalicelib.core.common.ids import digest_id
 from chalicelib.core.common.instants import LAST_INSTANT

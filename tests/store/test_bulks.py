@@ -1,9 +1,9 @@
 """Journals of bulk cancellations, and the public count: found when they are due, and each written once."""
 
-from dataclasses import replace
 from typing import Final
 
 import pytest
+from msgspec.structs import replace
 
 from chalicelib.core.common.instants import HOUR
 from chalicelib.core.common.journal import Entry

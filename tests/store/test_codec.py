@@ -2,13 +2,14 @@
 
 import inspect
 import pkgutil
-from dataclasses import MISSING, fields
 from importlib import import_module
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import NODEFAULT
+from msgspec.structs import fields
 
 from chalicelib.core.common.money import Money
 from chalicelib.core.deposit import events
@@ -68,7 +69,7 @@ def test_every_envelope_is_read_as_it_was_written(journal: Any) -> None:
 @settings(max_examples=5)
 def test_an_old_event_without_later_fields_has_their_defaults(kind: Any, data: st.DataObject) -> None:
     event = data.draw(any_of(kind))
-    later = {field.name: field.default for field in fields(kind) if field.default is not MISSING}
+    later = {field.name: field.default for field in fields(kind) if field.default is not NODEFAULT}
     old = {name: part for name, part in members(event).items() if name not in later}
     read = reader(kind)({"M": old})
     assert {name: getattr(read, name) for name in later} == later

@@ -1,11 +1,11 @@
 """Offers in the table: terms that never change, shards that are laid out once, stock that moves with its event."""
 
 from contextlib import suppress
-from dataclasses import replace
 from typing import Any, cast
 
 import pytest
 from hypothesis import HealthCheck, given, settings
+from msgspec.structs import replace
 
 from chalicelib.core.policy.terms import canonical, terms_hash
 from chalicelib.core.selling.offer import Offer, OfferClosed, OfferEvent, StockChanged, fold

@@ -1,9 +1,9 @@
 """Stock shards and limits on both engines: units move with what they belong to, never below nothing, never above."""
 
-from dataclasses import replace
 from typing import Any, Final
 
 import pytest
+from msgspec.structs import replace
 
 from chalicelib.core.selling.offer import Offer, spread
 from chalicelib.core.selling.stock import StockDelta

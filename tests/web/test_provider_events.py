@@ -3,10 +3,10 @@
 import base64
 import json
 import time
-from dataclasses import replace
 from typing import Any, Final
 
 import pytest
+from msgspec.structs import replace
 
 from chalicelib.core.common.ids import digest_id
 from chalicelib.core.common.instants import format_instant

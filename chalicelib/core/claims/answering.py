@@ -1,7 +1,8 @@
 """Answers to a claim: response, offer, escalation, withdrawal, evidence, ruling."""
 
-from dataclasses import dataclass
 from typing import Final, Literal
+
+from msgspec import Struct
 
 from chalicelib.core.claims import remedy
 from chalicelib.core.claims.opening import OpenClaim, _refuse_amount, _refuse_beyond, open_claim
@@ -29,8 +30,7 @@ MAX_LATE: Final = 5  # answers that came too late which one claim keeps
 RETRY_AFTER_SECONDS: Final = 60  # seconds until what the clock has decided is written
 
 
-@dataclass(frozen=True, slots=True)
-class Respond:
+class Respond(Struct, frozen=True):
     """The merchant; a rejection needs a statement, an offer an amount."""
 
     claim: int
@@ -39,29 +39,25 @@ class Respond:
     statement: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class AcceptOffer:
+class AcceptOffer(Struct, frozen=True):
     """The buyer takes the latest offer: the claim is over with it."""
 
     claim: int
 
 
-@dataclass(frozen=True, slots=True)
-class Escalate:
+class Escalate(Struct, frozen=True):
     """The buyer takes no offer: the platform decides."""
 
     claim: int
 
 
-@dataclass(frozen=True, slots=True)
-class WithdrawClaim:
+class WithdrawClaim(Struct, frozen=True):
     """The buyer takes it back."""
 
     claim: int
 
 
-@dataclass(frozen=True, slots=True)
-class AddEvidence:
+class AddEvidence(Struct, frozen=True):
     """Either side, while it is open."""
 
     claim: int
@@ -70,8 +66,7 @@ class AddEvidence:
     statement: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class RuleClaim:
+class RuleClaim(Struct, frozen=True):
     """The platform decides, with a reason in words."""
 
     claim: int

@@ -1,7 +1,8 @@
 """Opening a claim: who may claim what, until when, and what is owed at least."""
 
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from chalicelib.core.claims import remedy
 from chalicelib.core.common import instants
@@ -29,8 +30,7 @@ RULED_ONCE: Final = frozenset({"short_shipment", "mistaken_lock", "trade_in"})
 WITHOUT_MONEY: Final = frozenset({"merchant_cancellation", "privacy"})
 
 
-@dataclass(frozen=True, slots=True)
-class OpenClaim:
+class OpenClaim(Struct, frozen=True):
     """The buyer: ``lines`` for goods that did not come, ``amount`` where nothing computes it."""
 
     kind: ClaimKind

@@ -3,7 +3,16 @@
 from collections.abc import Callable
 from typing import Annotated, Any, Final
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, StringConstraints, WithJsonSchema
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    PlainValidator,
+    StringConstraints,
+    WithJsonSchema,
+)
 from pydantic_core import PydanticCustomError
 
 from chalicelib.core.common import instants
@@ -80,7 +89,7 @@ MONEY_SCHEMA: Final = {
 }
 INSTANT_SCHEMA: Final = {"type": "string", "format": "date-time", "examples": ["2026-11-21T14:00:00.000Z"]}
 
-MoneyField = Annotated[Money, BeforeValidator(read_money), PlainSerializer(write_money), WithJsonSchema(MONEY_SCHEMA)]
+MoneyField = Annotated[Money, PlainValidator(read_money), PlainSerializer(write_money), WithJsonSchema(MONEY_SCHEMA)]
 InstantField = Annotated[
     int,
     BeforeValidator(_read_instant),

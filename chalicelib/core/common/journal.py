@@ -1,8 +1,9 @@
 """What surrounds every event: who asked, when, under which key; and how a key is found again."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
+
+from msgspec import Struct
 
 # The revision of everything that turns a state into an answer: fields, their order, and the texts. Replays promise
 # the same bytes only while this number stands, so a change of an answer or of a text raises it.
@@ -19,8 +20,7 @@ class Event(Protocol):
 E_co = TypeVar("E_co", bound=Event, covariant=True)
 
 
-@dataclass(frozen=True, slots=True)
-class Caller:
+class Caller(Struct, frozen=True):
     """Who asks: an id that names no person, a role, and for a merchant's staff their merchant."""
 
     id: str
@@ -28,16 +28,14 @@ class Caller:
     merchant: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Key:
+class Key(Struct, frozen=True):
     """The two 8-byte digests of a retry-safe request: who asked what under which key, and the body as sent."""
 
     scope: bytes
     body: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class RequestContext:
+class RequestContext(Struct, frozen=True):
     """One request as the rules see it. ``at`` is the instant at which it reached the edge, never the wall clock.
 
     ``received`` is the same instant on the machine's own clock: how old the request is by now. ``key_text`` is the
@@ -53,8 +51,7 @@ class RequestContext:
     if_match: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Entry(Generic[E_co]):
+class Entry(Struct, Generic[E_co], frozen=True):
     """One place in a journal: the event and its envelope."""
 
     event: E_co

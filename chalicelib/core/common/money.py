@@ -2,9 +2,10 @@
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from functools import cache
 from typing import Final, NamedTuple
+
+from msgspec import Struct
 
 from chalicelib import policies
 
@@ -30,8 +31,7 @@ def currencies() -> dict[str, Currency]:
     }
 
 
-@dataclass(frozen=True, slots=True)
-class Money:
+class Money(Struct, frozen=True):
     """An amount in minor units (rupiah cents, fen, euro cents) of one currency. May be negative in ledger lines only."""
 
     minor: int

@@ -5,8 +5,9 @@ and a merchant who asks.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from chalicelib.core.common import instants
 from chalicelib.core.common.ids import child
@@ -27,8 +28,7 @@ from chalicelib.core.policy.terms import Terms
 MAX_INSPECTION_AHEAD_MS: Final = 2 * 365 * instants.DAY  # how far ahead an inspection may be fixed
 
 
-@dataclass(frozen=True, slots=True)
-class Ready:
+class Ready(Struct, frozen=True):
     """The merchant: these lines can be inspected at ``inspect_at``."""
 
     lines: tuple[int, ...]
@@ -36,22 +36,19 @@ class Ready:
     evidence: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class PayBalance:
+class PayBalance(Struct, frozen=True):
     """The buyer: I pay the rest, by this method."""
 
     method: str
 
 
-@dataclass(frozen=True, slots=True)
-class Ship:
+class Ship(Struct, frozen=True):
     """The merchant: these units are with the carrier."""
 
     lines: tuple[Units, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Deliver:
+class Deliver(Struct, frozen=True):
     """The merchant: these units arrived; a quantity of 0 means all that were shipped of the line."""
 
     lines: tuple[Units, ...]
@@ -59,13 +56,11 @@ class Deliver:
     evidence: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Receive:
+class Receive(Struct, frozen=True):
     """The buyer: what was shipped has arrived."""
 
 
-@dataclass(frozen=True, slots=True)
-class DeclareDefault:
+class DeclareDefault(Struct, frozen=True):
     """The merchant: the balance was not paid, and the time to cure it is over."""
 
 

@@ -5,8 +5,9 @@ fee, and a fee is never more than what was paid without shipping (domain facts, 
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Final, Literal
+
+from msgspec import Struct
 
 from chalicelib.core.common.refusal import FieldError, Reason, Refused
 from chalicelib.core.deposit.clock import status_at
@@ -23,8 +24,7 @@ from chalicelib.core.policy.terms import Terms
 INSPECTABLE: Final = frozenset({Status.COOLING_OFF, Status.LOCKED})
 
 
-@dataclass(frozen=True, slots=True)
-class Inspect:
+class Inspect(Struct, frozen=True):
     """The inspector's word, once."""
 
     outcome: Literal["matched", "mismatched"]
@@ -32,8 +32,7 @@ class Inspect:
     evidence: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class CancelTradeIn:
+class CancelTradeIn(Struct, frozen=True):
     """The merchant says that seller or courier let the hand-over fail."""
 
     by: Literal["seller", "courier"]

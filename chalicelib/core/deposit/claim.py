@@ -5,10 +5,12 @@ without its terms.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
 from enum import StrEnum
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from chalicelib.core.common import instants
 from chalicelib.core.common.money import Money
@@ -85,8 +87,7 @@ TRANSITIONS: Final[Mapping[tuple[ClaimStatus, type[ClaimStep]], ClaimStatus]] = 
 Payer = ClaimAccepted | ClaimUpheld | ClaimPartlyUpheld | ClaimGranted
 
 
-@dataclass(frozen=True, slots=True)
-class Claim:
+class Claim(Struct, frozen=True):
     """``due_at`` is when silence decides; ``remind_at`` are the notices still to be given. ``refunds`` pay it.
 
     ``lines`` is what is still in question: units whose money went back with the end of the deposit are not.

@@ -1,7 +1,8 @@
 """A deposit: the fold of its journal. The status is a function of facts and clock."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from chalicelib.core.common.money import Money, total
 from chalicelib.core.deposit import refund as refunds_
@@ -22,8 +23,7 @@ from chalicelib.core.deposit.trade_in import TradeIn
 from chalicelib.core.deposit.withdrawal import Withdrawal
 
 
-@dataclass(frozen=True, slots=True)
-class Deposit:
+class Deposit(Struct, frozen=True):
     """The buyer's money on an offer. Built only by ``evolve``."""
 
     id: str

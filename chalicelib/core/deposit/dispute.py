@@ -1,7 +1,9 @@
 """Chargebacks against a deposit's captures, and how events change them."""
 
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from chalicelib.core.common.money import Money
 from chalicelib.core.deposit.events.payment import (
@@ -15,8 +17,7 @@ if TYPE_CHECKING:
     from chalicelib.core.deposit.deposit import Deposit
 
 
-@dataclass(frozen=True, slots=True)
-class Dispute:
+class Dispute(Struct, frozen=True):
     """A chargeback: the buyer's bank disputes what was captured. ``won`` and ``lost`` are the merchant's."""
 
     n: int

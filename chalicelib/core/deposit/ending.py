@@ -1,6 +1,6 @@
 """The end of a deposit: what is sold, what goes back, and what becomes of its lock and claims."""
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from chalicelib.core.deposit.claim import Claim
 from chalicelib.core.deposit.clock import lock_at

@@ -6,9 +6,11 @@ Money stands in major units as everywhere in the contract, instants in RFC 3339;
 import re
 import types
 from collections.abc import Callable
-from dataclasses import MISSING, fields, is_dataclass
 from functools import cache
 from typing import Any, Final, TypeVar, Union, get_args, get_origin, get_type_hints
+
+from msgspec import NODEFAULT, Struct
+from msgspec.structs import fields
 
 from chalicelib.core.common.fields import write_money
 from chalicelib.core.common.instants import format_instant, parse_instant
@@ -27,7 +29,7 @@ SIGNED: Final = frozenset({RefundLine})  # whose amounts may be below zero
 
 
 def to_json(value: object) -> Any:
-    """A frozen dataclass as JSON, all the way down. TypeError for what no event may hold (floats above all)."""
+    """A record as JSON, all the way down. TypeError for what no event may hold (floats above all)."""
     match value:
         case Money():
             return write_money(value)
@@ -35,8 +37,8 @@ def to_json(value: object) -> Any:
             return value
         case tuple():
             return [to_json(part) for part in value]
-        case _ if is_dataclass(value) and not isinstance(value, type):
-            members = ((field.name, getattr(value, field.name)) for field in fields(value))
+        case Struct():
+            members = ((name, getattr(value, name)) for name in value.__struct_fields__)
             return {name: _member(name, part) for name, part in members if part is not None and part != ()}
         case _:
             raise TypeError(type(value))
@@ -83,8 +85,8 @@ def _reader(hint: Any, *, signed: bool, instant: bool = False) -> Reader:
         return _list_of(_reader(get_args(hint)[0], signed=signed, instant=instant))
     if hint is Money:
         return _signed_money if signed else _money
-    if is_dataclass(hint):
-        return _dataclass(hint)
+    if isinstance(hint, type) and issubclass(hint, Struct):
+        return _record(hint)
     if hint is int and instant:
         return _instant
     return _simple(hint, {str: "not_text", int: "not_integer", bool: "not_boolean"}[hint])
@@ -157,7 +159,7 @@ def _members(value: object, known: set[str], pointer: str) -> dict[str, Any]:
     return value
 
 
-def _dataclass(kind: Any) -> Reader:
+def _record(kind: Any) -> Reader:
     hints = get_type_hints(kind)
     names = {field.name for field in fields(kind)}
     readers = {name: _reader(hints[name], signed=kind in SIGNED, instant=is_instant(name)) for name in names}
@@ -165,9 +167,9 @@ def _dataclass(kind: Any) -> Reader:
     absent: dict[str, Any] = {name: None for name in names if type(None) in get_args(hints[name])}
     absent |= {name: () for name in names if get_origin(hints[name]) is tuple}
     # A member with another default may be missing too: it was left out on purpose, or came with a later release.
-    needed = [field.name for field in fields(kind) if field.name not in absent and field.default is MISSING]
+    needed = [field.name for field in fields(kind) if field.name not in absent and field.default is NODEFAULT]
 
-    def read_dataclass(value: object, pointer: str) -> Any:
+    def read_record(value: object, pointer: str) -> Any:
         members = _members(value, names, pointer)
         for name in needed:
             if name not in members:
@@ -175,4 +177,4 @@ def _dataclass(kind: Any) -> Reader:
         found = {name: readers[name](part, below(pointer, name)) for name, part in members.items()}
         return kind(**{**absent, **found})
 
-    return read_dataclass
+    return read_record

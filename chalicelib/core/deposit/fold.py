@@ -1,7 +1,8 @@
 """Folding a journal into a deposit: one event after the other, by one table."""
 
 from collections.abc import Iterable
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from chalicelib.core.deposit import priority_pass
 from chalicelib.core.deposit import refund as refunds_

@@ -1,8 +1,10 @@
 """Delivery progress of each line of a deposit, and how events change it."""
 
 from collections import Counter
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from chalicelib.core.deposit.events.goods import (
     GoodsDelivered,
@@ -17,8 +19,7 @@ if TYPE_CHECKING:
     from chalicelib.core.deposit.deposit import Deposit
 
 
-@dataclass(frozen=True, slots=True)
-class Progress:
+class Progress(Struct, frozen=True):
     """What became of one line: units shipped, and how many arrived by the merchant's and by the buyer's word, and when.
 
     ``ready_at`` is when it can be inspected, never before the merchant said so. ``dropped`` units will not be shipped: a claim

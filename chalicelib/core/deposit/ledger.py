@@ -1,9 +1,10 @@
 """Double entry for every event that moves money: the postings of one event sum to zero, per currency."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
+
+from msgspec import Struct
 
 from chalicelib.core.common.money import Money, total
 from chalicelib.core.deposit.events.all import DepositEvent
@@ -67,8 +68,7 @@ def _moved(source: Account, target: Account, amount: Money | None) -> Iterator[P
         yield Posting(target, amount)
 
 
-@dataclass(frozen=True, slots=True)
-class Balances:
+class Balances(Struct, frozen=True):
     """A deposit's money: captured == held + refunding + refunded + forfeited + fees, and nothing below zero.
 
     ``compensation`` was decided for the buyer on top.

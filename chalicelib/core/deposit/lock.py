@@ -1,7 +1,9 @@
 """Cooling-off window, lock intents and lock of a deposit, and how events change them."""
 
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from chalicelib.core.deposit.events.lock import (
     LockBecameFinal,
@@ -18,8 +20,7 @@ if TYPE_CHECKING:
     from chalicelib.core.deposit.deposit import Deposit
 
 
-@dataclass(frozen=True, slots=True)
-class Window:
+class Window(Struct, frozen=True):
     """The cooling-off time, half-open. ``ends_at`` None: until the buyer locks. ``cancel_only``: given by an undo.
 
     ``remind_at`` are the reminders that are still to be written.
@@ -31,8 +32,7 @@ class Window:
     remind_at: tuple[int, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Lock:
+class Lock(Struct, frozen=True):
     """The commitment: by whom, since when, and until when the buyer may take it back."""
 
     by: Literal["buyer", "window_end", "payment"]
@@ -44,8 +44,7 @@ class Lock:
         return self.undo_until is None or at >= self.undo_until
 
 
-@dataclass(frozen=True, slots=True)
-class Intent:
+class Intent(Struct, frozen=True):
     """A buyer's wish to lock, bound to what was shown. ``state`` says why it can no longer be confirmed."""
 
     n: int

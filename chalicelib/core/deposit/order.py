@@ -1,6 +1,6 @@
 """The beginning of a deposit, and changes of what is ordered."""
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from chalicelib.core.deposit.deposit import Deposit
 from chalicelib.core.deposit.events.order import Created, ItemsChanged

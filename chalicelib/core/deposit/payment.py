@@ -1,10 +1,12 @@
 """Payments and captures of a deposit: the payment's transition table, and how events change them."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from enum import StrEnum
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, Literal
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from chalicelib.core.common.instants import DAY, HOUR, MINUTE
 from chalicelib.core.common.money import Money
@@ -68,8 +70,7 @@ MAY_ARRIVE: Final = frozenset({_S.REQUIRES_ACTION, _S.PENDING, _S.FAILED})
 QUERY_DELAYS_MS: Final = (5 * MINUTE, 30 * MINUTE, 2 * HOUR, 6 * HOUR, DAY)
 
 
-@dataclass(frozen=True, slots=True)
-class Payment:
+class Payment(Struct, frozen=True):
     """The ``n``-th payment of a deposit. ``captures`` are the provider's references already written down."""
 
     n: int
@@ -93,8 +94,7 @@ def next_look(payment: Payment, now: int) -> int:
     return min(ahead, default=now + DAY)
 
 
-@dataclass(frozen=True, slots=True)
-class PaymentSeen:
+class PaymentSeen(Struct, frozen=True):
     """What the provider says of one payment now: every capture it took, and every chargeback against them."""
 
     payment: int
@@ -103,8 +103,7 @@ class PaymentSeen:
     disputes: tuple["DisputeSeen", ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class CaptureSeen:
+class CaptureSeen(Struct, frozen=True):
     """Money the provider took. ``at`` is its own instant."""
 
     ref: str
@@ -112,8 +111,7 @@ class CaptureSeen:
     at: int
 
 
-@dataclass(frozen=True, slots=True)
-class DisputeSeen:
+class DisputeSeen(Struct, frozen=True):
     """A chargeback against a capture. ``won`` and ``lost`` are the merchant's."""
 
     ref: str
@@ -122,8 +120,7 @@ class DisputeSeen:
     status: Literal["open", "won", "lost"]
 
 
-@dataclass(frozen=True, slots=True)
-class Captured:
+class Captured(Struct, frozen=True):
     """Money that the provider took: what goes back to the buyer's source goes back against it.
 
     ``at`` is the provider's instant. ``counts`` is False for what came by mistake and goes back by itself.

@@ -4,10 +4,12 @@ A pass lives in the journal of the cancelled deposit that it makes up for, and i
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from chalicelib.core.deposit.events.ending import (
     PassGranted,
@@ -38,8 +40,7 @@ TRANSITIONS: Final[Mapping[tuple[PassStatus, type[PassStep]], PassStatus]] = Map
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Pass:
+class Pass(Struct, frozen=True):
     """``remind_at`` are the notices still to be given. ``used_for`` is the deposit that was ordered with it last."""
 
     n: int

@@ -4,10 +4,12 @@ The buyer must be asked, and given time to answer, before a merchant may cite an
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from enum import StrEnum
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from chalicelib.core.deposit.events.ending import (
     QuestionAnswered,
@@ -47,8 +49,7 @@ TRANSITIONS: Final[Mapping[tuple[QuestionStatus, type[QuestionEvent]], QuestionS
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Question:
+class Question(Struct, frozen=True):
     """``answered_at`` is None until the buyer answered."""
 
     n: int

@@ -1,10 +1,12 @@
 """One refund of a deposit: its life, who it waits for, and when it must be looked at again."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Final, Literal
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from chalicelib.core.common.ids import child, parse_child
 from chalicelib.core.common.instants import DAY, HOUR, MINUTE
@@ -117,8 +119,7 @@ QUERY_DELAYS_MS: Final = (MINUTE, 5 * MINUTE, 30 * MINUTE, 2 * HOUR, 6 * HOUR, 2
 SETTLEMENT_WAIT_MS: Final = 3 * DAY
 
 
-@dataclass(frozen=True, slots=True)
-class Attempt:
+class Attempt(Struct, frozen=True):
     """One provider call under one key. Never deleted; ``status`` is the last thing seen of it."""
 
     n: int
@@ -127,8 +128,7 @@ class Attempt:
     provider_ref: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class RefundMovement:
+class RefundMovement(Struct, frozen=True):
     """Money of a refund that moved at the provider: to the buyer, or back from there. ``at`` is the provider's instant."""
 
     kind: Literal["refund", "return"]
@@ -137,8 +137,7 @@ class RefundMovement:
     paid_out: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Refund:
+class Refund(Struct, frozen=True):
     """A refund decision and what became of it. ``changed_at`` is the instant of its last step.
 
     ``way`` counts the ways it was sent: 0 to its source, one more for each account named and each retry of a person.
@@ -198,8 +197,7 @@ class Refund:
         return WAITING_ON[self.status]
 
 
-@dataclass(frozen=True, slots=True)
-class RefundSeen:
+class RefundSeen(Struct, frozen=True):
     """What the provider says of one refund on one way: its answer, its event or a look at its books.
 
     ``at`` is the instant of that status; ``executed_at``, where it came back, of the execution before.

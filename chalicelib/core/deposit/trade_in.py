@@ -1,7 +1,9 @@
 """The old device that pays a part of a deposit, and how events change it."""
 
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from chalicelib.core.deposit.events.goods import TradeInCancelled, TradeInInspected
 
@@ -9,8 +11,7 @@ if TYPE_CHECKING:
     from chalicelib.core.deposit.deposit import Deposit
 
 
-@dataclass(frozen=True, slots=True)
-class TradeIn:
+class TradeIn(Struct, frozen=True):
     """What became of the old device."""
 
     status: Literal["awaiting_handover", "matched", "mismatched", "cancelled"] = "awaiting_handover"

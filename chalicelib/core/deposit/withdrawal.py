@@ -1,7 +1,9 @@
 """Statutory withdrawals of a deposit, and how events change them."""
 
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from chalicelib.core.deposit.events.ending import (
     WithdrawalConfirmed,
@@ -13,8 +15,7 @@ if TYPE_CHECKING:
     from chalicelib.core.deposit.deposit import Deposit
 
 
-@dataclass(frozen=True, slots=True)
-class Withdrawal:
+class Withdrawal(Struct, frozen=True):
     """A statutory withdrawal in its two steps. ``digest`` is over the latest receipt."""
 
     n: int

@@ -1,7 +1,8 @@
 """The earnest rule: what a default costs, whose it is, and what it is measured by."""
 
-from dataclasses import dataclass
 from typing import Literal
+
+from msgspec import Struct
 
 from chalicelib.core.common.money import Money
 from chalicelib.core.policy.market import Market
@@ -9,8 +10,7 @@ from chalicelib.core.policy.market import Market
 Default = Literal["buyer", "seller", "both", "force_majeure"]
 
 
-@dataclass(frozen=True, slots=True)
-class Settlement:
+class Settlement(Struct, frozen=True):
     """Where a deposit goes. ``credited`` stays as payment for goods that came; ``compensation`` is a leg on top.
 
     deposit == forfeited + refund + credited.

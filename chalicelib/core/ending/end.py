@@ -1,7 +1,8 @@
 """Ending a deposit: the event, and a refund against each capture. A decision only; jobs move the money."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from chalicelib.core.common import instants
 from chalicelib.core.common.money import Money
@@ -16,8 +17,7 @@ from chalicelib.core.policy import payment_routes
 from chalicelib.core.policy.terms import Terms
 
 
-@dataclass(frozen=True, slots=True)
-class Cancel:
+class Cancel(Struct, frozen=True):
     """The buyer ends the deposit."""
 
 

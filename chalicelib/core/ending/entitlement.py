@@ -1,8 +1,10 @@
 """What comes back, and why: the one function behind preview, curve and decision."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
 from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from chalicelib.core.common.money import Money, total
 from chalicelib.core.common.refusal import Reason, Refused
@@ -19,8 +21,7 @@ FEES: Final = frozenset({"shipping_kept", "trade_in_fee"})
 DEDUCTIONS: Final = frozenset({"forfeited", "goods_kept", "shipping_kept", "trade_in_fee"})
 
 
-@dataclass(frozen=True, slots=True)
-class Leg:
+class Leg(Struct, frozen=True):
     """What goes back against one capture: a provider gives back to the source at most what it took there."""
 
     payment: int
@@ -32,8 +33,7 @@ class Leg:
         return total((line.amount for line in self.lines), self.lines[0].amount.currency)
 
 
-@dataclass(frozen=True, slots=True)
-class Entitlement:
+class Entitlement(Struct, frozen=True):
     """What ending the deposit gives back. ``lines`` sum to ``amount``; ``rule`` names what decided it.
 
     ``legs`` say against which captures; ``compensation`` is a leg of its own on top, never out of the buyer's money.
@@ -97,8 +97,7 @@ def at_stake(deposit: Deposit, terms: Terms) -> Money:
     return _forfeitable(deposit, terms)
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(Struct, frozen=True):
     """What a buyer's cancel gives back in a half-open span; ``to`` None is for ever."""
 
     start: int

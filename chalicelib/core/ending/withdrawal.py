@@ -6,10 +6,10 @@ confirmation; the receipt tells content, date and time. Names are never in an ev
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Final
 
 import rfc8785
+from msgspec import Struct
 
 from chalicelib.core.common import instants
 from chalicelib.core.common.ids import child
@@ -26,8 +26,7 @@ from chalicelib.core.policy.terms import Terms
 MAX_STATED: Final = 10
 
 
-@dataclass(frozen=True, slots=True)
-class Sender:
+class Sender(Struct, frozen=True):
     """Who withdraws, in their own words, and where the confirmation goes. Personal data: never in an event."""
 
     name: str
@@ -35,23 +34,20 @@ class Sender:
     locale: str
 
 
-@dataclass(frozen=True, slots=True)
-class StateWithdrawal:
+class StateWithdrawal(Struct, frozen=True):
     """Step one."""
 
     sender: Sender
 
 
-@dataclass(frozen=True, slots=True)
-class ConfirmWithdrawal:
+class ConfirmWithdrawal(Struct, frozen=True):
     """Step two, of the ``n``-th statement."""
 
     n: int
     sender: Sender
 
 
-@dataclass(frozen=True, slots=True)
-class Receipt:
+class Receipt(Struct, frozen=True):
     """What its sender can keep: the words, the instant, and a digest over both and the id."""
 
     id: str

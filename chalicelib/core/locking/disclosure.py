@@ -1,10 +1,10 @@
 """What a buyer is shown before a lock, word by word, and the hash that binds a lock to it."""
 
 import hashlib
-from dataclasses import dataclass
 from typing import Any
 
 import rfc8785
+from msgspec import Struct
 
 from chalicelib.core.common.money import Money
 from chalicelib.core.deposit.deposit import Deposit
@@ -15,8 +15,7 @@ from chalicelib.core.policy import texts
 from chalicelib.core.policy.terms import Terms
 
 
-@dataclass(frozen=True, slots=True)
-class Disclosure:
+class Disclosure(Struct, frozen=True):
     """The disclosure in one language. ``sentences`` name published texts that ``arguments`` fill."""
 
     sentences: tuple[str, ...]

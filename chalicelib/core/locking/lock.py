@@ -3,8 +3,9 @@
 Promise P5: no lock without an unexpired, unused, reviewed intent for exactly what was shown.
 """
 
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from chalicelib.core.common import instants
 from chalicelib.core.common.ids import parse_child
@@ -20,15 +21,13 @@ from chalicelib.core.policy.terms import Terms
 MAX_INTENTS: Final = 20
 
 
-@dataclass(frozen=True, slots=True)
-class OpenIntent:
+class OpenIntent(Struct, frozen=True):
     """The buyer wants to see, in their language, what a lock would mean."""
 
     locale: str
 
 
-@dataclass(frozen=True, slots=True)
-class ConfirmLock:
+class ConfirmLock(Struct, frozen=True):
     """The buyer locks: the intent's id, the hash of what was shown, and the words as typed."""
 
     intent: str
@@ -36,8 +35,7 @@ class ConfirmLock:
     acknowledgement: str
 
 
-@dataclass(frozen=True, slots=True)
-class Unlock:
+class Unlock(Struct, frozen=True):
     """The buyer takes a lock back while its undo is open."""
 
 

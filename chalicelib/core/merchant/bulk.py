@@ -4,10 +4,12 @@ How many one person may cancel alone stands in policies/reasons, by date. Every 
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from enum import StrEnum
 from types import MappingProxyType
 from typing import ClassVar, Final
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from chalicelib.core.common import instants
 from chalicelib.core.common.refusal import FieldError, Reason, Refused
@@ -21,8 +23,7 @@ SKIPPED: Final = "skipped"
 PERCENT: Final = 100
 
 
-@dataclass(frozen=True, slots=True)
-class Result:
+class Result(Struct, frozen=True):
     """What became of one deposit; ``reason`` is the problem's name where it was skipped."""
 
     deposit: str
@@ -30,8 +31,7 @@ class Result:
     reason: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class BulkAsked:
+class BulkAsked(Struct, frozen=True):
     """Somebody of the merchant asked for it. ``approve_until`` where a second person must agree first."""
 
     TYPE: ClassVar[str] = "bulk_cancellation.asked"
@@ -47,8 +47,7 @@ class BulkAsked:
     approve_until: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class BulkApproved:
+class BulkApproved(Struct, frozen=True):
     """Another person of the merchant agreed."""
 
     TYPE: ClassVar[str] = "bulk_cancellation.approved"
@@ -56,8 +55,7 @@ class BulkApproved:
     by: str
 
 
-@dataclass(frozen=True, slots=True)
-class BulkWorked:
+class BulkWorked(Struct, frozen=True):
     """Some more deposits were judged."""
 
     TYPE: ClassVar[str] = "bulk_cancellation.worked"
@@ -65,8 +63,7 @@ class BulkWorked:
     results: tuple[Result, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class BulkLapsed:
+class BulkLapsed(Struct, frozen=True):
     """Nobody agreed in time: nothing was cancelled. The clock alone decides it."""
 
     TYPE: ClassVar[str] = "bulk_cancellation.lapsed"
@@ -94,8 +91,7 @@ TRANSITIONS: Final[Mapping[tuple[BulkStatus, type[BulkEvent]], tuple[BulkStatus,
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Bulk:
+class Bulk(Struct, frozen=True):
     """The fold of its journal."""
 
     id: str

@@ -1,8 +1,10 @@
 """A merchant's cancellation: only for a published reason, with the evidence that the reason asks for."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
 from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from chalicelib.core.common.ids import child
 from chalicelib.core.common.refusal import FieldError, Reason, Refused
@@ -23,8 +25,7 @@ def cited(ended: Cancelled) -> CancellationReason | None:
     return next((one for one in catalogue(ended.at).reason if one.code == ended.reason), None)
 
 
-@dataclass(frozen=True, slots=True)
-class MerchantCancel:
+class MerchantCancel(Struct, frozen=True):
     """The merchant ends it. ``note_length`` are the characters of a note that is kept elsewhere under its digest.
 
     ``approver`` is the second person, where somebody else of the merchant has approved it. A question has lapsed only

@@ -1,7 +1,8 @@
 """Questions of a merchant to the buyer, and the buyer's answers."""
 
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from chalicelib.core.common import instants
 from chalicelib.core.common.refusal import Reason, Refused
@@ -15,16 +16,14 @@ from chalicelib.core.policy.cancellation_reasons import QuestionKind, catalogue
 MAX_QUESTIONS: Final = 10
 
 
-@dataclass(frozen=True, slots=True)
-class Ask:
+class Ask(Struct, frozen=True):
     """The merchant asks the buyer; the text is kept elsewhere."""
 
     kind: QuestionKind
     digest: str
 
 
-@dataclass(frozen=True, slots=True)
-class AnswerQuestion:
+class AnswerQuestion(Struct, frozen=True):
     """The buyer answers."""
 
     question: int

@@ -1,7 +1,8 @@
 """Money that arrives: what counts, what goes back by itself, what a bank disputes, and where a window starts from."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from chalicelib.core.common import instants
 from chalicelib.core.common.money import Money
@@ -135,8 +136,7 @@ def _sent_back(
     yield from end.refund(deposit, len(deposit.refunds) + 1, cause, leg, at, terms.refund.deadline)
 
 
-@dataclass(frozen=True, slots=True)
-class ChangePaymentMethod:
+class ChangePaymentMethod(Struct, frozen=True):
     """The buyer pays another way; nobody else can say so."""
 
     method: str

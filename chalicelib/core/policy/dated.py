@@ -6,12 +6,12 @@ stays decided when a figure changes. A published version is never edited: a chan
 
 from bisect import bisect_right
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
 from functools import cache
 from itertools import pairwise
 from typing import Annotated, Any, Generic, TypeVar
 
+from msgspec import Struct
 from pydantic import BeforeValidator, Field, StringConstraints
 
 from chalicelib import policies
@@ -58,8 +58,7 @@ class Ending(Frozen):
         return self.until is None or at < self.until
 
 
-@dataclass(frozen=True, slots=True)
-class Series(Generic[V]):
+class Series(Struct, Generic[V], frozen=True):
     """The versions of one rule, earliest first. ValueError where dates repeat or a code has gone."""
 
     name: str

@@ -1,10 +1,12 @@
 """A reconciliation run and the breaks it found: their events, their states, and what a person decides about a break."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
 from enum import StrEnum
 from types import MappingProxyType
 from typing import ClassVar, Final, Literal
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from chalicelib.core.common.instants import DAY
 from chalicelib.core.common.money import Money
@@ -28,8 +30,7 @@ class RunStatus(StrEnum):
     FAILED = "failed"
 
 
-@dataclass(frozen=True, slots=True)
-class RunStarted:
+class RunStarted(Struct, frozen=True):
     """Somebody, or the schedule, wants a half-open span compared. What is young or overdue is judged at ``at``."""
 
     TYPE: ClassVar[str] = "run.started"
@@ -38,8 +39,7 @@ class RunStarted:
     end: int
 
 
-@dataclass(frozen=True, slots=True)
-class Total:
+class Total(Struct, frozen=True):
     """Control totals of one currency: captures and returns less refunds and payouts."""
 
     ours: Money
@@ -50,8 +50,7 @@ class Total:
         return self.ours - self.provider
 
 
-@dataclass(frozen=True, slots=True)
-class RunFinished:
+class RunFinished(Struct, frozen=True):
     """The certificate. ``digest`` chains every verdict, so two runs over the same lines have the same one.
 
     ``unreadable`` says how many of the breaks are of deposits that could not be read or judged.
@@ -71,8 +70,7 @@ class RunFinished:
     unreadable: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class RunFailed:
+class RunFailed(Struct, frozen=True):
     """The report could not be read to its end: ``report_unavailable`` for a day, or ``report_unreadable``."""
 
     TYPE: ClassVar[str] = "run.failed"
@@ -91,8 +89,7 @@ TRANSITIONS: Final[Mapping[tuple[RunStatus, type[RunEvent]], frozenset[RunStatus
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Run:
+class Run(Struct, frozen=True):
     """Built only by ``evolve``."""
 
     id: str
@@ -167,8 +164,7 @@ def finish(at: int, tally: Tally) -> RunFinished:
 Action = Literal["accept_provider", "retry", "write_off"]
 
 
-@dataclass(frozen=True, slots=True)
-class BreakFound:
+class BreakFound(Struct, frozen=True):
     """The ``n``-th difference of its run that could not be repaired; ``ours`` and ``provider`` are what each side has."""
 
     TYPE: ClassVar[str] = "break.found"
@@ -184,8 +180,7 @@ class BreakFound:
     provider: Money | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class BreakResolved:
+class BreakResolved(Struct, frozen=True):
     """A person dealt with it; ``note`` is the digest of what they wrote, encrypted elsewhere."""
 
     TYPE: ClassVar[str] = "break.resolved"
@@ -197,8 +192,7 @@ class BreakResolved:
 BreakEvent = BreakFound | BreakResolved
 
 
-@dataclass(frozen=True, slots=True)
-class Break:
+class Break(Struct, frozen=True):
     """A difference and what became of it."""
 
     id: str

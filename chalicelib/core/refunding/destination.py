@@ -4,8 +4,9 @@ Nothing is sent on a new way while the former one may still be executed.
 """
 
 import unicodedata
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from chalicelib.core.common import instants
 from chalicelib.core.common.refusal import Reason, Refused
@@ -27,8 +28,7 @@ PLAIN: Final = str.maketrans("đłøı", "dloi")  # letters that banks write wit
 Sending = RefundSent | RefundDeclined | RefundReviewNeeded
 
 
-@dataclass(frozen=True, slots=True)
-class Payee:
+class Payee(Struct, frozen=True):
     """An account. Personal data: never in an event."""
 
     holder: str
@@ -36,16 +36,14 @@ class Payee:
     account: str
 
 
-@dataclass(frozen=True, slots=True)
-class NameDestination:
+class NameDestination(Struct, frozen=True):
     """The buyer's account, known here by its keyed digest only."""
 
     refund: int
     digest: str
 
 
-@dataclass(frozen=True, slots=True)
-class Reroute:
+class Reroute(Struct, frozen=True):
     """The platform takes a refund off its way. ``absent``: the provider was asked, knows nothing and forgot the key."""
 
     refund: int
@@ -53,16 +51,14 @@ class Reroute:
     note: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Retry:
+class Retry(Struct, frozen=True):
     """The platform sends it again, under a new key; ``absent`` as above."""
 
     refund: int
     absent: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class SendRefund:
+class SendRefund(Struct, frozen=True):
     """A job is about to ask the provider for the first time on this way."""
 
     refund: int

@@ -4,8 +4,9 @@ It never changes the deposit's status, total or balance.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from chalicelib.core.common.money import Money
 from chalicelib.core.common.refusal import FieldError, Reason, Refused
@@ -19,8 +20,7 @@ from chalicelib.core.policy.terms import Terms
 MAX_GRANTS: Final = 20
 
 
-@dataclass(frozen=True, slots=True)
-class Grant:
+class Grant(Struct, frozen=True):
     """``expected`` is what the merchant saw as refundable: of two at once, the second sees something else."""
 
     amount: Money

@@ -1,7 +1,8 @@
 """What is recorded of a refund after the provider was asked: answers, unknown outcomes, reviews."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from chalicelib.core.deposit.deposit import Deposit
 from chalicelib.core.deposit.events.all import DepositEvent
@@ -12,24 +13,21 @@ from chalicelib.core.deposit.refund import TRANSITIONS as REFUND_TRANSITIONS
 from chalicelib.core.refunding import covering
 
 
-@dataclass(frozen=True, slots=True)
-class RecordUnknownOutcome:
+class RecordUnknownOutcome(Struct, frozen=True):
     """The provider gave no answer that can be read."""
 
     refund: int
     way: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class RecordNotFound:
+class RecordNotFound(Struct, frozen=True):
     """The provider does not know the refund and no longer remembers its key."""
 
     refund: int
     way: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class FlagProofMismatch:
+class FlagProofMismatch(Struct, frozen=True):
     """A refund that the rules do not give when they are asked again: nothing is sent, a person looks."""
 
     refund: int

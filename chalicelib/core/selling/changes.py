@@ -1,8 +1,9 @@
 """A change of configuration inside the window: priced by the frozen terms; what was paid stays, too much goes back."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from chalicelib.core.common.money import Money, total
 from chalicelib.core.common.refusal import Reason, Refused
@@ -21,8 +22,7 @@ from chalicelib.core.selling.ordering import Ordered
 MAX_CHANGES: Final = 20
 
 
-@dataclass(frozen=True, slots=True)
-class ChangeItems:
+class ChangeItems(Struct, frozen=True):
     """What the buyer wants instead; ``stock`` is what the deposit will hold, as the flow found it on the shelves."""
 
     items: tuple[Ordered, ...]

@@ -1,10 +1,12 @@
 """An offer: what a merchant pre-sells, its stock in shards, and its life by the clock."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from enum import StrEnum
 from types import MappingProxyType
 from typing import ClassVar, Final
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from chalicelib.core.common.refusal import FieldError, Reason, Refused
 from chalicelib.core.policy import pass_rules
@@ -28,8 +30,7 @@ class OfferStatus(StrEnum):
     CLOSED = "closed"
 
 
-@dataclass(frozen=True, slots=True)
-class Constrained:
+class Constrained(Struct, frozen=True):
     """A term that was changed in the buyer's favour when the offer was made."""
 
     field: str
@@ -37,8 +38,7 @@ class Constrained:
     source: str
 
 
-@dataclass(frozen=True, slots=True)
-class Stock:
+class Stock(Struct, frozen=True):
     """A counted SKU: how many units, in how many shards.
 
     ``reserved`` of them are kept for priority passes, in ``reserved_shards`` behind the others.
@@ -60,16 +60,14 @@ class Stock:
         return (*spread(self.units - self.reserved, self.shards), *spread(self.reserved, self.reserved_shards))
 
 
-@dataclass(frozen=True, slots=True)
-class Available:
+class Available(Struct, frozen=True):
     """What was left of a SKU when an event was decided; the event's answer shows it again on a replay."""
 
     sku: str
     units: int
 
 
-@dataclass(frozen=True, slots=True)
-class OfferMade:
+class OfferMade(Struct, frozen=True):
     """A merchant published an offer. ``batch`` names its stock shards: a retry with another body never shares them."""
 
     TYPE: ClassVar[str] = "offer.made"
@@ -83,8 +81,7 @@ class OfferMade:
     constrained_by: tuple[Constrained, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class OfferClosed:
+class OfferClosed(Struct, frozen=True):
     """The merchant ended it; deposits already made live on."""
 
     TYPE: ClassVar[str] = "offer.closed"
@@ -92,8 +89,7 @@ class OfferClosed:
     available: tuple[Available, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class StockChanged:
+class StockChanged(Struct, frozen=True):
     """The merchant added units or took unsold ones away."""
 
     TYPE: ClassVar[str] = "offer.stock_changed"
@@ -116,8 +112,7 @@ TRANSITIONS: Final[Mapping[tuple[OfferStatus, type[OfferEvent]], OfferStatus]] =
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Offer:
+class Offer(Struct, frozen=True):
     """The fold of an offer's journal."""
 
     id: str

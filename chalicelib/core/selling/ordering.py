@@ -1,8 +1,9 @@
 """Ordering: what goods cost, whether the offer takes the order, and which stock shards its units come from and go to."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from chalicelib.core.common import instants
 from chalicelib.core.common.money import Money, total
@@ -16,24 +17,21 @@ from chalicelib.core.selling.offer import Offer, OfferStatus, status_at
 MAX_DIGITS: Final = 13  # of an amount's whole part on the wire
 
 
-@dataclass(frozen=True, slots=True)
-class Ordered:
+class Ordered(Struct, frozen=True):
     """One line as the buyer asks for it."""
 
     sku: str
     quantity: int
 
 
-@dataclass(frozen=True, slots=True)
-class HandedIn:
+class HandedIn(Struct, frozen=True):
     """The old device that the buyer wants to hand in."""
 
     category: str
     model: str
 
 
-@dataclass(frozen=True, slots=True)
-class Order:
+class Order(Struct, frozen=True):
     """A buyer's order. The payment method is the buyer's word."""
 
     offer: str

@@ -2,8 +2,9 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from chalicelib.core.common.refusal import Reason, Refused
 from chalicelib.core.deposit.deposit import Deposit
@@ -66,8 +67,7 @@ def _together(taken: Sequence[TakenStock]) -> tuple[TakenStock, ...]:
     return tuple(TakenStock(sku, shard, units) for (sku, shard), units in sums.items())
 
 
-@dataclass(frozen=True, slots=True)
-class StockDelta:
+class StockDelta(Struct, frozen=True):
     """How a shard changes with a deposit; the three sum to zero."""
 
     sku: str

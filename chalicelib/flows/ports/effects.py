@@ -1,7 +1,8 @@
 """A stored journal, and the effects on other items that an append writes in the same transaction."""
 
-from dataclasses import dataclass
 from typing import Generic, Literal
+
+from msgspec import Struct
 
 from chalicelib.core.common.journal import E_co, Entry
 from chalicelib.core.deposit.deposit import Deposit
@@ -9,8 +10,7 @@ from chalicelib.core.deposit.events.all import DepositEvent
 from chalicelib.core.selling.stock import StockDelta
 
 
-@dataclass(frozen=True, slots=True)
-class Stored(Generic[E_co]):
+class Stored(Struct, Generic[E_co], frozen=True):
     """A journal as it was read. ``due`` and ``failures`` are the schedule's, not the journal's."""
 
     id: str
@@ -23,8 +23,7 @@ class Stored(Generic[E_co]):
         return len(self.journal)
 
 
-@dataclass(frozen=True, slots=True)
-class StockMove:
+class StockMove(Struct, frozen=True):
     """One shard of an offer's stock changes with a deposit."""
 
     offer: str
@@ -32,8 +31,7 @@ class StockMove:
     moved: StockDelta
 
 
-@dataclass(frozen=True, slots=True)
-class LimitCount:
+class LimitCount(Struct, frozen=True):
     """Units counted against a buyer's limit, or given back. ``most`` is checked when counting up."""
 
     offer: str
@@ -42,24 +40,21 @@ class LimitCount:
     most: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class SealedText:
+class SealedText(Struct, frozen=True):
     """A text of people, sealed; it stands beside the journal, which keeps its digest only."""
 
     key: str
     sealed: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class KeyTaken:
+class KeyTaken(Struct, frozen=True):
     """An idempotency key whose route names the deposit in its body: it belongs to that deposit from now on."""
 
     scope: bytes
     deposit: str
 
 
-@dataclass(frozen=True, slots=True)
-class JournalAppend:
+class JournalAppend(Struct, frozen=True):
     """Events that the journal of another deposit takes in the same write, as it was read. ``after`` is that deposit then."""
 
     stored: Stored[DepositEvent]
@@ -70,8 +65,7 @@ class JournalAppend:
 CountedStep = Literal["cancelled", "appealed", "overturned"]
 
 
-@dataclass(frozen=True, slots=True)
-class ReasonCounted:
+class ReasonCounted(Struct, frozen=True):
     """One more in the public count of an offer's cancellations."""
 
     offer: str

@@ -1,8 +1,9 @@
 """What the flows need of a payment provider and of its settlement report."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Protocol
+
+from msgspec import Struct
 
 from chalicelib.core.common.money import Money
 from chalicelib.core.deposit.payment import PaymentSeen
@@ -11,27 +12,23 @@ from chalicelib.core.reconciliation.lines import Line
 from chalicelib.core.refunding.destination import Payee
 
 
-@dataclass(frozen=True, slots=True)
-class Session:
+class Session(Struct, frozen=True):
     """The provider is ready to be paid at ``url``."""
 
     url: str
 
 
-@dataclass(frozen=True, slots=True)
-class Declined:
+class Declined(Struct, frozen=True):
     """The provider said no."""
 
     code: str
 
 
-@dataclass(frozen=True, slots=True)
-class Unknown:
+class Unknown(Struct, frozen=True):
     """No answer, or one we cannot read. Something may have happened: look, never send anew."""
 
 
-@dataclass(frozen=True, slots=True)
-class NotFound:
+class NotFound(Struct, frozen=True):
     """The provider answered that it knows nothing of it."""
 
 
@@ -65,8 +62,7 @@ class Provider(Protocol):
         """In whose name the bank keeps an account; empty where it does not tell."""
 
 
-@dataclass(frozen=True, slots=True)
-class ReportPage:
+class ReportPage(Struct, frozen=True):
     """Some lines of a settlement report, ascending by ``core.reconcile.Line.place``; ``after`` None is the end."""
 
     lines: Sequence[Line]

@@ -1,8 +1,9 @@
 """What the flows need of the store."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Final, Generic, Protocol
+
+from msgspec import Struct
 
 from chalicelib.core.common.journal import E_co, Entry
 from chalicelib.core.deposit.deposit import Deposit
@@ -47,16 +48,14 @@ class SpanTaken(Exception):
         self.run = run
 
 
-@dataclass(frozen=True, slots=True)
-class Page(Generic[E_co]):
+class Page(Struct, Generic[E_co], frozen=True):
     """One page of a list and where the next one goes on, None at the end."""
 
     rows: tuple[Stored[E_co], ...]
     position: Mapping[str, object] | None
 
 
-@dataclass(frozen=True, slots=True)
-class DuePage:
+class DuePage(Struct, frozen=True):
     """Ids from a due queue, and where the next page begins: as the table gave it, None at the end."""
 
     ids: Sequence[str]
@@ -150,8 +149,7 @@ class Texts(Protocol):
         """Those that are there, read together."""
 
 
-@dataclass(frozen=True, slots=True)
-class RunAt:
+class RunAt(Struct, frozen=True):
     """A run as it was read, and where its last slice stopped; ``cursors`` counts those stops."""
 
     stored: Stored[RunEvent]

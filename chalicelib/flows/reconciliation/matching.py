@@ -1,6 +1,6 @@
 """Judge a pair of lines: what fits is settled, what fits nowhere is looked for in the journal and at the provider."""
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from chalicelib.core.deposit.deposit import Deposit
 from chalicelib.core.deposit.payment import PaymentSeen
@@ -15,8 +15,7 @@ from chalicelib.flows.ports.store import Pace
 from chalicelib.flows.reconciliation.slices import Slice, lines_of
 
 
-@dataclass(frozen=True, slots=True)
-class Matcher:
+class Matcher(Struct, frozen=True):
     """Refused(BUSY) when the provider or the table says nothing now; any other fault is of this one deposit."""
 
     commits: Commits

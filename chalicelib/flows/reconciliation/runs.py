@@ -1,8 +1,10 @@
 """Start reconciliation runs, show them and their breaks, and take a person's decision about a break."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from chalicelib.core.common.ids import digest_id, well_formed
 from chalicelib.core.common.instants import DAY
@@ -21,8 +23,7 @@ from chalicelib.flows.refunds import Refunds
 from chalicelib.flows.retry import ConflictRetry
 
 
-@dataclass(frozen=True, slots=True)
-class RunView:
+class RunView(Struct, frozen=True):
     """A run as an answer shows it: its state, what is counted so far, and the request it answers."""
 
     run: Run
@@ -36,8 +37,7 @@ class RunView:
         return 100 if self.run.finished is not None else percent_done(self.shards)
 
 
-@dataclass(frozen=True, slots=True)
-class Reconciliation:
+class Reconciliation(Struct, frozen=True):
     """Runs and breaks as people and the schedule ask for them; a ``RunWorker`` works them off."""
 
     commits: Commits

@@ -7,8 +7,9 @@ read or judged is a break of its own and stops neither its run nor any other.
 
 import logging
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Final, NamedTuple
+
+from msgspec import Struct
 
 from chalicelib.core.common.ids import well_formed
 from chalicelib.core.common.refusal import Reason, Refused
@@ -59,8 +60,7 @@ class Worked(NamedTuple):
     failed: int
 
 
-@dataclass(frozen=True, slots=True)
-class RunWorker:
+class RunWorker(Struct, frozen=True):
     """A job's way to the runs that are not finished."""
 
     runs: Runs

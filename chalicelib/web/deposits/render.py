@@ -1,8 +1,9 @@
 """A deposit as an answer: rendered from the state and the instant, reading nothing else."""
 
 from collections.abc import Mapping
-from dataclasses import fields, is_dataclass
 from typing import Any, Final
+
+from msgspec import Struct
 
 from chalicelib.core.common.ids import child
 from chalicelib.core.common.instants import SECOND, format_instant
@@ -107,7 +108,7 @@ def curve_point(step: Step, locale: str) -> CurvePointAnswer:
 def event(of: str, version: int, entry: Entry[DepositEvent]) -> EventAnswer:
     """One place of the journal. Its data holds ids, instants and amounts, never personal data."""
     fact: Any = entry.event
-    names = [field.name for field in fields(fact) if field.name not in UNSHOWN]
+    names = [name for name in fact.__struct_fields__ if name not in UNSHOWN]
     return {
         "id": child("evt", of, version),
         "type": fact.TYPE,
@@ -230,8 +231,8 @@ def _plain(name: str, value: Any) -> Any:
         return money(value)
     if isinstance(value, tuple):
         return [_plain(name, part) for part in value]
-    if is_dataclass(value):
-        return {field.name: _plain(field.name, getattr(value, field.name)) for field in fields(value)}
+    if isinstance(value, Struct):
+        return {name: _plain(name, getattr(value, name)) for name in value.__struct_fields__}
     if isinstance(value, int) and not isinstance(value, bool) and name.endswith(("_at", "_by", "_from", "_until")):
         return format_instant(value)
     if isinstance(value, Mapping):

@@ -8,11 +8,11 @@ import hashlib
 import json
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, Final, NamedTuple, TypeVar
 
 from chalice.app import Blueprint, Request, Response
+from msgspec import Struct, field
 from pydantic import BaseModel, ValidationError
 
 from chalicelib.core.common.field_errors import field_errors_of, refused
@@ -53,8 +53,7 @@ class Parameter(NamedTuple):
     required: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(Struct, frozen=True):
     """What a view gives back; a mapping is written as JSON."""
 
     body: Mapping[str, Any] | str
@@ -62,8 +61,7 @@ class Answer:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Endpoint:
+class Endpoint(Struct, frozen=True):
     """A route as it is declared once: for the edge, for OpenAPI and for the tests that walk all routes."""
 
     method: str
@@ -90,8 +88,7 @@ ENDPOINTS: Final[list[Endpoint]] = []
 _PREFLIGHTED: Final[set[str]] = set()  # paths whose browsers may ask before they ask
 
 
-@dataclass(slots=True)
-class Call:
+class Call(Struct):
     """One request on its way through the checks. ``fields`` is the validated body, ``query`` the read parameters."""
 
     endpoint: Endpoint

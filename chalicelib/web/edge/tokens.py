@@ -2,10 +2,10 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Final, Self
 
 import jwt
+from msgspec import Struct
 
 from chalicelib.core.common import ids
 from chalicelib.core.common.journal import Caller
@@ -27,8 +27,7 @@ FOREIGN_KEYS: Final = frozenset({"jku", "x5u", "jwk"})
 UNREADABLE: Final = (jwt.PyJWTError, ValueError, TypeError, ArithmeticError, RecursionError)
 
 
-@dataclass(frozen=True, slots=True)
-class Verifier:
+class Verifier(Struct, frozen=True):
     """One issuer's tokens for one audience, under keys that we hold, each with its one algorithm."""
 
     issuer: str

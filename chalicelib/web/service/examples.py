@@ -5,9 +5,10 @@ Nothing is typed that the code can work out, so an example cannot drift from wha
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, replace
 from functools import cache
 from typing import Any, Final, NamedTuple
+
+from msgspec.structs import asdict, replace
 
 from chalicelib.core import proof
 from chalicelib.core.claims.answering import (

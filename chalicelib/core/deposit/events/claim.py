@@ -1,14 +1,14 @@
 """Events of claims: a buyer's dispute or appeal, the answers to it, and the decision."""
 
-from dataclasses import dataclass
 from typing import ClassVar
+
+from msgspec import Struct
 
 from chalicelib.core.common.money import Money
 from chalicelib.core.deposit.events.goods import Units
 
 
-@dataclass(frozen=True, slots=True)
-class ClaimOpened:
+class ClaimOpened(Struct, frozen=True):
     """A buyer disputes or appeals. ``owed`` is what the rules make of it, ``amount`` what the buyer asks where that decides.
 
     ``statement`` and those below are digests of what people wrote, encrypted elsewhere. ``contested``: the merchant had
@@ -32,8 +32,7 @@ class ClaimOpened:
     remind_at: tuple[int, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class ClaimEvidenceAdded:
+class ClaimEvidenceAdded(Struct, frozen=True):
     """Buyer or merchant (``by``) hand in more."""
 
     TYPE: ClassVar[str] = "claim.evidence_added"
@@ -44,8 +43,7 @@ class ClaimEvidenceAdded:
     statement: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ClaimOffered:
+class ClaimOffered(Struct, frozen=True):
     """The merchant offers to pay ``amount``, never less than is owed. The buyer's silence at ``due_at`` accepts nothing."""
 
     TYPE: ClassVar[str] = "claim.offered"
@@ -57,8 +55,7 @@ class ClaimOffered:
     statement: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ClaimRejected:
+class ClaimRejected(Struct, frozen=True):
     """The merchant says no, so the platform decides by ``due_at``."""
 
     TYPE: ClassVar[str] = "claim.rejected"
@@ -69,8 +66,7 @@ class ClaimRejected:
     remind_at: tuple[int, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class ClaimEscalated:
+class ClaimEscalated(Struct, frozen=True):
     """The buyer took no offer, ``by`` word (``buyer``) or by ``silence``: the platform decides by ``due_at``."""
 
     TYPE: ClassVar[str] = "claim.escalated"
@@ -81,8 +77,7 @@ class ClaimEscalated:
     remind_at: tuple[int, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class ClaimAccepted:
+class ClaimAccepted(Struct, frozen=True):
     """Both agree: the merchant to the claim, or the buyer to the latest offer. ``refunds`` pay ``amount``."""
 
     TYPE: ClassVar[str] = "claim.accepted"
@@ -94,8 +89,7 @@ class ClaimAccepted:
     statement: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ClaimUpheld:
+class ClaimUpheld(Struct, frozen=True):
     """The platform gave the buyer all that is owed. ``reason`` is a digest."""
 
     TYPE: ClassVar[str] = "claim.upheld"
@@ -106,8 +100,7 @@ class ClaimUpheld:
     refunds: tuple[int, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class ClaimPartlyUpheld:
+class ClaimPartlyUpheld(Struct, frozen=True):
     """The platform gave the buyer a part."""
 
     TYPE: ClassVar[str] = "claim.partly_upheld"
@@ -118,8 +111,7 @@ class ClaimPartlyUpheld:
     refunds: tuple[int, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class ClaimDismissed:
+class ClaimDismissed(Struct, frozen=True):
     """The platform gave the buyer nothing."""
 
     TYPE: ClassVar[str] = "claim.dismissed"
@@ -128,8 +120,7 @@ class ClaimDismissed:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class ClaimWithdrawn:
+class ClaimWithdrawn(Struct, frozen=True):
     """The buyer took it back."""
 
     TYPE: ClassVar[str] = "claim.withdrawn"
@@ -137,8 +128,7 @@ class ClaimWithdrawn:
     claim: int
 
 
-@dataclass(frozen=True, slots=True)
-class ClaimGranted:
+class ClaimGranted(Struct, frozen=True):
     """Whoever had to answer (``silent``: merchant or platform) was silent. Irreversible: written only after a grace."""
 
     TYPE: ClassVar[str] = "claim.granted_by_deadline"
@@ -149,8 +139,7 @@ class ClaimGranted:
     refunds: tuple[int, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class ClaimAnsweredLate:
+class ClaimAnsweredLate(Struct, frozen=True):
     """An answer after silence had decided (``by`` merchant or platform): it is kept, and changes nothing."""
 
     TYPE: ClassVar[str] = "claim.answered_late"
@@ -162,8 +151,7 @@ class ClaimAnsweredLate:
     statement: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ClaimReminded:
+class ClaimReminded(Struct, frozen=True):
     """Announcement: silence decides at ``due_at``."""
 
     TYPE: ClassVar[str] = "claim.reminder"
@@ -172,8 +160,7 @@ class ClaimReminded:
     due_at: int
 
 
-@dataclass(frozen=True, slots=True)
-class ClaimReversed:
+class ClaimReversed(Struct, frozen=True):
     """What was kept at the end of the deposit is held again, so that it can go back."""
 
     TYPE: ClassVar[str] = "claim.reversed"

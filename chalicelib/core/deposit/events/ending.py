@@ -1,21 +1,20 @@
 """Events that end a deposit, and what comes with an end: withdrawals, questions, priority passes."""
 
-from dataclasses import dataclass
 from typing import ClassVar
+
+from msgspec import Struct
 
 from chalicelib.core.common.money import Money
 
 
-@dataclass(frozen=True, slots=True)
-class Completed:
+class Completed(Struct, frozen=True):
     """Fully paid, and every unit is shipped."""
 
     TYPE: ClassVar[str] = "deposit.completed"
     at: int
 
 
-@dataclass(frozen=True, slots=True)
-class WithdrawalStated:
+class WithdrawalStated(Struct, frozen=True):
     """Step one of a statutory withdrawal. Name and address stand encrypted elsewhere; ``digest`` is over the receipt."""
 
     TYPE: ClassVar[str] = "withdrawal.stated"
@@ -24,8 +23,7 @@ class WithdrawalStated:
     digest: str
 
 
-@dataclass(frozen=True, slots=True)
-class WithdrawalConfirmed:
+class WithdrawalConfirmed(Struct, frozen=True):
     """Step two: the withdrawal takes effect. ``digest`` is over the receipt with this instant."""
 
     TYPE: ClassVar[str] = "withdrawal.confirmed"
@@ -34,8 +32,7 @@ class WithdrawalConfirmed:
     digest: str
 
 
-@dataclass(frozen=True, slots=True)
-class Cancelled:
+class Cancelled(Struct, frozen=True):
     """It ended before its time. What is kept under the terms is in ``forfeited``, by ``rule``; ``fees`` by their bands.
 
     A merchant's cancellation has a published ``reason`` and its ``evidence``; ``note`` is the digest of what was written to
@@ -55,16 +52,14 @@ class Cancelled:
     counted: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Expired:
+class Expired(Struct, frozen=True):
     """Nothing was paid in time. Irreversible: written only after a grace, and units go back with it."""
 
     TYPE: ClassVar[str] = "deposit.expired"
     at: int
 
 
-@dataclass(frozen=True, slots=True)
-class QuestionAsked:
+class QuestionAsked(Struct, frozen=True):
     """The merchant asks before an address or contact reason may be cited. ``digest`` is over the text, encrypted elsewhere."""
 
     TYPE: ClassVar[str] = "question.asked"
@@ -75,8 +70,7 @@ class QuestionAsked:
     digest: str
 
 
-@dataclass(frozen=True, slots=True)
-class QuestionAnswered:
+class QuestionAnswered(Struct, frozen=True):
     """The buyer answered; late is better than never, as long as nothing was decided on the silence."""
 
     TYPE: ClassVar[str] = "question.answered"
@@ -85,8 +79,7 @@ class QuestionAnswered:
     digest: str
 
 
-@dataclass(frozen=True, slots=True)
-class QuestionLapsed:
+class QuestionLapsed(Struct, frozen=True):
     """No answer came in time. An announcement: the clock alone decides it."""
 
     TYPE: ClassVar[str] = "question.lapsed"
@@ -94,8 +87,7 @@ class QuestionLapsed:
     question: int
 
 
-@dataclass(frozen=True, slots=True)
-class PassGranted:
+class PassGranted(Struct, frozen=True):
     """A second chance for the buyer of this deposit: one unit of one of ``skus``, before and beside everybody else."""
 
     TYPE: ClassVar[str] = "priority_pass.granted"
@@ -108,8 +100,7 @@ class PassGranted:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class PassUsed:
+class PassUsed(Struct, frozen=True):
     """Written together with the deposit that was ordered with it."""
 
     TYPE: ClassVar[str] = "priority_pass.used"
@@ -118,8 +109,7 @@ class PassUsed:
     deposit: str
 
 
-@dataclass(frozen=True, slots=True)
-class PassReturned:
+class PassReturned(Struct, frozen=True):
     """That deposit ended unpaid: the pass is granted again until its date."""
 
     TYPE: ClassVar[str] = "priority_pass.returned"
@@ -128,8 +118,7 @@ class PassReturned:
     deposit: str
 
 
-@dataclass(frozen=True, slots=True)
-class PassReminded:
+class PassReminded(Struct, frozen=True):
     """A notice that it will lapse. An announcement."""
 
     TYPE: ClassVar[str] = "priority_pass.reminder"
@@ -138,8 +127,7 @@ class PassReminded:
     valid_until: int
 
 
-@dataclass(frozen=True, slots=True)
-class PassLapsed:
+class PassLapsed(Struct, frozen=True):
     """Its time is over. An announcement: the clock alone decides it."""
 
     TYPE: ClassVar[str] = "priority_pass.lapsed"

@@ -1,11 +1,11 @@
 """Events of goods and trade-ins: ready, shipped, delivered, received, inspected."""
 
-from dataclasses import dataclass
 from typing import ClassVar
 
+from msgspec import Struct
 
-@dataclass(frozen=True, slots=True)
-class GoodsReady:
+
+class GoodsReady(Struct, frozen=True):
     """The merchant says that these lines can be inspected.
 
     With the last line the balance falls due, never before: ``balance_due_at``, and ``cure_until`` after one notice.
@@ -20,16 +20,14 @@ class GoodsReady:
     cure_until: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Units:
+class Units(Struct, frozen=True):
     """Some units of one line."""
 
     line: int
     quantity: int
 
 
-@dataclass(frozen=True, slots=True)
-class GoodsShipped:
+class GoodsShipped(Struct, frozen=True):
     """The merchant handed these units to a carrier."""
 
     TYPE: ClassVar[str] = "goods.shipped"
@@ -37,8 +35,7 @@ class GoodsShipped:
     lines: tuple[Units, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class GoodsDelivered:
+class GoodsDelivered(Struct, frozen=True):
     """The merchant's word that these units arrived, and when.
 
     ``withdrawal_ends_at`` is the end of the statutory period, if these are the last to arrive; None where a market has none.
@@ -52,8 +49,7 @@ class GoodsDelivered:
     withdrawal_ends_at: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class GoodsReceived:
+class GoodsReceived(Struct, frozen=True):
     """The buyer's word that everything shipped so far arrived. ``withdrawal_ends_at`` as for the merchant's word."""
 
     TYPE: ClassVar[str] = "goods.received"
@@ -62,8 +58,7 @@ class GoodsReceived:
     withdrawal_ends_at: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class TradeInInspected:
+class TradeInInspected(Struct, frozen=True):
     """An inspector's word on the old device: ``matched``, or ``mismatched`` for these grounds, with what proves them."""
 
     TYPE: ClassVar[str] = "trade_in.inspected"
@@ -73,8 +68,7 @@ class TradeInInspected:
     evidence: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class TradeInCancelled:
+class TradeInCancelled(Struct, frozen=True):
     """The trade-in fell through, and not by the buyer: ``by`` seller or courier."""
 
     TYPE: ClassVar[str] = "trade_in.cancelled"

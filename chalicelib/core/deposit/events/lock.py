@@ -1,13 +1,13 @@
 """Events of locks: reminders, intents, confirmations, the end of the undo."""
 
-from dataclasses import dataclass
 from typing import ClassVar
+
+from msgspec import Struct
 
 from chalicelib.core.common.money import Money
 
 
-@dataclass(frozen=True, slots=True)
-class LockReminded:
+class LockReminded(Struct, frozen=True):
     """Announcement: the window ends soon. ``window_ends_at`` is when."""
 
     TYPE: ClassVar[str] = "lock.reminder"
@@ -15,16 +15,14 @@ class LockReminded:
     window_ends_at: int
 
 
-@dataclass(frozen=True, slots=True)
-class Argument:
+class Argument(Struct, frozen=True):
     """What filled one place of a published sentence, as it was shown."""
 
     name: str
     words: str
 
 
-@dataclass(frozen=True, slots=True)
-class LockIntentOpened:
+class LockIntentOpened(Struct, frozen=True):
     """A buyer was shown what a lock means, word by word: this is the evidence.
 
     ``text`` names the published sentences, ``arguments`` fill them, ``locale`` is the language they were shown in;
@@ -45,8 +43,7 @@ class LockIntentOpened:
     window_ends_at: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class LockConfirmed:
+class LockConfirmed(Struct, frozen=True):
     """The buyer locked it, by an intent that was read, typed and in time."""
 
     TYPE: ClassVar[str] = "lock.confirmed"
@@ -56,8 +53,7 @@ class LockConfirmed:
     undo_until: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class LockedByPayment:
+class LockedByPayment(Struct, frozen=True):
     """The terms lock at payment. Undo, where the terms give it, is open until ``undo_until``."""
 
     TYPE: ClassVar[str] = "lock.by_payment"
@@ -65,24 +61,21 @@ class LockedByPayment:
     undo_until: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class LockedByWindowEnd:
+class LockedByWindowEnd(Struct, frozen=True):
     """Announcement: the window ended. The status follows from the clock, whether this was written or not."""
 
     TYPE: ClassVar[str] = "lock.by_window_end"
     at: int
 
 
-@dataclass(frozen=True, slots=True)
-class LockBecameFinal:
+class LockBecameFinal(Struct, frozen=True):
     """Announcement: the undo is over. Production, shipment and balance may begin."""
 
     TYPE: ClassVar[str] = "lock.final"
     at: int
 
 
-@dataclass(frozen=True, slots=True)
-class LockUndone:
+class LockUndone(Struct, frozen=True):
     """The buyer took the lock back. ``window_ends_at`` is set when no window runs any more: then only cancel is left."""
 
     TYPE: ClassVar[str] = "lock.undone"

@@ -1,13 +1,13 @@
 """Events of an order: what was ordered, with the stock and limit units taken for it."""
 
-from dataclasses import dataclass
 from typing import ClassVar
+
+from msgspec import Struct
 
 from chalicelib.core.common.money import Money
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(Struct, frozen=True):
     """One line of a deposit. ``unit_price`` is the offer's price when the line was ordered."""
 
     sku: str
@@ -20,8 +20,7 @@ class Line:
         return self.unit_price * self.quantity
 
 
-@dataclass(frozen=True, slots=True)
-class TakenStock:
+class TakenStock(Struct, frozen=True):
     """Units drawn from one stock shard; they go back to the same one."""
 
     sku: str
@@ -29,8 +28,7 @@ class TakenStock:
     units: int
 
 
-@dataclass(frozen=True, slots=True)
-class TradedIn:
+class TradedIn(Struct, frozen=True):
     """The old device that pays a part: its credit, the fee schedule (``id@version``) and the price a fee is measured by."""
 
     category: str
@@ -41,8 +39,7 @@ class TradedIn:
     fee_if_mismatched: Money | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Priority:
+class Priority(Struct, frozen=True):
     """The priority pass an order was made with: one unit of one of these goods, at most at this price."""
 
     id: str
@@ -50,8 +47,7 @@ class Priority:
     price_cap: Money
 
 
-@dataclass(frozen=True, slots=True)
-class Created:
+class Created(Struct, frozen=True):
     """A buyer ordered. The units and the limit units were taken in the same write, from the offer's ``batch`` of shards."""
 
     TYPE: ClassVar[str] = "deposit.created"
@@ -73,8 +69,7 @@ class Created:
     priority: Priority | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ItemsChanged:
+class ItemsChanged(Struct, frozen=True):
     """The buyer changed what is ordered. ``stock`` is all that the deposit holds from now on, ``shipping`` as recomputed."""
 
     TYPE: ClassVar[str] = "items.changed"

@@ -1,13 +1,13 @@
 """Events of payments, balances and chargebacks."""
 
-from dataclasses import dataclass
 from typing import ClassVar
+
+from msgspec import Struct
 
 from chalicelib.core.common.money import Money
 
 
-@dataclass(frozen=True, slots=True)
-class PaymentMethodChanged:
+class PaymentMethodChanged(Struct, frozen=True):
     """The buyer chose again: a new payment is opened, the former one is replaced."""
 
     TYPE: ClassVar[str] = "payment.method_changed"
@@ -15,8 +15,7 @@ class PaymentMethodChanged:
     method: str
 
 
-@dataclass(frozen=True, slots=True)
-class PaymentPending:
+class PaymentPending(Struct, frozen=True):
     """The provider works on it."""
 
     TYPE: ClassVar[str] = "payment.pending"
@@ -24,8 +23,7 @@ class PaymentPending:
     payment: int
 
 
-@dataclass(frozen=True, slots=True)
-class PaymentFailed:
+class PaymentFailed(Struct, frozen=True):
     """The provider declined. The buyer may try again until the deposit is due."""
 
     TYPE: ClassVar[str] = "payment.failed"
@@ -33,8 +31,7 @@ class PaymentFailed:
     payment: int
 
 
-@dataclass(frozen=True, slots=True)
-class PaymentSucceeded:
+class PaymentSucceeded(Struct, frozen=True):
     """What was due arrived. ``at`` is the provider's capture instant; the window starts there.
 
     ``window_ends_at`` None means no window, or one without an end (``lock.at: never``); ``windowed`` tells them apart.
@@ -51,8 +48,7 @@ class PaymentSucceeded:
     remind_at: tuple[int, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class BalanceOpened:
+class BalanceOpened(Struct, frozen=True):
     """The buyer wants to pay the rest, and says how; a balance payment that was open is replaced."""
 
     TYPE: ClassVar[str] = "balance.opened"
@@ -62,8 +58,7 @@ class BalanceOpened:
     due_at: int
 
 
-@dataclass(frozen=True, slots=True)
-class BalancePaid:
+class BalancePaid(Struct, frozen=True):
     """The rest arrived. ``at`` is the provider's capture instant."""
 
     TYPE: ClassVar[str] = "balance.paid"
@@ -73,8 +68,7 @@ class BalancePaid:
     amount: Money
 
 
-@dataclass(frozen=True, slots=True)
-class PaymentNotCounted:
+class PaymentNotCounted(Struct, frozen=True):
     """Money arrived that is not what was due; it goes back by itself. ``cause`` is the refund's."""
 
     TYPE: ClassVar[str] = "payment.not_counted"
@@ -85,8 +79,7 @@ class PaymentNotCounted:
     cause: str
 
 
-@dataclass(frozen=True, slots=True)
-class BalanceOverdue:
+class BalanceOverdue(Struct, frozen=True):
     """Announcement: the balance was not paid when it was due. Until ``cure_until`` nothing else happens."""
 
     TYPE: ClassVar[str] = "balance.overdue"
@@ -94,8 +87,7 @@ class BalanceOverdue:
     cure_until: int
 
 
-@dataclass(frozen=True, slots=True)
-class ChargebackOpened:
+class ChargebackOpened(Struct, frozen=True):
     """The buyer's bank disputes a capture. What of it is held cannot move until the bank has decided."""
 
     TYPE: ClassVar[str] = "chargeback.opened"
@@ -107,8 +99,7 @@ class ChargebackOpened:
     amount: Money
 
 
-@dataclass(frozen=True, slots=True)
-class ChargebackWon:
+class ChargebackWon(Struct, frozen=True):
     """The bank decided for the merchant: nothing moved."""
 
     TYPE: ClassVar[str] = "chargeback.won"
@@ -116,8 +107,7 @@ class ChargebackWon:
     dispute: int
 
 
-@dataclass(frozen=True, slots=True)
-class ChargebackLost:
+class ChargebackLost(Struct, frozen=True):
     """The bank gave the buyer the money. ``excess`` is what the buyer had back already, or what was kept by right."""
 
     TYPE: ClassVar[str] = "chargeback.lost"

@@ -1,13 +1,13 @@
 """Events of refunds: the decision, and each step on the way to the buyer."""
 
-from dataclasses import dataclass
 from typing import ClassVar
+
+from msgspec import Struct
 
 from chalicelib.core.common.money import Money
 
 
-@dataclass(frozen=True, slots=True)
-class RefundLine:
+class RefundLine(Struct, frozen=True):
     """One line of a refund's explanation. A negative amount cites the rule that allows it."""
 
     code: str
@@ -16,8 +16,7 @@ class RefundLine:
     evidence: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class RefundApproved:
+class RefundApproved(Struct, frozen=True):
     """Money is owed back; the amount is reserved by this write. ``capture`` is the provider's capture it returns.
 
     ``note`` is the digest of what a person wrote to it, encrypted elsewhere.
@@ -36,8 +35,7 @@ class RefundApproved:
     note: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class RefundDestinationNamed:
+class RefundDestinationNamed(Struct, frozen=True):
     """The buyer named an account, encrypted elsewhere; ``digest`` is keyed, so that it tells nothing but a change.
 
     Nothing is paid before ``payable_from``, and the promise counts from there: until now it waited for the buyer.
@@ -52,8 +50,7 @@ class RefundDestinationNamed:
     promised_by: int
 
 
-@dataclass(frozen=True, slots=True)
-class RefundRerouted:
+class RefundRerouted(Struct, frozen=True):
     """The platform took it off its way: it goes to an account that the buyer will name, and is promised anew.
 
     ``note`` is a digest.
@@ -66,8 +63,7 @@ class RefundRerouted:
     note: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class RefundRetried:
+class RefundRetried(Struct, frozen=True):
     """It was never executed, as a person or a bank says: it is sent anew, under a new key, and promised anew."""
 
     TYPE: ClassVar[str] = "refund.retried"
@@ -76,8 +72,7 @@ class RefundRetried:
     promised_by: int
 
 
-@dataclass(frozen=True, slots=True)
-class RefundCovered:
+class RefundCovered(Struct, frozen=True):
     """The buyer has this money by a chargeback: it is settled without being sent."""
 
     TYPE: ClassVar[str] = "refund.covered"
@@ -86,8 +81,7 @@ class RefundCovered:
     dispute: int
 
 
-@dataclass(frozen=True, slots=True)
-class RefundSent:
+class RefundSent(Struct, frozen=True):
     """About to be asked of the provider for the first time: from here on it may have been executed."""
 
     TYPE: ClassVar[str] = "refund.sent"
@@ -95,8 +89,7 @@ class RefundSent:
     refund: int
 
 
-@dataclass(frozen=True, slots=True)
-class RefundUnknown:
+class RefundUnknown(Struct, frozen=True):
     """No answer, or one that cannot be read. The money may have moved: look, never send a new one."""
 
     TYPE: ClassVar[str] = "refund.unknown"
@@ -104,8 +97,7 @@ class RefundUnknown:
     refund: int
 
 
-@dataclass(frozen=True, slots=True)
-class RefundPending:
+class RefundPending(Struct, frozen=True):
     """The provider accepted it and has not finished."""
 
     TYPE: ClassVar[str] = "refund.pending"
@@ -114,8 +106,7 @@ class RefundPending:
     provider_ref: str
 
 
-@dataclass(frozen=True, slots=True)
-class RefundSucceeded:
+class RefundSucceeded(Struct, frozen=True):
     """The provider executed it."""
 
     TYPE: ClassVar[str] = "refund.succeeded"
@@ -124,8 +115,7 @@ class RefundSucceeded:
     provider_ref: str
 
 
-@dataclass(frozen=True, slots=True)
-class RefundSettled:
+class RefundSettled(Struct, frozen=True):
     """Seen in the provider's settlement: final. A refund of nothing is settled when decided."""
 
     TYPE: ClassVar[str] = "refund.settled"
@@ -133,8 +123,7 @@ class RefundSettled:
     refund: int
 
 
-@dataclass(frozen=True, slots=True)
-class RefundDeclined:
+class RefundDeclined(Struct, frozen=True):
     """The way back is closed; the buyer must name another destination."""
 
     TYPE: ClassVar[str] = "refund.declined"
@@ -144,8 +133,7 @@ class RefundDeclined:
     provider_ref: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class RefundReturned:
+class RefundReturned(Struct, frozen=True):
     """It came back after success."""
 
     TYPE: ClassVar[str] = "refund.returned"
@@ -153,8 +141,7 @@ class RefundReturned:
     refund: int
 
 
-@dataclass(frozen=True, slots=True)
-class RefundReviewNeeded:
+class RefundReviewNeeded(Struct, frozen=True):
     """A person has to look.
 
     ``why``: ``promise_missed``, ``not_found``, ``amount_differs``, ``proof_differs``, ``double_exposure``,
