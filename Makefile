@@ -3,6 +3,8 @@
 PORT ?= 8000
 STATE_DIR ?= .local
 export PORT STATE_DIR FROM TO
+# Compiled once and read from then on: many machines switch this off, and every start takes seconds more.
+unexport PYTHONDONTWRITEBYTECODE
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -12,16 +14,22 @@ READY := $(VENV)/.installed
 CODE := chalicelib local deploy tests $(wildcard app.py benchmarks)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check format coverage simulate surge mutants bench reconcile verify package lock clean
+.PHONY: help run test test-all test-core check format coverage simulate surge mutants killrate bench reconcile verify package lock clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
 
 run: $(READY) ## Start API, pages, sandbox and jobs on PORT (8000); data stays in STATE_DIR (.local)
 	@exec $(PYTHON) -m local
 
-test: check ## Run all checks and all tests (ARGS="-k money" for some)
+test: check ## Run all checks and the quick tests (ARGS="-k money" for some)
 	@$(PYTHON) -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
+
+test-all: test ## The same, then the rest: whole products, all engines, all guides
+	@$(PYTHON) -m pytest --rest -n $(WORKERS) --dist worksteal $(ARGS)
+
+test-core: $(READY) ## Test the rules alone, in one process and without AWS
+	@$(PYTHON) -m pytest -n 0 tests/core $(ARGS)
 
 check: $(READY) ## Format, lint, types, import rules
 	@$(BIN)/ruff format --check --quiet $(CODE) || { echo "run: make format" >&2; exit 1; }
@@ -52,6 +60,9 @@ surge: $(READY) ## Play a launch rush: ORDERS (20000) in SECONDS_LONG (180) on U
 
 mutants: $(READY) ## Plant each known mistake and count the histories until it is noticed
 	@$(PYTHON) -m tests.simulator.mutants $(ARGS)
+
+killrate: $(READY) ## Plant each known mistake and name the quick test that notices it (ARGS="--only text")
+	@$(PYTHON) -m tests.kill_rate $(ARGS)
 
 bench: $(READY) ## Measure reconciliation: lines a second, memory, resumed after a kill
 	@$(PYTHON) -m benchmarks
@@ -85,7 +96,7 @@ $(READY): $(LOCK)
 	awk '/^uv==/ { on = 1 } on { print; if ($$0 !~ /\\$$/) exit }' $(LOCK) > $(VENV)/uv.txt; \
 	echo "Installing `grep -c == $(LOCK)` packages"; \
 	{ $(PYTHON) -m pip install --quiet --disable-pip-version-check --require-hashes --requirement $(VENV)/uv.txt && \
-	  $(BIN)/uv pip install --quiet --system-certs --python $(PYTHON) --require-hashes --requirement $(LOCK); } || \
+	  $(BIN)/uv pip install --quiet --compile-bytecode --system-certs --python $(PYTHON) --require-hashes --requirement $(LOCK); } || \
 	{ echo "Trying again with pip, which takes a few minutes"; \
 	  $(PYTHON) -m pip install --disable-pip-version-check --require-hashes --requirement $(LOCK); }; \
-	touch $(READY); echo "Installed"
+	$(PYTHON) -m compileall -q $(CODE) || true; touch $(READY); echo "Installed"

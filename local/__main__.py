@@ -40,8 +40,9 @@ def main() -> int:
 
 def _serve(port: int, state_dir: Path) -> None:
     """Imported here: the app reads its settings from the environment made above."""
-    from local.dev_server import DevServer  # noqa: PLC0415 - see the docstring
+    from local.dev_server import DevServer, make_tables  # noqa: PLC0415 - see the docstring
 
+    make_tables()
     house = DevServer(Issuer.at(state_dir))
     house.prepare()
     print(_welcome(port, house.first_offer), flush=True)

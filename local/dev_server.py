@@ -36,8 +36,7 @@ class DevServer:
         self._gateway: Gateway | None = None
 
     def prepare(self) -> None:
-        """Tables, seeded offers, and the sandbox's routes beside the app's."""
-        _tables()
+        """Seeded offers, and the sandbox's routes beside the app's. The tables are there already."""
         built = services()
         assert built.sandbox is not None, "the local house is the sandbox"
         sandbox.install(app, sandbox.Desk(built, self._issuer, JOBS))
@@ -91,7 +90,8 @@ def problem(name: str, headers: Headers) -> tuple[int, Headers, bytes]:
     )
 
 
-def _tables() -> None:
+def make_tables() -> None:
+    """Create what is missing, on the engine that the environment names."""
     found = settings()
     create_tables(dynamodb(), found.table, found.sandbox_table)
 

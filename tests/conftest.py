@@ -1,37 +1,30 @@
-"""What every test may ask for: fixed hypothesis examples, and DynamoDB twice, in process (moto) and real (ministack)."""
+"""Which tests run when, with fixed hypothesis examples, and DynamoDB three times: memory, moto and ministack.
+
+`make test` is the quick run: every rule once, on the engine in memory, and a sample where thousands of cases prove one
+thing. `make test-all` runs ``--rest`` after it: what the quick run left out, and the same tests on the other engines.
+Nothing here imports boto3 or chalice before a test needs it, so the tests of core start without them.
+"""
 
 from collections.abc import Iterator
 from itertools import count
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-import boto3
 import pytest
-from botocore.config import Config
-from hypothesis import settings
-from moto import mock_aws
+from hypothesis import HealthCheck, settings
 
-from chalicelib.store import schema
-from local.engine import Engine
-from tests import moto_shim
+from tests.scope import REST, Scope
+from tests.world import house_engine, own, world  # noqa: F401 - fixtures for every folder
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
-settings.register_profile("ci", max_examples=60, derandomize=True, deadline=None, database=None)
-settings.register_profile("search", max_examples=5_000, deadline=None, print_blob=True)  # --hypothesis-profile=search
-settings.load_profile("ci")
+# No test may depend on how fast a machine is, so nothing is too slow.
+_ALWAYS: Final[dict[str, Any]] = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
+settings.register_profile("fast", max_examples=20, derandomize=True, database=None, **_ALWAYS)
+settings.register_profile("ci", max_examples=60, derandomize=True, database=None, **_ALWAYS)
+settings.register_profile("search", max_examples=5_000, print_blob=True, **_ALWAYS)  # --hypothesis-profile=search
 
-# A test that reads the machine's own AWS settings would pass on one machine and spend money on another.
-CONFIG: Final = Config(
-    retries={"mode": "standard", "total_max_attempts": 3},
-    connect_timeout=1,
-    read_timeout=10,  # a loaded machine, not a Lambda behind a gateway
-    max_pool_connections=32,
-    tcp_keepalive=True,
-    account_id_endpoint_mode="disabled",
-)
-# A test that runs the whole house puts its engine into the environment; this client must not follow it there.
-AWS_URL: Final = "https://dynamodb.eu-central-1.amazonaws.com"
+FIXTURES: Final = {"memory": "memory", "moto": "in_process", "ministack": "engine"}
 _numbers: Final = count(1)
 
 
@@ -43,15 +36,38 @@ class Tables(NamedTuple):
     sandbox: str
 
 
-def dynamodb_client(url: str | None = None) -> "DynamoDBClient":
-    """A client with nothing from the machine in it. Without a url it talks to moto, if moto is in force."""
-    session = boto3.Session(aws_access_key_id="test", aws_secret_access_key="test", region_name="eu-central-1")
-    return session.client("dynamodb", endpoint_url=url or AWS_URL, config=CONFIG)
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(REST, action="store_true", help="what the quick run leaves out, and all on the other engines")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if not config.getoption("--hypothesis-profile", None):
+        settings.load_profile("ci" if config.getoption(REST) else "fast")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    scope = Scope(rest=config.getoption(REST))
+    chosen, left_out = scope.split(items)
+    items[:] = chosen
+    config.hook.pytest_deselected(items=left_out)
+
+
+@pytest.fixture(scope="session")
+def memory() -> "DynamoDBClient":
+    """A client of tables in this process: quick, exact under threads, and it counts units as DynamoDB does."""
+    from tests.memory import MemoryClient  # noqa: PLC0415 - it imports botocore
+
+    client: Any = MemoryClient()
+    found: DynamoDBClient = client
+    return found
 
 
 @pytest.fixture(scope="session")
 def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator["DynamoDBClient"]:
     """A client of a real engine, which lives as long as the test process and keeps nothing."""
+    from local.engine import Engine  # noqa: PLC0415
+    from tests.engines import dynamodb_client  # noqa: PLC0415
+
     with Engine.start(tmp_path_factory.mktemp("state"), persist=False) as running:
         client = dynamodb_client(running.url)
         yield client
@@ -60,27 +76,31 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator["DynamoDBClient
 
 @pytest.fixture(scope="session")
 def in_process() -> Iterator["DynamoDBClient"]:
-    """A client of moto with our shim: quick, exact under threads, silent about cost."""
+    """A client of moto with our shim: exact under threads, silent about cost."""
+    from moto import mock_aws  # noqa: PLC0415
+
+    from tests import moto_shim  # noqa: PLC0415
+    from tests.engines import dynamodb_client  # noqa: PLC0415
+
     with mock_aws(), moto_shim.installed():
         yield dynamodb_client()
 
 
-@pytest.fixture(params=["moto", "ministack"])
+@pytest.fixture(params=list(FIXTURES))
 def dynamodb(request: pytest.FixtureRequest) -> "DynamoDBClient":
-    """Each test that asks for it runs on both engines."""
-    client: DynamoDBClient = request.getfixturevalue({"moto": "in_process", "ministack": "engine"}[request.param])
+    """Each test that asks for it runs on all engines: on memory in the quick run, on the others in the rest."""
+    client: DynamoDBClient = request.getfixturevalue(FIXTURES[request.param])
     return client
 
 
 @pytest.fixture
 def table(dynamodb: "DynamoDBClient") -> Iterator[Tables]:
     """Tables of the test's own."""
+    from chalicelib.store import schema  # noqa: PLC0415
+
     number = next(_numbers)
     tables = Tables(dynamodb, f"earnest-{number}", f"sandbox-{number}")
     schema.create_tables(*tables)
     yield tables
     dynamodb.delete_table(TableName=tables.name)
     dynamodb.delete_table(TableName=tables.sandbox)
-
-
-from tests.world import own, world  # noqa: E402, F401 - fixtures for every folder

@@ -134,6 +134,15 @@ for package in (chalicelib.core, chalicelib.flows):
     assert imported(walk, "boto3 botocore chalice") == []
 
 
+def test_the_tests_of_core_need_no_aws_and_no_chalice() -> None:
+    collect = """
+import contextlib, io, pytest
+with contextlib.redirect_stdout(io.StringIO()):
+    assert pytest.main(["--collect-only", "-q", "-p", "no:cacheprovider", "tests/core"]) == 0
+"""
+    assert imported(collect, "boto3 botocore chalice moto") == []
+
+
 @pytest.mark.skipif(not (ROOT / "app.py").exists(), reason="app.py is not written yet")
 def test_a_cold_start_loads_nothing_heavy_and_reads_no_setting() -> None:
     assert imported("import app", "stripe httpx requests aws_xray_sdk babel holidays rich local") == []

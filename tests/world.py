@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from msgspec.structs import replace
 
+from tests.scope import REST
+
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
@@ -324,28 +326,41 @@ def another(world: World, client: "DynamoDBClient", **changes: Any) -> Iterator[
 
 
 @pytest.fixture(scope="session")
-def world(engine: "DynamoDBClient", tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+def house_engine(request: pytest.FixtureRequest) -> "DynamoDBClient":
+    """Memory in the quick run, a real engine in the rest."""
+    client: DynamoDBClient = request.getfixturevalue("engine" if request.config.getoption(REST) else "memory")
+    return client
+
+
+@pytest.fixture(scope="session")
+def world(house_engine: "DynamoDBClient", tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """The whole house on the session's engine, in tables of its own. No job runs unless a test runs it."""
+    from chalicelib.store.schema import create_tables  # noqa: PLC0415
+    from chalicelib.wiring import build, installed, settings  # noqa: PLC0415
     from local.__main__ import environment  # noqa: PLC0415
     from local.issuer import Issuer  # noqa: PLC0415
 
     before = dict(os.environ)
     state: Path = tmp_path_factory.mktemp("house")
     os.environ |= {"EARNEST_TABLE": f"earnest-{state.name}", "EARNEST_SANDBOX_TABLE": f"sandbox-{state.name}"}
-    environment(engine.meta.endpoint_url, state, 8000)
+    environment(house_engine.meta.endpoint_url, state, 8000)
     try:
         from local.dev_server import DevServer  # noqa: PLC0415
 
-        house = DevServer(Issuer.at(state))
-        house.prepare()
-        yield World(house)
+        found = settings()
+        create_tables(house_engine, found.table, found.sandbox_table)
+        built = build(found, house_engine)
+        with installed(lambda: built):
+            house = DevServer(Issuer.at(state))
+            house.prepare()
+            yield World(house)
     finally:
         os.environ.clear()
         os.environ |= before
 
 
 @pytest.fixture
-def own(world: World, engine: "DynamoDBClient") -> Iterator[World]:
+def own(world: World, house_engine: "DynamoDBClient") -> Iterator[World]:
     """A house over tables and a clock that no other test knows of."""
-    with another(world, engine) as found:
+    with another(world, house_engine) as found:
         yield found

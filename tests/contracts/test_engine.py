@@ -1,4 +1,4 @@
-"""What the store relies on, asked of both engines; and that our shim still fits the moto it is pinned to."""
+"""What the store relies on, asked of all three engines; and that our shim still fits the moto it is pinned to."""
 
 import threading
 from collections.abc import Callable
@@ -14,7 +14,10 @@ from mypy_boto3_dynamodb import DynamoDBClient
 from chalicelib.store import schema
 from local.engine import Engine, EngineFailed
 from tests import moto_shim
-from tests.conftest import Tables, dynamodb_client
+from tests.conftest import Tables
+from tests.engines import dynamodb_client
+
+pytestmark = pytest.mark.real_engine
 
 DEPOSIT: dict[str, Any] = {
     "pk": {"S": "dep_1"},
@@ -173,7 +176,7 @@ def test_the_day_of_a_movement_shows_its_lines_and_nothing_else_sorted_by_deposi
     assert [item["lines"]["S"] for item in moved(tables, "20261122#00")] == ["later"]
 
 
-@pytest.mark.parametrize("dynamodb", ["ministack"], indirect=True)
+@pytest.mark.parametrize("dynamodb", ["memory", "ministack"], indirect=True)  # moto does not count
 def test_the_day_of_a_movement_costs_one_unit_where_it_comes_or_changes_and_two_where_the_day_does(
     tables: Tables,
 ) -> None:
@@ -209,7 +212,7 @@ def test_one_of_many_threads_wins(tables: Tables) -> None:
         assert sum(threads.map(attempt, range(8))) == 1
 
 
-@pytest.mark.parametrize("dynamodb", ["ministack"], indirect=True)
+@pytest.mark.parametrize("dynamodb", ["memory", "ministack"], indirect=True)  # moto does not count
 def test_the_cost_of_a_creation_is_the_item_and_its_indexes(table: Tables) -> None:
     answer = table.client.put_item(TableName=table.name, Item=DEPOSIT, ReturnConsumedCapacity="INDEXES")
     consumed = answer["ConsumedCapacity"]

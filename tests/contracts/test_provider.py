@@ -165,7 +165,7 @@ class SimulatedDesk:
 
 @pytest.fixture(params=["sandbox", "simulated"])
 def desk(request: pytest.FixtureRequest) -> Desk:
-    return SandboxDesk(request.getfixturevalue("in_process")) if request.param == "sandbox" else SimulatedDesk()
+    return SandboxDesk(request.getfixturevalue("memory")) if request.param == "sandbox" else SimulatedDesk()
 
 
 @pytest.fixture

@@ -71,6 +71,7 @@ from tests.core.stories import (
     trading,
     wire,
 )
+from tests.scope import examples
 
 ROLES: Final = ("buyer", "merchant", "inspector", "platform", "service")
 NAMES: Final = [(role, name) for role, known in ACTIONS.items() for name in known]
@@ -357,7 +358,7 @@ def test_what_is_listed_is_accepted_and_nothing_else_at_every_edge(name: str) ->
         check(story, at)
 
 
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 @given(name=st.sampled_from(sorted(STORIES)), after=st.integers(0, 60 * DAY), written=st.booleans())
 def test_what_is_listed_is_accepted_and_nothing_else_at_any_instant(name: str, after: int, written: bool) -> None:
     story = STORIES[name]()
@@ -521,7 +522,7 @@ def happens(story: Story, move: str, at: int) -> None:
         story.said(valid(story, move, at), at)
 
 
-@settings(max_examples=150)
+@settings(max_examples=examples(150))
 @given(
     begun=st.sampled_from(ITEMS_OF),
     bought=st.booleans(),

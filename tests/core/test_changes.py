@@ -56,6 +56,7 @@ from tests.core.stories import (
     refused,
     wire,
 )
+from tests.scope import examples
 
 CASES = tomllib.loads(Path(__file__).parents[1].joinpath("cases", "changes.toml").read_text("utf-8"))["case"]
 PRICES = {
@@ -157,7 +158,7 @@ def test_prices_are_the_offers_frozen_ones() -> None:
 LINES = st.lists(st.tuples(st.sampled_from(sorted(PRICES)), st.integers(1, 9)), min_size=1, max_size=4)
 
 
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 @given(st.sampled_from([SHOP, FULL]), LINES, LINES)
 def test_whatever_is_wanted_instead_nothing_is_lost_and_nothing_is_taken_twice(
     under: Terms, first: list[tuple[str, int]], second: list[tuple[str, int]]
@@ -563,7 +564,7 @@ HELD = st.lists(st.tuples(st.sampled_from(["tent", "boat"]), st.integers(0, 1), 
 LEFT = st.fixed_dictionaries({sku: st.lists(st.integers(0, 9), min_size=n, max_size=n) for sku, n in (("tent", 4), ("boat", 2))})  # fmt: skip
 
 
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 @given(HELD, LEFT, LINES, st.integers(0, 9))
 def test_a_draw_is_what_is_wanted_and_no_shard_gives_more_than_it_has(
     taken: list[tuple[str, int, int]], left: dict[str, list[int]], wanted: list[tuple[str, int]], start: int

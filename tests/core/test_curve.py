@@ -36,8 +36,9 @@ from tests.core.stories import (
     settled,
     wire,
 )
+from tests.scope import examples
 
-INSTANTS: Final = 1_000
+INSTANTS: Final = examples(1_000)
 HORIZON: Final = 30 * DAY
 
 

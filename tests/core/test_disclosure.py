@@ -8,9 +8,7 @@ from msgspec.structs import replace
 
 from chalicelib import policies
 from chalicelib.core.common.instants import DAY, HOUR, SECOND
-from chalicelib.core.common.journal import Caller, Entry
 from chalicelib.core.deposit.deposit import Deposit
-from chalicelib.core.deposit.events.all import DepositEvent
 from chalicelib.core.deposit.events.lock import LockIntentOpened
 from chalicelib.core.ending import entitlement
 from chalicelib.core.locking import disclosure
@@ -20,12 +18,9 @@ from chalicelib.core.policy.terms import Terms
 from chalicelib.core.selling.changes import ChangeItems
 from chalicelib.core.selling.ordering import Ordered
 from chalicelib.store.codec import members, reader
-from chalicelib.store.deposits import KINDS
-from chalicelib.store.journals import Journals
 from tests.core.stories import (
     A_WEEK,
     CANCEL,
-    DEPOSIT_ID,
     END,
     NEVER,
     PAID,
@@ -331,29 +326,6 @@ def test_what_was_shown_has_changed_so_nothing_is_locked(name: str) -> None:
 
 
 # --- The evidence ---
-
-
-def through_the_store(event: DepositEvent) -> DepositEvent:
-    """As the journal keeps it and gives it back."""
-    journals: Journals[DepositEvent] = Journals(None, "earnest", KINDS)
-    entry = Entry(event, event.at, Caller("usr_" + "0" * 26, "buyer"), locale="zh")
-    return journals.read(journals.begun(DEPOSIT_ID, [entry], {})["Item"]).journal[0].event
-
-
-@pytest.mark.parametrize("locale", LOCALES)
-@pytest.mark.parametrize(
-    "under", [SU7, NEVER, terms(lock={"undo": None}), terms(after_lock={"buyer_cancel": "refund"})]
-)
-def test_the_evidence_says_again_what_was_shown_byte_for_byte(under: Terms, locale: str) -> None:
-    story = paid(under)
-    was_shown = disclosure.build_disclosure(story.deposit, under, locale)
-    kept = through_the_store(opened(story, locale))
-    assert isinstance(kept, LockIntentOpened)
-    assert kept == story.events[-1]
-    assert disclosure.shown(kept).encode() == was_shown.text.encode()
-    assert kept.disclosure_hash == disclosure_hash(story.deposit, was_shown)
-    assert (kept.amount_at_stake, kept.window_ends_at) == (was_shown.amount_at_stake, was_shown.window_ends_at)
-    assert (kept.locale, kept.acknowledgement) == (locale, was_shown.acknowledgement)
 
 
 @pytest.mark.parametrize("name", AWKWARD)

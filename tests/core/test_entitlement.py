@@ -48,6 +48,7 @@ from tests.core.stories import (
     terms,
     wire,
 )
+from tests.scope import examples
 
 CASES = tomllib.loads(Path(__file__).parents[1].joinpath("cases", "entitlements.toml").read_text("utf-8"))["case"]
 PUBLISHED = {"DP1", "DP2", "DP3", "DP4", "DP5", "DP8", "DP10", "DP11", "DP12"}  # the others are in earnest.toml
@@ -416,7 +417,7 @@ CURVED: list[Callable[[], Story]] = [
 ]
 
 
-@settings(max_examples=30, deadline=None)  # each with 200 instants
+@settings(max_examples=examples(30), deadline=None)  # each with 200 instants
 @given(st.sampled_from(CURVED), st.integers(PAID - HOUR, END + HOUR), st.randoms(use_true_random=False))
 def test_the_curve_is_what_a_cancel_gives_at_every_instant(made: Callable[[], Story], at: int, dice: Any) -> None:
     story = made()

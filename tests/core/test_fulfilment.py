@@ -77,6 +77,7 @@ from tests.core.stories import (
     settled,
 )
 from tests.core.test_changes import FULL, PRICES, SHOP, TENT, shop, to
+from tests.scope import examples
 
 FILE = tomllib.loads(Path(__file__).parents[1].joinpath("cases", "fulfilment.toml").read_text("utf-8"))
 DUE, LEAVING = FILE["due"], FILE["leaving"]
@@ -416,7 +417,7 @@ def test_what_was_paid_for_goods_that_came_is_floored() -> None:
 UNITS_ORDERED = st.lists(st.tuples(st.sampled_from(sorted(PRICES)), st.integers(1, 4)), min_size=1, max_size=3)
 
 
-@settings(max_examples=150)
+@settings(max_examples=examples(150))
 @given(st.sampled_from([SHOP, FULL]), UNITS_ORDERED, st.booleans(), st.data())
 def test_whatever_was_paid_and_sent_no_capture_gives_back_more_than_it_took(
     under: Terms, items: list[tuple[str, int]], overpaid: bool, data: st.DataObject
@@ -957,5 +958,5 @@ class AnyLife(RuleBasedStateMachine):
 
 
 FREE_RULES = {"terms/withdrawal", "terms/window", "terms/undo", "terms/unpaid"}
-AnyLife.TestCase.settings = settings(max_examples=80, stateful_step_count=25, deadline=None)
+AnyLife.TestCase.settings = settings(max_examples=examples(80), stateful_step_count=25, deadline=None)
 TestAnyLife = AnyLife.TestCase

@@ -92,6 +92,7 @@ from tests.core.stories import (
     wire,
 )
 from tests.core.test_deposit import EVENTS
+from tests.scope import examples
 
 AMOUNTS = {1: money("7 CNY")}
 MOVED = {
@@ -1040,10 +1041,10 @@ class AnyClaim(AnyOrder):
             self.do(Respond(1, "reject", statement="sha256:no"), 0)
 
 
-AnyHistory.TestCase.settings = settings(max_examples=80, stateful_step_count=30, deadline=None)
-AnyClaim.TestCase.settings = settings(max_examples=40, stateful_step_count=15, deadline=None)
+AnyHistory.TestCase.settings = settings(max_examples=examples(80), stateful_step_count=30, deadline=None)
+AnyClaim.TestCase.settings = settings(max_examples=examples(40), stateful_step_count=15, deadline=None)
 for machine in (AnyRefund, AnyPaidOrder, AnyLockedOrder, AnySettledOrder):
-    machine.TestCase.settings = settings(max_examples=40, stateful_step_count=15, deadline=None)
+    machine.TestCase.settings = settings(max_examples=examples(40), stateful_step_count=15, deadline=None)
 TestAnyHistory = AnyHistory.TestCase
 TestAnyRefund = AnyRefund.TestCase
 TestAnyPaidOrder = AnyPaidOrder.TestCase

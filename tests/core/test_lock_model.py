@@ -48,6 +48,7 @@ from tests.core.stories import (
     terms,
     wire,
 )
+from tests.scope import examples
 
 # The figures of the terms, in the model's own words.
 REVIEW: Final = 10 * SECOND
@@ -411,5 +412,5 @@ class AnyLock(RuleBasedStateMachine):
         assert {name: name in listed for name in expected} == expected
 
 
-AnyLock.TestCase.settings = settings(max_examples=100, stateful_step_count=30, deadline=None)
+AnyLock.TestCase.settings = settings(max_examples=examples(100), stateful_step_count=30, deadline=None)
 TestAnyLock = AnyLock.TestCase

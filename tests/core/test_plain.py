@@ -22,6 +22,7 @@ from chalicelib.core.deposit.events.order import Created, Line
 from chalicelib.core.deposit.events.payment import PaymentPending, PaymentSucceeded
 from chalicelib.core.deposit.events.refund import RefundApproved, RefundLine
 from tests.core.stories import PAID, T0, money, ordered, refused, wire
+from tests.scope import examples
 
 KINDS: Final[tuple[type[Any], ...]] = get_args(DepositEvent)
 TEXTS: Final = st.text(st.characters(exclude_categories=["Cs"]), max_size=5)
@@ -58,13 +59,13 @@ def hints(kind: Any) -> dict[str, Any]:
     return {field.name: found[field.name] for field in fields(kind)}
 
 
-@settings(max_examples=150)
+@settings(max_examples=examples(150))
 @given(event=st.sampled_from(KINDS).flatmap(events))
 def test_every_event_comes_back_as_it_was(event: Any) -> None:
     assert read_json(type(event), json.loads(json.dumps(to_json(event)))) == event
 
 
-@settings(max_examples=150)
+@settings(max_examples=examples(150))
 @given(event=st.sampled_from(KINDS).flatmap(events), data=st.data())
 def test_what_is_read_is_what_would_be_written(event: Any, data: st.DataObject) -> None:
     """One form for every value; only members with a default of their own may be missing."""

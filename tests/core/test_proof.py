@@ -84,6 +84,7 @@ from tests.core.stories import (
     wire,
 )
 from tests.core.test_actions import IN_EUROPE, ITEMS_OF, NAMES, TWO_LINES, valid
+from tests.scope import examples
 
 Json = dict[str, Any]
 MINE: Final = "dep_" + "0" * 26
@@ -609,6 +610,7 @@ def only_told(told: Json, path: tuple[str | int, ...]) -> bool:
     return "*" in free or path[3] in free
 
 
+@pytest.mark.sample(12)
 @pytest.mark.parametrize("name", FORGED)
 def test_no_forged_figure_passes(name: str) -> None:
     story = STORIES[name]()
@@ -839,7 +841,7 @@ def resealed(told: Json) -> Json:
         return told
 
 
-@settings(max_examples=120)
+@settings(max_examples=examples(120))
 @given(told=st.sampled_from(PROOFS), data=st.data())
 def test_whatever_comes_in_is_answered_or_refused(told: Json, data: st.DataObject) -> None:
     broken: Json = json.loads(json.dumps(told))
@@ -935,7 +937,7 @@ def happens(story: Story, move: str, at: int) -> None:
             story.said(valid(story, move, at), at)
 
 
-@settings(max_examples=80)
+@settings(max_examples=examples(80))
 @given(
     begun=st.sampled_from([*ITEMS_OF, (BY_THE_WALLET, (("one", 2),))]),
     bought=st.booleans(),

@@ -293,7 +293,9 @@ def test_units_on_the_shelf_go_back_when_the_rest_completes_it() -> None:
 
 def test_what_comes_late_can_still_be_received() -> None:
     story = told(five((1, 1)), (claimed("short_shipment", (1, 1)), OPENED), (ACCEPT, OFFERED))
-    assert story.ask(Receive(), OFFERED + 1) == (GoodsReceived(OFFERED + 1, (Units(1, 1),)),)
+    (received,) = story.ask(Receive(), OFFERED + 1)
+    assert isinstance(received, GoodsReceived)
+    assert (received.at, received.lines) == (OFFERED + 1, (Units(1, 1),))
 
 
 def counted(dropped: int, refuted: int, quantity: int, paid_for: str) -> Deposit:

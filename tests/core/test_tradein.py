@@ -66,6 +66,7 @@ from tests.core.stories import (
 )
 from tests.core.test_fees import GROUNDS, TABLES, rupiah
 from tests.publishing import publishing
+from tests.scope import examples
 
 CASES: Final = tomllib.loads(Path(__file__).parents[1].joinpath("cases", "trade_in.toml").read_text("utf-8"))["case"]
 NAME: Final = "id-tukar-tambah@2025-01-01"
@@ -236,7 +237,7 @@ def inspected(draw: st.DrawFn) -> tuple[Story, str, int, int, int]:
     return story, category, price, price - credit + shipping, shipping
 
 
-@settings(max_examples=250)
+@settings(max_examples=examples(250))
 @given(inspected())
 def test_at_any_price_one_fee_of_its_band_at_most_and_every_rupiah_is_somewhere(
     one: tuple[Story, str, int, int, int],
@@ -274,7 +275,7 @@ MOVES: Final[dict[str, Command]] = {
 PAUSES: Final = st.sampled_from([0, 1, MINUTE, HOUR, 3 * DAY, 7 * DAY])
 
 
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 @given(
     week=st.booleans(),
     price=st.sampled_from([49_999, 50_000, 3_000_000]),

@@ -110,10 +110,7 @@ class Ledger(Shop):
     def copied(self, axe: Axe | None = None) -> "Ledger":
         """The same world once more; what happens in it stays there."""
         clock = Clock(self.clock.now)
-        engine: FakeDynamo = self._engine
-        twin = copy.copy(engine)
-        twin.items, twin._pending, twin._tokens = dict(engine.items), list(engine._pending), dict(engine._tokens)
-        twin._shown = {name: dict(rows) for name, rows in engine._shown.items()}
+        twin = self._engine.copied()
         twin.clock = clock
         bank = dataclasses.replace(
             self.bank,

@@ -18,7 +18,7 @@ from tests.conftest import Tables
 from tests.flows.shop import DAY, EARNEST, HOUR, PRICE, Stand, captured, person
 from tests.store.builders import STAFF, T0
 
-pytestmark = pytest.mark.parametrize("dynamodb", ["ministack"], indirect=True)
+pytestmark = pytest.mark.parametrize("dynamodb", ["memory", "ministack"], indirect=True)
 END: Final = T0 + 7 * DAY
 BALANCE: Final = PRICE - EARNEST
 TOLD: Final = {"lock.reminder", "lock.by_window_end", "lock.final", "balance.overdue"}

@@ -35,7 +35,7 @@ from tests.flows.shop import (
 from tests.store.builders import STAFF, T0, counted, fresh, shards
 from tests.store.faults import Line, line
 
-pytestmark = pytest.mark.parametrize("dynamodb", ["ministack"], indirect=True)
+pytestmark = pytest.mark.parametrize("dynamodb", ["memory", "ministack"], indirect=True)
 TOGETHER: Final = "TransactWriteItems"
 SECOND: Final = Caller("usr_00000000000000000000000003", "merchant", "mer_shop")
 STRANGER: Final = Caller("usr_00000000000000000000000004", "merchant", "mer_other")

@@ -19,7 +19,7 @@ from tests.flows.shop import DAY, EARNEST, REAL, SKU, Shop, Stand, answer, fresh
 from tests.store.builders import counted, shards
 from tests.store.faults import line
 
-pytestmark = pytest.mark.parametrize("dynamodb", ["ministack"], indirect=True)
+pytestmark = pytest.mark.parametrize("dynamodb", ["memory", "ministack"], indirect=True)
 PRO: Final = "su7-pro"
 ANY: Final = "paint"
 TOGETHER: Final = "TransactWriteItems"

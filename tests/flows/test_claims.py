@@ -40,7 +40,7 @@ from tests.flows.shop import (
 )
 from tests.store.builders import STAFF
 
-pytestmark = pytest.mark.parametrize("dynamodb", ["ministack"], indirect=True)
+pytestmark = pytest.mark.parametrize("dynamodb", ["memory", "ministack"], indirect=True)
 NOTHING: Final = Money.zero("CNY")
 WHOLE: Final = PRICE * 2  # two cars of one line, paid in full
 LITTLE: Final = Money(100, "CNY")

@@ -40,7 +40,7 @@ from tests.flows.shop import (
 from tests.store.builders import T0
 from tests.store.faults import Line
 
-pytestmark = pytest.mark.parametrize("dynamodb", ["ministack"], indirect=True)
+pytestmark = pytest.mark.parametrize("dynamodb", ["memory", "ministack"], indirect=True)
 UPDATE: Final = ["GetItem", "UpdateItem"]
 DUE: Final = T0 + 15 * MINUTE
 WINDOW: Final = 7 * DAY

@@ -24,7 +24,7 @@ from tests.conftest import Tables
 from tests.flows.shop import DAY, EARNEST, HOUR, MINUTE, PRICE, SKU, Stand, captured, fresh_key, person
 from tests.store.builders import STAFF, size
 
-pytestmark = pytest.mark.parametrize("dynamodb", ["ministack"], indirect=True)
+pytestmark = pytest.mark.parametrize("dynamodb", ["memory", "ministack"], indirect=True)
 APPEND: Final = ["GetItem", "UpdateItem"]
 TOGETHER: Final = "TransactWriteItems"
 KB: Final = 1_024
@@ -318,6 +318,7 @@ def _life(till: Till, offered: Offered, by: Caller) -> None:
     settled(2, EARNEST)
 
 
+@pytest.mark.real_engine
 @pytest.mark.parametrize("language", ["en", "id", "zh"])
 def test_twenty_events_with_two_locks_and_a_change_cost_at_most_120_units(till: Till, language: str) -> None:
     """Every step of a lock with a counted car and a limit, reads included."""

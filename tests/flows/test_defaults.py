@@ -18,7 +18,7 @@ from tests.conftest import Tables
 from tests.flows.shop import DAY, EARNEST, PRICE, Stand, answer, captured, fresh_key, person, refused
 from tests.store.builders import STAFF, T0, shards
 
-pytestmark = pytest.mark.parametrize("dynamodb", ["ministack"], indirect=True)
+pytestmark = pytest.mark.parametrize("dynamodb", ["memory", "ministack"], indirect=True)
 LOCKED: Final = T0 + 7 * DAY
 DUE: Final = LOCKED + 7 * DAY
 CURED: Final = DUE + 7 * DAY

@@ -20,7 +20,7 @@ from tests.flows.refund_shop import HAN, LI, Payback
 from tests.flows.shop import EARNEST, MINUTE, answer, fresh_key, person, refused
 from tests.store.builders import STAFF
 
-pytestmark = pytest.mark.parametrize("dynamodb", ["ministack"], indirect=True)
+pytestmark = pytest.mark.parametrize("dynamodb", ["memory", "ministack"], indirect=True)
 NEW: Final = "another secret of the service 0002"
 
 

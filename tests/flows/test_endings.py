@@ -17,7 +17,7 @@ from tests.conftest import Tables
 from tests.flows.shop import DAY, EARNEST, PRICE, SKU, Stand, fresh_key, person, refused
 from tests.store.builders import STAFF, counted, shards
 
-pytestmark = pytest.mark.parametrize("dynamodb", ["ministack"], indirect=True)
+pytestmark = pytest.mark.parametrize("dynamodb", ["memory", "ministack"], indirect=True)
 FULL: Final[dict[str, Any]] = {"preset": "flash_sale", "currency": "CNY", "payment": {"methods": ["card"]}}
 
 

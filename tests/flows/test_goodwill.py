@@ -26,7 +26,7 @@ from tests.flows.shop import DAY, EARNEST, HOUR, PRICE, Shop, Stand, answer, cap
 from tests.flows.shop import person as somebody
 from tests.store.builders import STAFF, fresh
 
-pytestmark = pytest.mark.parametrize("dynamodb", ["ministack"], indirect=True)
+pytestmark = pytest.mark.parametrize("dynamodb", ["memory", "ministack"], indirect=True)
 NOTHING: Final = Money.zero("CNY")
 PART: Final = Money(300_000, "CNY")  # 60 of 100
 NOTE: Final = "Kunde Li Lei 李雷, angerufen"
@@ -251,6 +251,7 @@ def copies(shop: Shop, table: Tables, number: int) -> list[str]:
     return ids
 
 
+@pytest.mark.sample(1)
 @pytest.mark.parametrize("quarter", range(4))
 def test_of_a_thousand_pairs_that_together_ask_too_much_one_wins_each(table: Tables, quarter: int) -> None:
     """60 and 60 of 100 at the same moment. Two pairs in five are the same tap twice: one grant, one answer."""

@@ -21,7 +21,7 @@ from tests.flows.shop import DAY, EARNEST, HOUR, Shop, Stand, answer, fresh_key,
 from tests.store.builders import T0
 from tests.store.faults import line
 
-pytestmark = pytest.mark.parametrize("dynamodb", ["ministack"], indirect=True)
+pytestmark = pytest.mark.parametrize("dynamodb", ["memory", "ministack"], indirect=True)
 REVIEW: Final = 10_000
 WINDOW: Final = 7 * DAY
 ROUNDS: Final = 24

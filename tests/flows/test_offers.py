@@ -14,7 +14,7 @@ from tests.conftest import Tables
 from tests.flows.shop import SKU, Stand, fresh_key, person, refused
 from tests.store.builders import STAFF, T0, shards
 
-pytestmark = pytest.mark.parametrize("dynamodb", ["ministack"], indirect=True)
+pytestmark = pytest.mark.parametrize("dynamodb", ["memory", "ministack"], indirect=True)
 COLLEAGUE: Final = Caller("usr_colleague", "merchant", "mer_shop")
 RIVAL: Final = Caller("usr_rival", "merchant", "mer_rival")
 CONFLICT: Final[dict[str, Any]] = {

@@ -17,7 +17,7 @@ from tests.conftest import Tables
 from tests.flows.shop import DAY, GRACE, MINUTE, SKU, Stand, answer, fresh_key, person, refused
 from tests.store.builders import STAFF, T0, counted, shards
 
-pytestmark = pytest.mark.parametrize("dynamodb", ["ministack"], indirect=True)
+pytestmark = pytest.mark.parametrize("dynamodb", ["memory", "ministack"], indirect=True)
 TOGETHER: Final = "TransactWriteItems"
 CONFLICT: Final[dict[str, Any]] = {
     "code": "TransactionCanceledException",

@@ -20,7 +20,7 @@ from tests.flows.shop import DAY, GRACE, MINUTE, REAL, SKU, Shop, Stand, answer,
 from tests.store.builders import STAFF, T0, counted, shards
 from tests.store.faults import line
 
-pytestmark = pytest.mark.parametrize("dynamodb", ["ministack"], indirect=True)
+pytestmark = pytest.mark.parametrize("dynamodb", ["memory", "ministack"], indirect=True)
 TOGETHER: Final = "TransactWriteItems"
 DUE: Final = 15 * MINUTE
 KEPT: Final[dict[str, Any]] = {"units": 4, "priority": {"reserved": {SKU: 2}}}

@@ -30,7 +30,7 @@ from tests.flows.shop import (
 from tests.store.builders import counted, shards
 from tests.store.faults import line
 
-pytestmark = pytest.mark.parametrize("dynamodb", ["ministack"], indirect=True)
+pytestmark = pytest.mark.parametrize("dynamodb", ["memory", "ministack"], indirect=True)
 
 
 @pytest.fixture
@@ -40,6 +40,7 @@ def shop(table: Tables) -> Iterator[Shop]:
         yield Shop(own, REAL)
 
 
+@pytest.mark.real_engine
 @pytest.mark.parametrize("attempts", [1, 2])
 def test_double_taps_with_lost_answers_happen_exactly_once(table: Tables, attempts: int) -> None:
     """Every tap comes four times at once, through containers of their own; one answer in five is lost."""
@@ -85,6 +86,7 @@ def test_a_cancel_racing_a_payment_ends_once_and_gives_the_money_back(shop: Shop
     assert sums(table, offered) == (64, 0)
 
 
+@pytest.mark.real_engine
 def test_of_two_cancels_with_different_keys_one_wins(shop: Shop, table: Tables) -> None:
     offered = shop.publish(units=64, per_buyer=1)
     for _ in range(8):

@@ -15,7 +15,7 @@ from tests.flows.refund_shop import HAN, PLATFORM, Payback
 from tests.flows.shop import EARNEST, answer, fresh_key, refused
 from tests.store.builders import STAFF
 
-pytestmark = pytest.mark.parametrize("dynamodb", ["ministack"], indirect=True)
+pytestmark = pytest.mark.parametrize("dynamodb", ["memory", "ministack"], indirect=True)
 NOTE: Final = "Rang the bank of Li Lei"
 MISSED: Final = 7 * DAY
 WAYS: Final[dict[str, Callable[[Payback], object]]] = {"reroute": Payback.reroute, "retry": Payback.retry}

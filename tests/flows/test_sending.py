@@ -18,7 +18,7 @@ from tests.flows.refund_shop import LI, Payback
 from tests.flows.shop import EARNEST
 from tests.store.builders import STAFF, T0
 
-pytestmark = pytest.mark.parametrize("dynamodb", ["ministack"], indirect=True)
+pytestmark = pytest.mark.parametrize("dynamodb", ["memory", "ministack"], indirect=True)
 WEEK: Final = 7 * DAY
 
 

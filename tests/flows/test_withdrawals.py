@@ -25,7 +25,7 @@ from tests.flows.concurrency import THREADS, at_once, unhurried
 from tests.flows.shop import DAY, EARNEST, SECRET, Stand, answer, fresh_key, person, refused
 from tests.store.builders import STAFF, shards
 
-pytestmark = pytest.mark.parametrize("dynamodb", ["ministack"], indirect=True)
+pytestmark = pytest.mark.parametrize("dynamodb", ["memory", "ministack"], indirect=True)
 NAME: Final = "Li Lei 李雷"
 REACH: Final = "lilei@example.test"
 SENDER: Final = Sender(NAME, REACH, "en")

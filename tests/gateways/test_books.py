@@ -1,4 +1,4 @@
-"""The books of the sandbox: rows by page and line, on both engines and on paper alike."""
+"""The books of the sandbox: rows by page and line, on all engines and on paper alike."""
 
 from itertools import count
 from typing import Any
@@ -7,20 +7,18 @@ import pytest
 
 from chalicelib.gateways.books import Books
 from chalicelib.store import schema
+from tests.conftest import FIXTURES
 from tests.gateways.paper import Paper
 
 LINES = ["1", "2", "2\t1", "2\t1\t0", "2\n", "2 1", "A", "a", '~ "x"', "订单"]
-
-
-ENGINES = {"moto": "in_process", "ministack": "engine"}
 _numbers = count(1)
 
 
-@pytest.fixture(params=[*ENGINES, "paper"])
+@pytest.fixture(params=[*FIXTURES, "paper"])
 def books(request: pytest.FixtureRequest) -> Books:
     if request.param == "paper":
         return Paper()
-    client, name = request.getfixturevalue(ENGINES[request.param]), f"books-{next(_numbers)}"
+    client, name = request.getfixturevalue(FIXTURES[request.param]), f"books-{next(_numbers)}"
     schema.create_tables(client, f"{name}-main", name)
     return Books(client, name)
 

@@ -22,6 +22,7 @@ STOREFRONT = README.parent / "docs/storefront.md"
 TRADE_IN = README.parent / "docs/trade-in.md"
 REFUNDS = README.parent / "docs/refunds.md"
 FLASH_SALES = README.parent / "docs/flash-sales.md"
+GUIDES = (STOREFRONT, TRADE_IN, REFUNDS, FLASH_SALES)
 READY_WITHIN = 15  # seconds, once installed
 # What no two runs have in common: instants, the seconds that are left, ids and digests.
 VOLATILE = re.compile(
@@ -52,7 +53,7 @@ def running(port: int, state: Path) -> Iterator["subprocess.Popen[str]"]:
         yield house
     finally:
         house.terminate()  # a shell in the background has its children ignore Ctrl-C
-        house.communicate(timeout=30)
+        house.communicate(timeout=120)
 
 
 def wait_until_ready(port: int, house: "subprocess.Popen[str]") -> None:
@@ -84,7 +85,7 @@ def conversation(page: Path, base: str, folder: Path, after: str = "") -> list[s
         encoding="utf-8",
         capture_output=True,
         check=False,
-        timeout=90,
+        timeout=600,
     )
     assert told.returncode == 0, told.stderr + told.stdout
     return told.stdout.splitlines()
@@ -95,13 +96,14 @@ def lasting(lines: Sequence[str]) -> list[str]:
     return [VOLATILE.sub("…", line) for line in lines]
 
 
-@pytest.mark.timeout(240)
-def test_the_conversations_of_the_docs_work_and_survive_a_restart(tmp_path: Path) -> None:
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("pages", [(), pytest.param(GUIDES, marks=pytest.mark.full)], ids=["README", "all"])
+def test_the_conversations_of_the_docs_work_and_survive_a_restart(tmp_path: Path, pages: Sequence[Path]) -> None:
     """One house for all pages: the storefront's goes first, since it moves the clock by a week."""
     port = free_port()
     base = f"http://127.0.0.1:{port}"
     with running(port, tmp_path / "state"):
-        for page in (STOREFRONT, TRADE_IN, REFUNDS, FLASH_SALES):
+        for page in pages:
             printed = conversation(page, base, tmp_path)
             assert lasting(printed) == lasting(block(page, "text").splitlines())
         lines = conversation(README, base, tmp_path, after='\necho; echo "$DEPOSIT $TOKEN"\n')
@@ -168,7 +170,7 @@ def test_a_busy_port_is_named(tmp_path: Path) -> None:
             text=True,
             capture_output=True,
             check=False,
-            timeout=30,
+            timeout=120,
         )
     assert told.returncode == 1
     assert f"Port {port} is taken" in told.stderr

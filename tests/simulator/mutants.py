@@ -42,12 +42,13 @@ def mutants() -> list[Mutant]:
     return [Mutant(**one) for one in tomllib.loads(DATA.read_text("utf-8"))["mutant"]]
 
 
-def planted(mutant: Mutant, folder: Path) -> None:
+def planted(mutant: Mutant, folder: Path, *, bytecode: bool = False) -> None:
     """The tree with the slip in it. A text that does not stand exactly once is a stale mutant."""
+    ignore = None if bytecode else shutil.ignore_patterns("__pycache__")
     for name in COPIED:
         source = ROOT / name
         if source.is_dir():
-            shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+            shutil.copytree(source, folder / name, ignore=ignore)
         else:
             shutil.copy2(source, folder / name)
     path = folder / mutant.file

@@ -20,6 +20,7 @@ from chalicelib.core.selling import offer
 from chalicelib.store import bulks, deposits, offers, runs
 from chalicelib.store.codec import encode, members, reader
 from chalicelib.store.journals import Journals
+from tests.scope import examples
 from tests.store.builders import any_journal, any_of, created
 
 KINDS = {**deposits.KINDS, **offers.KINDS, **runs.RUN_KINDS, **runs.BREAK_KINDS, **bulks.KINDS}
@@ -49,14 +50,14 @@ def test_every_event_class_is_in_its_union_and_has_a_name_of_its_own() -> None:
 
 @pytest.mark.parametrize("kind", EVENTS, ids=lambda kind: kind.TYPE)
 @given(data=st.data())
-@settings(max_examples=25)
+@settings(max_examples=examples(25))
 def test_every_event_is_read_as_it_was_written(kind: Any, data: st.DataObject) -> None:
     event = data.draw(any_of(kind))
     assert reader(kind)({"M": members(event)}) == event
 
 
 @given(journal=any_journal(EVENTS))
-@settings(max_examples=10)
+@settings(max_examples=examples(10))
 def test_every_envelope_is_read_as_it_was_written(journal: Any) -> None:
     journals: Journals[Any] = Journals(None, "earnest", KINDS)
     stored = journals.read(journals.begun("dep_1", journal, {})["Item"])
@@ -66,7 +67,7 @@ def test_every_envelope_is_read_as_it_was_written(journal: Any) -> None:
 
 @pytest.mark.parametrize("kind", EVENTS, ids=lambda kind: kind.TYPE)
 @given(data=st.data())
-@settings(max_examples=5)
+@settings(max_examples=examples(5))
 def test_an_old_event_without_later_fields_has_their_defaults(kind: Any, data: st.DataObject) -> None:
     event = data.draw(any_of(kind))
     later = {field.name: field.default for field in fields(kind) if field.default is not NODEFAULT}

@@ -104,7 +104,7 @@ def shard_of(store: DepositStore, deposit_id: str) -> int:
 
 
 @given(journal=any_journal(sorted(KINDS.values(), key=lambda kind: kind.TYPE)))
-@settings(max_examples=3, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=3, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 def test_any_history_comes_back_as_it_was_written(table: Tables, store: DepositStore, journal: Any) -> None:
     journals: Journals[DepositEvent] = Journals(table.client, table.name, KINDS)
     deposit_id = fresh("dep")

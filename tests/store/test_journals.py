@@ -49,7 +49,7 @@ def touch(journals: Journals[Any], stored: Stored[Any], owner: str, *, now: int,
 
 
 @given(journal=any_journal(EVENTS))
-@settings(max_examples=3, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=3, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 def test_a_journal_comes_back_as_it_was_begun(journals: Journals[Any], journal: Any) -> None:
     item_id = fresh("dep")
     journals.put(journals.begun(item_id, journal, {}))
@@ -57,7 +57,7 @@ def test_a_journal_comes_back_as_it_was_begun(journals: Journals[Any], journal: 
 
 
 @given(journal=any_journal(EVENTS))
-@settings(max_examples=3, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=3, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 def test_a_journal_comes_back_as_it_was_added_to(journals: Journals[Any], journal: Any) -> None:
     item_id = fresh("dep")
     journals.put(journals.begun(item_id, journal[:1], {}))

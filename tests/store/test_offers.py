@@ -43,7 +43,7 @@ def load(store: OfferStore, offer_id: str) -> Stored[OfferEvent]:
 
 
 @given(journal=any_journal(sorted(KINDS.values(), key=lambda kind: kind.TYPE)))
-@settings(max_examples=3, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=3, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 def test_any_history_comes_back_as_it_was_written(table: Tables, store: OfferStore, journal: Any) -> None:
     journals: Journals[OfferEvent] = Journals(table.client, table.name, KINDS)
     offer_id = fresh("off")

@@ -29,6 +29,7 @@ from chalicelib.web.edge.route import ENDPOINTS, Endpoint
 from chalicelib.web.service import examples
 from chalicelib.wiring import services
 from local.issuer import AUDIENCE, ISSUER
+from tests import scope
 from tests.web.answer_checks import ACCOUNT, accepted, path_of, refused, sound, trade_in_path
 from tests.world import Client, Json, Reply, World
 
@@ -711,7 +712,7 @@ def good_bodies(scene: Scene) -> dict[str, Json]:
 
 
 # No shrinking: it would ask thousands of times to make an example shorter that names its route anyway.
-@settings(max_examples=200, phases=[Phase.generate])
+@settings(max_examples=scope.examples(200), phases=[Phase.generate])
 @given(data=st.data())
 def test_whatever_is_sent_anywhere_is_not_our_fault(fuzzed: Scene, data: st.DataObject) -> None:
     one = data.draw(st.sampled_from([one for one in ENDPOINTS if not one.path.startswith("/sandbox/")]), "route")
@@ -767,7 +768,7 @@ def called_off(scene: Scene) -> Scene:
 AS_PAID: Final[Json] = {"payment": {"take": "full", "nature": "advance"}}
 
 
-@settings(max_examples=150, phases=[Phase.generate])
+@settings(max_examples=scope.examples(150), phases=[Phase.generate])
 @given(data=st.data())
 def test_whatever_is_sent_to_a_deposit_in_any_state_is_not_our_fault(lives: list[Scene], data: st.DataObject) -> None:
     paths = ("/v1/deposits/{deposit_id}", "/v1/trade-ins/", "/v1/refunds", "/v1/questions/", "/v1/claims")

@@ -42,7 +42,8 @@ PAGE: Final = GUIDE.read_text("utf-8")
 NUMBERS: Final = {5: "Five", 10: "ten", 20: "twenty"}
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.full
+@pytest.mark.timeout(900)
 def test_the_conversation_prints_what_the_guide_says(tmp_path: Path) -> None:
     port = free_port()
     with running(port, tmp_path / "state"):

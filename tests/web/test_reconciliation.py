@@ -14,7 +14,7 @@ from chalicelib.core.common.money import Money
 from chalicelib.gateways.settlement_file import SettlementFile
 from chalicelib.jobs import reconcile
 from chalicelib.web.reconciliation import render as reconciliation_render
-from chalicelib.wiring import build, dynamodb, services
+from chalicelib.wiring import build, services
 from tests.web.answer_checks import (
     ACCOUNT,
     accepted,
@@ -132,7 +132,9 @@ def test_the_daily_run_starts_once_a_day_over_a_week(own: World, platform: Clien
     assert instant(newest["to"]) - instant(oldest["to"]) == DAY
 
 
-def test_a_file_of_the_provider_gives_the_same_certificate_as_its_list(own: World, platform: Client) -> None:
+def test_a_file_of_the_provider_gives_the_same_certificate_as_its_list(
+    own: World, house_engine: Any, platform: Client
+) -> None:
     began = now_of(platform)
     buyer = own.buyer()
     for fault in ("line_missing", "wrong_amount", "duplicate_line", None):
@@ -145,7 +147,7 @@ def test_a_file_of_the_provider_gives_the_same_certificate_as_its_list(own: Worl
     own.advance("P2D")
     ends = now_of(platform)
     listed = own.reconciled(began, ends)
-    filed = build(replace(services().settings, settlement="csv"), dynamodb())
+    filed = build(replace(services().settings, settlement="csv"), house_engine)
     assert isinstance(filed.settlement, SettlementFile)
     begun = accepted(start(platform, began, ends), 202)
     reconcile.run(filed, lambda: 300_000)

@@ -11,6 +11,7 @@ from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
 from chalicelib.core.common.refusal import Reason, Refused
 from chalicelib.web.edge.signatures import sign, verify
+from tests.scope import examples
 
 NOW = 1_800_000_000
 BODY = b'{"type":"refund.updated"}'
@@ -31,7 +32,7 @@ def reason(given_headers: dict[str, str], body: bytes = BODY, secrets: tuple[str
     return refused.value.reason
 
 
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=examples(1000), deadline=None)
 @given(IDS, TEXTS, st.binary(min_size=24, max_size=64), st.booleans())
 def test_the_standards_own_library_agrees(webhook_id: str, body: str, key: bytes, altered: bool) -> None:
     now = int(time.time())
