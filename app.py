@@ -12,9 +12,9 @@ from chalicelib.jobs import send_refunds as send_refunds_job
 from chalicelib.jobs.sweep import named_shards
 from chalicelib.web.cancellations import routes as cancellations_routes
 from chalicelib.web.claims import routes as claims_routes
-from chalicelib.web.delivery import routes as delivery_routes
 from chalicelib.web.deposits import routes as deposits_routes
 from chalicelib.web.edge import route
+from chalicelib.web.fulfilment import routes as delivery_routes
 from chalicelib.web.locks import routes as locks_routes
 from chalicelib.web.offers import routes as offers_routes
 from chalicelib.web.passes import routes as passes_routes
@@ -22,7 +22,7 @@ from chalicelib.web.questions import routes as questions_routes
 from chalicelib.web.reconciliation import routes as reconciliation_routes
 from chalicelib.web.refunds import routes as refunds_routes
 from chalicelib.web.service import contract, provider_events, public
-from chalicelib.web.trade_ins import routes as trade_ins_routes
+from chalicelib.web.tradeins import routes as trade_ins_routes
 from chalicelib.web.withdrawals import routes as withdrawals_routes
 from chalicelib.wiring import services
 

@@ -24,12 +24,17 @@ from chalicelib.jobs.sweep import Report
 from chalicelib.web.deposits import render as deposits_render
 from chalicelib.web.edge import values
 from chalicelib.web.edge.page import HTML, page
-from chalicelib.web.edge.query import CURSOR, instant, next_cursor, position, text
+from chalicelib.web.edge.query import CURSOR, Form, instant, next_cursor, position, text
 from chalicelib.web.edge.route import Answer, Call, endpoint
 from chalicelib.web.edge.values import CLOSED, InstantAnswer, MoneyAnswer
 from chalicelib.wiring import Services, machine_clock
 from local.issuer import Issuer
 
+# Where a page of the settlement report begins: a shard, and the place of the line before it.
+SHARD: Final[Form] = {
+    "shard": lambda value: isinstance(value, int) and 0 <= value < SHARDS,
+    "after": lambda value: isinstance(value, str),
+}
 routes = Blueprint(__name__)
 A_RUN: Final = 300_000
 REPORT_PAGE: Final = 100
@@ -272,7 +277,7 @@ class SettlementPage(TypedDict):
     tag="sandbox",
 )
 def settlement(call: Call) -> Answer:
-    begins = position(call, _scope) or {"shard": 0, "after": ""}
+    begins = position(call, _scope, SHARD) or {"shard": 0, "after": ""}
     rows, more = _settled(*_span(call), int(str(begins["shard"])), str(begins["after"]))
     return Answer({"data": [_told(row) for row in rows], "next_cursor": next_cursor(call, _scope, more)})
 

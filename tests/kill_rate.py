@@ -52,13 +52,13 @@ def likely(mutant: Mutant) -> list[Path]:
     """The files of tests that name the module, best first: by their own name, by imports, by mentions."""
     module = Path(mutant.file)
     word = re.compile(rf"(?<![a-z]){re.escape(module.stem)}(?![a-z])")
-    ring = ".".join(module.with_suffix("").parts)
+    ring, package = ".".join(module.with_suffix("").parts), ".".join(module.parent.parts)
 
     def score(path: Path) -> int:
         text = _text(path)
         same = 8 if word.search(path.stem) else 0
-        imported = 4 if f"{ring} import" in text or f"import {ring}" in text else 0
-        return same + imported + (2 if module.parent.name == path.parent.name else 0) + bool(word.search(text))
+        imported = 4 if f"{ring} import" in text or f"{package} import {module.stem}" in text else 0
+        return same + imported + (2 if path.parent.name in module.parts else 0) + bool(word.search(text))
 
     files = files_of_tests()
     scores = {path: score(path) for path in files}

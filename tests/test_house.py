@@ -27,7 +27,14 @@ TOP = (
 )
 POLICIES = sorted((ROOT / "chalicelib/policies").rglob("*.toml"))
 CORE = sorted((ROOT / "chalicelib/core").rglob("*.py"))
-CORE_MAY_IMPORT = sys.stdlib_module_names | {"chalicelib", "pydantic", "pydantic_core", "rfc8785", "holidays"}
+CORE_MAY_IMPORT = sys.stdlib_module_names | {
+    "chalicelib",
+    "msgspec",
+    "pydantic",
+    "pydantic_core",
+    "rfc8785",
+    "holidays",
+}
 # The brackets keep this file from holding what it looks for.
 FOREIGN = re.compile(
     r"pypi\.[o]rg|pythonhosted\.[o]rg|npmjs\.[co]|(?<![\w/.#-])/([w]ork|[r]oot|[o]pt/pypi)(?=[/\"'`:,)\s]|$)",

@@ -25,6 +25,7 @@ from chalicelib.core.reconciliation.run import BreakEvent, RunEvent
 from chalicelib.core.selling.offer import OfferEvent
 from chalicelib.flows.retry import Timing
 from chalicelib.store.deposits import DepositStore
+from chalicelib.web.edge import route
 from chalicelib.web.edge.tokens import Verifier
 from chalicelib.web.refunds.answers import CAUSES, CODES
 from chalicelib.wiring import Services, Settings, assembled, installed
@@ -123,6 +124,7 @@ def opened() -> Iterator[Reading]:
     reading = Reading()
     with installed(lambda: reading.services), patch.object(Verifier, "from_jwks", lambda *_: _Callers()):
         yield reading
+    route._verifier.cache_clear()  # it keeps what was made while the block ran
 
 
 def event_types() -> set[str]:

@@ -120,7 +120,7 @@ def test_a_claim_is_four_trips_and_each_answer_three(till: Till) -> None:
     one = till.order(till.opened(units=None, lock={"undo": None}, **terms), by).deposit.id
     till.pay(one, amount=PRICE)
     trips, units = till.cost(lambda: till.claim(one, by, amount=EARNEST))
-    assert trips == ["GetItem", "GetItem", TOGETHER, "GetItem"]
+    assert trips == ["GetItem", "GetItem", TOGETHER, "BatchGetItem"]
     assert units == 2 * till.kilobytes(one) + 2 + 2 + 3
     claim = child("clm", one, 1)
     steps: list[tuple[Callable[[], object], int]] = [
@@ -129,8 +129,8 @@ def test_a_claim_is_four_trips_and_each_answer_three(till: Till) -> None:
     ]
     for step, indexes in steps:
         trips, units = till.cost(step)
-        assert (trips, units) == ([*APPEND, "GetItem"], till.kilobytes(one) + indexes)
-    assert till.cost(lambda: till.claims.find(claim, till.asked(by))) == (["GetItem", "GetItem"], 0)
+        assert (trips, units) == ([*APPEND, "BatchGetItem"], till.kilobytes(one) + indexes)
+    assert till.cost(lambda: till.claims.find(claim, till.asked(by))) == (["GetItem", "BatchGetItem"], 0)
 
 
 Step = Callable[[Till, str, Caller], object]

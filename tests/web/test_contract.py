@@ -143,7 +143,7 @@ def test_it_tells_every_route_and_no_other(spec: Json) -> None:
 
 
 def test_deployed_it_tells_nothing_of_the_sandbox() -> None:
-    code = "import app; from chalicelib.web.openapi import document; print(document())"
+    code = "import app; from chalicelib.web.service.openapi import document; print(document())"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env={}, capture_output=True, check=True)
     told = json.loads(done.stdout)
     assert told["paths"]
@@ -152,7 +152,7 @@ def test_deployed_it_tells_nothing_of_the_sandbox() -> None:
 
 
 def test_a_cold_start_does_not_load_what_builds_it() -> None:
-    code = "import app, sys; print('chalicelib.web.openapi' in sys.modules, 'chalicelib.web.examples' in sys.modules)"
+    code = "import app, sys; print('chalicelib.web.service.openapi' in sys.modules, 'chalicelib.web.service.examples' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env={}, capture_output=True, check=True, text=True)
     assert done.stdout.split() == ["False", "False"]
 

@@ -97,7 +97,8 @@ def ask(reading: Reading, number: int, position: dict[str, str | int]) -> tuple[
 
 
 def test_every_list_that_takes_a_cursor_is_tried() -> None:
-    with_cursors = {one.path for one in ENDPOINTS if any(parameter.name == "cursor" for parameter in one.query)}
+    deployed = (one for one in ENDPOINTS if one.path.startswith("/v1/"))
+    with_cursors = {one.path for one in deployed if any(parameter.name == "cursor" for parameter in one.query)}
     assert {template(path) for path, *_ in LISTS} == with_cursors
 
 

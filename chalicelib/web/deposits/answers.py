@@ -10,7 +10,7 @@ from typing_extensions import TypedDict
 from chalicelib.web.edge.values import CLOSED, ActorAnswer, HashAnswer, InstantAnswer, MoneyAnswer, RuleAnswer, _From
 from chalicelib.web.reconciliation.answers import RunAnswer
 from chalicelib.web.refunds.answers import CauseAnswer, RefundAnswer, RefundLineAnswer
-from chalicelib.web.trade_ins.answers import TradeInPartAnswer
+from chalicelib.web.tradeins.answers import TradeInPartAnswer
 
 
 @with_config(CLOSED)

@@ -39,7 +39,7 @@ from chalicelib.web.deposits.answers import (
 )
 from chalicelib.web.edge.values import money
 from chalicelib.web.refunds.render import lines, refund, rule
-from chalicelib.web.trade_ins.render import trade_in
+from chalicelib.web.tradeins.render import trade_in
 
 # An event's own instant stands beside its data; where stock was drawn is nobody's business but ours. The end of a statutory
 # period is one only where these goods were the last to arrive, which the event alone does not tell.

@@ -81,7 +81,7 @@ from chalicelib.web.passes import render as passes_render
 from chalicelib.web.questions import render as questions_render
 from chalicelib.web.reconciliation import render as reconciliation_render
 from chalicelib.web.refunds import render as refunds_render
-from chalicelib.web.trade_ins import render as trade_ins_render
+from chalicelib.web.tradeins import render as trade_ins_render
 from chalicelib.web.withdrawals import render as withdrawals_render
 
 Json = Mapping[str, Any]

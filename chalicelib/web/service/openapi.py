@@ -19,7 +19,7 @@ from chalicelib.web.refunds.answers import RefundAnswer
 from chalicelib.web.service import examples
 from chalicelib.web.service.contract import ASSETS
 from chalicelib.web.service.schemas import REFERENCE, Schema, Schemas
-from chalicelib.web.trade_ins.answers import TradeInAnswer
+from chalicelib.web.tradeins.answers import TradeInAnswer
 from chalicelib.web.withdrawals.answers import WithdrawalAnswer
 
 VERSION: Final = "0.6.0"
@@ -206,7 +206,7 @@ def _path(description: str, values: Iterable[str] = ()) -> Schema:
 
 def _operation(one: Endpoint, schemas: Schemas) -> Schema:
     told: Schema = {
-        "operationId": f"{one.view.__module__.rpartition('.')[2]}_{one.view.__name__}",
+        "operationId": _operation_id(one.view),
         "tags": [one.tag],
         "summary": one.summary,
         "description": _description(one),
@@ -219,6 +219,12 @@ def _operation(one: Endpoint, schemas: Schemas) -> Schema:
         told["security"] = [{"bearerAuth": []}]
         told["x-roles"] = sorted(one.roles)
     return told
+
+
+def _operation_id(view: Callable[..., Any]) -> str:
+    """``<capability>_<function>``: the folder of a ``routes`` module, else the module."""
+    parts = view.__module__.split(".")
+    return f"{parts[-2] if parts[-1] == 'routes' else parts[-1]}_{view.__name__}"
 
 
 def _description(one: Endpoint) -> str:

@@ -10,7 +10,7 @@ from chalicelib.core.policy.fees import CategoryData, Schedule
 from chalicelib.core.policy.texts import text
 from chalicelib.web.edge.values import money
 from chalicelib.web.refunds.render import refund
-from chalicelib.web.trade_ins.answers import GroundAnswer, TradeInAnswer, TradeInPartAnswer
+from chalicelib.web.tradeins.answers import GroundAnswer, TradeInAnswer, TradeInPartAnswer
 
 
 def schedule(of: Schedule, locale: str) -> dict[str, Any]:

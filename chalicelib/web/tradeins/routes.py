@@ -18,8 +18,8 @@ from chalicelib.web.edge.common import READ, WRITES
 from chalicelib.web.edge.query import text
 from chalicelib.web.edge.route import Answer, Call, endpoint
 from chalicelib.web.refunds import render as refunds_render
-from chalicelib.web.trade_ins import render as trade_ins_render
-from chalicelib.web.trade_ins.answers import FeeAnswer, ScheduleListAnswer, TradeInAnswer
+from chalicelib.web.tradeins import render as trade_ins_render
+from chalicelib.web.tradeins.answers import FeeAnswer, ScheduleListAnswer, TradeInAnswer
 
 routes = Blueprint(__name__)
 READERS: Final = {"buyer", "merchant", "inspector", "platform"}
