@@ -10,6 +10,7 @@ from chalicelib.core.common.instants import DAY
 from chalicelib.core.common.journal import Caller, RequestContext
 from chalicelib.core.common.refusal import FieldError, Reason, Refused
 from chalicelib.core.decide import Command, decide
+from chalicelib.core.deposit.causes import Cause
 from chalicelib.core.deposit.clock import status_at
 from chalicelib.core.deposit.events.all import DepositEvent
 from chalicelib.core.ending import entitlement
@@ -43,7 +44,7 @@ class DepositDesk(Struct, frozen=True):
         return self.commits.run(deposit_id, asked, lambda deposit, terms: decide(deposit, command, asked.at, terms))
 
     def preview(
-        self, deposit_id: str, cause: str, at: int | None, asked: RequestContext, reason: str | None = None
+        self, deposit_id: str, cause: Cause, at: int | None, asked: RequestContext, reason: str | None = None
     ) -> Entitlement:
         """What the command would decide at an instant from now to two years ahead; ``reason`` is a merchant's."""
         outcome = self.get(deposit_id, asked)

@@ -23,7 +23,8 @@ from chalicelib.core.deposit.events.lock import (
     LockUndone,
 )
 from chalicelib.core.deposit.events.order import ItemsChanged
-from chalicelib.core.deposit.status import TRANSITIONS, Status
+from chalicelib.core.deposit.fold import TRANSITIONS
+from chalicelib.core.deposit.status import Status
 from chalicelib.core.locking.lock import MAX_INTENTS, ConfirmLock, OpenIntent
 from chalicelib.core.policy.terms import Terms
 from chalicelib.core.refunding.destination import SendRefund

@@ -12,6 +12,7 @@ from msgspec import Struct
 from chalicelib.core.common import instants
 from chalicelib.core.common.ids import child
 from chalicelib.core.common.refusal import FieldError, Reason, Refused
+from chalicelib.core.deposit.causes import Cause
 from chalicelib.core.deposit.clock import lock_at, status_at
 from chalicelib.core.deposit.deposit import Deposit
 from chalicelib.core.deposit.events.all import DepositEvent
@@ -191,8 +192,8 @@ def refuse_default(deposit: Deposit, at: int) -> None:
 def declare_default(deposit: Deposit, at: int, terms: Terms) -> Iterator[DepositEvent]:
     """As a buyer's cancel after the lock."""
     refuse_default(deposit, at)
-    owed = entitlement.compute_entitlement(deposit, terms, "buyer_default", at)
-    yield from end.end(deposit, "buyer_default", owed, at, terms.refund.deadline)
+    owed = entitlement.compute_entitlement(deposit, terms, Cause.BUYER_DEFAULT, at)
+    yield from end.end(deposit, Cause.BUYER_DEFAULT, owed, at, terms.refund.deadline)
 
 
 def finishes(deposit: Deposit, command: object) -> bool:

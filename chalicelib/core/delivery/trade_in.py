@@ -10,6 +10,7 @@ from typing import Final, Literal
 from msgspec import Struct
 
 from chalicelib.core.common.refusal import FieldError, Reason, Refused
+from chalicelib.core.deposit.causes import Cause
 from chalicelib.core.deposit.clock import status_at
 from chalicelib.core.deposit.deposit import Deposit
 from chalicelib.core.deposit.events.all import DepositEvent
@@ -63,17 +64,17 @@ def inspect(deposit: Deposit, command: Inspect, at: int, terms: Terms) -> Iterat
     yield inspected
     if command.outcome == "mismatched":
         after = evolve(deposit, inspected)
-        owed = entitlement.compute_entitlement(after, terms, "trade_in_mismatch", at)
-        yield from end.end(after, "trade_in_mismatch", owed, at, terms.refund.deadline)
+        owed = entitlement.compute_entitlement(after, terms, Cause.TRADE_IN_MISMATCH, at)
+        yield from end.end(after, Cause.TRADE_IN_MISMATCH, owed, at, terms.refund.deadline)
 
 
 def cancel(deposit: Deposit, command: CancelTradeIn, at: int, terms: Terms) -> Iterator[DepositEvent]:
     """Not the buyer's fault: everything comes back, shipping too."""
     _traded(deposit)
     refuse_cancel(deposit, at)
-    owed = entitlement.compute_entitlement(deposit, terms, "trade_in_cancel", at)
+    owed = entitlement.compute_entitlement(deposit, terms, Cause.TRADE_IN_CANCEL, at)
     yield TradeInCancelled(at, command.by)
-    yield from end.end(deposit, "trade_in_cancel", owed, at, terms.refund.deadline)
+    yield from end.end(deposit, Cause.TRADE_IN_CANCEL, owed, at, terms.refund.deadline)
 
 
 def _traded(deposit: Deposit) -> TradedIn:

@@ -6,11 +6,12 @@ from msgspec import Struct
 
 from chalicelib.core.common import instants
 from chalicelib.core.common.money import Money
+from chalicelib.core.deposit.causes import Cause, LineCode
 from chalicelib.core.deposit.deposit import Deposit
 from chalicelib.core.deposit.events.all import DepositEvent
 from chalicelib.core.deposit.events.ending import Cancelled
 from chalicelib.core.deposit.events.refund import RefundApproved, RefundDeclined, RefundLine, RefundSettled
-from chalicelib.core.deposit.refund import COMPENSATION, NO_CAPTURE
+from chalicelib.core.deposit.refund import NO_CAPTURE
 from chalicelib.core.ending import entitlement
 from chalicelib.core.ending.entitlement import Entitlement, Leg
 from chalicelib.core.policy import payment_routes
@@ -22,11 +23,11 @@ class Cancel(Struct, frozen=True):
 
 
 def cancel(deposit: Deposit, at: int, terms: Terms) -> Iterator[DepositEvent]:
-    owed = entitlement.compute_entitlement(deposit, terms, "buyer_cancel", at)
-    yield from end(deposit, "buyer_cancel", owed, at, terms.refund.deadline)
+    owed = entitlement.compute_entitlement(deposit, terms, Cause.BUYER_CANCEL, at)
+    yield from end(deposit, Cause.BUYER_CANCEL, owed, at, terms.refund.deadline)
 
 
-def end(deposit: Deposit, cause: str, owed: Entitlement, at: int, deadline: str) -> Iterator[DepositEvent]:
+def end(deposit: Deposit, cause: Cause, owed: Entitlement, at: int, deadline: str) -> Iterator[DepositEvent]:
     """The end, what goes back against each capture, and what the merchant owes on top.
 
     A leg of 0 is written where a deduction took it all, with its rule, before those that move money; so is the only one.
@@ -43,16 +44,16 @@ def end(deposit: Deposit, cause: str, owed: Entitlement, at: int, deadline: str)
 
 def _compensate(deposit: Deposit, n: int, amount: Money, at: int, deadline: str) -> Iterator[DepositEvent]:
     """Not the buyer's own money, so it has no source to go back to: the buyer is asked for an account at once."""
-    lines = (RefundLine("compensation", amount, "terms/seller_default"),)
+    lines = (RefundLine(LineCode.COMPENSATION, amount, "terms/seller_default"),)
     promised_by = at + instants.duration_ms(deadline)
-    yield RefundApproved(at, n, COMPENSATION, amount, lines, promised_by, deposit.counted[0].payment, NO_CAPTURE)
+    yield RefundApproved(at, n, Cause.COMPENSATION, amount, lines, promised_by, deposit.counted[0].payment, NO_CAPTURE)
     yield RefundDeclined(at, n, payment_routes.NO_SOURCE)
 
 
 def refund(
     deposit: Deposit,
     n: int,
-    cause: str,
+    cause: Cause,
     leg: Leg,
     at: int,
     deadline: str,

@@ -16,6 +16,7 @@ from chalicelib.core.common.ids import child
 from chalicelib.core.common.instants import format_instant
 from chalicelib.core.common.refusal import Reason, Refused
 from chalicelib.core.deposit import description
+from chalicelib.core.deposit.causes import Cause
 from chalicelib.core.deposit.deposit import Deposit
 from chalicelib.core.deposit.events.all import DepositEvent
 from chalicelib.core.deposit.events.ending import WithdrawalConfirmed, WithdrawalStated
@@ -63,7 +64,7 @@ class Receipt(Struct, frozen=True):
 
 def refuse(deposit: Deposit, at: int, terms: Terms) -> None:
     """Refuses as the confirmation would."""
-    entitlement.compute_entitlement(deposit, terms, "withdrawal", at)
+    entitlement.compute_entitlement(deposit, terms, Cause.WITHDRAWAL, at)
     if len(deposit.withdrawals) >= MAX_STATED:
         raise Refused(Reason.RATE_LIMITED, most=MAX_STATED)
 
@@ -76,7 +77,7 @@ def stated(deposit: Deposit, sender: Sender, at: int, terms: Terms) -> Receipt:
 
 def confirmed(deposit: Deposit, n: int, sender: Sender, at: int, terms: Terms) -> Receipt:
     """The receipt of step two: it also tells what comes back, and by when."""
-    owed = entitlement.compute_entitlement(deposit, terms, "withdrawal", at)
+    owed = entitlement.compute_entitlement(deposit, terms, Cause.WITHDRAWAL, at)
     promised = at + instants.duration_ms(terms.refund.deadline)
     words = {
         "refund": texts.amount(owed.amount, sender.locale),
@@ -96,10 +97,10 @@ def confirm(deposit: Deposit, command: ConfirmWithdrawal, at: int, terms: Terms)
     """The refund is decided here; everything comes back, standard shipping included."""
     if command.n > len(deposit.withdrawals):
         raise Refused(Reason.NOT_FOUND)
-    owed = entitlement.compute_entitlement(deposit, terms, "withdrawal", at)
+    owed = entitlement.compute_entitlement(deposit, terms, Cause.WITHDRAWAL, at)
     receipt = confirmed(deposit, command.n, command.sender, at, terms)
     yield WithdrawalConfirmed(at, command.n, receipt.digest)
-    yield from end.end(deposit, "withdrawal", owed, at, terms.refund.deadline)
+    yield from end.end(deposit, Cause.WITHDRAWAL, owed, at, terms.refund.deadline)
 
 
 def _written(key: str, deposit: Deposit, sender: Sender, at: int, terms: Terms, **more: str) -> str:

@@ -1,13 +1,13 @@
 """A merchant's cancellation: only for a published reason, with the evidence that the reason asks for."""
 
 from collections.abc import Iterator, Sequence
-from typing import Final
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from chalicelib.core.common.ids import child
 from chalicelib.core.common.refusal import FieldError, Reason, Refused
+from chalicelib.core.deposit.causes import Cause
 from chalicelib.core.deposit.clock import status_at
 from chalicelib.core.deposit.deposit import Deposit
 from chalicelib.core.deposit.events.all import DepositEvent
@@ -16,8 +16,6 @@ from chalicelib.core.deposit.question import QuestionStatus
 from chalicelib.core.ending import end, entitlement, second_chance
 from chalicelib.core.policy.cancellation_reasons import CancellationReason, catalogue, reasons
 from chalicelib.core.policy.terms import Terms
-
-CAUSE: Final = "merchant_cancel"
 
 
 def cited(ended: Cancelled) -> CancellationReason | None:
@@ -57,8 +55,8 @@ def cancel(deposit: Deposit, command: MerchantCancel, at: int, terms: Terms) -> 
     refuse_alone(command, published)
     if published.unpaid_only and deposit.paid is not None:
         raise Refused(Reason.WRONG_STATE, state=status_at(deposit, at).value)
-    owed = entitlement.compute_entitlement(deposit, terms, CAUSE, at, compensated=published.compensates)
-    ended, *refunds = end.end(deposit, CAUSE, owed, at, terms.refund.deadline)
+    owed = entitlement.compute_entitlement(deposit, terms, Cause.MERCHANT_CANCEL, at, compensated=published.compensates)
+    ended, *refunds = end.end(deposit, Cause.MERCHANT_CANCEL, owed, at, terms.refund.deadline)
     assert isinstance(ended, Cancelled), "an end begins with itself"
     yield replace(
         ended,

@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from chalicelib.core.common.money import Money
 from chalicelib.core.common.refusal import FieldError, Reason, Refused
+from chalicelib.core.deposit.causes import Cause, LineCode
 from chalicelib.core.deposit.deposit import Deposit
 from chalicelib.core.deposit.events.all import DepositEvent
 from chalicelib.core.deposit.events.refund import RefundLine
@@ -33,7 +34,7 @@ def refuse(deposit: Deposit) -> None:
     if not deposit.refundable:
         reason = Reason.FUNDS_IN_DISPUTE if deposit.money.held else Reason.REFUND_EXCEEDS_REFUNDABLE
         raise Refused(reason, refundable=deposit.refundable)
-    if sum(refund.cause == "goodwill" for refund in deposit.refunds) >= MAX_GRANTS:
+    if sum(refund.cause == Cause.GOODWILL for refund in deposit.refunds) >= MAX_GRANTS:
         raise Refused(Reason.RATE_LIMITED, most=MAX_GRANTS)
 
 
@@ -50,7 +51,7 @@ def grant(deposit: Deposit, command: Grant, at: int, terms: Terms) -> Iterator[D
         reason = Reason.FUNDS_IN_DISPUTE if in_dispute else Reason.REFUND_EXCEEDS_REFUNDABLE
         raise Refused(reason, refundable=deposit.refundable)
     for n, leg in enumerate(legs(deposit, command.amount), start=len(deposit.refunds) + 1):
-        yield from end.refund(deposit, n, "goodwill", leg, at, terms.refund.deadline, note=command.note)
+        yield from end.refund(deposit, n, Cause.GOODWILL, leg, at, terms.refund.deadline, note=command.note)
 
 
 def legs(deposit: Deposit, amount: Money) -> Iterator[Leg]:
@@ -58,5 +59,5 @@ def legs(deposit: Deposit, amount: Money) -> Iterator[Leg]:
     for captured in reversed(deposit.counted):
         part = min(amount, deposit.left_of(captured))
         if part and not deposit.disputed(captured.capture):
-            yield Leg(captured.payment, captured.capture, (RefundLine("goodwill", part),))
+            yield Leg(captured.payment, captured.capture, (RefundLine(LineCode.GOODWILL, part),))
             amount -= part

@@ -7,11 +7,12 @@ from msgspec import Struct
 
 from chalicelib.core.common.money import Money, total
 from chalicelib.core.common.refusal import Reason, Refused
+from chalicelib.core.deposit.causes import SENT_BACK, Cause, LineCode
 from chalicelib.core.deposit.deposit import Deposit
 from chalicelib.core.deposit.events.all import DepositEvent
 from chalicelib.core.deposit.events.order import ItemsChanged, TakenStock
 from chalicelib.core.deposit.events.refund import RefundLine
-from chalicelib.core.deposit.refund import SENT_BACK, RefundStatus
+from chalicelib.core.deposit.refund import RefundStatus
 from chalicelib.core.ending import end, entitlement, second_chance
 from chalicelib.core.ending.entitlement import Leg
 from chalicelib.core.locking import lock
@@ -70,7 +71,7 @@ def _give_back(deposit: Deposit, excess: Money, at: int, terms: Terms) -> Iterat
     counted = deposit.counted[0]
     gone = entitlement.gone_back(deposit, counted)
     kept = counted.amount - gone - excess
-    before = (RefundLine("already_refunded", -gone),) if gone else ()
-    lines = (RefundLine("paid", counted.amount), *before, RefundLine("goods_kept", -kept, "terms/change"))
+    before = (RefundLine(LineCode.ALREADY_REFUNDED, -gone),) if gone else ()
+    lines = (RefundLine(LineCode.PAID, counted.amount), *before, RefundLine(LineCode.GOODS_KEPT, -kept, "terms/change"))
     leg = Leg(counted.payment, counted.capture, lines)
-    yield from end.refund(deposit, len(deposit.refunds) + 1, "change", leg, at, terms.refund.deadline)
+    yield from end.refund(deposit, len(deposit.refunds) + 1, Cause.CHANGE, leg, at, terms.refund.deadline)

@@ -32,6 +32,7 @@ from chalicelib.core.delivery.fulfilment import DeclareDefault, Deliver, PayBala
 from chalicelib.core.delivery.trade_in import CancelTradeIn, Inspect
 from chalicelib.core.deposit import fold
 from chalicelib.core.deposit import order as orders
+from chalicelib.core.deposit.causes import Cause
 from chalicelib.core.deposit.deposit import Deposit
 from chalicelib.core.deposit.events.all import DepositEvent
 from chalicelib.core.deposit.events.claim import ClaimEvent
@@ -753,7 +754,10 @@ def _restocked(change: int) -> Json:
 def _preview(story: Story) -> Json:
     at = story.outcome.at
     return deposits_render.preview(
-        entitlement.compute_entitlement(story.deposit, story.terms, "buyer_cancel", at), "buyer_cancel", at, DEFAULT
+        entitlement.compute_entitlement(story.deposit, story.terms, Cause.BUYER_CANCEL, at),
+        Cause.BUYER_CANCEL,
+        at,
+        DEFAULT,
     )
 
 
