@@ -9,9 +9,10 @@ from chalicelib.core.common.ids import well_formed
 from chalicelib.core.common.instants import DAY
 from chalicelib.core.common.journal import Caller, RequestContext
 from chalicelib.core.common.refusal import FieldError, Reason, Refused
-from chalicelib.core.decide import Command, decide
+from chalicelib.core.decide import decide
 from chalicelib.core.deposit.causes import Cause
 from chalicelib.core.deposit.clock import status_at
+from chalicelib.core.deposit.command_row import Command
 from chalicelib.core.deposit.events.all import DepositEvent
 from chalicelib.core.ending import entitlement
 from chalicelib.core.ending.entitlement import Entitlement, Step

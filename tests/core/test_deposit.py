@@ -12,10 +12,10 @@ from msgspec.structs import replace
 from chalicelib.core.common.instants import DAY, HOUR, MINUTE, SECOND
 from chalicelib.core.common.money import Money
 from chalicelib.core.deadlines import due_at, next_due, overdue
-from chalicelib.core.decide import Command
 from chalicelib.core.delivery.fulfilment import DeclareDefault, Deliver, Receive
 from chalicelib.core.deposit.causes import Cause
 from chalicelib.core.deposit.clock import lock_at, status_at
+from chalicelib.core.deposit.command_row import Command
 from chalicelib.core.deposit.events.all import DepositEvent
 from chalicelib.core.deposit.events.ending import (
     Cancelled,

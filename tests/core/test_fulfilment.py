@@ -17,7 +17,7 @@ from chalicelib.core.common.instants import DAY, HOUR, MINUTE, SECOND, parse_ins
 from chalicelib.core.common.money import Money
 from chalicelib.core.common.refusal import Reason, Refused
 from chalicelib.core.deadlines import due_at, overdue
-from chalicelib.core.decide import MAX_EVENTS, Command, actions, decide
+from chalicelib.core.decide import MAX_EVENTS, actions, decide
 from chalicelib.core.delivery.fulfilment import (
     MAX_INSPECTION_AHEAD_MS,
     DeclareDefault,
@@ -29,6 +29,7 @@ from chalicelib.core.delivery.fulfilment import (
 )
 from chalicelib.core.deposit.causes import Cause, LineCode
 from chalicelib.core.deposit.clock import status_at
+from chalicelib.core.deposit.command_row import Command
 from chalicelib.core.deposit.deposit import Deposit
 from chalicelib.core.deposit.events.all import DepositEvent
 from chalicelib.core.deposit.events.ending import Cancelled, Completed

@@ -18,11 +18,12 @@ from chalicelib.core.common.instants import DAY, HOUR, MINUTE, SECOND
 from chalicelib.core.common.money import Money, total
 from chalicelib.core.common.refusal import Refused
 from chalicelib.core.deadlines import due_at, overdue
-from chalicelib.core.decide import Command, actions, decide
+from chalicelib.core.decide import actions, decide
 from chalicelib.core.delivery.fulfilment import DeclareDefault, Deliver, PayBalance, Ready, Receive
 from chalicelib.core.deposit.causes import Cause
 from chalicelib.core.deposit.claim import Claim
 from chalicelib.core.deposit.clock import lock_at, status_at
+from chalicelib.core.deposit.command_row import Command
 from chalicelib.core.deposit.deposit import Deposit
 from chalicelib.core.deposit.events.all import DepositEvent
 from chalicelib.core.deposit.events.claim import ClaimGranted, ClaimReversed

@@ -16,9 +16,9 @@ from chalicelib.core.common.ids import child
 from chalicelib.core.common.instants import DAY, HOUR, MINUTE
 from chalicelib.core.common.money import Money
 from chalicelib.core.common.refusal import FieldError, Reason, Refused
-from chalicelib.core.decide import Command
 from chalicelib.core.delivery.fulfilment import DeclareDefault, Deliver, Receive
 from chalicelib.core.deposit.causes import Cause
+from chalicelib.core.deposit.command_row import Command
 from chalicelib.core.deposit.events.all import DepositEvent
 from chalicelib.core.deposit.events.ending import Cancelled
 from chalicelib.core.deposit.events.goods import Units

@@ -13,10 +13,10 @@ from msgspec.structs import replace
 from chalicelib.core.common.instants import DAY, HOUR, MINUTE
 from chalicelib.core.common.money import Money
 from chalicelib.core.common.refusal import Reason
-from chalicelib.core.decide import Command
 from chalicelib.core.delivery.trade_in import Inspect
 from chalicelib.core.deposit.causes import Cause, LineCode
 from chalicelib.core.deposit.clock import status_at
+from chalicelib.core.deposit.command_row import Command
 from chalicelib.core.deposit.events.ending import Cancelled
 from chalicelib.core.deposit.events.goods import TradeInInspected
 from chalicelib.core.deposit.events.refund import RefundLine

@@ -8,6 +8,7 @@ from chalicelib.core.claims.answering import AcceptOffer, Escalate, Respond, Rul
 from chalicelib.core.claims.opening import OpenClaim
 from chalicelib.core.deposit.causes import Cause
 from chalicelib.core.deposit.claim import Payer
+from chalicelib.core.deposit.command_row import Command, as_events
 from chalicelib.core.deposit.deposit import Deposit
 from chalicelib.core.deposit.events.all import DepositEvent
 from chalicelib.core.deposit.events.claim import (
@@ -31,6 +32,7 @@ from chalicelib.core.deposit.history import CauseRules, History, Replays, as_rec
 from chalicelib.core.policy.claim_rules import ClaimKind
 from chalicelib.core.policy.terms import Terms
 
+_ROWS: Final = {row.type: row for row in answering.COMMANDS}
 Answer = ClaimOffered | ClaimRejected | ClaimAccepted | ClaimUpheld | ClaimPartlyUpheld
 
 
@@ -52,7 +54,7 @@ def _escalated(history: History, place: int) -> DepositEvent | None:
     event = cast(ClaimEscalated, history.events[place])
     if event.by == "silence":
         return by_clock_of_claims(history, place)
-    return answering.decide(history.before(place), Escalate(event.claim), event.at, history.terms)[0]
+    return _decide(history.before(place), Escalate(event.claim), event.at, history.terms)[0]
 
 
 def _reversed(history: History, place: int) -> DepositEvent | None:
@@ -63,7 +65,11 @@ def _decided(before: Deposit, event: Answer | ClaimGranted, terms: Terms) -> Seq
     """The answer, with all that follows from it."""
     if isinstance(event, ClaimGranted):
         return remedy.granted(before, answering.numbered(before, event.claim))
-    return answering.decide(before, _command(event), event.at, terms)
+    return _decide(before, _command(event), event.at, terms)
+
+
+def _decide(before: Deposit, command: Command, at: int, terms: Terms) -> Sequence[DepositEvent]:
+    return as_events(_ROWS[type(command)].decide(before, command, at, terms))
 
 
 def _command(event: Answer) -> answering.Claiming:

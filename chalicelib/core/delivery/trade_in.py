@@ -7,11 +7,10 @@ fee, and a fee is never more than what was paid without shipping (domain facts, 
 from collections.abc import Iterator, Sequence
 from typing import Final, Literal
 
-from msgspec import Struct
-
 from chalicelib.core.common.refusal import FieldError, Reason, Refused
 from chalicelib.core.deposit.causes import Cause
 from chalicelib.core.deposit.clock import status_at
+from chalicelib.core.deposit.command_row import Command, CommandRow, Commands, needed
 from chalicelib.core.deposit.deposit import Deposit
 from chalicelib.core.deposit.events.all import DepositEvent
 from chalicelib.core.deposit.events.goods import TradeInCancelled, TradeInInspected
@@ -25,7 +24,7 @@ from chalicelib.core.policy.terms import Terms
 INSPECTABLE: Final = frozenset({Status.COOLING_OFF, Status.LOCKED})
 
 
-class Inspect(Struct, frozen=True):
+class Inspect(Command, frozen=True):
     """The inspector's word, once."""
 
     outcome: Literal["matched", "mismatched"]
@@ -33,7 +32,7 @@ class Inspect(Struct, frozen=True):
     evidence: tuple[str, ...]
 
 
-class CancelTradeIn(Struct, frozen=True):
+class CancelTradeIn(Command, frozen=True):
     """The merchant says that seller or courier let the hand-over fail."""
 
     by: Literal["seller", "courier"]
@@ -103,3 +102,9 @@ def _refuse_unproved(command: Inspect, traded: TradedIn) -> None:
             raise Refused(Reason.INVALID_GROUND, [FieldError(f"/grounds/{place}", "unknown_ground")])
         if code in command.grounds[:place]:
             raise Refused(Reason.INVALID_GROUND, [FieldError(f"/grounds/{place}", "duplicate")])
+
+
+COMMANDS: Final[Commands] = (
+    CommandRow(Inspect, inspect, None, needed),
+    CommandRow(CancelTradeIn, cancel, None, needed),
+)

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from chalicelib.core.common.instants import DAY, HOUR, MINUTE
 from chalicelib.core.common.money import Money
+from chalicelib.core.deposit.command_row import Command
 from chalicelib.core.deposit.event_row import ANY_STATUS, EventRow, Rows, stays
 from chalicelib.core.deposit.events.payment import (
     BalanceOpened,
@@ -100,7 +101,7 @@ def next_look(payment: Payment, now: int) -> int:
     return min(ahead, default=now + DAY)
 
 
-class PaymentSeen(Struct, frozen=True):
+class PaymentSeen(Command, frozen=True):
     """What the provider says of one payment now: every capture it took, and every chargeback against them."""
 
     payment: int

@@ -12,6 +12,7 @@ from chalicelib.core.common.ids import child, parse_child
 from chalicelib.core.common.instants import DAY, HOUR, MINUTE
 from chalicelib.core.common.money import Money
 from chalicelib.core.deposit.causes import Cause
+from chalicelib.core.deposit.command_row import Command
 from chalicelib.core.deposit.event_row import ANY_STATUS, EventRow, Rows
 from chalicelib.core.deposit.events.refund import (
     RefundApproved,
@@ -200,7 +201,7 @@ class Refund(Struct, frozen=True):
         return WAITING_ON[self.status]
 
 
-class RefundSeen(Struct, frozen=True):
+class RefundSeen(Command, frozen=True):
     """What the provider says of one refund on one way: its answer, its event or a look at its books.
 
     ``at`` is the instant of that status; ``executed_at``, where it came back, of the execution before.

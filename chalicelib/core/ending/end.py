@@ -1,12 +1,13 @@
 """Ending a deposit: the event, and a refund against each capture. A decision only; jobs move the money."""
 
 from collections.abc import Iterator
-
-from msgspec import Struct
+from typing import Final
 
 from chalicelib.core.common import instants
 from chalicelib.core.common.money import Money
 from chalicelib.core.deposit.causes import Cause, LineCode
+from chalicelib.core.deposit.clock import status_at
+from chalicelib.core.deposit.command_row import Action, Command, CommandRow, Commands, needed
 from chalicelib.core.deposit.deposit import Deposit
 from chalicelib.core.deposit.events.all import DepositEvent
 from chalicelib.core.deposit.events.ending import Cancelled
@@ -18,7 +19,7 @@ from chalicelib.core.policy import payment_routes
 from chalicelib.core.policy.terms import Terms
 
 
-class Cancel(Struct, frozen=True):
+class Cancel(Command, frozen=True):
     """The buyer ends the deposit."""
 
 
@@ -72,3 +73,13 @@ def refund(
     closed = payment_routes.closed(route, leg.amount, captured.amount, captured.at, at)
     if closed is not None:
         yield RefundDeclined(at, n, closed)
+
+
+COMMANDS: Final[Commands] = (
+    CommandRow(
+        Cancel,
+        lambda deposit, _command, at, terms: cancel(deposit, at, terms),
+        Action("buyer", "cancel", lambda deposit, at, _terms: entitlement.refuse_ended(status_at(deposit, at))),
+        needed,
+    ),
+)

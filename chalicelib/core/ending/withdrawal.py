@@ -17,6 +17,7 @@ from chalicelib.core.common.instants import format_instant
 from chalicelib.core.common.refusal import Reason, Refused
 from chalicelib.core.deposit import description
 from chalicelib.core.deposit.causes import Cause
+from chalicelib.core.deposit.command_row import Action, Command, CommandRow, Commands, needed
 from chalicelib.core.deposit.deposit import Deposit
 from chalicelib.core.deposit.events.all import DepositEvent
 from chalicelib.core.deposit.events.ending import WithdrawalConfirmed, WithdrawalStated
@@ -35,13 +36,13 @@ class Sender(Struct, frozen=True):
     locale: str
 
 
-class StateWithdrawal(Struct, frozen=True):
+class StateWithdrawal(Command, frozen=True):
     """Step one."""
 
     sender: Sender
 
 
-class ConfirmWithdrawal(Struct, frozen=True):
+class ConfirmWithdrawal(Command, frozen=True):
     """Step two, of the ``n``-th statement."""
 
     n: int
@@ -112,3 +113,9 @@ def _written(key: str, deposit: Deposit, sender: Sender, at: int, terms: Terms, 
         at=texts.instant(at, terms.policy.time_zone),
         **more,
     )
+
+
+COMMANDS: Final[Commands] = (
+    CommandRow(StateWithdrawal, state, Action("buyer", "withdrawals", refuse), needed),
+    CommandRow(ConfirmWithdrawal, confirm, None, needed),
+)

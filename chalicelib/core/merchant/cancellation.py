@@ -1,14 +1,15 @@
 """A merchant's cancellation: only for a published reason, with the evidence that the reason asks for."""
 
 from collections.abc import Iterator, Sequence
+from typing import Final
 
-from msgspec import Struct
 from msgspec.structs import replace
 
 from chalicelib.core.common.ids import child
 from chalicelib.core.common.refusal import FieldError, Reason, Refused
 from chalicelib.core.deposit.causes import Cause
 from chalicelib.core.deposit.clock import status_at
+from chalicelib.core.deposit.command_row import Action, Command, CommandRow, Commands, needed
 from chalicelib.core.deposit.deposit import Deposit
 from chalicelib.core.deposit.events.all import DepositEvent
 from chalicelib.core.deposit.events.ending import Cancelled
@@ -23,7 +24,7 @@ def cited(ended: Cancelled) -> CancellationReason | None:
     return next((one for one in catalogue(ended.at).reason if one.code == ended.reason), None)
 
 
-class MerchantCancel(Struct, frozen=True):
+class MerchantCancel(Command, frozen=True):
     """The merchant ends it. ``note_length`` are the characters of a note that is kept elsewhere under its digest.
 
     ``approver`` is the second person, where somebody else of the merchant has approved it. A question has lapsed only
@@ -115,3 +116,13 @@ def _refuse_unasked(deposit: Deposit, published: CancellationReason, evidence: S
         raise Refused(
             Reason.EVIDENCE_REQUIRED, [FieldError("/evidence", "question_needed")], question=published.question
         )
+
+
+COMMANDS: Final[Commands] = (
+    CommandRow(
+        MerchantCancel,
+        cancel,
+        Action("merchant", "merchant-cancel", lambda deposit, at, _terms: refuse(deposit, at)),
+        needed,
+    ),
+)

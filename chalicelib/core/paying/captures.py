@@ -1,14 +1,14 @@
 """Money that arrives: what counts, what goes back by itself, what a bank disputes, and where a window starts from."""
 
 from collections.abc import Iterator
-
-from msgspec import Struct
+from typing import Final
 
 from chalicelib.core.common import instants
 from chalicelib.core.common.money import Money
 from chalicelib.core.common.refusal import FieldError, Reason, Refused
 from chalicelib.core.deposit.causes import Cause, LineCode
 from chalicelib.core.deposit.clock import status_at
+from chalicelib.core.deposit.command_row import Action, Command, CommandRow, Commands, needed, optional
 from chalicelib.core.deposit.deposit import Deposit
 from chalicelib.core.deposit.events.all import DepositEvent
 from chalicelib.core.deposit.events.lock import LockedByPayment
@@ -137,7 +137,18 @@ def _sent_back(
     yield from end.refund(deposit, len(deposit.refunds) + 1, cause, leg, at, terms.refund.deadline)
 
 
-class ChangePaymentMethod(Struct, frozen=True):
+class ChangePaymentMethod(Command, frozen=True):
     """The buyer pays another way; nobody else can say so."""
 
     method: str
+
+
+COMMANDS: Final[Commands] = (
+    CommandRow(
+        ChangePaymentMethod,
+        lambda deposit, command, at, terms: change_method(deposit, command.method, at, terms),
+        Action("buyer", "payment-method", lambda deposit, at, _terms: refuse_method(deposit, at)),
+        optional,
+    ),
+    CommandRow(PaymentSeen, see, None, needed),
+)

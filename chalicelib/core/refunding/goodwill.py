@@ -6,11 +6,10 @@ It never changes the deposit's status, total or balance.
 from collections.abc import Iterator
 from typing import Final
 
-from msgspec import Struct
-
 from chalicelib.core.common.money import Money
 from chalicelib.core.common.refusal import FieldError, Reason, Refused
 from chalicelib.core.deposit.causes import Cause, LineCode
+from chalicelib.core.deposit.command_row import Action, Command, CommandRow, Commands, optional
 from chalicelib.core.deposit.deposit import Deposit
 from chalicelib.core.deposit.events.all import DepositEvent
 from chalicelib.core.deposit.events.refund import RefundLine
@@ -21,7 +20,7 @@ from chalicelib.core.policy.terms import Terms
 MAX_GRANTS: Final = 20
 
 
-class Grant(Struct, frozen=True):
+class Grant(Command, frozen=True):
     """``expected`` is what the merchant saw as refundable: of two at once, the second sees something else."""
 
     amount: Money
@@ -61,3 +60,8 @@ def legs(deposit: Deposit, amount: Money) -> Iterator[Leg]:
         if part and not deposit.disputed(captured.capture):
             yield Leg(captured.payment, captured.capture, (RefundLine(LineCode.GOODWILL, part),))
             amount -= part
+
+
+COMMANDS: Final[Commands] = (
+    CommandRow(Grant, grant, Action("merchant", "refunds", lambda deposit, _at, _terms: refuse(deposit)), optional),
+)

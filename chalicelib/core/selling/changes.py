@@ -3,11 +3,10 @@
 from collections.abc import Iterator
 from typing import Final
 
-from msgspec import Struct
-
 from chalicelib.core.common.money import Money, total
 from chalicelib.core.common.refusal import Reason, Refused
 from chalicelib.core.deposit.causes import SENT_BACK, Cause, LineCode
+from chalicelib.core.deposit.command_row import Action, Command, CommandRow, Commands, optional
 from chalicelib.core.deposit.deposit import Deposit
 from chalicelib.core.deposit.events.all import DepositEvent
 from chalicelib.core.deposit.events.order import ItemsChanged, TakenStock
@@ -23,7 +22,7 @@ from chalicelib.core.selling.ordering import Ordered
 MAX_CHANGES: Final = 20
 
 
-class ChangeItems(Struct, frozen=True):
+class ChangeItems(Command, frozen=True):
     """What the buyer wants instead; ``stock`` is what the deposit will hold, as the flow found it on the shelves."""
 
     items: tuple[Ordered, ...]
@@ -75,3 +74,13 @@ def _give_back(deposit: Deposit, excess: Money, at: int, terms: Terms) -> Iterat
     lines = (RefundLine(LineCode.PAID, counted.amount), *before, RefundLine(LineCode.GOODS_KEPT, -kept, "terms/change"))
     leg = Leg(counted.payment, counted.capture, lines)
     yield from end.refund(deposit, len(deposit.refunds) + 1, Cause.CHANGE, leg, at, terms.refund.deadline)
+
+
+COMMANDS: Final[Commands] = (
+    CommandRow(
+        ChangeItems,
+        change,
+        Action("buyer", "changes", lambda deposit, at, _terms: refuse(deposit, at)),
+        optional,
+    ),
+)
