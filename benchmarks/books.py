@@ -16,7 +16,7 @@ from typing import Any, Final
 from chalicelib.core.common.instants import DAY
 from chalicelib.core.common.journal import Entry
 from chalicelib.core.deposit.deposit import Deposit
-from chalicelib.core.reconciliation.lines import BODY, SHARDS, Line
+from chalicelib.core.reconciliation.lines import BODY_LENGTH, SHARDS, Line
 from chalicelib.core.reconciliation.run import BreakFound, Run, RunEvent, RunFailed, RunFinished
 from chalicelib.flows.ports.effects import Stored
 from chalicelib.flows.ports.provider import NotFound, ReportPage
@@ -98,7 +98,7 @@ class Index:
 
 
 def _behind(after: str) -> int:
-    return int(after[2:BODY]) + 1 if after else 0
+    return int(after[2:BODY_LENGTH]) + 1 if after else 0
 
 
 def _row(shard: int, n: int) -> dict[str, Any]:

@@ -32,8 +32,8 @@ FLAT: Final = 120  # percent of the memory at 10^4 that 10^6 may take
 
 def house(books: Books) -> tuple[RunWorker, Shelf]:
     """The flow as it is deployed, between two sides made on the way."""
-    event = runs.start(NOW, BEGAN, ENDED)
-    shelf = begun(runs.fold(RUN_ID, [event]), Entry(event, NOW, Caller("bench", "service")))
+    event = runs.start_run(NOW, BEGAN, ENDED)
+    shelf = begun(runs.fold_run(RUN_ID, [event]), Entry(event, NOW, Caller("bench", "service")))
     deposits: Any = Journals(Movements(Index(books), "bench").lines)
     commits: Any = SimpleNamespace(deposits=deposits)
     attendant: Any = Silent()

@@ -12,7 +12,7 @@ from typing_extensions import TypedDict  # before Python 3.12 pydantic reads onl
 
 from chalicelib.core.common import instants
 from chalicelib.core.common.fields import Duration, Frozen, InstantField, MoneyField, Text
-from chalicelib.core.common.ids import parse_child, well_formed
+from chalicelib.core.common.ids import is_well_formed, parse_child
 from chalicelib.core.common.money import Money
 from chalicelib.core.common.refusal import FieldError, Reason, Refused
 from chalicelib.core.deposit.deposit import Deposit
@@ -243,7 +243,7 @@ def disarm(_call: Call) -> Answer:
 )
 def books(call: Call) -> Answer:
     deposit_id = call.query["deposit"]
-    rows = _desk().provider.books(deposit_id.partition("_")[2]) if well_formed("dep", deposit_id) else []
+    rows = _desk().provider.books(deposit_id.partition("_")[2]) if is_well_formed("dep", deposit_id) else []
     return Answer({"data": rows})
 
 

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from chalicelib.core.common.refusal import Refused
 from chalicelib.core.policy import texts
-from chalicelib.core.proof import differences
+from chalicelib.core.proof import find_differences
 
 VALID, DIFFERENT, UNREADABLE = 0, 1, 2
 USAGE: Final = "usage: python -m local.verify PROOF.json   (- reads from standard input)"
@@ -25,7 +25,7 @@ def main(arguments: Sequence[str]) -> int:
         return _complain("The rules check themselves by assertions: run this without -O.")
     try:
         proof = json.loads(_text(arguments[0]), object_pairs_hook=_once)
-        found = differences(proof)
+        found = find_differences(proof)
     except OSError as unreachable:
         return _complain(f"{arguments[0]} cannot be read: {unreachable.strerror}")
     except RecursionError:
@@ -66,7 +66,7 @@ def _written(value: object) -> str:
 
 
 def _why(key: str) -> str:
-    return texts.text("faults", key, locale="en")
+    return texts.read_text("faults", key, locale="en")
 
 
 def _complain(*lines: str) -> int:

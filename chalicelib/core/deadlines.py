@@ -8,11 +8,9 @@ from collections.abc import Iterator
 from typing import Final
 
 from chalicelib.core.claims import remedy
+from chalicelib.core.claims import schedule as claim_schedule
 from chalicelib.core.common.instants import DAY
-from chalicelib.core.deposit import claim as claims_
-from chalicelib.core.deposit import payment as payments_
 from chalicelib.core.deposit import priority_pass
-from chalicelib.core.deposit import refund as refunds_
 from chalicelib.core.deposit.deposit import Deposit
 from chalicelib.core.deposit.events.all import DepositEvent
 from chalicelib.core.deposit.events.claim import ClaimEscalated, ClaimGranted
@@ -25,11 +23,13 @@ from chalicelib.core.deposit.payment import Payment
 from chalicelib.core.deposit.question import QuestionStatus
 from chalicelib.core.deposit.refund import Refund, RefundStatus
 from chalicelib.core.deposit.status import FINAL, Status
+from chalicelib.core.paying import schedule as payment_schedule
 from chalicelib.core.policy import payment_routes
+from chalicelib.core.refunding import schedule as refund_schedule
 
 NEVER: Final = -1
 # What silence decided about claims; what follows from it, refunds first of all, is written in the same moment.
-SILENCE: Final = (ClaimEscalated, ClaimGranted)
+DECIDED_BY_SILENCE: Final = (ClaimEscalated, ClaimGranted)
 
 
 def overdue(deposit: Deposit, at: int, expired_until: int, silent_until: int = NEVER) -> tuple[DepositEvent, ...]:
@@ -39,33 +39,37 @@ def overdue(deposit: Deposit, at: int, expired_until: int, silent_until: int = N
     that a request asked in time is never overtaken. A reader folds what is overdue and writes nothing.
     """
     found: list[DepositEvent] = []
-    while (event := _next_deadline(deposit, at, expired_until, silent_until)) is not None:
-        for one in _with_what_follows(deposit, event):
+    while (event := _find_next_deadline(deposit, at, expired_until, silent_until)) is not None:
+        for one in _add_consequences(deposit, event):
             found.append(one)
             deposit = evolve(deposit, one)
     return tuple(found)
 
 
-def _next_deadline(deposit: Deposit, at: int, expired_until: int, silent_until: int) -> DepositEvent | None:
+def _find_next_deadline(deposit: Deposit, at: int, expired_until: int, silent_until: int) -> DepositEvent | None:
     def until(event: DepositEvent) -> int:
-        if isinstance(event, SILENCE):
+        if isinstance(event, DECIDED_BY_SILENCE):
             return silent_until
         return expired_until if isinstance(event, Expired) else at
 
-    ripe = [event for event in _deadlines(deposit) if event.at <= until(event)]
+    ripe = [event for event in _list_deadlines(deposit) if event.at <= until(event)]
     return min(ripe, key=lambda event: event.at, default=None)
 
 
-def _with_what_follows(deposit: Deposit, event: DepositEvent) -> tuple[DepositEvent, ...]:
-    return remedy.granted(deposit, deposit.claims[event.claim - 1]) if isinstance(event, ClaimGranted) else (event,)
+def _add_consequences(deposit: Deposit, event: DepositEvent) -> tuple[DepositEvent, ...]:
+    return (
+        remedy.grant_by_silence(deposit, deposit.claims[event.claim - 1])
+        if isinstance(event, ClaimGranted)
+        else (event,)
+    )
 
 
-def _delayed(event: DepositEvent, grace: int) -> int:
+def _compute_write_instant(event: DepositEvent, grace: int) -> int:
     """When it can be written: what is irreversible only after a grace."""
-    return event.at + (grace if isinstance(event, (Expired, *SILENCE)) else 0)
+    return event.at + (grace if isinstance(event, (Expired, *DECIDED_BY_SILENCE)) else 0)
 
 
-def _deadlines(deposit: Deposit) -> Iterator[DepositEvent]:
+def _list_deadlines(deposit: Deposit) -> Iterator[DepositEvent]:
     """The deadline events still ahead, whenever they are."""
     if deposit.status is Status.AWAITING_PAYMENT:
         yield Expired(deposit.created.due_at)
@@ -73,78 +77,78 @@ def _deadlines(deposit: Deposit) -> Iterator[DepositEvent]:
         yield from (LockReminded(at, deposit.window.ends_at) for at in deposit.window.remind_at)
         yield LockedByWindowEnd(deposit.window.ends_at)
     if deposit.status is Status.LOCKED:
-        yield from _locked_deadlines(deposit)
+        yield from _list_locked_deadlines(deposit)
     for refund in deposit.refunds:
-        closes_at = _closes_at(deposit, refund)
+        closes_at = _find_route_end(deposit, refund)
         if closes_at is not None:
-            yield RefundDeclined(closes_at, refund.n, payment_routes.ENDED)
-        review_at = refunds_.review_at(refund)
+            yield RefundDeclined(closes_at, refund.n, payment_routes.ROUTE_WINDOW_ENDED)
+        review_at = refund_schedule.compute_review_at(refund)
         if review_at is not None:
             yield RefundReviewNeeded(review_at, refund.n, "promise_missed")
     for one in deposit.passes:
-        yield from priority_pass.deadlines(one)
+        yield from priority_pass.list_deadlines(one)
     for claim in deposit.open_claims:
-        yield from claims_.deadlines(claim)
-        yield from remedy.granted(deposit, claim)[:1]
+        yield from claim_schedule.list_deadlines(claim)
+        yield from remedy.grant_by_silence(deposit, claim)[:1]
     if deposit.status not in FINAL:
         for question in deposit.questions:
             if question.status is QuestionStatus.OPEN:
                 yield QuestionLapsed(question.asked.due_at, question.n)
 
 
-def _closes_at(deposit: Deposit, refund: Refund) -> int | None:
+def _find_route_end(deposit: Deposit, refund: Refund) -> int | None:
     """When the way to the source closes for a refund that was not sent: from then on the buyer is asked."""
     if refund.status is not RefundStatus.APPROVED or refund.destination is not None:
         return None
-    route = payment_routes.route(refund.method, refund.created_at)
-    ends_at = payment_routes.ends_at(route, deposit.captured(refund.capture).at)
+    route = payment_routes.find_route(refund.method, refund.created_at)
+    ends_at = payment_routes.compute_refund_window_end(route, deposit.find_capture(refund.capture).at)
     return max(ends_at, refund.changed_at) if ends_at is not None else None
 
 
-def _locked_deadlines(deposit: Deposit) -> Iterator[DepositEvent]:
+def _list_locked_deadlines(deposit: Deposit) -> Iterator[DepositEvent]:
     lock = deposit.lock
-    if lock is not None and lock.undo_until is not None and not lock.final_told:
+    if lock is not None and lock.undo_until is not None and not lock.final_announced:
         yield LockBecameFinal(lock.undo_until)
-    told = deposit.overdue_told or not deposit.balance
+    told = deposit.overdue_announced or not deposit.balance
     if deposit.balance_due_at is not None and deposit.cure_until is not None and not told:
         yield BalanceOverdue(deposit.balance_due_at, deposit.cure_until)
 
 
 def due_at(deposit: Deposit, grace: int) -> int | None:
     """The earliest instant at which something must be written or asked. ``grace`` delays what is irreversible."""
-    ahead = [_delayed(event, grace) for event in _deadlines(deposit)]
+    ahead = [_compute_write_instant(event, grace) for event in _list_deadlines(deposit)]
     looks = [look for refund in deposit.refunds if (look := look_at(deposit, refund)) is not None]
     looks += [one.opened_at + DAY for one in deposit.disputes if one.status == "open"]
-    waiting = awaited(deposit)
+    waiting = find_awaited_balance(deposit)
     if waiting is not None:
-        looks.append(payments_.look_at(waiting))
+        looks.append(payment_schedule.compute_first_query_at(waiting))
     return min((*ahead, *looks), default=None)
 
 
 def look_at(deposit: Deposit, refund: Refund) -> int | None:
     """When something must be done for a refund. What is not sent yet waits while the bank decides about its money."""
-    if refund.status is RefundStatus.APPROVED and deposit.disputed(refund.capture):
-        return refunds_.review_at(refund)
-    return refunds_.due_at(refund)
+    if refund.status is RefundStatus.APPROVED and deposit.is_disputed(refund.capture):
+        return refund_schedule.compute_review_at(refund)
+    return refund_schedule.compute_due_at(refund)
 
 
 def next_due(deposit: Deposit, now: int, grace: int) -> int | None:
     """The next instant to come back at, when everything that was due by ``now`` has been tried."""
-    ahead = [_delayed(event, grace) for event in _deadlines(deposit)]
+    ahead = [_compute_write_instant(event, grace) for event in _list_deadlines(deposit)]
     looks = [
-        look if look > now else refunds_.next_look(refund, now)
+        look if look > now else refund_schedule.compute_next_query_at(refund, now)
         for refund in deposit.refunds
         if (look := look_at(deposit, refund)) is not None
     ]
     looks += [max(one.opened_at, now) + DAY for one in deposit.disputes if one.status == "open"]
-    waiting = awaited(deposit)
+    waiting = find_awaited_balance(deposit)
     if waiting is not None:
-        looks.append(payments_.next_look(waiting, now))
+        looks.append(payment_schedule.compute_next_query_at(waiting, now))
     return min((*(instant for instant in ahead if instant > now), *looks), default=None)
 
 
-def awaited(deposit: Deposit) -> Payment | None:
+def find_awaited_balance(deposit: Deposit) -> Payment | None:
     """The balance payment that may still arrive: it is looked for, whatever became of its events."""
     latest = deposit.payment
-    waits = latest.kind == "balance" and latest.status in payments_.MAY_ARRIVE and deposit.status not in FINAL
+    waits = latest.kind == "balance" and latest.status in payment_schedule.MAY_ARRIVE and deposit.status not in FINAL
     return latest if waits else None

@@ -60,10 +60,10 @@ def actions(deposit: Deposit, role: str, at: int, terms: Terms) -> tuple[str, ..
     full = deposit.version >= MAX_EVENTS
     rows = (row for row in ROWS.values() if not (full and row.elective is optional))
     listed = (row.action for row in rows if row.action is not None and row.action.role == role)
-    return tuple(sorted(action.name for action in listed if _allowed(action.check, deposit, at, terms)))
+    return tuple(sorted(action.name for action in listed if _is_allowed(action.check, deposit, at, terms)))
 
 
-def _allowed(check: Check, deposit: Deposit, at: int, terms: Terms) -> bool:
+def _is_allowed(check: Check, deposit: Deposit, at: int, terms: Terms) -> bool:
     try:
         check(deposit, at, terms)
     except Refused:

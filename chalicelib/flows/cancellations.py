@@ -7,9 +7,9 @@ from typing import Final
 from msgspec import Struct
 from msgspec.structs import replace
 
-from chalicelib.core.common.ids import digest_id, well_formed
+from chalicelib.core.common.ids import digest_id, is_well_formed
 from chalicelib.core.common.instants import SECOND
-from chalicelib.core.common.journal import Caller, Entry, Key, RequestContext, same_request, version_of
+from chalicelib.core.common.journal import Caller, Entry, Key, RequestContext, find_version, has_same_request
 from chalicelib.core.common.refusal import Reason, Refused
 from chalicelib.core.decide import decide
 from chalicelib.core.deposit.clock import status_at
@@ -87,13 +87,13 @@ class Cancellations(Struct, frozen=True):
         bulk_id = digest_id("bmc", asked.caller.id, str(asked.caller.merchant), offer_id, asked.key_text)
         known = self.bulks.get(bulk_id)
         try:
-            bulks_.refuse_fields(deposits, command, terms, asked.at)
+            bulks_.refuse_bulk_fields(deposits, command, terms, asked.at)
         except Refused:  # rules may have changed since the first time: the same request is answered as it was then
-            if known is None or not same_request(known.journal, asked.key):
+            if known is None or not has_same_request(known.journal, asked.key):
                 raise
         if known is not None:
             return self._replayed(known, asked)
-        published = cancellation_reasons.reasons(asked.at)[reason]
+        published = cancellation_reasons.find_reasons(asked.at)[reason]
         waits = published.second_approver or not self._may_alone(offer, terms, len(deposits), asked.at)
         event = BulkAsked(
             asked.at,
@@ -105,7 +105,7 @@ class Cancellations(Struct, frozen=True):
             command.evidence,
             command.note,
             command.note_length,
-            bulks_.approve_until(asked.at) if waits else None,
+            bulks_.compute_approve_until(asked.at) if waits else None,
         )
         made = bulks_.fold(bulk_id, [event])
         kept = encrypted_text.seal_text(self.vault, f"text#{bulk_id}#note", note)
@@ -122,7 +122,7 @@ class Cancellations(Struct, frozen=True):
     def find(self, offer_id: str, bulk_id: str, asked: RequestContext) -> BulkView:
         """Refused(NOT_FOUND) unless it is one of this merchant and this offer."""
         return BulkView(
-            bulks_.caught_up(fold_bulk(self._load(offer_id, bulk_id, asked)), asked.at), asked.at, asked.locale
+            bulks_.catch_up(fold_bulk(self._load(offer_id, bulk_id, asked)), asked.at), asked.at, asked.locale
         )
 
     def approve(self, offer_id: str, bulk_id: str, asked: RequestContext) -> BulkView:
@@ -135,12 +135,12 @@ class Cancellations(Struct, frozen=True):
                 race.wait()
 
     def _approved(self, stored: Stored[BulkEvent], asked: RequestContext) -> BulkView:
-        if version_of(stored.journal, asked.key) is not None:
+        if find_version(stored.journal, asked.key) is not None:
             return self._replayed(stored, asked)
         refuse_expired_request(self.commits.timing, asked)
-        seen = bulks_.caught_up(fold_bulk(stored), asked.at)
+        seen = bulks_.catch_up(fold_bulk(stored), asked.at)
         event = in_order(
-            lambda: bulks_.approve(seen, asked.caller.id, asked.at), lambda: refuse_stale(asked, etag(seen))
+            lambda: bulks_.approve_bulk(seen, asked.caller.id, asked.at), lambda: refuse_stale(asked, etag(seen))
         )
         after = bulks_.evolve(fold_bulk(stored), event)
         self.bulks.append(stored, Entry(event, asked.at, asked.caller, asked.key, asked.locale), after)
@@ -176,7 +176,7 @@ class Cancellations(Struct, frozen=True):
     def _next(self, bulk: Bulk) -> BulkEvent | None:
         """A lapse waits for an approval that was sent in time and may still be on its way."""
         if bulk.status is BulkStatus.AWAITING_APPROVAL:
-            return bulks_.lapse(bulk, self.clock() - self.commits.timing.grace_ms)
+            return bulks_.find_lapse(bulk, self.clock() - self.commits.timing.grace_ms)
         return self._worked(bulk)
 
     def _worked(self, bulk: Bulk) -> BulkWorked:
@@ -206,7 +206,7 @@ class Cancellations(Struct, frozen=True):
 
     def _may_alone(self, offer: Offer, terms: Terms, deposits: int, at: int) -> bool:
         """Whether the offer has so many live deposits that these are few of them. Looks no further than it must."""
-        needed = bulks_.live_needed(deposits, at)
+        needed = bulks_.compute_min_live_deposits(deposits, at)
         if needed is None:
             return False
         live, position, now = 0, None, self.clock()
@@ -232,7 +232,7 @@ class Cancellations(Struct, frozen=True):
                 return BulkView(made, asked.at, asked.locale)
 
     def _replayed(self, stored: Stored[BulkEvent], asked: RequestContext) -> BulkView:
-        version = version_of(stored.journal, asked.key)
+        version = find_version(stored.journal, asked.key)
         entry = stored.journal[version - 1] if version is not None else None
         if entry is None or entry.key != asked.key:
             raise Refused(Reason.IDEMPOTENCY_KEY_REUSED)
@@ -244,13 +244,13 @@ class Cancellations(Struct, frozen=True):
         return MerchantCancel(reason, tuple(evidence), digest, len(note or ""), grace_ms=self.commits.timing.grace_ms)
 
     def _offer(self, offer_id: str) -> Offer:
-        stored = self.commits.offers.get(offer_id) if well_formed("off", offer_id) else None
+        stored = self.commits.offers.get(offer_id) if is_well_formed("off", offer_id) else None
         if stored is None:
             raise Refused(Reason.NOT_FOUND)
         return fold_offer(stored)
 
     def _load(self, offer_id: str, bulk_id: str, asked: RequestContext) -> Stored[BulkEvent]:
-        stored = self.bulks.get(bulk_id) if well_formed("bmc", bulk_id) else None
+        stored = self.bulks.get(bulk_id) if is_well_formed("bmc", bulk_id) else None
         told = fold_bulk(stored).asked if stored is not None else None
         mine = told is not None and (asked.caller.role == "platform" or told.merchant == asked.caller.merchant)
         if stored is None or told is None or told.offer != offer_id or not mine:

@@ -57,7 +57,7 @@ class Changes(Struct, frozen=True):
             decide(deposit, ChangeItems(items), asked.at, terms)  # a no is said before anything is looked for
             offer = self.catalogue.recent(deposit.created.offer)
             early = deposit.created.priority is not None
-            stock = stocks.draw(items, offer, next(starts), left, asked.at, deposit.stock, with_pass=early)
+            stock = stocks.draw_units(items, offer, next(starts), left, asked.at, deposit.stock, with_pass=early)
             return decide(deposit, ChangeItems(items, stock), asked.at, terms)
 
         return self.commits.run(deposit_id, asked, decision)

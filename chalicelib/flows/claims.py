@@ -59,12 +59,12 @@ class Claims(Struct, frozen=True):
         """Any answer to a claim."""
         deposit_id, n = _parsed(claim_id)
         outcome = self._run(self.commits.load(deposit_id), command, words, asked)
-        return self._told(outcome, answering.numbered(outcome.deposit, n))
+        return self._told(outcome, answering.find_claim(outcome.deposit, n))
 
     def find(self, claim_id: str, asked: RequestContext) -> ClaimView:
         deposit_id, n = _parsed(claim_id)
         outcome = self.commits.read(self.commits.load(deposit_id), asked)
-        return self._told(outcome, answering.numbered(outcome.deposit, n))
+        return self._told(outcome, answering.find_claim(outcome.deposit, n))
 
     def of(self, deposit_id: str, asked: RequestContext) -> list[ClaimView]:
         """All of a deposit, the latest first."""
@@ -82,7 +82,7 @@ class Claims(Struct, frozen=True):
             (outcome, one)
             for outcome in outcomes
             for one in sorted(outcome.deposit.open_claims, key=lambda one: one.due_at or 0)
-            if one.due_at_by(asked.at) is not None
+            if one.find_due_at(asked.at) is not None
         ]
         return self._all_told(found), page.position
 

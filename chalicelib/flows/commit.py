@@ -7,8 +7,8 @@ from typing import Final, TypeVar
 from msgspec import Struct
 from msgspec.structs import replace
 
-from chalicelib.core.common.ids import parse_child, well_formed
-from chalicelib.core.common.journal import Entry, RequestContext, version_of
+from chalicelib.core.common.ids import is_well_formed, parse_child
+from chalicelib.core.common.journal import Entry, RequestContext, find_version
 from chalicelib.core.common.refusal import Reason, Refused
 from chalicelib.core.deadlines import NEVER, overdue
 from chalicelib.core.deposit import fold
@@ -95,7 +95,7 @@ class Commits(Struct, frozen=True):
 
     def load(self, deposit_id: str) -> Stored[DepositEvent]:
         """The journal, or Refused(NOT_FOUND), also for what cannot be an id."""
-        stored = self.deposits.get(deposit_id) if well_formed("dep", deposit_id) else None
+        stored = self.deposits.get(deposit_id) if is_well_formed("dep", deposit_id) else None
         if stored is None:
             raise Refused(Reason.NOT_FOUND)
         return stored
@@ -186,7 +186,7 @@ class Commits(Struct, frozen=True):
 
 def replayed(stored: Stored[DepositEvent], asked: RequestContext, terms: Terms) -> Outcome | None:
     """The answer to a key that is in the journal already; another body under the same key is refused."""
-    version = version_of(stored.journal, asked.key)
+    version = find_version(stored.journal, asked.key)
     if version is None or asked.key is None:
         return None
     entry = stored.journal[version - 1]

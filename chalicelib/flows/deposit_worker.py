@@ -9,24 +9,25 @@ from typing import Final, TypeVar
 
 from msgspec import Struct
 
-from chalicelib.core import proof
+from chalicelib.core import journal_replay
 from chalicelib.core.common.ids import child, parse_child
 from chalicelib.core.common.instants import DAY, HOUR
 from chalicelib.core.common.journal import Caller, Entry, RequestContext
 from chalicelib.core.common.refusal import Reason, Refused
-from chalicelib.core.deadlines import awaited, look_at, next_due, overdue
+from chalicelib.core.deadlines import find_awaited_balance, look_at, next_due, overdue
 from chalicelib.core.decide import decide
 from chalicelib.core.deposit.command_row import Command
 from chalicelib.core.deposit.deposit import Deposit
 from chalicelib.core.deposit.events.all import DepositEvent
 from chalicelib.core.deposit.events.ending import Expired
 from chalicelib.core.deposit.events.refund import RefundSent
-from chalicelib.core.deposit.payment import PaymentSeen
-from chalicelib.core.deposit.payment import look_at as payment_look_at
-from chalicelib.core.deposit.refund import Refund, RefundSeen, RefundStatus, key
+from chalicelib.core.deposit.refund import Refund, RefundStatus, refund_key
+from chalicelib.core.paying.provider_answers import PaymentSeen
+from chalicelib.core.paying.schedule import compute_first_query_at as payment_look_at
 from chalicelib.core.policy.terms import Terms
 from chalicelib.core.refunding import destination
 from chalicelib.core.refunding.destination import Payee, SendRefund
+from chalicelib.core.refunding.provider_answers import RefundSeen
 from chalicelib.core.refunding.settling import FlagProofMismatch, RecordNotFound, RecordUnknownOutcome
 from chalicelib.flows.commit import Commits, Outcome
 from chalicelib.flows.effects import fold_stored
@@ -105,7 +106,7 @@ class DepositWorker(Struct, frozen=True):
 
     def seen_refund(self, deposit: Deposit, n: int) -> RefundSeen | NotFound:
         """What the provider says of a refund on its present way; Refused(BUSY) when it says nothing."""
-        return _said(self.provider.find_refund(key(deposit.id, deposit.refunds[n - 1])))
+        return _said(self.provider.find_refund(refund_key(deposit.id, deposit.refunds[n - 1])))
 
     def settle(
         self, deposit_id: str, seen: PaymentSeen | RefundSeen, owner: str, stored: Journal | None = None
@@ -120,7 +121,7 @@ class DepositWorker(Struct, frozen=True):
     def look_for_balance(self, deposit_id: str, owner: str) -> None:
         """Before a default is declared: whether the balance arrived after all. Refused(BUSY) when nobody can say."""
         stored = self.commits.load(deposit_id)
-        waiting = awaited(fold_stored(stored))
+        waiting = find_awaited_balance(fold_stored(stored))
         if waiting is None:
             return
         seen = self.seen_payment(child("pay", deposit_id, waiting.n))
@@ -154,7 +155,7 @@ class DepositWorker(Struct, frozen=True):
     def _look_after_payments(self, stored: Journal, owner: str) -> Journal:
         """A balance that was opened and a chargeback that is open are asked about: their events may have been lost."""
         now, deposit = self.clock(), fold_stored(stored)
-        waiting = awaited(deposit)
+        waiting = find_awaited_balance(deposit)
         due = [waiting.n] if waiting is not None and payment_look_at(waiting) <= now else []
         due += [one.payment for one in deposit.disputes if one.status == "open" and one.opened_at + DAY <= now]
         if due:
@@ -168,7 +169,9 @@ class DepositWorker(Struct, frozen=True):
     def _look_after_refunds(self, stored: Journal, owner: str) -> Journal:
         now, deposit = self.clock(), fold_stored(stored)
         due = [refund for refund in deposit.refunds if (at := look_at(deposit, refund)) is not None and at <= now]
-        unsent = [one for one in due if one.status is RefundStatus.APPROVED and destination.send(deposit, one.n, now)]
+        unsent = [
+            one for one in due if one.status is RefundStatus.APPROVED and destination.send_refund(deposit, one.n, now)
+        ]
         sendable = [one for one in due if one.status not in NEVER_SENT_AGAIN]
         if sendable:
             self._take_lease(stored, deposit, owner, now)
@@ -193,7 +196,7 @@ class DepositWorker(Struct, frozen=True):
         """
         began = self.commits.timing.now()
         journal, terms = [entry.event for entry in stored.journal], self.commits.terms(fold_stored(stored))
-        if proof.differs(stored.id, journal, refund.n, terms):
+        if journal_replay.approval_differs(stored.id, journal, refund.n, terms):
             return self._after(stored, FlagProofMismatch(refund.n), owner)
         payee = self._payee(stored.id, refund)
         outcome = self._run(stored, SendRefund(refund.n), owner)
@@ -210,28 +213,28 @@ class DepositWorker(Struct, frozen=True):
         answer = self._called(deposit, refund, payee)
         if isinstance(answer, Unknown) or (answer.status != "declined" and answer.amount != refund.amount):
             # An amount that is not ours makes the answer unreadable: the books will tell.
-            return self._after(stored, RecordUnknownOutcome(refund.n, refund.way), owner)
+            return self._after(stored, RecordUnknownOutcome(refund.n, refund.route_no), owner)
         return self._after(stored, answer, owner)
 
     def _called(self, deposit: Deposit, refund: Refund, payee: Payee | None) -> RefundSeen | Unknown:
         if payee is not None:
-            return self.provider.pay_out(key(deposit.id, refund), refund.amount, payee)
+            return self.provider.pay_out(refund_key(deposit.id, refund), refund.amount, payee)
         payment_id = child("pay", deposit.id, refund.payment)
-        return self.provider.refund(key(deposit.id, refund), payment_id, refund.capture, refund.amount)
+        return self.provider.refund(refund_key(deposit.id, refund), payment_id, refund.capture, refund.amount)
 
     def _look(self, stored: Journal, refund: Refund, owner: str) -> Journal:
         if refund.status in WAITING:
             return stored
         deposit = fold_stored(stored)
-        seen = self.provider.find_refund(key(deposit.id, refund))
+        seen = self.provider.find_refund(refund_key(deposit.id, refund))
         if isinstance(seen, RefundSeen):
             return self._after(stored, seen, owner)
         if isinstance(seen, Unknown) or refund.status is RefundStatus.SUCCEEDED:
             return stored
         if self.forgotten(refund):
-            return self._after(stored, RecordNotFound(refund.n, refund.way), owner)
+            return self._after(stored, RecordNotFound(refund.n, refund.route_no), owner)
         # The same key, never a new one; and nothing new while the buyer's bank may take the money back itself.
-        if deposit.disputed(refund.capture):
+        if deposit.is_disputed(refund.capture):
             return stored
         return self._ask(stored, deposit, refund, self._payee(deposit.id, refund), owner)
 

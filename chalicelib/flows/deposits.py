@@ -5,7 +5,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from chalicelib.core.common.ids import well_formed
+from chalicelib.core.common.ids import is_well_formed
 from chalicelib.core.common.instants import DAY
 from chalicelib.core.common.journal import Caller, RequestContext
 from chalicelib.core.common.refusal import FieldError, Reason, Refused
@@ -54,7 +54,7 @@ class DepositDesk(Struct, frozen=True):
             raise Refused(
                 Reason.INVALID_REQUEST, [FieldError("/at", "not_before_now" if instant < asked.at else "too_far")]
             )
-        published = cancellation_reasons.reasons(instant).get(reason) if reason is not None else None
+        published = cancellation_reasons.find_reasons(instant).get(reason) if reason is not None else None
         if reason is not None and published is None:
             raise Refused(Reason.INVALID_REQUEST, [FieldError("/reason", "unknown_reason")])
         compensated = published is None or published.compensates
@@ -62,7 +62,7 @@ class DepositDesk(Struct, frozen=True):
 
     def curve(self, deposit_id: str, asked: RequestContext) -> tuple[Step, ...]:
         outcome = self.get(deposit_id, asked)
-        return entitlement.curve(outcome.deposit, outcome.terms, asked.at)
+        return entitlement.compute_curve(outcome.deposit, outcome.terms, asked.at)
 
     def listed(
         self, asked: RequestContext, *, offer: str | None, status: str | None, limit: int, position: Position
@@ -83,7 +83,7 @@ class DepositDesk(Struct, frozen=True):
         unknown = Refused(
             Reason.INVALID_REQUEST, [FieldError("/offer", "missing" if offer is None else "unknown_offer")]
         )
-        stored = self.commits.offers.get(offer) if offer is not None and well_formed("off", offer) else None
+        stored = self.commits.offers.get(offer) if offer is not None and is_well_formed("off", offer) else None
         if stored is None or offer is None:
             raise unknown
         made = stored.journal[0].event

@@ -6,11 +6,11 @@ from typing import Any, Final
 
 from msgspec import Struct, field
 
-from chalicelib.core.common.ids import digest_id, well_formed
-from chalicelib.core.common.journal import Entry, RequestContext, same_request, version_of
+from chalicelib.core.common.ids import digest_id, is_well_formed
+from chalicelib.core.common.journal import Entry, RequestContext, find_version, has_same_request
 from chalicelib.core.common.refusal import Reason, Refused
 from chalicelib.core.policy import offer_terms
-from chalicelib.core.policy.terms import Draft, Terms, terms_hash
+from chalicelib.core.policy.terms import Draft, Terms, compute_terms_hash
 from chalicelib.core.selling import offer as offers_
 from chalicelib.core.selling.offer import Available, Constrained, Offer, OfferEvent, OfferMade, StockChanged
 from chalicelib.flows.commit import in_order, refuse_expired_request, refuse_stale
@@ -50,7 +50,7 @@ class Catalogue(Struct, frozen=True):
         return self._remembered(fold(self.load(offer_id)))
 
     def load(self, offer_id: str) -> Stored[OfferEvent]:
-        stored = self.offers.get(offer_id) if well_formed("off", offer_id) else None
+        stored = self.offers.get(offer_id) if is_well_formed("off", offer_id) else None
         if stored is None:
             raise Refused(Reason.NOT_FOUND)
         return stored
@@ -69,7 +69,7 @@ class Catalogue(Struct, frozen=True):
         assert asked.caller.merchant is not None, "only merchants reach this"
         offer_id = digest_id("off", asked.caller.id, asked.caller.merchant, asked.key_text)
         try:
-            draft, constraints = offer_terms.resolve(offer_terms.read(body, asked.at), asked.at)
+            draft, constraints = offer_terms.merge_market_policy(offer_terms.read_offer(body, asked.at), asked.at)
         except Refused:  # rules may have changed since the first time: the same request is answered as it was then
             known = self._known(offer_id, asked)
             if known is None:
@@ -78,10 +78,10 @@ class Catalogue(Struct, frozen=True):
         made = OfferMade(
             at=asked.at,
             merchant=asked.caller.merchant,
-            terms_hash=terms_hash(draft),
+            terms_hash=compute_terms_hash(draft),
             opens_at=draft.opens_at,
             closes_at=draft.closes_at,
-            stock=offers_.stock_of(draft),
+            stock=offers_.build_stock(draft),
             batch=_batch(draft),
             constrained_by=tuple(Constrained(*constraint) for constraint in constraints),
         )
@@ -99,11 +99,13 @@ class Catalogue(Struct, frozen=True):
                 return self._answer(offer, asked)
 
     def close(self, offer_id: str, asked: RequestContext) -> Offered:
-        return self._changed(offer_id, asked, lambda offer, left: offers_.close(offer, asked.at, left))
+        return self._changed(offer_id, asked, lambda offer, left: offers_.close_offer(offer, asked.at, left))
 
     def change_stock(self, offer_id: str, sku: str, change: int, asked: RequestContext) -> Offered:
         """Add units or take unsold ones away; below what is sold: INVALID_REQUEST with the pointer."""
-        return self._changed(offer_id, asked, lambda offer, left: offers_.restock(offer, sku, change, asked.at, left))
+        return self._changed(
+            offer_id, asked, lambda offer, left: offers_.change_stock(offer, sku, change, asked.at, left)
+        )
 
     def _changed(self, offer_id: str, asked: RequestContext, decision: Decision) -> Offered:
         race = ConflictRetry(self.timing)
@@ -129,8 +131,8 @@ class Catalogue(Struct, frozen=True):
         refuse_expired_request(self.timing, asked)
         entry = Entry(event, asked.at, asked.caller, asked.key, asked.locale)
         if isinstance(event, StockChanged):
-            shards = offers_.changeable(offer, event.sku, left[event.sku], asked.at)
-            self.offers.append(stored, [entry], offer, event.sku, offers_.shard_changes(event.change, shards))
+            shards = offers_.list_changeable_units(offer, event.sku, left[event.sku], asked.at)
+            self.offers.append(stored, [entry], offer, event.sku, offers_.split_change(event.change, shards))
         else:
             self.offers.append(stored, [entry])
         after = self._remembered(offers_.evolve(offer, event))
@@ -147,7 +149,7 @@ class Catalogue(Struct, frozen=True):
             Offered(
                 offer,
                 self.offers.terms(offer.made.terms_hash),
-                offers_.available(offer, left[offer.id], asked.at),
+                offers_.count_available(offer, left[offer.id], asked.at),
                 asked.at,
                 asked.locale,
             )
@@ -160,7 +162,7 @@ class Catalogue(Struct, frozen=True):
         return Offered(offer, terms, offer.available, asked.at, asked.locale)
 
     def _replayed(self, stored: Stored[OfferEvent], asked: RequestContext) -> Offered | None:
-        version = version_of(stored.journal, asked.key)
+        version = find_version(stored.journal, asked.key)
         if version is None or asked.key is None:
             return None
         entry = stored.journal[version - 1]
@@ -173,7 +175,7 @@ class Catalogue(Struct, frozen=True):
     def _known(self, offer_id: str, asked: RequestContext) -> Offered | None:
         """The answer that the very same request already had."""
         stored = self.offers.get(offer_id)
-        if stored is None or not same_request(stored.journal, asked.key):
+        if stored is None or not has_same_request(stored.journal, asked.key):
             return None
         return self._replayed(stored, asked)
 
@@ -187,8 +189,8 @@ def fold(stored: Stored[OfferEvent]) -> Offer:
 
 def _batch(draft: Draft) -> str:
     """Names the stock shards by what they hold, so that a retry with the same body finds its own and no other does."""
-    text = ",".join(f"{stock.sku}={stock.units}/{stock.reserved}" for stock in offers_.stock_of(draft))
-    return hashlib.sha256(f"{terms_hash(draft)}|{text}".encode()).hexdigest()[:8]
+    text = ",".join(f"{stock.sku}={stock.units}/{stock.reserved}" for stock in offers_.build_stock(draft))
+    return hashlib.sha256(f"{compute_terms_hash(draft)}|{text}".encode()).hexdigest()[:8]
 
 
 def etag(offer: Offer, at: int) -> str:

@@ -9,7 +9,7 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from chalicelib.core.common.ids import digest_id
-from chalicelib.core.common.journal import RequestContext, same_request
+from chalicelib.core.common.journal import RequestContext, has_same_request
 from chalicelib.core.common.refusal import FieldError, Reason, Refused
 from chalicelib.core.deposit.events.order import Created, TakenStock
 from chalicelib.core.deposit.order import begin_deposit
@@ -148,7 +148,9 @@ class Orders(Struct, frozen=True):
     def _placed(self, deposit_id: str, order: Order, offer: Offer, terms: Terms, asked: RequestContext) -> Placed:
         """With the buyer's pass as it is now, where there is one."""
         held = self.passes.held(order.priority_pass, asked) if order.priority_pass is not None else None
-        created = ordering.place(order, offer, terms, asked.caller.id, asked.at, held.priority if held else None)
+        created = ordering.create_deposit(
+            order, offer, terms, asked.caller.id, asked.at, held.priority if held else None
+        )
         used = held.used(offer, deposit_id, asked) if held is not None else None
         return Placed(deposit_id, order, offer, terms, created, used, asked)
 
@@ -167,7 +169,7 @@ class Orders(Struct, frozen=True):
 
     def _draw(self, placed: Placed, conflicts: int, left: StockLeft | None) -> tuple[TakenStock, ...]:
         start, at = placed.spread + conflicts, placed.asked.at
-        return stock.draw(placed.order.items, placed.offer, start, left, at, with_pass=placed.used is not None)
+        return stock.draw_units(placed.order.items, placed.offer, start, left, at, with_pass=placed.used is not None)
 
     def _written(self, placed: Placed, stock: Sequence[TakenStock]) -> Outcome:
         asked, offer, terms = placed.asked, placed.offer, placed.terms
@@ -193,7 +195,7 @@ class Orders(Struct, frozen=True):
     def _asked_before(self, deposit_id: str, asked: RequestContext) -> bool:
         """Whether this very request made the deposit: it is answered as then, though its method has ended since."""
         stored = self.deposits.get(deposit_id)
-        return stored is not None and same_request(stored.journal, asked.key)
+        return stored is not None and has_same_request(stored.journal, asked.key)
 
     def _known(self, deposit_id: str, asked: RequestContext) -> Outcome | None:
         stored = self.deposits.get(deposit_id)

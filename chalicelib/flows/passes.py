@@ -38,7 +38,7 @@ class Held(Struct, frozen=True):
     def used(self, offer: Offer, deposit_id: str, asked: RequestContext) -> JournalAppend:
         """Used for a deposit, in its own write. Refused(PASS_NOT_VALID) for another merchant's offer, used or lapsed."""
         merchant = self.origin.created.merchant
-        event = second_chance.use(self.one, merchant, offer.made.merchant, asked.at, deposit_id)
+        event = second_chance.use_pass(self.one, merchant, offer.made.merchant, asked.at, deposit_id)
         return journal_append(self.stored, event, asked, asked.caller)
 
 

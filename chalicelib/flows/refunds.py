@@ -14,11 +14,12 @@ from chalicelib.core.decide import decide
 from chalicelib.core.deposit.command_row import Command
 from chalicelib.core.deposit.deposit import Deposit
 from chalicelib.core.deposit.events.all import DepositEvent
-from chalicelib.core.deposit.refund import Refund, RefundSeen, RefundStatus
+from chalicelib.core.deposit.refund import Refund, RefundStatus
 from chalicelib.core.policy.terms import Terms
 from chalicelib.core.refunding import destination
-from chalicelib.core.refunding.destination import NameDestination, Payee, Reroute, Retry, same_name
+from chalicelib.core.refunding.destination import NameDestination, Payee, Reroute, Retry, is_same_holder
 from chalicelib.core.refunding.goodwill import Grant
+from chalicelib.core.refunding.provider_answers import RefundSeen
 from chalicelib.flows import body_keys, encrypted_text
 from chalicelib.flows.commit import Commits, Outcome
 from chalicelib.flows.deposit_worker import DepositWorker
@@ -46,7 +47,7 @@ class Refunds(Struct, frozen=True):
         """All that is needed to compute the refund again, without us."""
         outcome, refund = self.find(refund_id, asked)
         events = [entry.event for entry in outcome.journal]
-        return proof.made(outcome.deposit.id, events, refund.n, outcome.terms)
+        return proof.build_proof(outcome.deposit.id, events, refund.n, outcome.terms)
 
     def grant(
         self, deposit_id: str, amount: Money, expected: Money, note: str | None, asked: RequestContext
@@ -70,10 +71,10 @@ class Refunds(Struct, frozen=True):
 
         def decision(deposit: Deposit, terms: Terms) -> Sequence[DepositEvent]:
             refund = _numbered(deposit, command.refund)
-            destination.refuse_name(refund)
+            destination.refuse_destination(refund)
             if not beside:
                 self._refuse_strange_account(payee)
-            beside[:] = [self.payees.kept(deposit.id, refund.n, refund.way + 1, payee)]
+            beside[:] = [self.payees.kept(deposit.id, refund.n, refund.route_no + 1, payee)]
             return decide(deposit, command, asked.at, terms)
 
         return self._shown(refund_id, self.commits.run(_parsed(refund_id)[0], asked, decision, beside=lambda: beside))
@@ -105,7 +106,7 @@ class Refunds(Struct, frozen=True):
     def _absent(self, refund_id: str, asked: RequestContext) -> bool:
         """Whether the provider, asked now, knows nothing of what was sent, and forgot the key; what it knows is settled."""
         outcome, refund = self.find(refund_id, asked)
-        if refund.status is not RefundStatus.MANUAL_REVIEW or refund.closed:
+        if refund.status is not RefundStatus.MANUAL_REVIEW or refund.cannot_execute_any_more:
             return False
         seen = self.attendant.seen_refund(outcome.deposit, refund.n)
         if isinstance(seen, RefundSeen):
@@ -119,7 +120,7 @@ class Refunds(Struct, frozen=True):
             raise Refused(Reason.BUSY, retry_after=1)
         if isinstance(holder, NotFound):
             raise Refused(Reason.INVALID_REQUEST, [FieldError("/account", "unknown_account")])
-        if holder and not same_name(holder, payee.holder):
+        if holder and not is_same_holder(holder, payee.holder):
             raise Refused(Reason.INVALID_REQUEST, [FieldError("/holder", "name_differs")])
 
     def _digest(self, note: str | None) -> str | None:

@@ -34,7 +34,7 @@ class Withdrawals(Struct, frozen=True):
 
         def decision(deposit: Deposit, terms: Terms) -> Sequence[DepositEvent]:
             decided = decide(deposit, StateWithdrawal(sender), asked.at, terms)
-            written[:] = [(withdrawal.stated(deposit, sender, asked.at, terms), sender)]
+            written[:] = [(withdrawal.build_statement_receipt(deposit, sender, asked.at, terms), sender)]
             return decided
 
         outcome = self.commits.run(deposit_id, asked, decision, beside=lambda: self._sealed(written, 1))
@@ -51,7 +51,7 @@ class Withdrawals(Struct, frozen=True):
 
         def decision(deposit: Deposit, terms: Terms) -> Sequence[DepositEvent]:
             decided = decide(deposit, ConfirmWithdrawal(n, sender), asked.at, terms)
-            written[:] = [(withdrawal.confirmed(deposit, n, sender, asked.at, terms), sender)]
+            written[:] = [(withdrawal.build_confirmation_receipt(deposit, n, sender, asked.at, terms), sender)]
             return decided
 
         outcome = self.commits.run(deposit_id, asked, decision, beside=lambda: self._sealed(written, 2))

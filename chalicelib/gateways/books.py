@@ -6,7 +6,7 @@ from operator import itemgetter
 from typing import Any, Final
 
 from chalicelib.core.common.instants import HOUR
-from chalicelib.core.reconciliation.lines import shard_of
+from chalicelib.core.reconciliation.lines import compute_shard
 from chalicelib.gateways.settlement_file import paged
 
 SETTLES: Final = 24 * HOUR
@@ -103,13 +103,13 @@ class Report:
 
     def _write(self, row: Row, copy: int) -> None:
         name = f"{_named(row['place'], row['ref'])}{row['at']:015d}{TAB}{row['n']:012d}{TAB}{copy}"
-        self._books.put(_shard(shard_of(row["place"])), name, row)
+        self._books.put(_shard(compute_shard(row["place"])), name, row)
         self._books.put("report_file", f"{row['at']:015d}{TAB}{name}", row)
 
     def shows(self, place: str, ref: str) -> bool:
         """Whether a line has appeared."""
         named = _named(place, ref)
-        return any(line.startswith(named) for line, _ in self._books.behind(_shard(shard_of(place)), named, 1))
+        return any(line.startswith(named) for line, _ in self._books.behind(_shard(compute_shard(place)), named, 1))
 
     def page(self, start: int, end: int, shard: int, after: str, limit: int) -> tuple[list[Row], str | None]:
         """Lines of a shard that were executed in the half-open span, behind the place ``after``, and where to go on."""

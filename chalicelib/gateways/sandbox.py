@@ -15,10 +15,11 @@ from chalicelib.core.common.ids import digest_id, parse_child
 from chalicelib.core.common.instants import DAY, HOUR, MINUTE, format_instant
 from chalicelib.core.common.money import Money, total
 from chalicelib.core.common.refusal import FieldError, Reason, Refused
-from chalicelib.core.deposit.payment import CaptureSeen, DisputeSeen, PaymentSeen
-from chalicelib.core.deposit.refund import RefundSeen, parse_key
-from chalicelib.core.reconciliation.lines import Line, sort_key
+from chalicelib.core.deposit.refund import parse_refund_key
+from chalicelib.core.paying.provider_answers import CaptureSeen, DisputeSeen, PaymentSeen
+from chalicelib.core.reconciliation.lines import Line, build_place
 from chalicelib.core.refunding.destination import Payee
+from chalicelib.core.refunding.provider_answers import RefundSeen
 from chalicelib.flows.ports.provider import Declined, NotFound, ReportPage, Session, Unknown
 from chalicelib.gateways.books import SETTLES, Books, Report, Row
 from chalicelib.gateways.settlement_file import COLUMNS, KINDS
@@ -188,7 +189,7 @@ class Sandbox:
 
     def _expect(self, type_: str, reference: str, ref: str, money: Money, at: int) -> None:
         """What was executed gets its line a day later."""
-        place = sort_key(KINDS[type_], reference)
+        place = build_place(KINDS[type_], reference)
         row = {"n": self._serial(), "type": type_, "reference": reference, "ref": ref, "place": place, "at": at}
         self._report.expect({**row, "minor": money.minor, "currency": money.currency})
 
@@ -426,9 +427,9 @@ class Sandbox:
             amount=_read(row["amount"]),
             provider_ref=row["ref"],
             at=row["at"],
-            settled=self._report.shows(sort_key("refund", key), row["ref"]),
+            settled=self._report.shows(build_place("refund", key), row["ref"]),
             code=row.get("code", ""),
-            way=_way(key),
+            route_no=_way(key),
             executed_at=row.get("executed_at"),
         )
 
@@ -514,7 +515,7 @@ class _Echo:
 def _named(subject: str) -> tuple[str, int, int]:
     """The deposit's 26 characters, the ordinal and the way, of a payment's id or a refund's key."""
     paid = parse_child("pay", subject)
-    parsed = parse_key(subject) if paid is None else (*paid, 0)
+    parsed = parse_refund_key(subject) if paid is None else (*paid, 0)
     assert parsed is not None, subject
     return parsed
 

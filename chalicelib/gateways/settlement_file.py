@@ -19,7 +19,7 @@ from typing import IO, Final, TypeVar
 
 from chalicelib.core.common.instants import parse_instant
 from chalicelib.core.common.money import AMOUNT, currencies
-from chalicelib.core.reconciliation.lines import SHARDS, Line, LineKind, shard_of, sort_key
+from chalicelib.core.reconciliation.lines import SHARDS, Line, LineKind, build_place, compute_shard
 from chalicelib.flows.ports.provider import ReportPage, Unknown
 
 COLUMNS: Final = ("type", "reference", "provider_reference", "amount", "currency", "executed_at")
@@ -111,7 +111,7 @@ def _line(row: Sequence[str]) -> Line:
         raise ValueError("type")
     if not ref or _CONTROL.search(reference + ref):
         raise ValueError("reference")
-    place = sort_key(KINDS[type_], reference or ref)
+    place = build_place(KINDS[type_], reference or ref)
     return Line(place, ref, _minor(amount, currency), currency, parse_instant(executed_at))
 
 
@@ -150,7 +150,7 @@ class _Split:
         with ExitStack() as stack:
             files = [stack.enter_context(self._raw(shard).open("wb")) for shard in range(SHARDS)]
             for line in lines:
-                files[shard_of(line.place)].write(_written(line))
+                files[compute_shard(line.place)].write(_written(line))
 
     def behind(self, shard: int, after: str) -> Iterator[Line]:
         """The lines of a shard behind a place, ascending."""

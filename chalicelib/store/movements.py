@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from chalicelib.core.common.instants import DAY, in_utc
 from chalicelib.core.deposit.deposit import Deposit
-from chalicelib.core.reconciliation.lines import BODY, Line, latest, lines_of, shard_of
+from chalicelib.core.reconciliation.lines import BODY_LENGTH, Line, compute_shard, find_latest_movement, list_lines
 from chalicelib.store.codec import Wire
 from chalicelib.store.requests import send
 
@@ -63,11 +63,11 @@ class Movements:
 
 def indexed(deposit: Deposit) -> dict[str, Wire]:
     """The index attributes of a deposit whose money has moved."""
-    lines = lines_of(deposit)
-    at = latest(lines)
+    lines = list_lines(deposit)
+    at = find_latest_movement(lines)
     if at is None:
         return {}
-    place = f"{_day(at)}#{shard_of(lines[0].place):02d}"
+    place = f"{_day(at)}#{compute_shard(lines[0].place):02d}"
     return {"moved": {"S": place}, "lines": {"S": LINES.join(_text(line) for line in lines)}}
 
 
@@ -81,7 +81,7 @@ def written(body: str, text: str) -> list[Line]:
 
 
 def _text(line: Line) -> str:
-    plain = (line.place[BODY:], line.ref, line.minor, line.currency, line.at, line.days, int(line.settled))
+    plain = (line.place[BODY_LENGTH:], line.ref, line.minor, line.currency, line.at, line.days, int(line.settled))
     return FIELDS.join(map(str, plain))
 
 

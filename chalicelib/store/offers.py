@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final, get_args
 
 from chalicelib.core.common.journal import Entry
-from chalicelib.core.policy.terms import Terms, canonical
+from chalicelib.core.policy.terms import Terms, to_canonical_json
 from chalicelib.core.selling.offer import Offer, OfferEvent
 from chalicelib.flows.ports.effects import Stored
 from chalicelib.flows.ports.store import Page, StockShort, VersionConflict
@@ -32,7 +32,7 @@ class OfferStore:
 
     def create(self, offer: Offer, terms: Terms, entries: Sequence[Entry[OfferEvent]]) -> None:
         """Terms and shards first, the offer last: until its own item stands nobody can buy, and a retry goes on."""
-        item = {**key(offer.made.terms_hash), "terms": {"S": canonical(terms).decode()}}
+        item = {**key(offer.made.terms_hash), "terms": {"S": to_canonical_json(terms).decode()}}
         send(self._client.put_item, TableName=self._table, Item=item)
         shards = shards_made(self._table, offer)
         for start in range(0, len(shards), CHUNK):

@@ -9,7 +9,7 @@ import hmac
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
-from chalicelib.core.common.ids import well_formed
+from chalicelib.core.common.ids import is_well_formed
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.ciphers.aead import AESSIV
@@ -57,7 +57,7 @@ class Vault:
         head, _, rest = token.partition("_")
         body, _, proof = rest.partition("_")
         deposit_id = f"dep_{body}"
-        if head != "wdt" or not token.isascii() or not well_formed("dep", deposit_id):
+        if head != "wdt" or not token.isascii() or not is_well_formed("dep", deposit_id):
             return None
         made = self.token(deposit_id, proof.partition("_")[0])
         return deposit_id if made is not None and hmac.compare_digest(made.encode(), token.encode()) else None

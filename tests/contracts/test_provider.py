@@ -11,10 +11,11 @@ import pytest
 from chalicelib.core.common.ids import child, digest_id
 from chalicelib.core.common.instants import DAY, HOUR, MINUTE
 from chalicelib.core.common.money import Money
-from chalicelib.core.deposit.payment import CaptureSeen, DisputeSeen, PaymentSeen
-from chalicelib.core.deposit.refund import RefundSeen, way_key
-from chalicelib.core.reconciliation.lines import SHARDS, Line, LineKind, shard_of, sort_key
+from chalicelib.core.deposit.refund import route_key
+from chalicelib.core.paying.provider_answers import CaptureSeen, DisputeSeen, PaymentSeen
+from chalicelib.core.reconciliation.lines import SHARDS, Line, LineKind, build_place, compute_shard
 from chalicelib.core.refunding.destination import Payee
+from chalicelib.core.refunding.provider_answers import RefundSeen
 from chalicelib.flows.ports.provider import NotFound, Provider, ReportPage, Session, Settlement, Unknown
 from chalicelib.gateways.books import Books
 from chalicelib.gateways.sandbox import Sandbox
@@ -336,7 +337,7 @@ def test_a_key_that_is_forgotten_executes_again(paid: Desk, send: Send, age: int
 def test_another_way_is_another_execution_of_the_same_refund(paid: Desk) -> None:
     paid.spoil("declined")
     assert refund(paid).status == "declined"
-    key = way_key(REFUND, 2)
+    key = route_key(REFUND, 2)
     assert isinstance(found(paid, key), NotFound)
     sent = pay_out(paid, DUE, key)
     assert (sent.refund, sent.way, sent.status, sent.amount) == (1, 2, "succeeded", DUE)
@@ -351,9 +352,9 @@ def test_a_payout_needs_no_capture(desk: Desk) -> None:
 
 def test_events_name_the_refund_whatever_its_way(paid: Desk) -> None:
     refund(paid, HALF)
-    pay_out(paid, HALF, way_key(REFUND, 1))
+    pay_out(paid, HALF, route_key(REFUND, 1))
     paid.spoil("returned_later")
-    pay_out(paid, HALF, way_key(REFUND, 2))
+    pay_out(paid, HALF, route_key(REFUND, 2))
     paid.wait(48 * HOUR)
     assert paid.told() == [PAYMENT, REFUND, REFUND, REFUND, REFUND]
 
@@ -386,7 +387,7 @@ def page(desk: Desk, shard: int, span: tuple[int, int] = ALWAYS, after: str = ""
     assert isinstance(answer, ReportPage)
     lines = list(answer.lines)
     assert lines == sorted(lines)
-    assert {shard_of(line.place) for line in lines} <= {shard}
+    assert {compute_shard(line.place) for line in lines} <= {shard}
     assert all(line.place > after and span[0] <= line.at < span[1] for line in lines)
     assert answer.after is None or answer.after == lines[-1].place
     return answer
@@ -404,10 +405,10 @@ def report(desk: Desk, shard: int, limit: int = 100) -> list[Line]:
 
 
 def line(kind: LineKind, reference: str, ref: str, amount: Money, at: int) -> Line:
-    return Line(sort_key(kind, reference), ref, amount.minor, amount.currency, at)
+    return Line(build_place(kind, reference), ref, amount.minor, amount.currency, at)
 
 
-OWN: Final = shard_of(sort_key("capture", PAYMENT))
+OWN: Final = compute_shard(build_place("capture", PAYMENT))
 
 
 def moved(desk: Desk) -> list[Line]:
@@ -417,7 +418,7 @@ def moved(desk: Desk) -> list[Line]:
     desk.spoil("declined")
     refund(desk, HALF)
     desk.spoil("returned_later")
-    keys = (way_key(REFUND, 1), way_key(child("ref", DEPOSIT, 2), 3))
+    keys = (route_key(REFUND, 1), route_key(child("ref", DEPOSIT, 2), 3))
     for key in keys:
         sent = pay_out(desk, HALF, key)
         lines.append(line("refund", key, sent.provider_ref, HALF, sent.at))
@@ -494,7 +495,7 @@ def random_books(random: Random) -> Sandbox:
         if random.random() < 0.5:
             sandbox.arm("refund", "returned_later", 1)
         sandbox.refund(refund_id, payment_id, f"{payment_id}.1", due)
-        sandbox.pay_out(way_key(refund_id, 1), due, PAYEE)
+        sandbox.pay_out(route_key(refund_id, 1), due, PAYEE)
         sandbox.book_by_hand(due, random.choice([f'order "{n}", by hand', f"订单 {n}", f"~{n}", "same"]))
         sandbox.forward(random.randrange(12 * HOUR))
     sandbox.forward(20 * HOUR)

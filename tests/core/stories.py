@@ -43,19 +43,20 @@ from chalicelib.core.deposit.events.claim import (
 from chalicelib.core.deposit.events.goods import Units
 from chalicelib.core.deposit.fold import evolve
 from chalicelib.core.deposit.order import begin_deposit
-from chalicelib.core.deposit.payment import CaptureSeen, DisputeSeen, PaymentSeen
-from chalicelib.core.deposit.refund import Refund, RefundSeen
+from chalicelib.core.deposit.refund import Refund
 from chalicelib.core.ending.end import Cancel
 from chalicelib.core.ending.withdrawal import ConfirmWithdrawal, Sender, StateWithdrawal
 from chalicelib.core.locking.lock import ConfirmLock, OpenIntent, Unlock
 from chalicelib.core.merchant.cancellation import MerchantCancel
 from chalicelib.core.merchant.question import Ask
 from chalicelib.core.paying.captures import ChangePaymentMethod
+from chalicelib.core.paying.provider_answers import CaptureSeen, DisputeSeen, PaymentSeen
 from chalicelib.core.policy import offer_terms
 from chalicelib.core.policy.claim_rules import ClaimKind
-from chalicelib.core.policy.terms import Draft, Terms, terms_hash
+from chalicelib.core.policy.terms import Draft, Terms, compute_terms_hash
 from chalicelib.core.refunding.destination import SendRefund
 from chalicelib.core.refunding.goodwill import Grant
+from chalicelib.core.refunding.provider_answers import RefundSeen
 from chalicelib.core.refunding.settling import RecordNotFound, RecordUnknownOutcome
 from chalicelib.core.selling import offer as offers
 from chalicelib.core.selling import ordering
@@ -126,7 +127,7 @@ def plain(preset: str, currency: str = "CNY", **changes: Any) -> Json:
 
 
 def draft(sent: Mapping[str, Any] | None = None) -> Draft:
-    return offer_terms.resolve(offer_terms.read(body() if sent is None else sent, T0), T0)[0]
+    return offer_terms.merge_market_policy(offer_terms.read_offer(body() if sent is None else sent, T0), T0)[0]
 
 
 def terms(**changes: Any) -> Terms:
@@ -158,12 +159,12 @@ def trading(
 def offer_of(under: Terms, **changes: Any) -> Offer:
     """The offer that has these terms; open at once and without counted stock unless changed."""
     made = {"at": T0, "merchant": "mer_shop", "opens_at": None, "closes_at": None, "stock": (), "batch": "b"}
-    return offers.fold("off_" + "0" * 26, [OfferMade(**{**made, "terms_hash": terms_hash(under), **changes})])
+    return offers.fold("off_" + "0" * 26, [OfferMade(**{**made, "terms_hash": compute_terms_hash(under), **changes})])
 
 
 def order_of(under: Terms, *items: tuple[str, int], **changes: Any) -> Order:
     lines = tuple(Ordered(*item) for item in items) or (Ordered(under.items[0].sku, 1),)
-    fields = {"payment_method": under.payment.methods[0], "terms_hash": terms_hash(under), **changes}
+    fields = {"payment_method": under.payment.methods[0], "terms_hash": compute_terms_hash(under), **changes}
     return Order(offer="off_" + "0" * 26, items=lines, **fields)
 
 
@@ -211,8 +212,8 @@ class Story:
         latest = self.deposit.intents[-1]
         named = {
             "intent": child("lki", self.deposit.id, latest.n),
-            "disclosure_hash": latest.shown.disclosure_hash,
-            "acknowledgement": latest.shown.acknowledgement,
+            "disclosure_hash": latest.opened.disclosure_hash,
+            "acknowledgement": latest.opened.acknowledgement,
         }
         return ConfirmLock(**{**named, **changes})
 
@@ -223,7 +224,7 @@ class Story:
     def ship(self, *units: tuple[int, int]) -> Ship:
         """These (line, quantity), or everything that is left."""
         lines = zip(self.deposit.lines, self.deposit.progress, strict=True)
-        left = ((n, one.to_ship(line.quantity)) for n, (line, one) in enumerate(lines, start=1))
+        left = ((n, one.count_to_ship(line.quantity)) for n, (line, one) in enumerate(lines, start=1))
         return Ship(tuple(Units(*one) for one in units or left if one[1]))
 
     def pay(self, amount: str | None = None, at: int = PAID, **seen: Any) -> str:
@@ -246,7 +247,7 @@ class Story:
     def disputed(
         self, status: Any, amount: str | None = None, *, ref: str = "dp_1", capture: str = "cap_1"
     ) -> PaymentSeen:
-        taken = self.deposit.captured(capture)
+        taken = self.deposit.find_capture(capture)
         disputes = (DisputeSeen(ref, capture, taken.amount if amount is None else money(amount), status),)
         return PaymentSeen(taken.payment, "succeeded", disputes=disputes)
 
@@ -260,7 +261,7 @@ class Story:
 
 
 def ordered(under: Terms = SU7, *items: tuple[str, int], **changes: Any) -> Story:
-    created = ordering.place(order_of(under, *items, **changes), offer_of(under), under, "usr_" + "0" * 26, T0)
+    created = ordering.create_deposit(order_of(under, *items, **changes), offer_of(under), under, "usr_" + "0" * 26, T0)
     return Story(under, begin_deposit(DEPOSIT_ID, created), [created])
 
 

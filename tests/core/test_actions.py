@@ -21,12 +21,12 @@ from chalicelib.core.deposit.command_row import Command
 from chalicelib.core.deposit.events.goods import Units
 from chalicelib.core.deposit.payment import MAX_PAYMENTS
 from chalicelib.core.deposit.status import Status
-from chalicelib.core.ending.withdrawal import MAX_STATED
+from chalicelib.core.ending.withdrawal import MAX_STATEMENTS
 from chalicelib.core.locking.lock import MAX_INTENTS, ConfirmLock
 from chalicelib.core.merchant.cancellation import MerchantCancel
 from chalicelib.core.merchant.question import MAX_QUESTIONS, Ask
 from chalicelib.core.paying.captures import ChangePaymentMethod
-from chalicelib.core.policy.claim_rules import claim_rules
+from chalicelib.core.policy.claim_rules import find_claim_rules
 from chalicelib.core.policy.terms import Terms
 from chalicelib.core.refunding.destination import SendRefund
 from chalicelib.core.refunding.goodwill import MAX_GRANTS, Grant
@@ -343,7 +343,7 @@ def edges(story: Story) -> Iterator[int]:
     """Every instant that means something to this deposit, not before what has been written."""
     deposit = story.deposit
     named = [T0, DUE, PAID, UNDO, LOCKED, END, LATER, LATER + 30 * DAY, deposit.updated_at]
-    named += [at for one in deposit.intents for at in (one.shown.confirmable_at, one.shown.expires_at)]
+    named += [at for one in deposit.intents for at in (one.opened.confirmable_at, one.opened.expires_at)]
     named += [one.asked.due_at for one in deposit.questions]
     named += [at for at in (deposit.balance_due_at, deposit.cure_until, deposit.arrived_at) if at is not None]
     named += [deposit.arrived_at + 15 * DAY] if deposit.arrived_at is not None else []
@@ -454,11 +454,11 @@ def after_many_claims(times: int) -> Story:
 COUNTED: Final[dict[str, Callable[[int], Story]]] = {
     "lock-intents": lambda left: after_many(INTENT, MAX_INTENTS - left, paid(), PAID),
     "changes": lambda left: after_many(SAME, MAX_CHANGES - left, paid(), PAID),
-    "withdrawals": lambda left: after_many(STATE, MAX_STATED - left, paid(IN_EUROPE), PAID),
+    "withdrawals": lambda left: after_many(STATE, MAX_STATEMENTS - left, paid(IN_EUROPE), PAID),
     "payment-method": lambda left: after_many(ChangePaymentMethod("alipay"), MAX_PAYMENTS - 1 - left, ordered(), T0),
     "balance-payments": lambda left: after_many(PayBalance("card"), MAX_PAYMENTS - 1 - left, final(), LATER),
     "refunds": lambda left: after_many_grants(MAX_GRANTS - left),
-    "claims": lambda left: after_many_claims(claim_rules(PAID).most_claims - left),
+    "claims": lambda left: after_many_claims(find_claim_rules(PAID).most_claims - left),
     "questions": lambda left: after_many(SIMPLE["questions"], MAX_QUESTIONS - left, paid(), PAID),
 }
 

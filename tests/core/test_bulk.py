@@ -19,14 +19,14 @@ from chalicelib.core.merchant.bulk import (
     BulkStatus,
     BulkWorked,
     Result,
-    approve,
-    approve_until,
-    caught_up,
+    approve_bulk,
+    catch_up,
+    compute_approve_until,
+    compute_min_live_deposits,
     evolve,
+    find_lapse,
     fold,
-    lapse,
-    live_needed,
-    refuse_fields,
+    refuse_bulk_fields,
 )
 from chalicelib.core.merchant.cancellation import MerchantCancel
 from tests.core.stories import OUT_OF_STOCK, SU7, T0, refused, terms
@@ -70,7 +70,7 @@ STANDING: Final[dict[BulkStatus, Bulk]] = {one.status: one for one in (WAITING, 
     ],
 )  # fmt: skip
 def test_how_many_must_be_live_for_one_person_to_do_it_alone(deposits: int, live: int | None) -> None:
-    assert live_needed(deposits, T0) == live
+    assert compute_min_live_deposits(deposits, T0) == live
     if live is not None:
         assert most_alone(live) >= deposits
     if live:
@@ -92,7 +92,7 @@ def test_how_many_one_person_may_cancel_of_so_many(live: int, alone: int) -> Non
 
 @given(st.integers(1, 200), st.integers(0, 20_000))
 def test_both_ways_of_counting_say_the_same(deposits: int, live: int) -> None:
-    needed = live_needed(deposits, T0)
+    needed = compute_min_live_deposits(deposits, T0)
     assert (needed is not None and live >= needed) is (deposits <= most_alone(live))
 
 
@@ -101,40 +101,40 @@ def test_both_ways_of_counting_say_the_same(deposits: int, live: int) -> None:
 
 def test_a_deposit_named_twice_is_a_fault_at_its_place() -> None:
     with refused(Reason.INVALID_REQUEST, ("/deposits/1", "duplicate"), ("/deposits/3", "duplicate")):
-        refuse_fields(["dep_a", "dep_a", "dep_b", "dep_a"], OUT_OF_STOCK, SU7, T0)
-    refuse_fields(DEPOSITS, OUT_OF_STOCK, SU7, T0)
+        refuse_bulk_fields(["dep_a", "dep_a", "dep_b", "dep_a"], OUT_OF_STOCK, SU7, T0)
+    refuse_bulk_fields(DEPOSITS, OUT_OF_STOCK, SU7, T0)
 
 
 def test_evidence_comes_before_the_published_list() -> None:
     one = terms(cancellation_reasons=["FORCE_MAJEURE"])
     with refused(Reason.EVIDENCE_REQUIRED, ("/evidence", "too_few"), least=1):
-        refuse_fields(DEPOSITS, MerchantCancel("OUT_OF_STOCK", ()), one, T0)
+        refuse_bulk_fields(DEPOSITS, MerchantCancel("OUT_OF_STOCK", ()), one, T0)
     with refused(Reason.REASON_NOT_PUBLISHED, code="OUT_OF_STOCK"):
-        refuse_fields(DEPOSITS, OUT_OF_STOCK, one, T0)
+        refuse_bulk_fields(DEPOSITS, OUT_OF_STOCK, one, T0)
     with refused(Reason.REASON_NOT_PUBLISHED, code="NO_SUCH_REASON"):
-        refuse_fields(DEPOSITS, MerchantCancel("NO_SUCH_REASON", ()), one, T0)
+        refuse_bulk_fields(DEPOSITS, MerchantCancel("NO_SUCH_REASON", ()), one, T0)
 
 
 # --- The second person ---
 
 
 def test_a_second_person_has_72_hours() -> None:
-    assert approve_until(T0) == UNTIL
+    assert compute_approve_until(T0) == UNTIL
 
 
 @pytest.mark.parametrize("at", [T0, UNTIL - 1, UNTIL])
 def test_the_same_person_is_not_a_second_one(at: int) -> None:
     with refused(Reason.APPROVAL_REQUIRED, code="OUT_OF_STOCK"):
-        approve(caught_up(WAITING, at), FIRST, at)
+        approve_bulk(catch_up(WAITING, at), FIRST, at)
 
 
 @pytest.mark.parametrize(("at", "state"), [(T0, None), (UNTIL - 1, None), (UNTIL, "done"), (UNTIL + 1, "done")])
 def test_another_person_agrees_in_time(at: int, state: str | None) -> None:
     if state is not None:
         with refused(Reason.WRONG_STATE, state=state):
-            approve(caught_up(WAITING, at), SECOND, at)
+            approve_bulk(catch_up(WAITING, at), SECOND, at)
         return
-    event = approve(caught_up(WAITING, at), SECOND, at)
+    event = approve_bulk(catch_up(WAITING, at), SECOND, at)
     after = evolve(WAITING, event)
     assert (event, after.status, after.approver, after.command.approver) == (
         BulkApproved(at, SECOND),
@@ -149,20 +149,20 @@ def test_another_person_agrees_in_time(at: int, state: str | None) -> None:
 )
 def test_what_does_not_wait_needs_nobody(one: Bulk, state: str) -> None:
     with refused(Reason.WRONG_STATE, state=state):
-        approve(one, SECOND, T0)
+        approve_bulk(one, SECOND, T0)
 
 
 @pytest.mark.parametrize(("at", "lapsed"), [(T0, None), (UNTIL - 1, None), (UNTIL, LAPSED), (UNTIL + HOUR, LAPSED)])
 def test_what_nobody_agreed_to_lapses_at_its_hour(at: int, lapsed: BulkLapsed | None) -> None:
-    assert lapse(WAITING, at) == lapsed
-    assert lapse(RUNNING, at) is lapse(DONE, at) is None
-    seen = caught_up(WAITING, at)
+    assert find_lapse(WAITING, at) == lapsed
+    assert find_lapse(RUNNING, at) is find_lapse(DONE, at) is None
+    seen = catch_up(WAITING, at)
     if lapsed is None:
         assert seen == WAITING
         return
     assert (seen.status, seen.left, seen.due) == (BulkStatus.DONE, (), None)
     assert seen.results == tuple(Result(one, "skipped", "approval-required") for one in DEPOSITS)
-    assert caught_up(seen, at) == seen
+    assert catch_up(seen, at) == seen
 
 
 # --- The table and the journal ---

@@ -19,12 +19,13 @@ from chalicelib.core.deposit.events.ending import Cancelled, PassGranted
 from chalicelib.core.deposit.events.refund import RefundApproved, RefundDeclined
 from chalicelib.core.deposit.priority_pass import PassStatus
 from chalicelib.core.deposit.refund import NO_CAPTURE, RefundStatus
+from chalicelib.core.journal_replay import approval_differs
 from chalicelib.core.merchant import cancellation
-from chalicelib.core.merchant.cancellation import MerchantCancel, counting
+from chalicelib.core.merchant.cancellation import MerchantCancel, filter_evidence
 from chalicelib.core.merchant.question import AnswerQuestion, Ask
-from chalicelib.core.policy.cancellation_reasons import QuestionKind, reasons
+from chalicelib.core.policy.cancellation_reasons import QuestionKind, find_reasons
 from chalicelib.core.policy.terms import Terms
-from chalicelib.core.proof import differences, differs
+from chalicelib.core.proof import find_differences
 from tests.core.stories import (
     BALANCE_BY_CARD,
     CANCEL,
@@ -93,7 +94,7 @@ def command(row: dict[str, Any], items: int | None = None, **changes: Any) -> Me
 
 
 def test_every_published_reason_is_in_the_table() -> None:
-    assert list(reasons(PAID)) == CODES
+    assert list(find_reasons(PAID)) == CODES
     assert len(CODES) == 21
 
 
@@ -137,7 +138,7 @@ def test_a_score_is_no_evidence_and_the_same_item_twice_is_one(row: dict[str, An
     ],
 )  # fmt: skip
 def test_what_counts_as_evidence(given: list[str], counts: tuple[str, ...]) -> None:
-    assert counting(given, PAID) == counts
+    assert filter_evidence(given, PAID) == counts
 
 
 @pytest.mark.parametrize("row", REASONS, ids=CODES)
@@ -383,7 +384,7 @@ def test_a_merchant_cancels_what_has_not_ended(made: Callable[[], Story], at: in
 )  # fmt: skip
 def test_what_has_ended_says_how(made: Callable[[], Story], at: int, reason: Reason, facts: dict[str, Any]) -> None:
     with refused(reason, **facts):
-        cancellation.refuse(made().deposit, at)
+        cancellation.refuse_cancellation(made().deposit, at)
 
 
 def test_of_an_order_that_was_cancelled_no_pass_comes_by_a_second_cancellation() -> None:
@@ -484,8 +485,8 @@ def test_a_buyers_own_cancellation_counts_nothing_and_names_no_reason() -> None:
 
 def proved(story: Story) -> bool:
     """Every refund, our way and as a reader of its proof would."""
-    own = [differs(DEPOSIT_ID, story.events, one.n, story.terms) for one in story.deposit.refunds]
-    theirs = [differences(proof_of(story, one.n)) for one in story.deposit.refunds]
+    own = [approval_differs(DEPOSIT_ID, story.events, one.n, story.terms) for one in story.deposit.refunds]
+    theirs = [find_differences(proof_of(story, one.n)) for one in story.deposit.refunds]
     return not any(own) and theirs == [[]] * len(own)
 
 
@@ -527,7 +528,7 @@ def test_another_reason_or_less_evidence_is_found(changes: dict[str, Any], own: 
     story.ask(OUT_OF_STOCK, PAID)
     assert proved(story)
     changed = tampered(story, **changes)
-    assert [bool(differences(proof_of(changed, n))) for n in (1, 2)] == [own, extra]
+    assert [bool(find_differences(proof_of(changed, n))) for n in (1, 2)] == [own, extra]
 
 
 @pytest.mark.parametrize(
@@ -546,7 +547,7 @@ def test_nothing_is_sent_that_the_end_as_it_is_written_does_not_give(
     story = paid()
     story.ask(OUT_OF_STOCK, PAID)
     changed = tampered(story, **changes)
-    assert [differs(DEPOSIT_ID, changed.events, n, story.terms) for n in (1, 2)] == [own, extra]
+    assert [approval_differs(DEPOSIT_ID, changed.events, n, story.terms) for n in (1, 2)] == [own, extra]
 
 
 @pytest.mark.parametrize("changes", [{"approver": None}, {"note": None}])
@@ -554,14 +555,14 @@ def test_a_second_person_and_the_words_cannot_be_left_out(changes: dict[str, Any
     story = paid(OURS)
     story.ask(NOTED, PAID)
     assert proved(story)
-    assert differs(DEPOSIT_ID, tampered(story, **changes).events, 1, story.terms)
+    assert approval_differs(DEPOSIT_ID, tampered(story, **changes).events, 1, story.terms)
 
 
 def test_a_compensation_nobody_owes_is_found() -> None:
     story = paid()
     story.ask(MerchantCancel("FORCE_MAJEURE", ("notice:1",)), PAID)
     more = RefundApproved(PAID, 2, Cause.COMPENSATION, money("5000 CNY"), (), PAID + 7 * DAY, 1, NO_CAPTURE)
-    assert differs(DEPOSIT_ID, [*story.events, more], 2, story.terms)
+    assert approval_differs(DEPOSIT_ID, [*story.events, more], 2, story.terms)
 
 
 def test_a_compensation_of_another_amount_is_found() -> None:
@@ -573,7 +574,7 @@ def test_a_compensation_of_another_amount_is_found() -> None:
         else one
         for one in story.events
     ]
-    assert differs(DEPOSIT_ID, greedy, 2, story.terms)
+    assert approval_differs(DEPOSIT_ID, greedy, 2, story.terms)
 
 
 def kinds(deposit: Deposit) -> set[str]:

@@ -165,7 +165,7 @@ def test_whatever_is_wanted_instead_nothing_is_lost_and_nothing_is_taken_twice(
     under: Terms, first: list[tuple[str, int]], second: list[tuple[str, int]]
 ) -> None:
     story = paid(under, *first)
-    was_paid = story.deposit.paid_in
+    was_paid = story.deposit.amount_paid
     story.ask(to(*second), MINUTES_LATER)
     deposit = story.deposit
     whole = sum((money(PRICES[sku]) * units for sku, units in second), money("30 CNY"))
@@ -174,7 +174,7 @@ def test_whatever_is_wanted_instead_nothing_is_lost_and_nothing_is_taken_twice(
     assert deposit.balance == max(whole - was_paid, nothing)
     assert deposit.money.refunding == max(was_paid - whole, nothing)
     assert deposit.money.held == min(was_paid, whole)
-    assert deposit.paid_in == deposit.money.held
+    assert deposit.amount_paid == deposit.money.held
 
 
 # --- What stays as it was ---
@@ -485,7 +485,7 @@ def drawn(
     left: Mapping[str, Sequence[int]] | None = None,
     start: int = 0,
 ) -> Counter[tuple[str, int]]:
-    found = stock.draw([Ordered(*one) for one in wanted], SHELVES, start, left, T0, held)
+    found = stock.draw_units([Ordered(*one) for one in wanted], SHELVES, start, left, T0, held)
     units = Counter({(one.sku, one.shard): one.units for one in found})
     assert len(units) == len(found), "one entry for each shard"
     return units
@@ -533,9 +533,9 @@ def test_what_would_touch_too_many_shards_is_sold_out() -> None:
     wide = offer_of(SHOP, stock=(Stock("tent", 100, 50), Stock("boat", 4, 2)))
     held = tuple(TakenStock("tent", shard, 1) for shard in range(MAX_DRAWS))
     with refused(Reason.SOLD_OUT, sku="boat"):
-        stock.draw([Ordered("boat", 1)], wide, 0, None, T0, held)
-    assert stock.draw([Ordered("boat", 1)], wide, 0, None, T0, held[1:]) == (TakenStock("boat", 0, 1),)
-    assert stock.draw([Ordered("tent", 1)], wide, 9, None, T0, held) == held[:1]
+        stock.draw_units([Ordered("boat", 1)], wide, 0, None, T0, held)
+    assert stock.draw_units([Ordered("boat", 1)], wide, 0, None, T0, held[1:]) == (TakenStock("boat", 0, 1),)
+    assert stock.draw_units([Ordered("tent", 1)], wide, 9, None, T0, held) == held[:1]
 
 
 def test_a_change_moves_what_it_takes_and_what_it_gives_back() -> None:

@@ -20,8 +20,9 @@ from chalicelib.core.deposit.events.all import DepositEvent
 from chalicelib.core.deposit.events.payment import ChargebackLost
 from chalicelib.core.deposit.events.refund import RefundApproved, RefundCovered, RefundLine
 from chalicelib.core.deposit.ledger import Balances
-from chalicelib.core.deposit.payment import Captured, DisputeSeen, PaymentSeen
+from chalicelib.core.deposit.payment import Capture
 from chalicelib.core.deposit.refund import RefundStatus
+from chalicelib.core.paying.provider_answers import DisputeSeen, PaymentSeen
 from chalicelib.core.refunding.destination import NameDestination, SendRefund
 from chalicelib.core.refunding.settling import FlagProofMismatch
 from tests.core.stories import (
@@ -134,7 +135,7 @@ def test_what_a_bank_took_stands_as_a_refund_that_nobody_sends() -> None:
         RefundApproved(OPENED, 1, Cause.CHARGEBACK, money("1000 CNY"), lines, promised, 1, "cap_1"),
         RefundCovered(OPENED, 1, 1),
     )
-    assert (story.refund.attempts, story.refund.moves, story.refund.waiting_on) == ((), (), "nobody")
+    assert (story.refund.attempts, story.refund.movements, story.refund.waiting_on) == ((), (), "nobody")
 
 
 @pytest.mark.parametrize("status", ["open", "won", "lost"])
@@ -411,7 +412,7 @@ def news_of_all(story: Story, status: Any, at: int) -> None:
         went = one.attempts and one.attempts[-1].status in {"succeeded", "settled"}
         if status == "returned" and not went:
             continue
-        seen = replace(refund_news(story, status, at), refund=one.n, amount=one.amount, way=one.way)
+        seen = replace(refund_news(story, status, at), refund=one.n, amount=one.amount, way=one.route_no)
         story.said(seen, at)
 
 
@@ -448,7 +449,7 @@ def test_whatever_happens_a_chargeback_moves_its_money_once(moves: list[tuple[in
 def check(story: Story) -> None:
     deposit = story.deposit
     for taken in deposit.captures:
-        assert deposit.left_of(taken).minor >= 0, taken
+        assert deposit.compute_unrefunded(taken).minor >= 0, taken
         assert total(given_by_the_bank(story.events, deposit, taken), "CNY") <= taken.amount
     assert money("0 CNY") <= deposit.refundable <= deposit.money.held
     for refund in deposit.refunds:
@@ -456,7 +457,7 @@ def check(story: Story) -> None:
             assert (refund.attempts, refund.status) == ((), RefundStatus.SETTLED)
 
 
-def given_by_the_bank(events: Sequence[DepositEvent], deposit: Deposit, taken: Captured) -> list[Money]:
+def given_by_the_bank(events: Sequence[DepositEvent], deposit: Deposit, taken: Capture) -> list[Money]:
     """What chargebacks against a capture covered."""
     covered = [deposit.refunds[event.refund - 1] for event in events if isinstance(event, RefundCovered)]
     assert len({one.n for one in covered}) == len(covered), "a refund is covered once"

@@ -9,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from chalicelib.core.claims.schedule import compute_reminders
 from chalicelib.core.common.instants import DAY, HOUR, MINUTE, SECOND
 from chalicelib.core.deadlines import NEVER, due_at, next_due, overdue
-from chalicelib.core.deposit.claim import OPEN, TRANSITIONS, ClaimStatus, begin, reminders, step
+from chalicelib.core.deposit.claim import OPEN, TRANSITIONS, ClaimStatus, begin_claim, evolve_claim
 from chalicelib.core.deposit.deposit import Deposit
 from chalicelib.core.deposit.events.all import DepositEvent
 from chalicelib.core.deposit.events.claim import (
@@ -112,10 +113,10 @@ def test_every_status_is_met_and_every_step_has_a_sample() -> None:
 def test_what_the_table_does_not_know_is_a_fault_of_ours(status: ClaimStatus, event: ClaimStep) -> None:
     one = STANDING[status]().latest_claim
     if (status, type(event)) in TRANSITIONS:
-        assert step(one, event).status is TRANSITIONS[status, type(event)]
+        assert evolve_claim(one, event).status is TRANSITIONS[status, type(event)]
         return
     with pytest.raises(KeyError):
-        step(one, event)
+        evolve_claim(one, event)
 
 
 def test_a_decided_claim_waits_for_nobody() -> None:
@@ -139,13 +140,13 @@ def test_only_what_pays_leaves_an_amount() -> None:
 @pytest.mark.parametrize("kind", get_args(ClaimKind))
 def test_only_a_privacy_claim_begins_with_the_platform(kind: ClaimKind) -> None:
     (sample,) = (event for event in CLAIM_EVENTS if isinstance(event, ClaimOpened))
-    begun = begin(replace(sample, kind=kind, evidence=("photo:1", "photo:2")))
+    begun = begin_claim(replace(sample, kind=kind, evidence=("photo:1", "photo:2")))
     assert begun.status is (ClaimStatus.IN_REVIEW if kind == "privacy" else ClaimStatus.AWAITING_MERCHANT)
-    assert (begun.evidence, begun.late, begun.paid, begun.refunds) == (2, 0, None, ())
+    assert (begun.evidence_count, begun.late_answers, begun.paid, begun.refunds) == (2, 0, None, ())
 
 
 def test_the_published_figures() -> None:
-    rules = claim_rules.claim_rules(OPENED)
+    rules = claim_rules.find_claim_rules(OPENED)
     assert (rules.open_for, rules.mistaken_lock_for, rules.offer_stands) == ("P180D", "P7D", "PT48H")
     assert (rules.most_offers, rules.most_claims, rules.most_evidence) == (2, 10, 20)
 
@@ -179,17 +180,17 @@ def test_a_second_offer_gives_the_buyer_the_hours_again() -> None:
     story = offered()
     story.ask(offer("90000 IDR"), OFFERED + DAY)
     one = story.latest_claim
-    assert (one.due_at, str(one.offered), len(one.offers)) == (TAKE_BY + DAY, "90000 IDR", 2)
-    assert str(one.in_question) == "90000 IDR"
-    assert (str(opened().latest_claim.in_question), opened().latest_claim.offered) == ("75000 IDR", None)
+    assert (one.due_at, str(one.latest_offer), len(one.offers)) == (TAKE_BY + DAY, "90000 IDR", 2)
+    assert str(one.amount_in_question) == "90000 IDR"
+    assert (str(opened().latest_claim.amount_in_question), opened().latest_claim.latest_offer) == ("75000 IDR", None)
 
 
 def test_evidence_and_late_answers_move_no_due_time() -> None:
     story = opened()
     story.tell(ClaimEvidenceAdded(OFFERED, 1, "buyer", ("photo:1", "photo:2")))
-    assert (story.latest_claim.evidence, story.latest_claim.due_at) == (2, ANSWER_BY)
+    assert (story.latest_claim.evidence_count, story.latest_claim.due_at) == (2, ANSWER_BY)
     story.ask(REJECT, ANSWER_BY)
-    assert (story.latest_claim.late, story.latest_claim.due_at) == (1, ANSWER_BY)
+    assert (story.latest_claim.late_answers, story.latest_claim.due_at) == (1, ANSWER_BY)
 
 
 # --- By the clock, and as it is written ---
@@ -218,7 +219,7 @@ def test_the_clock_decides_whoever_writes_it_down(
     if written:
         story.write(at)
     one = story.latest_claim
-    assert (one.status_at(at), one.due_at_by(at)) == (status, due)
+    assert (one.status_at(at), one.find_due_at(at)) == (status, due)
 
 
 @given(
@@ -236,7 +237,7 @@ def test_the_status_is_the_same_before_and_after_any_part_of_it_is_written(
         written = evolve(written, event)
     for later in (asked, asked + HOUR, asked + 3 * DAY):
         assert written.claims[0].status_at(later) is deposit.claims[0].status_at(later)
-        assert written.claims[0].due_at_by(later) == deposit.claims[0].due_at_by(later)
+        assert written.claims[0].find_due_at(later) == deposit.claims[0].find_due_at(later)
 
 
 def test_silence_is_written_only_after_the_grace_and_at_its_own_hour() -> None:
@@ -287,7 +288,7 @@ def test_an_answer_asked_in_time_wins_however_late_it_is_worked_off(
 )  # fmt: skip
 def test_notices_that_still_lie_ahead(left: int, notices: list[int]) -> None:
     due = OPENED + left
-    assert [due - at for at in reminders(claim_rules.claim_rules(OPENED), OPENED, due)] == notices
+    assert [due - at for at in compute_reminders(claim_rules.find_claim_rules(OPENED), OPENED, due)] == notices
 
 
 @pytest.mark.parametrize(("made", "due"), [(opened, ANSWER_BY), (offered, TAKE_BY), (rejected, ANSWER_BY + HOUR)])

@@ -6,8 +6,8 @@ from typing import Any, Final, get_args
 import pytest
 from msgspec.structs import replace
 
-from chalicelib.core.claims.answering import MAX_LATE, AddEvidence, Respond, RuleClaim, WithdrawClaim
-from chalicelib.core.claims.opening import OF_AMOUNTS, OpenClaim, refuse
+from chalicelib.core.claims.answering import MAX_LATE_ANSWERS, AddEvidence, Respond, RuleClaim, WithdrawClaim
+from chalicelib.core.claims.opening import AMOUNT_KINDS, OpenClaim, refuse_opening
 from chalicelib.core.common.ids import child
 from chalicelib.core.common.instants import DAY, HOUR
 from chalicelib.core.common.refusal import Reason, Refused
@@ -15,7 +15,7 @@ from chalicelib.core.deposit.command_row import Command
 from chalicelib.core.deposit.events.claim import ClaimEvidenceAdded, ClaimOpened, ClaimRejected
 from chalicelib.core.deposit.events.goods import Units
 from chalicelib.core.merchant.cancellation import MerchantCancel
-from chalicelib.core.policy.claim_rules import ClaimKind, claim_rules
+from chalicelib.core.policy.claim_rules import ClaimKind, find_claim_rules
 from tests.core.stories import (
     ACCEPT,
     CANCEL,
@@ -127,7 +127,7 @@ def test_where_and_for_how_long_a_claim_can_be_opened(made: Callable[[], Story],
     listed = said not in {"wrong-state", "claim-closed"}
     if not listed:
         with pytest.raises(Refused):
-            refuse(made().deposit, at)
+            refuse_opening(made().deposit, at)
 
 
 def test_a_part_that_is_still_to_come_can_be_claimed_however_long_it_takes() -> None:
@@ -139,11 +139,11 @@ def test_a_part_that_is_still_to_come_can_be_claimed_however_long_it_takes() -> 
 
 def test_there_are_ten_claims_and_no_more() -> None:
     story = bought(FIVE)
-    for n in range(1, claim_rules(OPENED).most_claims + 1):
+    for n in range(1, find_claim_rules(OPENED).most_claims + 1):
         assert story.claim("privacy", OPENED) == "claim.opened"
         story.ask(WithdrawClaim(n), OPENED)
     with refused(Reason.RATE_LIMITED, most=10):
-        refuse(story.deposit, OPENED)
+        refuse_opening(story.deposit, OPENED)
 
 
 KINDS: Final = [
@@ -212,7 +212,7 @@ def test_an_open_claim_is_named_to_whoever_opens_it_again() -> None:
 @pytest.mark.parametrize("kind", [kind for kind in get_args(ClaimKind) if kind not in {"short_shipment", "trade_in"}])
 def test_a_kind_is_open_once(kind: ClaimKind) -> None:
     story = bought(FIVE)
-    named: Command = claimed(kind, amount="1 IDR" if kind in OF_AMOUNTS else None)
+    named: Command = claimed(kind, amount="1 IDR" if kind in AMOUNT_KINDS else None)
     if kind == "merchant_cancellation":
         story.ask(LIMIT, PAID)
     assert story.said(named, PAID) == "claim.opened"
@@ -362,11 +362,11 @@ def test_both_sides_together_hand_in_twenty_items(items: int, more: int, said: b
 def test_five_late_answers_are_kept(command: Command) -> None:
     story = opened().write(ANSWER_BY)
     before = story.latest_claim
-    for n in range(MAX_LATE):
+    for n in range(MAX_LATE_ANSWERS):
         story.ask(command, ANSWER_BY + n)
     assert replace(story.latest_claim, late=0) == before
     with refused(Reason.RATE_LIMITED, most=5):
-        story.ask(command, ANSWER_BY + MAX_LATE)
+        story.ask(command, ANSWER_BY + MAX_LATE_ANSWERS)
 
 
 # --- What is written ---

@@ -15,7 +15,7 @@ from chalicelib.core.deposit.causes import Cause
 from chalicelib.core.deposit.events.ending import Cancelled
 from chalicelib.core.deposit.events.refund import RefundApproved, RefundLine
 from chalicelib.core.ending import entitlement
-from chalicelib.core.ending.entitlement import Step, curve
+from chalicelib.core.ending.entitlement import Step, compute_curve
 from chalicelib.core.policy.terms import Terms
 from tests.core.stories import (
     CANCEL,
@@ -162,7 +162,7 @@ def of_lines(lines: tuple[RefundLine, ...]) -> Counter[str]:
 def test_the_curve_equals_the_decision_at_a_thousand_instants(name: str, where: Where) -> None:
     title, made, start = where
     story = made(PRESETS[name])
-    steps = curve(story.deposit, story.terms, start)
+    steps = compute_curve(story.deposit, story.terms, start)
     for at in drawn(steps, start, f"{name}, {title}"):
         owed = covering(steps, at).owed
         assert owed == entitlement.compute_entitlement(story.deposit, story.terms, Cause.BUYER_CANCEL, at)
@@ -178,7 +178,7 @@ def test_the_curve_equals_the_decision_at_a_thousand_instants(name: str, where: 
 def test_the_points_are_half_open_without_a_gap_and_the_last_one_has_no_end(name: str, where: Where) -> None:
     _, made, start = where
     story = made(PRESETS[name])
-    steps = curve(story.deposit, story.terms, start)
+    steps = compute_curve(story.deposit, story.terms, start)
     assert steps[0].start == start
     assert steps[-1].to is None
     for one, other in pairwise(steps):
@@ -191,7 +191,7 @@ def test_the_points_are_half_open_without_a_gap_and_the_last_one_has_no_end(name
 def test_what_does_not_come_back_is_kept_by_a_rule_and_later_is_never_kinder(name: str, where: Where) -> None:
     _, made, start = where
     story = made(PRESETS[name])
-    steps = curve(story.deposit, story.terms, start)
+    steps = compute_curve(story.deposit, story.terms, start)
     for step in steps:
         kept = sum(-line.amount.minor for line in step.owed.lines if line.code == "forfeited")
         assert kept == step.owed.forfeited.minor
@@ -221,7 +221,7 @@ def test_the_amounts_are_those_that_a_buyer_would_work_out(
 ) -> None:
     _, made, start = next(where for preset_, where in CASES if (preset_, where[0]) == (name, title))
     story = made(PRESETS[name])
-    steps = curve(story.deposit, story.terms, start)
+    steps = compute_curve(story.deposit, story.terms, start)
     assert str(steps[0].owed.amount) == before
     assert str(steps[-1].owed.amount) == after
     assert until is None or until == min(step.start for step in steps if step.owed.amount != steps[0].owed.amount)
@@ -233,7 +233,7 @@ def test_every_preset_has_a_curve() -> None:
 
 def test_what_was_never_paid_has_a_flat_curve_of_nothing() -> None:
     story = ordered(PRESETS["su7_2024"])
-    (step,) = curve(story.deposit, story.terms, PAID)
+    (step,) = compute_curve(story.deposit, story.terms, PAID)
     assert (step.to, str(step.owed.amount)) == (None, "0 CNY")
 
 

@@ -7,7 +7,7 @@ from typing import Final
 import pytest
 from pydantic import ValidationError
 
-from chalicelib.core import proof
+from chalicelib.core import journal_replay, proof
 from chalicelib.core.claims.answering import AcceptOffer, AddEvidence
 from chalicelib.core.common.instants import DAY, HOUR, LAST_INSTANT, MINUTE, duration_ms, format_instant, parse_instant
 from chalicelib.core.common.refusal import Reason
@@ -65,9 +65,9 @@ def unchanged(story: Story) -> None:
     """The journal means what it meant: the same fold, and every refund of it is what the rules give."""
     assert fold(story.deposit.id, story.events) == story.deposit
     for refund in story.deposit.refunds:
-        made = proof.made(story.deposit.id, story.events, refund.n, story.terms)
-        assert proof.differences(made) == []
-        assert not proof.differs(story.deposit.id, story.events, refund.n, story.terms)
+        made = proof.build_proof(story.deposit.id, story.events, refund.n, story.terms)
+        assert proof.find_differences(made) == []
+        assert not journal_replay.approval_differs(story.deposit.id, story.events, refund.n, story.terms)
 
 
 # --- The loader ---
@@ -78,12 +78,12 @@ def unchanged(story: Story) -> None:
 )
 def test_a_version_holds_from_its_instant_until_the_next_one(publisher: Publisher, at: int, stands: str) -> None:
     publisher.change(OLD["claims"], "claims/2027.toml", format_instant(CHANGES), offer_stands='"P3D"')
-    assert claim_rules.claim_rules(at).offer_stands == stands
+    assert claim_rules.find_claim_rules(at).offer_stands == stands
 
 
 def test_before_the_first_version_there_is_no_answer() -> None:
     with pytest.raises(LookupError):
-        claim_rules.claim_rules(-1)
+        claim_rules.find_claim_rules(-1)
 
 
 @pytest.mark.parametrize(
@@ -98,13 +98,17 @@ def test_a_date_begins_at_midnight_utc_unless_it_names_its_distance(
     publisher: Publisher, written: str, begins: str
 ) -> None:
     publisher.change(OLD["claims"], "claims/2027.toml", written)
-    assert dated.series("claims", ClaimRules).latest.from_ == parse_instant(begins)
+    assert dated.read_series("claims", ClaimRules).latest.from_ == parse_instant(begins)
 
 
 def test_the_name_of_a_file_does_not_matter(publisher: Publisher) -> None:
     publisher.change(OLD["claims"], "claims/0.toml", format_instant(CHANGES), most_claims="3")
     publisher.change(OLD["claims"], "claims/z.toml", format_instant(CHANGES - DAY), most_claims="5")
-    assert [claim_rules.claim_rules(at).most_claims for at in (CHANGES - DAY - 1, CHANGES - 1, CHANGES)] == [10, 5, 3]
+    assert [claim_rules.find_claim_rules(at).most_claims for at in (CHANGES - DAY - 1, CHANGES - 1, CHANGES)] == [
+        10,
+        5,
+        3,
+    ]
 
 
 @pytest.mark.parametrize(
@@ -113,19 +117,19 @@ def test_the_name_of_a_file_does_not_matter(publisher: Publisher) -> None:
 def test_what_is_no_date_is_not_loaded(publisher: Publisher, begins: str) -> None:
     publisher.change(OLD["claims"], "claims/2027.toml", begins)
     with pytest.raises(ValidationError):
-        claim_rules.claim_rules(T0)
+        claim_rules.find_claim_rules(T0)
 
 
 def test_two_versions_of_one_date_are_not_loaded(publisher: Publisher) -> None:
     publisher.change(OLD["claims"], "claims/2027.toml", "1970-01-01")
     with pytest.raises(ValueError, match="later than the one before"):
-        claim_rules.claim_rules(T0)
+        claim_rules.find_claim_rules(T0)
 
 
 def test_a_series_without_a_beginning_is_not_loaded(publisher: Publisher) -> None:
     publisher.change(OLD["claims"], OLD["claims"], "2020-01-01")
     with pytest.raises(ValueError, match="from 1970-01-01"):
-        claim_rules.claim_rules(T0)
+        claim_rules.find_claim_rules(T0)
 
 
 @pytest.mark.parametrize("name", ["source", "from", "version"])
@@ -133,13 +137,13 @@ def test_a_version_says_whence_and_since_when(publisher: Publisher, name: str) -
     lines = publisher.text(OLD["claims"]).splitlines()
     publisher.add("claims/2027.toml", "\n".join(line for line in lines if not line.startswith(f"{name} =")))
     with pytest.raises(ValidationError, match=name):
-        claim_rules.claim_rules(T0)
+        claim_rules.find_claim_rules(T0)
 
 
 def test_an_empty_source_is_none(publisher: Publisher) -> None:
     publisher.change(OLD["claims"], "claims/2027.toml", "2027-01-01", source='""')
     with pytest.raises(ValidationError, match="source"):
-        claim_rules.claim_rules(T0)
+        claim_rules.find_claim_rules(T0)
 
 
 @pytest.mark.parametrize(("rule", "code"), [("reasons", "FORCE_MAJEURE"), ("routes", "ovo")])
@@ -152,15 +156,15 @@ def test_a_code_that_is_left_out_is_not_loaded(publisher: Publisher, rule: str, 
         f"{rule}/later.toml", replaced(text[:place] + text[text.index("\n[", place + 1) :], "from", "2027-01-01")
     )
     with pytest.raises(ValueError, match=f"{code}.*must stay"):
-        dated.series(rule, Catalogue if rule == "reasons" else Routes)
+        dated.read_series(rule, Catalogue if rule == "reasons" else Routes)
 
 
 def test_every_rule_is_loaded_from_the_beginning() -> None:
     for read in (
-        claim_rules.claim_rules,
-        pass_rules.pass_rules,
-        payment_routes.payment_routes,
-        cancellation_reasons.catalogue,
+        claim_rules.find_claim_rules,
+        pass_rules.find_pass_rules,
+        payment_routes.find_routes,
+        cancellation_reasons.find_catalogue,
     ):
         assert read(0) == read(T0)
 
@@ -241,10 +245,10 @@ def test_a_kind_of_claim_that_ended_cannot_be_opened_and_is_decided_on(publisher
 
 def test_the_time_that_terms_may_give_is_what_holds_when_they_are_published(publisher: Publisher) -> None:
     later(publisher, "claims", ('answer_at_least = "PT24H"', 'answer_at_least = "P5D"'))
-    assert offer_terms.read(body(), CHANGES - 1).claims.merchant_response == "PT72H"
+    assert offer_terms.read_offer(body(), CHANGES - 1).claims.merchant_response == "PT72H"
     short = (("/claims/merchant_response", "too_small"), ("/claims/platform_decision", "too_small"))
     with refused(Reason.INVALID_REQUEST, *short):
-        offer_terms.read(body(), CHANGES)
+        offer_terms.read_offer(body(), CHANGES)
 
 
 # --- A remedy changes ---
@@ -294,7 +298,7 @@ def test_a_reason_that_ended_cannot_be_cited_and_can_be_appealed_against(publish
     assert "OUT_OF_STOCK" in SU7.cancellation_reasons
     assert story.claim("merchant_cancellation", ENDS + DAY) == "claim.opened"
     assert story.deposit.cancelled is not None
-    cited = cancellation.cited(story.deposit.cancelled)
+    cited = cancellation.find_cited_reason(story.deposit.cancelled)
     assert cited is not None
     assert cited.code == "OUT_OF_STOCK"
     unchanged(story)
@@ -303,10 +307,10 @@ def test_a_reason_that_ended_cannot_be_cited_and_can_be_appealed_against(publish
 def test_a_reason_that_ended_is_in_no_new_offer(publisher: Publisher) -> None:
     ended_reason(publisher)
     named = body(cancellation_reasons=["FORCE_MAJEURE", "OUT_OF_STOCK"])
-    assert offer_terms.read(named, ENDS - 1).cancellation_reasons == ("FORCE_MAJEURE", "OUT_OF_STOCK")
+    assert offer_terms.read_offer(named, ENDS - 1).cancellation_reasons == ("FORCE_MAJEURE", "OUT_OF_STOCK")
     with refused(Reason.INVALID_REQUEST, ("/cancellation_reasons/1", "unknown_reason")):
-        offer_terms.read(named, ENDS)
-    kept = offer_terms.read(body(), ENDS).cancellation_reasons
+        offer_terms.read_offer(named, ENDS)
+    kept = offer_terms.read_offer(body(), ENDS).cancellation_reasons
     assert set(SU7.cancellation_reasons) - set(kept) == {"OUT_OF_STOCK"}, "a preset offers it no more"
 
 
@@ -314,9 +318,9 @@ def test_a_method_that_ended_cannot_be_chosen_and_gives_money_back(publisher: Pu
     ended_route(publisher, "card")
     named = body(payment={"methods": ["alipay", "card"]})
     under = terms(payment={"methods": ["alipay", "card"]})
-    assert offer_terms.read(named, ENDS - 1).payment.methods == ("alipay", "card")
+    assert offer_terms.read_offer(named, ENDS - 1).payment.methods == ("alipay", "card")
     with refused(Reason.INVALID_REQUEST, ("/payment/methods/1", "unknown_method")):
-        offer_terms.read(named, ENDS)
+        offer_terms.read_offer(named, ENDS)
     story = paid(under, payment_method="card")
     story.ask(CANCEL, ENDS)
     assert story.refund.method == "card"
@@ -342,8 +346,8 @@ def test_a_route_is_that_of_the_decision_and_of_the_sending(publisher: Publisher
     later(publisher, "routes", changed_window(publisher, "card", 330, 5))
     assert overdue(story.deposit, LAST_INSTANT, LAST_INSTANT) == due, "no deadline has moved"
     assert story.refund.method == "card"
-    assert payment_routes.route("card", CHANGES - 1).window_days == 330
-    assert payment_routes.route("card", CHANGES).window_days == 5
+    assert payment_routes.find_route("card", CHANGES - 1).window_days == 330
+    assert payment_routes.find_route("card", CHANGES).window_days == 5
     unchanged(story)
 
 

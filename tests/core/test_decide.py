@@ -532,7 +532,7 @@ def test_a_long_journal_takes_no_more_optional_commands_but_always_its_end() -> 
     story.deposit = replace(story.deposit, version=MAX_EVENTS - 1)
     assert story.said(INTENT, END - 1) == "lock.intent_opened"
     for command in asked(story):
-        if isinstance(command, ELECTIVE) and not fulfilment.finishes(story.deposit, command):
+        if isinstance(command, ELECTIVE) and not fulfilment.completes_fulfilment(story.deposit, command):
             with refused(Reason.RATE_LIMITED, most=MAX_EVENTS):
                 decide(story.deposit, command, END - 1, story.terms)
     assert answer(story, story.deposit, confirm, END - 1) == (Reason.LOCK_INTENT_INVALID, (), {})

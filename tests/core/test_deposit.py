@@ -82,8 +82,9 @@ from chalicelib.core.deposit.events.refund import (
 from chalicelib.core.deposit.fold import FREE, TRANSITIONS, evolve, fold
 from chalicelib.core.deposit.goods import Progress
 from chalicelib.core.deposit.lock import Lock
-from chalicelib.core.deposit.payment import Captured, CaptureSeen, PaymentSeen
+from chalicelib.core.deposit.payment import Capture
 from chalicelib.core.deposit.status import Status
+from chalicelib.core.paying.provider_answers import CaptureSeen, PaymentSeen
 from chalicelib.core.policy.terms import Terms
 from chalicelib.core.selling.changes import ChangeItems
 from chalicelib.core.selling.ordering import Ordered
@@ -221,9 +222,9 @@ def test_several_captures_in_one_look_are_judged_one_after_the_other() -> None:
     story.ask(PaymentSeen(1, "succeeded", seen), PAID + MINUTE)
     assert [refund.cause for refund in story.deposit.refunds] == ["amount_mismatch", "duplicate_payment"]
     assert story.deposit.captures == (
-        Captured(1, "a", money("1 CNY"), T0, counts=False),
-        Captured(1, "b", due, PAID, counts=True),
-        Captured(1, "c", due, PAID + 1, counts=False),
+        Capture(1, "a", money("1 CNY"), T0, counts=False),
+        Capture(1, "b", due, PAID, counts=True),
+        Capture(1, "c", due, PAID + 1, counts=False),
     )
     assert story.deposit.paid is not None
     assert story.deposit.paid.capture == "b"
@@ -506,7 +507,7 @@ def test_the_lock_at_an_instant(made: Callable[[], Story], at: int, lock: Lock |
     ],
 )  # fmt: skip
 def test_a_lock_is_final_from_the_end_of_its_undo_on(lock: Lock, at: int, final: bool) -> None:
-    assert lock.final(at) is final
+    assert lock.is_final(at) is final
 
 
 @pytest.mark.parametrize(
@@ -753,7 +754,7 @@ def test_the_balance_is_what_is_left_of_the_total() -> None:
 )  # fmt: skip
 def test_what_counts_as_paid_and_what_is_left(made: Callable[[], Story], paid_in: str, balance: str) -> None:
     deposit = made().deposit
-    assert (deposit.paid_in, deposit.balance) == (money(paid_in), money(balance))
+    assert (deposit.amount_paid, deposit.balance) == (money(paid_in), money(balance))
 
 
 @pytest.mark.parametrize("amount", ["5088 CNY", "5088.01 CNY", "9999 CNY"])
@@ -761,8 +762,8 @@ def test_what_came_in_excess_is_not_paid_in(amount: str) -> None:
     story = ordered()
     story.pay(amount)
     story.pay("7 CNY", PAID + 1)
-    assert (story.deposit.paid_in, story.deposit.balance) == (money("5088 CNY"), money("294900 CNY"))
-    assert [counted.capture for counted in story.deposit.counted] == ["cap_1"]
+    assert (story.deposit.amount_paid, story.deposit.balance) == (money("5088 CNY"), money("294900 CNY"))
+    assert [counted.capture for counted in story.deposit.counted_captures] == ["cap_1"]
 
 
 FULL = {"take": "full", "deposit": None, "nature": "advance"}
@@ -776,12 +777,12 @@ def test_a_change_lowers_or_raises_what_is_left_and_gives_back_what_is_too_much(
     story = paid(terms(items=TWO_CARS, payment=FULL), ("max", 1))
     story.ask(ChangeItems((Ordered("pro", 1),)), PAID + 1)
     assert (story.refund.cause, story.refund.amount) == ("change", money("54000 CNY"))
-    assert (story.deposit.paid_in, story.deposit.balance) == (money("245988 CNY"), NOTHING)
-    assert story.deposit.paid_by_line() == (money("245900 CNY"),)
+    assert (story.deposit.amount_paid, story.deposit.balance) == (money("245988 CNY"), NOTHING)
+    assert story.deposit.split_paid_by_line() == (money("245900 CNY"),)
     dearer = paid(terms(items=TWO_CARS), ("pro", 1))
     dearer.ask(ChangeItems((Ordered("max", 1), Ordered("pro", 1))), PAID + 1)
-    assert (dearer.deposit.paid_in, dearer.deposit.balance) == (money("5088 CNY"), money("540800 CNY"))
-    assert dearer.deposit.total == dearer.deposit.paid_in + dearer.deposit.balance
+    assert (dearer.deposit.amount_paid, dearer.deposit.balance) == (money("5088 CNY"), money("540800 CNY"))
+    assert dearer.deposit.total == dearer.deposit.amount_paid + dearer.deposit.balance
 
 
 # --- When goods arrived: the later of the two words, for the last unit of the last line ---
@@ -843,23 +844,23 @@ def three_lines() -> Story:
 
 def test_what_was_paid_is_split_by_value_with_the_largest_remainder() -> None:
     # Five units at one fen: 5 fen over 100.00, 200.00 and 0.02. Shipping is not goods money.
-    assert [part.minor for part in three_lines().deposit.paid_by_line()] == [2, 3, 0]
+    assert [part.minor for part in three_lines().deposit.split_paid_by_line()] == [2, 3, 0]
 
 
 def test_before_payment_no_line_is_paid() -> None:
-    assert ordered().deposit.paid_by_line() == (NOTHING,)
+    assert ordered().deposit.split_paid_by_line() == (NOTHING,)
 
 
 def test_too_much_money_does_not_pay_more_of_a_line() -> None:
     story = ordered()
     story.pay("9999 CNY")
-    assert story.deposit.paid_by_line() == (money("5000 CNY"),)
+    assert story.deposit.split_paid_by_line() == (money("5000 CNY"),)
 
 
 def test_the_balance_pays_the_lines_too() -> None:
-    assert settled().deposit.paid_by_line() == (money("299900 CNY"),)
+    assert settled().deposit.split_paid_by_line() == (money("299900 CNY"),)
     two = settled(terms(items=TWO_CARS), ("max", 1), ("pro", 2)).deposit
-    assert two.paid_by_line() == (money("299900 CNY"), money("491800 CNY"))
+    assert two.split_paid_by_line() == (money("299900 CNY"), money("491800 CNY"))
 
 
 def test_open_refunds_are_those_not_yet_with_the_buyer() -> None:

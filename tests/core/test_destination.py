@@ -16,9 +16,9 @@ from chalicelib.core.deadlines import due_at
 from chalicelib.core.decide import decide
 from chalicelib.core.deposit.command_row import Command
 from chalicelib.core.deposit.events.refund import RefundDestinationNamed
-from chalicelib.core.deposit.refund import RefundStatus, key, parse_key, way_key
-from chalicelib.core.deposit.refund import due_at as refund_due_at
-from chalicelib.core.refunding.destination import MAX_NAMED, NameDestination, Reroute, Retry, same_name
+from chalicelib.core.deposit.refund import RefundStatus, parse_refund_key, refund_key, route_key
+from chalicelib.core.refunding.destination import MAX_DESTINATIONS, NameDestination, Reroute, Retry, is_same_holder
+from chalicelib.core.refunding.schedule import compute_due_at as refund_due_at
 from chalicelib.core.refunding.settling import FlagProofMismatch
 from tests.core.stories import (
     CANCEL,
@@ -235,7 +235,7 @@ def test_an_account_on_its_way_to_be_paid_cannot_be_changed_any_more(at: int) ->
 
 @pytest.mark.parametrize(("times", "then"), [(9, "refund.destination_named"), (10, "rate-limited")])
 def test_an_account_is_named_ten_times(times: int, then: str) -> None:
-    assert MAX_NAMED == 10
+    assert MAX_DESTINATIONS == 10
     story = declined()
     for n in range(times):
         story.ask(HOME, NAMED + n)
@@ -273,8 +273,8 @@ def test_what_a_person_sends_again_after_the_promise_is_sent() -> None:
 def ways_of(story: Story) -> tuple[str, int, str]:
     """The key of the current way without the refund's id, the number of attempts, and where it goes."""
     refund = story.refund
-    whole = key(DEPOSIT_ID, refund)
-    return whole.removeprefix(f"ref_{'0' * 26}_1"), len(refund.attempts), refund.goes_to
+    whole = refund_key(DEPOSIT_ID, refund)
+    return whole.removeprefix(f"ref_{'0' * 26}_1"), len(refund.attempts), refund.destination_kind
 
 
 WAYS = [
@@ -304,7 +304,7 @@ def test_every_way_has_a_key_of_its_own(steps: tuple[Step, ...], way: str, attem
     story = standing(*steps)
     assert ways_of(story) == (way, attempts, goes_to)
     body = DEPOSIT_ID.partition("_")[2]
-    assert parse_key(key(DEPOSIT_ID, story.refund)) == (body, 1, story.refund.way)
+    assert parse_refund_key(refund_key(DEPOSIT_ID, story.refund)) == (body, 1, story.refund.route_no)
 
 
 def test_attempts_are_numbered_and_never_deleted() -> None:
@@ -392,7 +392,7 @@ def test_another_account_does_not_help_there() -> None:
 def test_a_bank_transfer_asks_for_an_account_at_once() -> None:
     story = paid(NO_WAY_BACK)
     story.ask(CANCEL, APPROVED)
-    assert (story.refund.goes_to, story.refund.waiting_on, story.refund.attempts) == ("payout", "buyer", ())
+    assert (story.refund.destination_kind, story.refund.waiting_on, story.refund.attempts) == ("payout", "buyer", ())
     story.ask(HOME, APPROVED)
     assert story.said(SEND, APPROVED) == "refund.sent"
 
@@ -450,18 +450,18 @@ REFUND_ID: Final = f"ref_{'0' * 26}_1"
     ],
 )  # fmt: skip
 def test_a_key_is_read_or_it_is_none(text: str, parsed: tuple[str, int, int] | None) -> None:
-    assert parse_key(text) == parsed
+    assert parse_refund_key(text) == parsed
 
 
 @given(n=st.integers(1, 999), way=st.integers(0, 999))
 def test_what_is_written_is_read(n: int, way: int) -> None:
-    assert parse_key(way_key(f"ref_{'0' * 26}_{n}", way)) == ("0" * 26, n, way)
+    assert parse_refund_key(route_key(f"ref_{'0' * 26}_{n}", way)) == ("0" * 26, n, way)
 
 
 @given(text=st.text(max_size=50))
 def test_any_text_is_read_or_it_is_none(text: str) -> None:
-    parsed = parse_key(text)
-    assert parsed is None or way_key(f"ref_{parsed[0]}_{parsed[1]}", parsed[2]) == text
+    parsed = parse_refund_key(text)
+    assert parsed is None or route_key(f"ref_{parsed[0]}_{parsed[1]}", parsed[2]) == text
 
 
 # --- Names ---
@@ -471,8 +471,8 @@ NAMES = tomllib.loads(Path(__file__).parents[1].joinpath("cases", "names.toml").
 
 @pytest.mark.parametrize("case", NAMES, ids=lambda case: f"{case['one']}, {case['other']}")
 def test_a_holder_is_told_by_the_name(case: dict[str, Any]) -> None:
-    assert same_name(case["one"], case["other"]) is case["same"]
-    assert same_name(case["other"], case["one"]) is case["same"]
+    assert is_same_holder(case["one"], case["other"]) is case["same"]
+    assert is_same_holder(case["other"], case["one"]) is case["same"]
 
 
 WORDS: Final = st.lists(st.sampled_from(["Ana", "José", "Groß", "李伟", "\uff37\uff45\uff49", "Ngô", "88"]), max_size=4)
@@ -483,5 +483,5 @@ def test_spelling_does_not_make_another_holder(words: list[str], data: st.DataOb
     shuffled = data.draw(st.permutations(words))
     form = data.draw(st.sampled_from(["NFC", "NFD", "NFKC", "NFKD"]))
     other = unicodedata.normalize(form, " ".join(shuffled))  # type: ignore[arg-type] # drawn from its values
-    assert same_name(" ".join(words), other)
-    assert same_name(" ".join(words), other.upper())
+    assert is_same_holder(" ".join(words), other)
+    assert is_same_holder(" ".join(words), other.upper())

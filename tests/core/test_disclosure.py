@@ -13,7 +13,7 @@ from chalicelib.core.deposit.deposit import Deposit
 from chalicelib.core.deposit.events.lock import LockIntentOpened
 from chalicelib.core.ending import entitlement
 from chalicelib.core.locking import disclosure
-from chalicelib.core.locking.disclosure import Disclosure, disclosure_hash
+from chalicelib.core.locking.disclosure import Disclosure, hash_disclosure
 from chalicelib.core.locking.lock import OpenIntent
 from chalicelib.core.policy.terms import Terms
 from chalicelib.core.selling.changes import ChangeItems
@@ -50,7 +50,7 @@ def opened(story: Story, locale: str = "en") -> LockIntentOpened:
 
 
 def text(under: Terms, locale: str, *items: tuple[str, int]) -> str:
-    return disclosure.shown(opened(paid(under, *items), locale))
+    return disclosure.render_intent_text(opened(paid(under, *items), locale))
 
 
 # --- The words ---
@@ -127,8 +127,8 @@ def test_where_nothing_is_kept_the_text_says_so() -> None:
 def test_where_the_clock_never_locks_no_instant_is_named() -> None:
     intent = opened(paid(NEVER))
     assert intent.window_ends_at is None
-    assert "at any time" in disclosure.shown(intent)
-    assert "UTC" not in disclosure.shown(intent)
+    assert "at any time" in disclosure.render_intent_text(intent)
+    assert "UTC" not in disclosure.render_intent_text(intent)
 
 
 def test_where_there_is_no_undo_the_text_says_final_at_once() -> None:
@@ -183,7 +183,7 @@ AWKWARD: Final = [
 def test_the_name_of_an_item_is_shown_as_it_is(name: str, locale: str) -> None:
     car = {"sku": "car", "name": name, "price": wire("299900 CNY"), "made_to_spec": True}
     story = paid(terms(items=[car]))
-    shown = disclosure.shown(opened(story, locale))
+    shown = disclosure.render_intent_text(opened(story, locale))
     assert f"1 x {name}" in shown
     assert shown == WHOLE[locale].replace("SU7 Max", name)
     assert story.said(story.confirm(), READ) == "lock.confirmed"
@@ -205,7 +205,7 @@ def twins() -> Terms:
 
 
 def hashed(deposit: Deposit, shown: Disclosure) -> str:
-    found = disclosure_hash(deposit, shown)
+    found = hash_disclosure(deposit, shown)
     assert found.startswith("sha256:")
     assert len(found) == len("sha256:") + 64
     return found
@@ -335,7 +335,7 @@ def test_the_evidence_keeps_awkward_names(name: str) -> None:
     intent = opened(paid(under))
     kept = reader(LockIntentOpened)({"M": members(intent)})
     assert kept == intent
-    assert disclosure.shown(kept) == disclosure.shown(intent)
+    assert disclosure.render_intent_text(kept) == disclosure.render_intent_text(intent)
 
 
 def test_the_evidence_needs_neither_the_deposit_nor_its_terms() -> None:
@@ -343,7 +343,7 @@ def test_the_evidence_needs_neither_the_deposit_nor_its_terms() -> None:
     intent = opened(story)
     story.ask(ChangeItems((Ordered("su7-max", 2),)), ASKED)
     story.ask(CANCEL, READ)
-    assert disclosure.shown(intent) == WHOLE["en"]
+    assert disclosure.render_intent_text(intent) == WHOLE["en"]
 
 
 def test_who_hands_in_an_old_device_is_told_of_shipping_and_not_of_changes() -> None:

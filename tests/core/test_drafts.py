@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from chalicelib.core.common.field_errors import refused as refused_for
+from chalicelib.core.common.field_errors import build_refusal as refused_for
 from chalicelib.core.common.fields import read_money
 from chalicelib.core.common.refusal import FieldError, Reason, Refused
 from chalicelib.core.policy import market, offer_terms
@@ -16,11 +16,11 @@ CAR = body()["items"][0]
 
 
 def read(sent: dict[str, Any]) -> Draft:
-    return offer_terms.read(sent, T0)
+    return offer_terms.read_offer(sent, T0)
 
 
 def resolve(draft: Draft) -> tuple[Draft, tuple[Constraint, ...]]:
-    return offer_terms.resolve(draft, T0)
+    return offer_terms.merge_market_policy(draft, T0)
 
 
 def faults(sent: dict[str, Any]) -> list[tuple[str, str]]:
@@ -103,8 +103,8 @@ def test_reading_changes_neither_the_body_nor_the_preset() -> None:
 
 def test_there_is_no_preset_of_another_name() -> None:
     with pytest.raises(FileNotFoundError):
-        offer_terms.preset("su7_2030")
-    assert "source" not in offer_terms.preset("su7_2024")
+        offer_terms.read_preset("su7_2030")
+    assert "source" not in offer_terms.read_preset("su7_2024")
 
 
 # --- Faults: the field and the reason ---
@@ -271,7 +271,7 @@ def test_an_unknown_currency_is_a_fault_of_the_currency() -> None:
 
 def warned(**changes: Any) -> list[tuple[str, str]]:
     draft, _ = resolve(read(body(**changes)))
-    return [(fault.pointer, fault.why) for fault in offer_terms.warnings(draft, T0)]
+    return [(fault.pointer, fault.why) for fault in offer_terms.find_warnings(draft, T0)]
 
 
 def car(price: str) -> dict[str, Any]:
@@ -305,7 +305,7 @@ def test_a_warning_names_what_to_think_about_again(changes: dict[str, Any], said
 
 def test_full_payment_can_exceed_no_cap() -> None:
     draft = read(plain("flash_sale", "CNY"))
-    assert not offer_terms.above_cap(draft, market.named("CN", T0))
+    assert not offer_terms.exceeds_forfeit_cap(draft, market.find_policy("CN", T0))
 
 
 def test_money_that_was_read_already_is_kept() -> None:
@@ -313,4 +313,4 @@ def test_money_that_was_read_already_is_kept() -> None:
 
 
 def test_a_route_without_a_known_limit_outlives_every_window() -> None:
-    assert offer_terms.outlives(read(body()), None) is False
+    assert offer_terms.outlasts_route(read(body()), None) is False

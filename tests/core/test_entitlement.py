@@ -17,7 +17,7 @@ from chalicelib.core.deposit.clock import status_at
 from chalicelib.core.deposit.events.refund import RefundApproved, RefundLine
 from chalicelib.core.deposit.fold import evolve
 from chalicelib.core.ending import entitlement
-from chalicelib.core.ending.entitlement import Entitlement, compute_entitlement, curve
+from chalicelib.core.ending.entitlement import Entitlement, compute_curve, compute_entitlement
 from chalicelib.core.policy.terms import Terms
 from chalicelib.core.selling.changes import ChangeItems
 from chalicelib.core.selling.ordering import Ordered
@@ -316,7 +316,7 @@ def test_a_withdrawal_gives_back_what_was_shipped_too() -> None:
 )  # fmt: skip
 def test_what_is_at_stake_is_what_a_cancel_costs_once_the_lock_is_final(made: Callable[[], Story], stake: str) -> None:
     story = made()
-    assert entitlement.at_stake(story.deposit, story.terms) == money(stake)
+    assert entitlement.compute_stake(story.deposit, story.terms) == money(stake)
     assert compute_entitlement(story.deposit, story.terms, Cause.BUYER_CANCEL, LATER).forfeited == money(stake)
 
 
@@ -399,7 +399,7 @@ def test_the_curve_says_until_when_a_cancel_is_free(
     made: Callable[[], Story], at: int, points: list[tuple[int, int | None, str]]
 ) -> None:
     story = made()
-    steps = curve(story.deposit, story.terms, at)
+    steps = compute_curve(story.deposit, story.terms, at)
     assert [(step.start, step.to, str(step.owed.amount)) for step in steps] == points
 
 
@@ -422,7 +422,7 @@ CURVED: list[Callable[[], Story]] = [
 @given(st.sampled_from(CURVED), st.integers(PAID - HOUR, END + HOUR), st.randoms(use_true_random=False))
 def test_the_curve_is_what_a_cancel_gives_at_every_instant(made: Callable[[], Story], at: int, dice: Any) -> None:
     story = made()
-    steps = curve(story.deposit, story.terms, at)
+    steps = compute_curve(story.deposit, story.terms, at)
     edges = [step.start + offset for step in steps for offset in (-1, 0, 1)]
     instants = [at, *edges, *(dice.randint(at, END + DAY) for _ in range(200))]
     for instant in instants:
@@ -435,7 +435,7 @@ def test_the_curve_is_what_a_cancel_gives_at_every_instant(made: Callable[[], St
 def test_an_ended_deposit_has_no_curve() -> None:
     story = cancelled()
     with pytest.raises(Refused):
-        curve(story.deposit, story.terms, END)
+        compute_curve(story.deposit, story.terms, END)
 
 
 def test_what_is_decided_is_what_was_shown_before() -> None:

@@ -16,7 +16,7 @@ from chalicelib.core.policy.fees import Band, Schedule
 from tests.core.stories import T0, money, refused
 
 NAME: Final = "id-tukar-tambah@2025-01-01"
-PUBLISHED: Final = fees.schedule(NAME)
+PUBLISHED: Final = fees.read_schedule(NAME)
 # The tables of facts/domain.md section 3.2, typed from there and not read from our data: from, to (both inside), fee.
 TABLES: Final[dict[str, list[tuple[int, int, int]]]] = {
     "phone": [
@@ -105,7 +105,7 @@ def test_the_data_are_the_published_tables_and_nothing_else() -> None:
 
 
 def test_the_published_bands_have_neither_gap_nor_overlap_and_their_fees_rise() -> None:
-    assert list(fees.findings([PUBLISHED.bands(category) for category in TABLES])) == []
+    assert list(fees.check_bands([PUBLISHED.bands(category) for category in TABLES])) == []
 
 
 @pytest.mark.parametrize("category", ["tablet", "", "Phone", "vehicle"])
@@ -138,8 +138,8 @@ def test_one_fee_at_most_by_the_price_of_the_new_thing_and_shipping_is_kept() ->
 
 def test_a_rule_is_found_again_by_its_id() -> None:
     rule = PUBLISHED.charge("phone", rupiah(3_000_000)).rule
-    assert fees.rule_parts(rule) == (PUBLISHED, "phone/1000001-3000000")
-    assert fees.rule_parts(f"{NAME}/{fees.SHIPPING_KEPT}") == (PUBLISHED, "shipping")
+    assert fees.split_rule(rule) == (PUBLISHED, "phone/1000001-3000000")
+    assert fees.split_rule(f"{NAME}/{fees.SHIPPING_RULE}") == (PUBLISHED, "shipping")
 
 
 # --- Files ---
@@ -149,17 +149,17 @@ def test_a_file_is_named_after_what_it_holds() -> None:
     for stem in policies.names("fees"):
         data = policies.read(f"fees/{stem}.toml")
         assert stem == f"{data['id']}-{data['version']}"
-        assert fees.schedule(f"{data['id']}@{data['version']}").source
+        assert fees.read_schedule(f"{data['id']}@{data['version']}").source
 
 
 def test_the_schedules_in_force_are_found_by_their_programme() -> None:
-    assert fees.in_force(T0) == {"id-tukar-tambah": PUBLISHED}
+    assert fees.find_schedules(T0) == {"id-tukar-tambah": PUBLISHED}
 
 
 @pytest.mark.parametrize("name", ["id-tukar-tambah@2024-01-01", "id-tukar-tambah", "moon@2025-01-01", "@"])
 def test_a_version_that_was_never_published_is_not_found(name: str) -> None:
     with pytest.raises(FileNotFoundError):
-        fees.schedule(name)
+        fees.read_schedule(name)
 
 
 # --- What can be wrong with bands ---
@@ -201,7 +201,7 @@ FINDINGS: Final[list[tuple[list[str], list[str]]]] = [
 
 @pytest.mark.parametrize(("bands", "found"), FINDINGS)
 def test_what_is_wrong_with_bands_is_said_with_the_band(bands: list[str], found: list[str]) -> None:
-    said = list(fees.findings([[band(one) for one in bands]]))
+    said = list(fees.check_bands([[band(one) for one in bands]]))
     assert [f"{one.band} {one.why}" for one in said] == found
     for one in said:
         assert one.here == band(bands[one.band])
@@ -213,7 +213,7 @@ def test_what_is_wrong_with_bands_is_said_with_the_band(bands: list[str], found:
 
 def test_one_kind_of_goods_says_nothing_about_the_next() -> None:
     dear, cheap = [band("1000-1999: 50 IDR")], [band("1000-1999: 10 IDR"), band("2001-2999: 20 IDR")]
-    assert [(one.category, one.band, one.why) for one in fees.findings([dear, cheap, cheap])] == [
+    assert [(one.category, one.band, one.why) for one in fees.check_bands([dear, cheap, cheap])] == [
         (1, 1, "band_gap"),
         (2, 1, "band_gap"),
     ]
@@ -228,13 +228,13 @@ def test_one_kind_of_goods_says_nothing_about_the_next() -> None:
     ],
 )  # fmt: skip
 def test_a_gap_is_named_by_the_prices_that_lie_in_it(below: str, above: str, gap: tuple[str, str]) -> None:
-    (found,) = fees.findings([[band(below), band(above)]])
-    assert fees.gap(found) == tuple(map(money, gap))
+    (found,) = fees.check_bands([[band(below), band(above)]])
+    assert fees.compute_gap(found) == tuple(map(money, gap))
 
 
 @pytest.mark.parametrize(("currency", "step"), [("IDR", "1 IDR"), ("CNY", "0.01 CNY"), ("EUR", "0.01 EUR")])
 def test_prices_differ_by_what_the_currency_is_traded_in(currency: str, step: str) -> None:
-    assert fees.step(currency) == money(step)
+    assert fees.find_price_step(currency) == money(step)
 
 
 # --- What is not loaded ---

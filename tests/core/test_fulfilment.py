@@ -38,12 +38,12 @@ from chalicelib.core.deposit.events.order import TakenStock
 from chalicelib.core.deposit.events.payment import BalanceOverdue, BalancePaid, PaymentNotCounted, PaymentSucceeded
 from chalicelib.core.deposit.events.refund import RefundLine
 from chalicelib.core.deposit.fold import evolve, fold
-from chalicelib.core.deposit.payment import CaptureSeen, PaymentSeen
 from chalicelib.core.deposit.status import FINAL, Status
 from chalicelib.core.ending import entitlement, withdrawal_right
 from chalicelib.core.ending.end import Cancel
 from chalicelib.core.ending.withdrawal import StateWithdrawal
 from chalicelib.core.locking.lock import Unlock
+from chalicelib.core.paying.provider_answers import CaptureSeen, PaymentSeen
 from chalicelib.core.policy.terms import Terms
 from chalicelib.core.refunding.destination import SendRefund
 from chalicelib.core.selling import stock as stocks
@@ -434,12 +434,12 @@ def test_whatever_was_paid_and_sent_no_capture_gives_back_more_than_it_took(
     cause = "withdrawal" if story.deposit.status is Status.COMPLETED else data.draw(st.sampled_from(["buyer_cancel", "merchant_cancel", "withdrawal"]))  # fmt: skip
     owed = entitlement.compute_entitlement(story.deposit, under, Cause(cause), LATER)
     for leg in owed.legs:
-        took = next(one.amount for one in story.deposit.counted if one.capture == leg.capture)
+        took = next(one.amount for one in story.deposit.counted_captures if one.capture == leg.capture)
         assert NOTHING <= leg.amount <= took
     kept = sum((line.unit_price * one.shipped for line, one in zip(story.deposit.lines, story.deposit.progress, strict=True)), NOTHING)  # fmt: skip
     kept = NOTHING if cause == "withdrawal" else kept
     assert owed.amount + owed.forfeited + kept == story.deposit.total
-    assert owed.forfeited <= entitlement.at_stake(story.deposit, under)
+    assert owed.forfeited <= entitlement.compute_stake(story.deposit, under)
 
 
 # --- Shipments ---
@@ -617,13 +617,13 @@ def test_the_buyers_word_is_for_everything_that_left_so_far_and_said_once() -> N
     story = final(FULL, ("tent", 3), ("lamp", 1))
     story.ask(story.ship((1, 2)), SHIPPED_AT)
     (first,) = story.ask(RECEIVE, ARRIVED)
-    assert first == GoodsReceived(ARRIVED, (Units(1, 2),), withdrawal_right.counted_from(ARRIVED, FULL.policy))
+    assert first == GoodsReceived(ARRIVED, (Units(1, 2),), withdrawal_right.count_period_end(ARRIVED, FULL.policy))
     assert "receipt" not in actions(story.deposit, "buyer", ARRIVED, FULL)
     with refused(Reason.WRONG_STATE, state="locked"):
         story.ask(RECEIVE, ARRIVED)
     story.ask(story.ship(), ARRIVED)
     (second,) = story.ask(RECEIVE, ARRIVED + DAY)
-    ends_at = withdrawal_right.counted_from(ARRIVED + DAY, FULL.policy)
+    ends_at = withdrawal_right.count_period_end(ARRIVED + DAY, FULL.policy)
     assert second == GoodsReceived(ARRIVED + DAY, (Units(1, 1), Units(2, 1)), ends_at)
     with refused(Reason.WRONG_STATE, state="completed"):
         story.ask(RECEIVE, ARRIVED + DAY)
@@ -746,7 +746,7 @@ class AnyLife(RuleBasedStateMachine):
                 for shard in range(shards)
             }
         )
-        stock = stocks.draw(to(*items).items, SHELVES, 0, self.left(), self.now)
+        stock = stocks.draw_units(to(*items).items, SHELVES, 0, self.left(), self.now)
         created = self.story.deposit.created
         self.story = Story(under, fold(DEPOSIT_ID, [replace(created, stock=stock)]), [replace(created, stock=stock)])
         self.move(None)
@@ -789,7 +789,7 @@ class AnyLife(RuleBasedStateMachine):
     def the_buyer_changes(self, items: list[tuple[str, int]], lag: int) -> None:
         wanted = to(*items)
         try:
-            stock = stocks.draw(wanted.items, SHELVES, self.now, self.left(), self.now, self.story.deposit.stock)
+            stock = stocks.draw_units(wanted.items, SHELVES, self.now, self.left(), self.now, self.story.deposit.stock)
         except Refused:
             return
         self.do(replace(wanted, stock=stock), lag)
@@ -897,7 +897,7 @@ class AnyLife(RuleBasedStateMachine):
         lost = [event.forfeited for event in events if isinstance(event, Cancelled)]
         assert deposit.money.forfeited == sum(lost, NOTHING)
         if deposit.status is not Status.CANCELLED and deposit.paid is not None:
-            assert deposit.money.held == deposit.paid_in
+            assert deposit.money.held == deposit.amount_paid
             assert deposit.money.held + deposit.balance == deposit.total
 
     @invariant()

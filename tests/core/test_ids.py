@@ -27,7 +27,7 @@ def test_parts_joined_otherwise_give_another_id(parts: tuple[str, ...]) -> None:
 
 @given(st.lists(st.text(st.characters(codec="utf-8"))))
 def test_every_digest_id_is_well_formed(parts: list[str]) -> None:
-    assert ids.well_formed("dep", ids.digest_id("dep", *parts))
+    assert ids.is_well_formed("dep", ids.digest_id("dep", *parts))
 
 
 MALFORMED = [
@@ -51,12 +51,12 @@ MALFORMED = [
 
 @pytest.mark.parametrize("text", MALFORMED)
 def test_what_is_no_id_is_not_well_formed(text: str) -> None:
-    assert not ids.well_formed("dep", text)
+    assert not ids.is_well_formed("dep", text)
 
 
 @given(st.text())
 def test_no_text_breaks_the_readers(text: str) -> None:
-    assert not ids.well_formed("dep", text)
+    assert not ids.is_well_formed("dep", text)
     assert ids.parse_child("ref", text) is None
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from chalicelib.core.common.journal import RENDERER, Caller, Entry, Key, RequestContext, version_of
+from chalicelib.core.common.journal import RENDERER, Caller, Entry, Key, RequestContext, find_version
 from chalicelib.core.deposit.events.payment import PaymentPending
 
 BUYER = Caller("usr_1", "buyer")
@@ -30,11 +30,11 @@ JOURNAL = [
     ],
 )
 def test_a_key_leads_to_the_version_it_made(asked: Key | None, version: int | None) -> None:
-    assert version_of(JOURNAL, asked) == version
+    assert find_version(JOURNAL, asked) == version
 
 
 def test_an_empty_journal_has_seen_no_key() -> None:
-    assert version_of([], key("first")) is None
+    assert find_version([], key("first")) is None
 
 
 def test_what_is_not_said_is_said_by_default() -> None:

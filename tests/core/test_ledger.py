@@ -46,22 +46,23 @@ from chalicelib.core.deposit.events.refund import (
 from chalicelib.core.deposit.fold import evolve, fold, postings
 from chalicelib.core.deposit.ledger import Account, Balances, Posting
 from chalicelib.core.deposit.order import begin_deposit
-from chalicelib.core.deposit.payment import CaptureSeen, PaymentSeen
 from chalicelib.core.deposit.priority_pass import PassStatus
 from chalicelib.core.deposit.question import QuestionStatus
-from chalicelib.core.deposit.refund import NO_CAPTURE, Refund, RefundSeen, RefundStatus
+from chalicelib.core.deposit.refund import NO_CAPTURE, Refund, RefundStatus
 from chalicelib.core.deposit.status import Status
 from chalicelib.core.ending import entitlement, second_chance
 from chalicelib.core.locking.lock import ConfirmLock
 from chalicelib.core.merchant.cancellation import MerchantCancel
 from chalicelib.core.merchant.question import AnswerQuestion, Ask
 from chalicelib.core.paying.captures import ChangePaymentMethod
-from chalicelib.core.policy.cancellation_reasons import QuestionKind, reasons
+from chalicelib.core.paying.provider_answers import CaptureSeen, PaymentSeen
+from chalicelib.core.policy.cancellation_reasons import QuestionKind, find_reasons
 from chalicelib.core.policy.claim_rules import ClaimKind
-from chalicelib.core.policy.payment_routes import CANNOT, ENDED, NO_SOURCE, NOT_IN_PART
+from chalicelib.core.policy.payment_routes import NO_SOURCE, ROUTE_CANNOT_REFUND, ROUTE_NOT_PARTIAL, ROUTE_WINDOW_ENDED
 from chalicelib.core.policy.terms import Terms
 from chalicelib.core.refunding.destination import NameDestination, Reroute, Retry, SendRefund
 from chalicelib.core.refunding.goodwill import Grant
+from chalicelib.core.refunding.provider_answers import RefundSeen
 from chalicelib.core.refunding.settling import RecordNotFound, RecordUnknownOutcome
 from chalicelib.core.selling.changes import ChangeItems
 from chalicelib.core.selling.ordering import Ordered
@@ -162,7 +163,7 @@ def test_what_becomes_of_a_compensation_moves_no_money_of_the_deposit() -> None:
     story.ask(OUT_OF_STOCK, T0 + HOUR)
     before = story.deposit.money
     n = story.deposit.refunds[-1].n
-    arrived = RefundSeen(n, "succeeded", ON_TOP.amount, "re_2", T0 + DAY, way=1)
+    arrived = RefundSeen(n, "succeeded", ON_TOP.amount, "re_2", T0 + DAY, route_no=1)
     for command in (NameDestination(n, "home"), SendRefund(n), arrived):
         assert story.ask(command, T0 + DAY)
     assert story.deposit.refunds[-1].status is RefundStatus.SUCCEEDED
@@ -476,7 +477,7 @@ class Books(RuleBasedStateMachine):
     def the_buyer_misses_goods(self, lines: dict[int, int], everything: bool, lag: int) -> None:
         deposit = self.story.deposit
         rows = enumerate(zip(deposit.lines, deposit.progress, strict=True), start=1)
-        left = {n: one.claimable(line.quantity) for n, (line, one) in rows}
+        left = {n: one.count_claimable(line.quantity) for n, (line, one) in rows}
         named = left if everything else {n: units for n, units in lines.items() if n in left}
         units = tuple(Units(n, units) for n, units in named.items() if units)
         self.do(OpenClaim("short_shipment", "sha256:said", units), lag)
@@ -538,7 +539,7 @@ class Books(RuleBasedStateMachine):
             self.tell([PassReturned(max(self.now, held.changed_at), held.n, "dep_other")])
         elif held.status is PassStatus.GRANTED:
             merchant = self.story.deposit.created.merchant
-            self.tell([second_chance.use(held, merchant, merchant, self.now, "dep_other")])
+            self.tell([second_chance.use_pass(held, merchant, merchant, self.now, "dep_other")])
 
     @rule(kind=AMOUNTS_PAID, age=st.sampled_from([0, 1, MINUTE, HOUR, DAY]), again=st.booleans(), data=st.data())
     def money_is_captured(self, kind: str, age: int, again: bool, data: st.DataObject) -> None:
@@ -565,7 +566,7 @@ class Books(RuleBasedStateMachine):
         except Refused:
             return
         lock = lock_at(before, at)
-        if lock is None or not lock.final(at):
+        if lock is None or not lock.is_final(at):
             assert all(not event.forfeited for event in decided if isinstance(event, Cancelled)), "P6"
         self.tell(decided)
 
@@ -598,7 +599,7 @@ class Books(RuleBasedStateMachine):
 
     def check_sending(self, refund: Refund, before: Deposit) -> None:
         """P2: not while a bank decides, and on another way only when the former one is surely closed."""
-        assert not before.disputed(refund.capture)
+        assert not before.is_disputed(refund.capture)
         assert self.now >= refund.payable_from
         if refund.attempts:
             assert refund.attempts[-1].status in {"declined", "returned"} or refund.n in self.absent
@@ -695,12 +696,12 @@ class Books(RuleBasedStateMachine):
             back = total((event.forfeited for event in since if isinstance(event, ClaimReversed)), "CNY")
             assert deposit.money.held == self.kept_as_goods(end) - self.given_beside(since) + back
         elif deposit.paid is not None:
-            assert deposit.money.held == deposit.paid_in - self.given_beside(self.story.events)
+            assert deposit.money.held == deposit.amount_paid - self.given_beside(self.story.events)
         else:
             assert not deposit.money.held
         if deposit.paid is not None:
-            assert deposit.paid_in <= deposit.total
-            assert total(deposit.paid_by_line(), "CNY") == deposit.paid_in - deposit.shipping
+            assert deposit.amount_paid <= deposit.total
+            assert total(deposit.split_paid_by_line(), "CNY") == deposit.amount_paid - deposit.shipping
 
     def after_the_end(self, end: int) -> Sequence[DepositEvent]:
         """Without the refunds that the end itself gave: those of a claim have the cause of its others."""
@@ -729,8 +730,8 @@ class Books(RuleBasedStateMachine):
         return min(self.sold_goods(before), before.money.held)
 
     def sold_goods(self, deposit: Deposit) -> Money:
-        lines = zip(deposit.paid_by_line(), deposit.lines, deposit.progress, strict=True)
-        return total((share.share_floor(one.kept, line.quantity) for share, line, one in lines), "CNY")
+        lines = zip(deposit.split_paid_by_line(), deposit.lines, deposit.progress, strict=True)
+        return total((share.share_floor(one.units_kept, line.quantity) for share, line, one in lines), "CNY")
 
     @invariant()
     def what_is_kept_is_never_more_than_a_fifth_nor_than_the_deposit(self) -> None:
@@ -775,7 +776,12 @@ class Books(RuleBasedStateMachine):
                 steps = [event for event in self.story.events if isinstance(event, RefundStep)]
                 *_, last = (event for event in steps if event.refund == refund.n)
                 assert isinstance(last, UNSENT[refund.status])
-                assert not isinstance(last, RefundDeclined) or last.code in {CANNOT, ENDED, NOT_IN_PART, NO_SOURCE}
+                assert not isinstance(last, RefundDeclined) or last.code in {
+                    ROUTE_CANNOT_REFUND,
+                    ROUTE_WINDOW_ENDED,
+                    ROUTE_NOT_PARTIAL,
+                    NO_SOURCE,
+                }
                 assert not isinstance(last, RefundDeclined) or (last.code == NO_SOURCE) is (
                     refund.cause == Cause.COMPENSATION
                 )
@@ -791,7 +797,7 @@ class Books(RuleBasedStateMachine):
         (one,) = extra
         assert deposit.cancelled is not None
         assert deposit.cancelled.reason is not None
-        assert reasons(deposit.cancelled.at)[deposit.cancelled.reason].compensates
+        assert find_reasons(deposit.cancelled.at)[deposit.cancelled.reason].compensates
         assert not deposit.money.forfeited
         assert self.story.terms.payment.nature == "earnest"
         assert one.capture == NO_CAPTURE
@@ -808,14 +814,14 @@ class Books(RuleBasedStateMachine):
         assert deposit.cancelled.rule == "terms/merchant_cancel"
         appealed = any(one.opened.kind == "merchant_cancellation" and one.paid is not None for one in deposit.claims)
         assert len(deposit.passes) == (
-            appealed or reasons(deposit.cancelled.at)[str(deposit.cancelled.reason)].grants_pass
+            appealed or find_reasons(deposit.cancelled.at)[str(deposit.cancelled.reason)].grants_pass
         )
 
     @invariant()
     def no_unit_is_paid_back_twice_nor_shipped_once_it_was(self) -> None:
         deposit = self.story.deposit
         for line, one in zip(deposit.lines, deposit.progress, strict=True):
-            assert 0 <= one.to_ship(line.quantity) <= one.claimable(line.quantity) <= line.quantity
+            assert 0 <= one.count_to_ship(line.quantity) <= one.count_claimable(line.quantity) <= line.quantity
             assert 0 <= one.refuted <= one.shipped
 
     @invariant()
@@ -839,7 +845,7 @@ class Books(RuleBasedStateMachine):
     def what_is_claimed_is_given_to_nobody_else(self) -> None:
         deposit = self.story.deposit
         if deposit.status is not Status.CANCELLED and deposit.refundable:
-            assert deposit.refundable + deposit.claimed <= deposit.money.held
+            assert deposit.refundable + deposit.claimed_amount <= deposit.money.held
 
     @invariant()
     def silence_decides_at_its_hour_and_is_written_after_the_grace(self) -> None:
@@ -870,7 +876,7 @@ class Books(RuleBasedStateMachine):
     def what_a_bank_gave_is_never_sent(self) -> None:
         for refund in self.story.deposit.refunds:
             if refund.cause == "chargeback":
-                assert (refund.status, refund.attempts, refund.moves) == (RefundStatus.SETTLED, (), ())
+                assert (refund.status, refund.attempts, refund.movements) == (RefundStatus.SETTLED, (), ())
 
     def teardown(self) -> None:
         """The journal tells the same again; the curve is what a cancel gives, for as long as one can be asked."""
@@ -880,7 +886,7 @@ class Books(RuleBasedStateMachine):
         if status_at(self.story.deposit, self.now) in OVER:
             return
         deposit = self.caught_up(self.story.deposit)
-        for step in entitlement.curve(deposit, self.story.terms, self.now):
+        for step in entitlement.compute_curve(deposit, self.story.terms, self.now):
             for at in (step.start, step.to - 1 if step.to is not None else step.start + 60 * DAY):
                 if status_at(deposit, at) is not Status.EXPIRED:
                     assert step.owed == entitlement.compute_entitlement(
@@ -922,8 +928,8 @@ class AnyHistory(Books):
         refund = data.draw(st.sampled_from(self.story.deposit.refunds))
         amount = refund.amount - Money(1, refund.amount.currency) if wrong else refund.amount
         ref = data.draw(st.sampled_from(["re_1", "re_2"]))
-        way = data.draw(st.integers(max(refund.way - 1, 0), refund.way))
-        self.do(RefundSeen(refund.n, status, amount, ref, self.now, settled, way=way), 0)  # type: ignore[arg-type] # drawn
+        way = data.draw(st.integers(max(refund.route_no - 1, 0), refund.route_no))
+        self.do(RefundSeen(refund.n, status, amount, ref, self.now, settled, route_no=way), 0)  # type: ignore[arg-type] # drawn
 
     @rule(command=st.sampled_from([SendRefund, SendRefund, RecordUnknownOutcome, RecordNotFound]), data=st.data())
     def a_job_works_on_a_refund(

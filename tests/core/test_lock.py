@@ -385,7 +385,7 @@ def test_the_confirmation_names_its_intent_and_what_was_shown() -> None:
     story = shown()
     assert story.ask(story.confirm(), PAID + HOUR + REVIEW) == (
         LockConfirmed(
-            PAID + HOUR + REVIEW, 1, story.deposit.intents[0].shown.disclosure_hash, PAID + HOUR + REVIEW + HOUR
+            PAID + HOUR + REVIEW, 1, story.deposit.intents[0].opened.disclosure_hash, PAID + HOUR + REVIEW + HOUR
         ),
     )
 

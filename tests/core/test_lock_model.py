@@ -31,11 +31,11 @@ from chalicelib.core.deposit.events.lock import (
 )
 from chalicelib.core.deposit.events.refund import RefundApproved
 from chalicelib.core.deposit.fold import evolve, fold
-from chalicelib.core.deposit.refund import RefundSeen
 from chalicelib.core.deposit.status import Status
 from chalicelib.core.locking.lock import ConfirmLock, OpenIntent
 from chalicelib.core.policy.terms import Terms
 from chalicelib.core.refunding.destination import SendRefund
+from chalicelib.core.refunding.provider_answers import RefundSeen
 from chalicelib.core.selling.changes import ChangeItems
 from chalicelib.core.selling.ordering import Ordered
 from tests.core.stories import (
@@ -354,7 +354,7 @@ class AnyLock(RuleBasedStateMachine):
     def the_words_and_the_hash_are_bound_to_what_was_shown(self) -> None:
         """Two intents have one hash exactly when they showed the same."""
         shown = self.story.deposit.intents
-        assert [one.shown.acknowledgement for one in shown] == [one.words for one in self.model.intents]
+        assert [one.opened.acknowledgement for one in shown] == [one.words for one in self.model.intents]
         same = {(one.hash, one.locale, one.goods, one.window_ends) for one in self.model.intents}
         assert len({one.hash for one in self.model.intents}) == len(same)
         assert len({(one.locale, one.goods, one.window_ends) for one in self.model.intents}) == len(same)

@@ -19,7 +19,7 @@ NATURE = Constraint("after_lock.buyer_cancel", "nature", "only earnest money can
 
 def resolved(**changes: Any) -> tuple[Draft, list[tuple[str, str]]]:
     """The terms as they are sold, and what was changed: field and rule."""
-    draft, constraints = offer_terms.resolve(offer_terms.read(body(**changes), T0), T0)
+    draft, constraints = offer_terms.merge_market_policy(offer_terms.read_offer(body(**changes), T0), T0)
     assert all(constraint.source for constraint in constraints)
     return draft, [(constraint.field, constraint.rule) for constraint in constraints]
 
@@ -60,9 +60,13 @@ def test_a_market_changes_terms_only_in_the_buyers_favour(
 
 def test_the_source_of_a_change_is_the_law_itself() -> None:
     for code in ("ID", "EU"):
-        _, (constraint,) = offer_terms.resolve(offer_terms.read(body(market=code, items=[STANDARD]), T0), T0)
-        assert constraint.source == market.named(code, T0).forfeit.source
-    _, constraints = offer_terms.resolve(offer_terms.read(body(payment={"nature": "advance"}), T0), T0)
+        _, (constraint,) = offer_terms.merge_market_policy(
+            offer_terms.read_offer(body(market=code, items=[STANDARD]), T0), T0
+        )
+        assert constraint.source == market.find_policy(code, T0).forfeit.source
+    _, constraints = offer_terms.merge_market_policy(
+        offer_terms.read_offer(body(payment={"nature": "advance"}), T0), T0
+    )
     assert constraints == (NATURE,)
 
 
@@ -97,7 +101,7 @@ def test_two_changes_are_both_told() -> None:
 def test_the_terms_name_the_policy_they_were_resolved_under() -> None:
     draft, _ = resolved(market="EU")
     assert draft.market_policy == "EU-2026"
-    assert draft.policy == market.named("EU", T0)
+    assert draft.policy == market.find_policy("EU", T0)
 
 
 def test_a_deposit_above_the_cap_is_not_lowered() -> None:
@@ -108,9 +112,11 @@ def test_a_deposit_above_the_cap_is_not_lowered() -> None:
 
 
 def test_presets_resolve_in_every_market() -> None:
-    for code in market.in_force(T0):
+    for code in market.find_policies(T0):
         for name in ("flash_sale", "trade_in_id"):
-            draft, constraints = offer_terms.resolve(offer_terms.read(plain(name, "IDR", market=code), T0), T0)
+            draft, constraints = offer_terms.merge_market_policy(
+                offer_terms.read_offer(plain(name, "IDR", market=code), T0), T0
+            )
             assert (draft.after_lock.buyer_cancel, constraints) == ("refund", ())
 
 
@@ -118,13 +124,13 @@ def test_presets_resolve_in_every_market() -> None:
 
 
 def test_the_markets_served_are_those_of_the_files() -> None:
-    assert sorted(market.in_force(T0)) == ["CN", "EU", "ID"]
-    assert all(market.named(code, T0).code == code for code in market.in_force(T0))
+    assert sorted(market.find_policies(T0)) == ["CN", "EU", "ID"]
+    assert all(market.find_policy(code, T0).code == code for code in market.find_policies(T0))
 
 
 def test_a_market_that_is_not_served_is_not_found() -> None:
     with refused(Reason.NOT_FOUND):
-        market.named("US", T0)
+        market.find_policy("US", T0)
 
 
 def test_the_policy_in_force_is_the_one_of_the_date_whenever_it_was_deployed(tmp_path: Path) -> None:
@@ -133,8 +139,8 @@ def test_the_policy_in_force_is_the_one_of_the_date_whenever_it_was_deployed(tmp
         later = replaced(publisher.text("markets/CN-2026.toml"), "id", '"CN-2027"')
         publisher.add("markets/CN-2027.toml", replaced(later, "from", "2027-03-01T00:00:00+08:00"))
         for at, expected in ((T0, "CN-2026"), (begins - 1, "CN-2026"), (begins, "CN-2027")):
-            assert market.named("CN", at).id == expected
-            draft, _ = offer_terms.resolve(offer_terms.read(body(), at), at)
+            assert market.find_policy("CN", at).id == expected
+            draft, _ = offer_terms.merge_market_policy(offer_terms.read_offer(body(), at), at)
             assert (draft.market_policy, draft.policy.id) == (expected, expected)
 
 
@@ -144,22 +150,22 @@ def test_a_market_that_is_left_takes_no_offer_and_keeps_its_law(tmp_path: Path) 
         last = replaced(replaced(text, "id", '"CN-2027"'), "from", "2027-01-01\nuntil = 2027-06-01")
         publisher.add("markets/CN-2027.toml", last)
         ends = parse_instant("2027-06-01T00:00:00Z")
-        assert offer_terms.read(body(), ends - 1).market == "CN"
+        assert offer_terms.read_offer(body(), ends - 1).market == "CN"
         with refused(Reason.INVALID_REQUEST, ("/market", "unknown_market")):
-            offer_terms.read(body(), ends)
-        assert set(market.in_force(ends)) == {"EU", "ID"}
-        assert "CN" in market.codes()
-        assert market.policy("CN-2026").code == market.policy("CN-2027").code == "CN"
+            offer_terms.read_offer(body(), ends)
+        assert set(market.find_policies(ends)) == {"EU", "ID"}
+        assert "CN" in market.list_codes()
+        assert market.read_policy("CN-2026").code == market.read_policy("CN-2027").code == "CN"
 
 
-@pytest.mark.parametrize("law", market.in_force(T0).values(), ids=lambda law: law.id)
+@pytest.mark.parametrize("law", market.find_policies(T0).values(), ids=lambda law: law.id)
 def test_a_policy_says_where_it_comes_from_in_every_language(law: Market) -> None:
     assert all((law.source, law.forfeit.source, law.seller_default.source, law.refund_deadline.source))
     assert law.default.source
     assert law.withdrawal is not None
     assert law.withdrawal.source
     rule = f"{law.id}/{law.forfeit.rule}"
-    assert all(texts.text("markets", rule, locale=locale) for locale in ("en", "id", "zh"))
+    assert all(texts.read_text("markets", rule, locale=locale) for locale in ("en", "id", "zh"))
     assert law.calendar == (law.time_zone, law.holidays)
 
 
@@ -174,7 +180,7 @@ def test_a_policy_says_where_it_comes_from_in_every_language(law: Market) -> Non
 def test_what_a_default_costs_is_data(
     code: str, kept: str, percent: int | None, times: int, proportional: bool, excused: tuple[str, ...]
 ) -> None:
-    law = market.named(code, T0)
+    law = market.find_policy(code, T0)
     assert (law.forfeit.allowed, law.forfeit.cap_percent, law.seller_default.multiplier) == (kept, percent, times)
     assert (law.default.proportional, law.default.excused) == (proportional, excused)
     assert set(law.default.excused) < set(get_args(Default))

@@ -11,7 +11,7 @@ from chalicelib.core.common.instants import HOUR
 from chalicelib.core.common.refusal import Reason, Refused
 from chalicelib.core.selling import offer as offers
 from chalicelib.core.selling.offer import (
-    MAX_MOVED,
+    MAX_CHANGED_SHARDS,
     TRANSITIONS,
     Available,
     Offer,
@@ -21,16 +21,16 @@ from chalicelib.core.selling.offer import (
     OfferStatus,
     Stock,
     StockChanged,
-    available,
-    close,
+    build_stock,
+    change_stock,
+    close_offer,
+    count_available,
+    count_shards,
     evolve,
     fold,
     index_shards,
-    restock,
-    shard_changes,
-    shards_of,
+    split_change,
     status_at,
-    stock_of,
 )
 from tests.core.stories import SU7, T0, body, draft, offer_of, refused
 
@@ -44,7 +44,7 @@ def timed(**changes: Any) -> Offer:
 
 
 def closed() -> Offer:
-    return evolve(timed(), OfferClosed(OPENS, available(timed(), LEFT, OPENS)))
+    return evolve(timed(), OfferClosed(OPENS, count_available(timed(), LEFT, OPENS)))
 
 
 def not_closing() -> Offer:
@@ -74,11 +74,11 @@ def test_the_status_follows_from_the_clock_and_close(made: Callable[[], Offer], 
 
 
 def changed(offer: Offer, at: int) -> OfferEvent:
-    return restock(offer, "su7-max", 1, at, LEFT)
+    return change_stock(offer, "su7-max", 1, at, LEFT)
 
 
 def closing(offer: Offer, at: int) -> OfferEvent:
-    return close(offer, at, LEFT)
+    return close_offer(offer, at, LEFT)
 
 
 CASES: list[tuple[Callable[[Offer, int], OfferEvent], int, str]] = [
@@ -156,25 +156,25 @@ def test_a_counted_sku_is_found() -> None:
 
 @pytest.mark.parametrize("change", [1, -1, -18])
 def test_units_are_added_or_taken_while_they_are_left(change: int) -> None:
-    event = restock(timed(), "su7-max", change, OPENS, LEFT)
+    event = change_stock(timed(), "su7-max", change, OPENS, LEFT)
     assert event == StockChanged(OPENS, "su7-max", change, (Available("su7-max", 18 + change), Available("su7", 0)))
 
 
 def test_what_is_sold_cannot_be_taken_away() -> None:
     with refused(Reason.INVALID_REQUEST, ("/change", "below_sold")):
-        restock(timed(), "su7-max", -19, OPENS, LEFT)
+        change_stock(timed(), "su7-max", -19, OPENS, LEFT)
     with refused(Reason.INVALID_REQUEST, ("/change", "below_sold")):
-        restock(timed(), "su7", -1, OPENS, LEFT)
+        change_stock(timed(), "su7", -1, OPENS, LEFT)
 
 
 def test_goods_without_a_counter_have_no_stock_to_change() -> None:
     with refused(Reason.INVALID_REQUEST, ("/sku", "unknown_sku")):
-        restock(timed(), "bicycle", 1, OPENS, LEFT)
+        change_stock(timed(), "bicycle", 1, OPENS, LEFT)
 
 
 def test_faults_of_fields_come_before_the_state() -> None:
     with refused(Reason.INVALID_REQUEST, ("/sku", "unknown_sku")):
-        restock(closed(), "bicycle", 1, OPENS, LEFT)
+        change_stock(closed(), "bicycle", 1, OPENS, LEFT)
 
 
 # --- Shards ---
@@ -201,12 +201,12 @@ def test_faults_of_fields_come_before_the_state() -> None:
     ],
 )  # fmt: skip
 def test_a_stock_lives_in_shards_for_its_peak(units: int, peak: int, shards: int) -> None:
-    assert shards_of(units, peak) == shards
+    assert count_shards(units, peak) == shards
 
 
 @given(st.integers(1, 10**9), st.integers(1, 100_000))
 def test_shards_are_a_power_of_two_and_none_begins_empty(units: int, peak: int) -> None:
-    shards = shards_of(units, peak)
+    shards = count_shards(units, peak)
     assert shards.bit_count() == 1
     assert shards <= max(units // 8, 1)
     assert shards >= min(peak / 10, 8, max(units / 16, 1))
@@ -222,7 +222,7 @@ def test_the_list_of_an_offers_deposits_is_spread_for_its_peak(peak: int, partit
 def test_only_counted_goods_have_stock() -> None:
     car = body()["items"][0]
     items = [car, {**car, "sku": "free", "stock": None}]
-    assert stock_of(draft(body(items=items))) == (Stock("su7-max", 100, 8),)
+    assert build_stock(draft(body(items=items))) == (Stock("su7-max", 100, 8),)
 
 
 @pytest.mark.parametrize(
@@ -241,24 +241,24 @@ def test_only_counted_goods_have_stock() -> None:
     ],
 )  # fmt: skip
 def test_a_change_of_stock_moves_few_shards(change: int, left: list[int], moved: list[tuple[int, int]]) -> None:
-    assert shard_changes(change, left) == tuple(moved)
+    assert split_change(change, left) == tuple(moved)
 
 
 @pytest.mark.parametrize(("change", "left"), [(-12, [5, 6]), (-9, [1] * 9), (-1, [0])])
 def test_a_change_that_needs_more_shards_than_one_write_moves_is_refused(change: int, left: list[int]) -> None:
     with refused(Reason.INVALID_REQUEST, ("/change", "too_large")):
-        shard_changes(change, left)
+        split_change(change, left)
 
 
 @given(st.integers(-200, 200), st.lists(st.integers(0, 30), min_size=1, max_size=32))
 def test_moves_add_up_and_leave_no_shard_below_zero(change: int, left: list[int]) -> None:
     try:
-        moved = shard_changes(change, left)
+        moved = split_change(change, left)
     except Refused:
-        assert -change > sum(sorted(left, reverse=True)[:MAX_MOVED])
+        assert -change > sum(sorted(left, reverse=True)[:MAX_CHANGED_SHARDS])
         return
     assert sum(units for _, units in moved) == change
-    assert len(moved) == len({shard for shard, _ in moved}) <= MAX_MOVED
+    assert len(moved) == len({shard for shard, _ in moved}) <= MAX_CHANGED_SHARDS
     assert all(left[shard] + units >= 0 and units for shard, units in moved)
 
 
@@ -302,7 +302,7 @@ def test_the_reserve_stands_in_shards_of_its_own_behind_the_others(stock: Stock,
 def test_both_parts_of_a_stock_are_sharded_by_their_own_size(units: int, reserved: int | None, stock: Stock) -> None:
     items = [{**body()["items"][0], "stock": units}]
     kept = {"su7-max": reserved} if reserved is not None else {}
-    assert stock_of(draft(body(items=items, priority={"reserved": kept}))) == (stock,)
+    assert build_stock(draft(body(items=items, priority={"reserved": kept}))) == (stock,)
 
 
 @pytest.mark.parametrize(
@@ -318,10 +318,12 @@ def test_both_parts_of_a_stock_are_sharded_by_their_own_size(units: int, reserve
 )  # fmt: skip
 def test_the_reserve_is_everybodys_24_hours_after_the_opening(opens_at: int | None, at: int, everybodys: bool) -> None:
     offer = keeping(opens_at=opens_at)
-    assert offers.reserve_open(offer, at) is everybodys
-    shown = {one.sku: one.units for one in available(offer, KEPT_LEFT, at)}
+    assert offers.is_reserve_open(offer, at) is everybodys
+    shown = {one.sku: one.units for one in count_available(offer, KEPT_LEFT, at)}
     assert shown == ({"su7-max": 9, "su7": 4, "suv": 5} if everybodys else {"su7-max": 6, "su7": 0, "suv": 5})
-    assert list(offers.changeable(offer, "su7-max", KEPT_LEFT["su7-max"], at)) == ([3, 3, 3] if everybodys else [3, 3])
+    assert list(offers.list_changeable_units(offer, "su7-max", KEPT_LEFT["su7-max"], at)) == (
+        [3, 3, 3] if everybodys else [3, 3]
+    )
 
 
 def test_a_new_offer_shows_what_is_not_kept() -> None:
@@ -340,9 +342,9 @@ def test_a_new_offer_shows_what_is_not_kept() -> None:
     ],
 )  # fmt: skip
 def test_which_shards_an_order_may_draw_from(at: int, with_pass: bool, choices: list[list[int]]) -> None:
-    found = offers.shards_for(keeping(), KEPT[0], at, with_pass=with_pass)
+    found = offers.list_shards(keeping(), KEPT[0], at, with_pass=with_pass)
     assert [list(shards) for shards in found] == choices
-    plain = offers.shards_for(keeping(), KEPT[2], at, with_pass=with_pass)
+    plain = offers.list_shards(keeping(), KEPT[2], at, with_pass=with_pass)
     assert [list(shards) for shards in plain] == [[0]], "where nothing is kept a pass draws as everybody"
 
 
@@ -367,20 +369,20 @@ def test_what_is_kept_cannot_be_taken_away_until_it_is_everybodys(
 ) -> None:
     if why is not None:
         with refused(Reason.INVALID_REQUEST, ("/change", why)):
-            restock(keeping(), sku, change, at, KEPT_LEFT)
+            change_stock(keeping(), sku, change, at, KEPT_LEFT)
         return
-    before = {one.sku: one.units for one in available(keeping(), KEPT_LEFT, at)}
-    after = {one.sku: one.units for one in restock(keeping(), sku, change, at, KEPT_LEFT).available}
+    before = {one.sku: one.units for one in count_available(keeping(), KEPT_LEFT, at)}
+    after = {one.sku: one.units for one in change_stock(keeping(), sku, change, at, KEPT_LEFT).available}
     assert after == {**before, sku: before[sku] + change}
 
 
 def test_an_offer_that_closes_shows_what_everybody_could_have_had() -> None:
-    assert close(keeping(), OPENS, KEPT_LEFT).available == (
+    assert close_offer(keeping(), OPENS, KEPT_LEFT).available == (
         Available("su7-max", 6),
         Available("su7", 0),
         Available("suv", 5),
     )
-    assert close(keeping(), EVERYBODYS, KEPT_LEFT).available[0] == Available("su7-max", 9)
+    assert close_offer(keeping(), EVERYBODYS, KEPT_LEFT).available[0] == Available("su7-max", 9)
 
 
 def test_statuses_of_the_module_are_those_of_the_contract() -> None:

@@ -17,8 +17,8 @@ from chalicelib.core.deposit.events.order import Created, Line, TakenStock
 from chalicelib.core.deposit.order import begin_deposit
 from chalicelib.core.policy.terms import Terms
 from chalicelib.core.selling.offer import Offer, Stock
-from chalicelib.core.selling.ordering import HandedIn, Ordered, due_now, place, priced
-from chalicelib.core.selling.stock import MAX_DRAWS, StockDelta, draw, stock_deltas
+from chalicelib.core.selling.ordering import HandedIn, Ordered, compute_due_now, create_deposit, price_lines
+from chalicelib.core.selling.stock import MAX_DRAWS, StockDelta, draw_units, stock_deltas
 from tests.core.stories import (
     BALANCE_BY_CARD,
     CANCEL,
@@ -49,7 +49,7 @@ TWO = terms(items=items(a="100 CNY", b="0.03 CNY"), payment={"deposit": wire("30
 
 
 def placed(under: Terms, *lines: tuple[str, int], at: int = T0, **changes: Any) -> Created:
-    return place(order_of(under, *lines, **changes), offer_of(under), under, BUYER, at)
+    return create_deposit(order_of(under, *lines, **changes), offer_of(under), under, BUYER, at)
 
 
 # --- What it costs ---
@@ -72,7 +72,7 @@ def placed(under: Terms, *lines: tuple[str, int], at: int = T0, **changes: Any) 
 def test_due_now_is_the_deposit_of_every_unit_and_shipping_at_most_everything(
     under: Terms, units: int, whole: str, due: str
 ) -> None:
-    assert due_now(units, money(whole), under) == money(due)
+    assert compute_due_now(units, money(whole), under) == money(due)
 
 
 def test_an_order_becomes_a_deposit_of_what_was_offered() -> None:
@@ -122,9 +122,9 @@ def test_unknown_goods_and_models_are_named(
 
 
 def test_goods_are_priced_by_the_frozen_terms_whoever_asks() -> None:
-    assert priced([Ordered("b", 2)], TWO) == (Line("b", 2, money("0.03 CNY")),)
+    assert price_lines([Ordered("b", 2)], TWO) == (Line("b", 2, money("0.03 CNY")),)
     with refused(Reason.INVALID_REQUEST, ("/items/1/sku", "unknown_sku")):
-        priced([Ordered("a", 1), Ordered("c", 1)], TWO)
+        price_lines([Ordered("a", 1), Ordered("c", 1)], TWO)
 
 
 def test_a_method_that_is_not_offered_is_refused() -> None:
@@ -142,10 +142,10 @@ def test_an_offer_takes_orders_while_it_is_open(at: int, state: str | None) -> N
     offer = offer_of(TWO, opens_at=T0, closes_at=T0 + HOUR)
     order = order_of(TWO, ("a", 1))
     if state is None:
-        assert place(order, offer, TWO, BUYER, at).at == at
+        assert create_deposit(order, offer, TWO, BUYER, at).at == at
         return
     with refused(Reason.OFFER_NOT_OPEN, state=state, opens_at=T0):
-        place(order, offer, TWO, BUYER, at)
+        create_deposit(order, offer, TWO, BUYER, at)
 
 
 def test_other_terms_than_the_offers_are_not_agreed_to() -> None:
@@ -185,12 +185,12 @@ def test_reasons_come_in_the_order_of_the_contract() -> None:
     closed = offer_of(under, closes_at=T0)
     order = order_of(under, ("su7-max", 2), terms_hash="sha256:other", payment_method="gopay")
     with refused(Reason.PAYMENT_METHOD_NOT_OFFERED, ("/payment_method", "unknown_method")):
-        place(order, closed, under, BUYER, T0)
+        create_deposit(order, closed, under, BUYER, T0)
     later = order_of(under, ("su7-max", 2), terms_hash="sha256:other")
     with refused(Reason.OFFER_NOT_OPEN, state="closed", opens_at=None):
-        place(later, closed, under, BUYER, T0)
+        create_deposit(later, closed, under, BUYER, T0)
     with refused(Reason.TERMS_CHANGED, terms_hash=closed.made.terms_hash):
-        place(later, offer_of(under), under, BUYER, T0)
+        create_deposit(later, offer_of(under), under, BUYER, T0)
 
 
 # --- Where the units come from ---
@@ -205,7 +205,7 @@ def drawn(
     held: Sequence[TakenStock] = (),
 ) -> list[tuple[str, int, int]]:
     items = [Ordered(*line) for line in lines]
-    return [(taken.sku, taken.shard, taken.units) for taken in draw(items, COUNTED, start, left, T0, held)]
+    return [(taken.sku, taken.shard, taken.units) for taken in draw_units(items, COUNTED, start, left, T0, held)]
 
 
 @pytest.mark.parametrize(
@@ -251,7 +251,7 @@ def test_what_is_drawn_is_what_was_ordered_and_no_shard_gives_more_than_it_has(
     left: list[int], units: int, start: int
 ) -> None:
     try:
-        taken = draw([Ordered("a", units)], COUNTED, start, {"a": left}, T0)
+        taken = draw_units([Ordered("a", units)], COUNTED, start, {"a": left}, T0)
     except Refused:
         assert sum(left) < units
         return
@@ -299,9 +299,9 @@ def test_a_pass_draws_from_the_reserve_first_and_others_only_when_it_is_theirs(
 ) -> None:
     if taken is None:
         with refused(Reason.SOLD_OUT, sku="a"):
-            draw([Ordered("a", 1)], KEEPING, start, left, at, with_pass=with_pass)
+            draw_units([Ordered("a", 1)], KEEPING, start, left, at, with_pass=with_pass)
         return
-    found = draw([Ordered("a", 1)], KEEPING, start, left, at, with_pass=with_pass)
+    found = draw_units([Ordered("a", 1)], KEEPING, start, left, at, with_pass=with_pass)
     assert [(one.sku, one.shard, one.units) for one in found] == taken
 
 
@@ -314,9 +314,9 @@ def test_a_reserve_that_is_everything_is_sold_to_passes_alone_for_a_day(
     left = {"b": [0, 2]}
     if shard is None:
         with refused(Reason.SOLD_OUT, sku="b"):
-            draw([Ordered("b", 1)], KEEPING, 0, left, at, with_pass=with_pass)
+            draw_units([Ordered("b", 1)], KEEPING, 0, left, at, with_pass=with_pass)
         return
-    assert draw([Ordered("b", 1)], KEEPING, 0, left, at, with_pass=with_pass) == (TakenStock("b", shard, 1),)
+    assert draw_units([Ordered("b", 1)], KEEPING, 0, left, at, with_pass=with_pass) == (TakenStock("b", shard, 1),)
 
 
 @given(
@@ -331,7 +331,7 @@ def test_whoever_orders_gets_what_is_there_for_them_and_no_more(
 ) -> None:
     theirs = left if with_pass or at >= EVERYBODYS else left[:2]
     try:
-        taken = draw([Ordered("a", units)], KEEPING, start, {"a": left}, at, with_pass=with_pass)
+        taken = draw_units([Ordered("a", units)], KEEPING, start, {"a": left}, at, with_pass=with_pass)
     except Refused:
         assert sum(theirs) < units
         return
@@ -341,8 +341,10 @@ def test_whoever_orders_gets_what_is_there_for_them_and_no_more(
 
 def test_a_change_of_what_a_pass_bought_keeps_the_unit_from_the_reserve() -> None:
     held = (TakenStock("a", 3, 1),)
-    assert draw([Ordered("a", 1)], KEEPING, 0, {"a": [9, 9, 9, 0]}, OPENS, held, with_pass=True) == held
-    assert draw([Ordered("b", 1)], KEEPING, 0, {"b": [2, 2]}, OPENS, held, with_pass=True) == (TakenStock("b", 1, 1),)
+    assert draw_units([Ordered("a", 1)], KEEPING, 0, {"a": [9, 9, 9, 0]}, OPENS, held, with_pass=True) == held
+    assert draw_units([Ordered("b", 1)], KEEPING, 0, {"b": [2, 2]}, OPENS, held, with_pass=True) == (
+        TakenStock("b", 1, 1),
+    )
 
 
 HELD = (TakenStock("a", 2, 2), TakenStock("a", 0, 1), TakenStock("b", 0, 1))
@@ -381,13 +383,13 @@ def thin(shards: int) -> Offer:
 
 def test_a_write_touches_only_so_many_shelves_those_it_leaves_included() -> None:
     one_each = {"a": [1] * 40}
-    assert len(draw([Ordered("a", MAX_DRAWS)], thin(40), 0, one_each, T0)) == MAX_DRAWS
+    assert len(draw_units([Ordered("a", MAX_DRAWS)], thin(40), 0, one_each, T0)) == MAX_DRAWS
     with refused(Reason.SOLD_OUT, sku="a"):
-        draw([Ordered("a", MAX_DRAWS + 1)], thin(40), 0, one_each, T0)
+        draw_units([Ordered("a", MAX_DRAWS + 1)], thin(40), 0, one_each, T0)
     left_behind = [TakenStock("b", 0, 1)]
-    assert len(draw([Ordered("a", MAX_DRAWS - 1)], thin(40), 0, one_each, T0, left_behind)) == MAX_DRAWS - 1
+    assert len(draw_units([Ordered("a", MAX_DRAWS - 1)], thin(40), 0, one_each, T0, left_behind)) == MAX_DRAWS - 1
     with refused(Reason.SOLD_OUT, sku="a"):
-        draw([Ordered("a", MAX_DRAWS)], thin(40), 0, one_each, T0, left_behind)
+        draw_units([Ordered("a", MAX_DRAWS)], thin(40), 0, one_each, T0, left_behind)
 
 
 @given(
@@ -401,7 +403,7 @@ def test_a_change_never_takes_more_than_there_is_nor_gives_back_more_than_it_has
 ) -> None:
     before = [TakenStock("a", shard, units) for shard, units in enumerate(held) if units]
     try:
-        taken = draw([Ordered("a", units)], COUNTED, start, {"a": left}, T0, before)
+        taken = draw_units([Ordered("a", units)], COUNTED, start, {"a": left}, T0, before)
     except Refused:
         assert sum(left) + sum(held) < units
         return

@@ -11,12 +11,14 @@ from msgspec.structs import replace
 from chalicelib.core.common.instants import DAY, HOUR, MINUTE
 from chalicelib.core.common.money import Money
 from chalicelib.core.common.refusal import Reason
-from chalicelib.core.deadlines import awaited, due_at, next_due, overdue
+from chalicelib.core.deadlines import due_at, find_awaited_balance, next_due, overdue
 from chalicelib.core.decide import actions
 from chalicelib.core.delivery.fulfilment import DeclareDefault, PayBalance
 from chalicelib.core.deposit.events.payment import BalanceOpened, BalancePaid
-from chalicelib.core.deposit.payment import MAX_PAYMENTS, QUERY_DELAYS_MS, PaymentSeen, PaymentStatus
+from chalicelib.core.deposit.payment import MAX_PAYMENTS, PaymentStatus
 from chalicelib.core.deposit.status import Status
+from chalicelib.core.paying.provider_answers import PaymentSeen
+from chalicelib.core.paying.schedule import QUERY_DELAYS_MS
 from tests.core.stories import (
     BALANCE_BY_CARD,
     CANCEL,
@@ -92,13 +94,13 @@ def test_what_arrives_for_a_balance_does_what_the_case_says(case: dict[str, Any]
     before = story.deposit
     story.pay(case["amount"], at, payment=2, ref="cap_new")
     deposit = story.deposit
-    assert len(deposit.counted) == len(before.counted) + case["counts"]
-    assert ("cap_new" in {one.capture for one in deposit.counted}) is case["counts"]
+    assert len(deposit.counted_captures) == len(before.counted_captures) + case["counts"]
+    assert ("cap_new" in {one.capture for one in deposit.counted_captures}) is case["counts"]
     if case["counts"]:
         assert not deposit.balance
-        assert deposit.paid_in == money("1030 CNY")
+        assert deposit.amount_paid == money("1030 CNY")
     else:
-        assert (deposit.balance, deposit.paid_in) == (before.balance, before.paid_in)
+        assert (deposit.balance, deposit.amount_paid) == (before.balance, before.amount_paid)
     came_back = [(str(one.amount), one.cause, one.capture) for one in deposit.refunds[len(before.refunds) :]]
     assert came_back == ([(case["back"], case["cause"], "cap_new")] if "back" in case else [])
     assert deposit.status is before.status
@@ -274,7 +276,7 @@ def test_twenty_payments_are_enough_however_many_of_them_paid_the_deposit() -> N
 
 def test_a_balance_payment_that_may_arrive_is_looked_for() -> None:
     story = asked_to_pay()
-    assert awaited(story.deposit) == story.deposit.payment
+    assert find_awaited_balance(story.deposit) == story.deposit.payment
     assert due_at(story.deposit, GRACE) == OPENED + QUERY_DELAYS_MS[0]
     looked_at = [OPENED]
     while looked_at[-1] < OPENED + 3 * DAY:
@@ -287,7 +289,7 @@ def test_a_balance_payment_that_may_arrive_is_looked_for() -> None:
 @pytest.mark.parametrize("first", ["paid", "shipped", "cancelled", "default"])
 def test_what_needs_no_balance_any_more_is_not_looked_for(first: str) -> None:
     story, _ = after(first)
-    assert awaited(story.deposit) is None
+    assert find_awaited_balance(story.deposit) is None
 
 
 def test_a_deposit_whose_goods_are_not_ready_waits_for_nothing() -> None:
@@ -298,4 +300,4 @@ def test_a_deposit_whose_goods_are_not_ready_waits_for_nothing() -> None:
 
 
 def test_a_payment_of_the_deposit_is_not_looked_for_here() -> None:
-    assert awaited(ordered(shop()).deposit) is None
+    assert find_awaited_balance(ordered(shop()).deposit) is None

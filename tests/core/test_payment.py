@@ -6,10 +6,12 @@ from itertools import product
 import pytest
 
 from chalicelib.core.common.instants import DAY, HOUR, MINUTE
-from chalicelib.core.deadlines import awaited, due_at, next_due
+from chalicelib.core.deadlines import due_at, find_awaited_balance, next_due
 from chalicelib.core.deposit.events.all import DepositEvent
 from chalicelib.core.deposit.events.payment import PaymentEvent
-from chalicelib.core.deposit.payment import MAY_ARRIVE, TRANSITIONS, Payment, PaymentSeen, PaymentStatus
+from chalicelib.core.deposit.payment import TRANSITIONS, Payment, PaymentStatus
+from chalicelib.core.paying.provider_answers import PaymentSeen
+from chalicelib.core.paying.schedule import MAY_ARRIVE
 from tests.core.stories import (
     BALANCE_BY_CARD,
     CANCEL,
@@ -128,14 +130,14 @@ def test_a_balance_leaves_the_payment_of_the_deposit_as_it_stands() -> None:
     deposit_payment, balance_payment = story.deposit.payments
     assert (deposit_payment.kind, deposit_payment.status) == ("deposit", "succeeded")
     assert (balance_payment.kind, balance_payment.status) == ("balance", "succeeded")
-    assert [counted.capture for counted in story.deposit.counted] == ["cap_1", "cap_2"]
+    assert [counted.capture for counted in story.deposit.counted_captures] == ["cap_1", "cap_2"]
 
 
 # --- A balance payment is looked for, since news of it may be lost ---
 
 
 def open_balance(story: Story) -> Payment | None:
-    return awaited(story.deposit)
+    return find_awaited_balance(story.deposit)
 
 
 @pytest.mark.parametrize("status", PaymentStatus)

@@ -21,12 +21,12 @@ from chalicelib.core.deposit.events.ending import (
 )
 from chalicelib.core.deposit.events.order import Created, Line, Priority
 from chalicelib.core.deposit.order import begin_deposit
-from chalicelib.core.deposit.priority_pass import TRANSITIONS, Pass, PassStatus, step
-from chalicelib.core.ending.second_chance import grant, refuse, refuse_goods, use
+from chalicelib.core.deposit.priority_pass import TRANSITIONS, Pass, PassStatus, evolve_pass
+from chalicelib.core.ending.second_chance import grant_pass, refuse_goods, refuse_pass, use_pass
 from chalicelib.core.policy import pass_rules
 from chalicelib.core.policy.terms import Terms
 from chalicelib.core.selling.changes import ChangeItems
-from chalicelib.core.selling.ordering import Ordered, place
+from chalicelib.core.selling.ordering import Ordered, create_deposit
 from tests.core.stories import (
     CANCEL,
     DEPOSIT_ID,
@@ -51,13 +51,13 @@ OTHER: Final = "dep_" + "1" * 26
 UNTIL: Final = PAID + 180 * DAY
 MONTH_BEFORE, WEEK_BEFORE = UNTIL - 30 * DAY, UNTIL - 7 * DAY
 GRANTED: Final = PassGranted(PAID, 1, ("phone",), money("1999 CNY"), UNTIL, (MONTH_BEFORE, WEEK_BEFORE), "OUT_OF_STOCK")
-NEW: Final = priority_pass.grant_pass(GRANTED)
+NEW: Final = priority_pass.begin_pass(GRANTED)
 USED, RETURNED = PassUsed(PAID + 1, 1, OTHER), PassReturned(PAID + 2, 1, OTHER)
 REMINDED, LAPSED = PassReminded(MONTH_BEFORE, 1, UNTIL), PassLapsed(UNTIL, 1)
 STANDING: Final[dict[PassStatus, Pass]] = {
     PassStatus.GRANTED: NEW,
-    PassStatus.USED: step(NEW, USED),
-    PassStatus.LAPSED: step(NEW, LAPSED),
+    PassStatus.USED: evolve_pass(NEW, USED),
+    PassStatus.LAPSED: evolve_pass(NEW, LAPSED),
 }
 
 
@@ -73,9 +73,9 @@ def test_a_step_is_what_the_table_says(status: PassStatus, event: PassStep) -> N
     then = TRANSITIONS.get((status, type(event)))
     if then is None:
         with pytest.raises(KeyError):
-            step(STANDING[status], event)
+            evolve_pass(STANDING[status], event)
         return
-    after = step(STANDING[status], event)
+    after = evolve_pass(STANDING[status], event)
     assert (after.status, after.changed_at) == (then, event.at)
 
 
@@ -90,7 +90,7 @@ def test_the_table_knows_four_steps() -> None:
 
 def test_a_pass_remembers_what_it_bought_last() -> None:
     assert NEW.used_for is None
-    assert step(NEW, USED).used_for == step(step(NEW, USED), RETURNED).used_for == OTHER
+    assert evolve_pass(NEW, USED).used_for == evolve_pass(evolve_pass(NEW, USED), RETURNED).used_for == OTHER
 
 
 # --- Granting ---
@@ -98,12 +98,12 @@ def test_a_pass_remembers_what_it_bought_last() -> None:
 
 def test_it_lasts_180_days_with_notices_30_and_7_days_before() -> None:
     line = Line("phone", 1, money("1999 CNY"))
-    assert grant(1, (line,), "OUT_OF_STOCK", PAID) == GRANTED
+    assert grant_pass(1, (line,), "OUT_OF_STOCK", PAID) == GRANTED
 
 
 def test_it_is_good_for_any_of_the_goods_at_the_dearest_of_their_prices() -> None:
     lines = (Line("mug", 2, money("9 CNY")), Line("phone", 1, money("1999 CNY")), Line("mug", 1, money("9 CNY")))
-    granted = grant(3, lines, "SYSTEM_ERROR", PAID)
+    granted = grant_pass(3, lines, "SYSTEM_ERROR", PAID)
     assert (granted.priority_pass, granted.skus, granted.price_cap) == (3, ("mug", "phone"), money("1999 CNY"))
     assert granted.reason == "SYSTEM_ERROR"
 
@@ -124,29 +124,29 @@ def test_an_order_of_several_pieces_grants_one_pass() -> None:
         (NEW,                              PAID,      None),
         (NEW,                              UNTIL - 1, None),
         (NEW,                              UNTIL,     "lapsed"),  # whether or not anybody wrote it down
-        (step(NEW, REMINDED),              UNTIL - 1, None),
+        (evolve_pass(NEW, REMINDED),              UNTIL - 1, None),
         (STANDING[PassStatus.LAPSED],      UNTIL,     "lapsed"),
         (STANDING[PassStatus.USED],        UNTIL - 1, "used"),
         (STANDING[PassStatus.USED],        UNTIL,     "used"),
-        (step(step(NEW, USED), RETURNED),  UNTIL - 1, None),
-        (step(step(NEW, USED), RETURNED),  UNTIL,     "lapsed"),
+        (evolve_pass(evolve_pass(NEW, USED), RETURNED),  UNTIL - 1, None),
+        (evolve_pass(evolve_pass(NEW, USED), RETURNED),  UNTIL,     "lapsed"),
     ],
 )  # fmt: skip
 def test_a_pass_is_good_until_its_date_and_once(one: Pass, at: int, state: str | None) -> None:
     if state is None:
-        assert use(one, "mer_shop", "mer_shop", at, OTHER) == PassUsed(at, 1, OTHER)
+        assert use_pass(one, "mer_shop", "mer_shop", at, OTHER) == PassUsed(at, 1, OTHER)
         return
     with refused(Reason.PASS_NOT_VALID, state=state):
-        refuse(one, at)
+        refuse_pass(one, at)
     with refused(Reason.PASS_NOT_VALID, state=state):
-        use(one, "mer_shop", "mer_shop", at, OTHER)
+        use_pass(one, "mer_shop", "mer_shop", at, OTHER)
 
 
 def test_a_pass_is_good_only_at_the_merchant_who_owes_it() -> None:
     with refused(Reason.PASS_NOT_VALID, merchant="mer_shop"):
-        use(NEW, "mer_shop", "mer_other", PAID, OTHER)
+        use_pass(NEW, "mer_shop", "mer_other", PAID, OTHER)
     with refused(Reason.PASS_NOT_VALID, merchant="mer_shop"):
-        use(STANDING[PassStatus.USED], "mer_shop", "mer_other", PAID, OTHER)
+        use_pass(STANDING[PassStatus.USED], "mer_shop", "mer_other", PAID, OTHER)
 
 
 HELD: Final = Priority("pas_1", ("phone", "mug"), money("1999 CNY"))
@@ -191,7 +191,7 @@ CLEAR: Final = replace(HELD, skus=("phone", "mug", "dear"))
 
 def placed(*lines: tuple[str, int], at: int = T0, held: Priority | None = CLEAR, **changes: Any) -> Created:
     offer = offer_of(SALE, opens_at=OPENS, closes_at=OPENS + DAY)
-    return place(order_of(SALE, *lines, **changes), offer, SALE, BUYER, at, held)
+    return create_deposit(order_of(SALE, *lines, **changes), offer, SALE, BUYER, at, held)
 
 
 @pytest.mark.parametrize(
@@ -248,7 +248,7 @@ def test_faults_of_fields_and_of_the_offer_come_before_those_of_the_pass() -> No
 
 def bought(under: Terms = SALE) -> Story:
     """A phone by a pass, paid."""
-    created = place(order_of(under, ("phone", 1)), offer_of(under), under, BUYER, T0, CLEAR)
+    created = create_deposit(order_of(under, ("phone", 1)), offer_of(under), under, BUYER, T0, CLEAR)
     story = Story(under, begin_deposit(DEPOSIT_ID, created), [created])
     story.pay()
     return story
@@ -312,7 +312,7 @@ def test_notices_and_the_end_are_written_at_their_instants(at: int, steps: list[
 
 def test_while_it_is_used_nothing_is_due_and_nothing_lapses() -> None:
     story = cancelled_by_the_merchant().tell(USED)
-    assert not list(priority_pass.deadlines(story.deposit.passes[0]))
+    assert not list(priority_pass.list_deadlines(story.deposit.passes[0]))
     assert told(story.write(UNTIL + DAY)) == [USED]
 
 
@@ -330,8 +330,8 @@ def test_while_it_is_used_nothing_is_due_and_nothing_lapses() -> None:
 def test_a_pass_that_comes_back_reminds_of_what_is_ahead_and_lapses_at_once_after_its_date(
     at: int, then: list[int]
 ) -> None:
-    one = step(step(NEW, USED), PassReturned(at, 1, OTHER))
-    assert sorted(event.at for event in priority_pass.deadlines(one)) == then
+    one = evolve_pass(evolve_pass(NEW, USED), PassReturned(at, 1, OTHER))
+    assert sorted(event.at for event in priority_pass.list_deadlines(one)) == then
 
 
 def test_what_came_back_after_its_date_is_lapsed_and_cannot_be_used() -> None:
@@ -340,7 +340,7 @@ def test_what_came_back_after_its_date_is_lapsed_and_cannot_be_used() -> None:
     [one] = story.deposit.passes
     assert (one.status, told(story)[-1]) == (PassStatus.LAPSED, PassLapsed(UNTIL + DAY, 1))
     with refused(Reason.PASS_NOT_VALID, state="lapsed"):
-        refuse(one, UNTIL + DAY)
+        refuse_pass(one, UNTIL + DAY)
 
 
 def test_somebody_comes_back_for_it_when_it_is_due() -> None:
@@ -364,4 +364,4 @@ def test_a_buyers_own_cancellation_grants_nothing() -> None:
 
 def test_the_reserve_is_everybodys_24_hours_after_the_opening() -> None:
     opens = parse_instant("2026-11-28T10:00:00+07:00")
-    assert pass_rules.reserve_ends_at(opens) == opens + 24 * HOUR
+    assert pass_rules.compute_reserve_end(opens) == opens + 24 * HOUR

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from chalicelib.core import proof
+from chalicelib.core import proof_document
 from chalicelib.core.claims.answering import AcceptOffer, AddEvidence, Escalate, Respond, RuleClaim
 from chalicelib.core.claims.opening import OpenClaim
 from chalicelib.core.common.ids import child
@@ -24,10 +24,12 @@ from chalicelib.core.deposit.events.ending import Cancelled
 from chalicelib.core.deposit.events.goods import Units
 from chalicelib.core.deposit.events.payment import PaymentSucceeded
 from chalicelib.core.deposit.events.refund import RefundApproved
-from chalicelib.core.deposit.payment import CaptureSeen, PaymentSeen
+from chalicelib.core.journal_replay import CAUSES, approval_differs, decide_approval_again
 from chalicelib.core.merchant.cancellation import MerchantCancel
+from chalicelib.core.paying.provider_answers import CaptureSeen, PaymentSeen
 from chalicelib.core.policy.terms import Terms
-from chalicelib.core.proof import CALCULATOR, CAUSES, Difference, differences, differs, expected, made
+from chalicelib.core.proof import Difference, build_proof, find_differences
+from chalicelib.core.proof_document import CALCULATOR
 from chalicelib.core.refunding.goodwill import Grant
 from chalicelib.core.selling.changes import ChangeItems
 from chalicelib.core.selling.ordering import Ordered
@@ -327,14 +329,14 @@ def refunds(story: Story) -> Iterator[int]:
 
 def proof_of(story: Story, n: int) -> Json:
     """As a reader gets it: once through the wire."""
-    told: Json = json.loads(json.dumps(made(DEPOSIT_ID, story.events, n, story.terms)))
+    told: Json = json.loads(json.dumps(build_proof(DEPOSIT_ID, story.events, n, story.terms)))
     return told
 
 
 def check(story: Story) -> None:
     for n in refunds(story):
-        assert not differs(DEPOSIT_ID, story.events, n, story.terms), n
-        assert differences(proof_of(story, n)) == []
+        assert not approval_differs(DEPOSIT_ID, story.events, n, story.terms), n
+        assert find_differences(proof_of(story, n)) == []
 
 
 def test_every_cause_that_the_rules_know_has_a_story() -> None:
@@ -349,15 +351,15 @@ def test_every_refund_is_what_the_rules_give_again(name: str) -> None:
     check(story)
     for event in story.events:
         if isinstance(event, RefundApproved):
-            assert expected(DEPOSIT_ID, story.events, event.refund, story.terms) == event
+            assert decide_approval_again(DEPOSIT_ID, story.events, event.refund, story.terms) == event
 
 
 def test_what_comes_later_changes_no_proof() -> None:
     story = then(paid(), (CANCEL, ASKED))
-    before = made(DEPOSIT_ID, story.events, 1, story.terms)
+    before = build_proof(DEPOSIT_ID, story.events, 1, story.terms)
     then(story, (SEND, ASKED), (refund_news(story, "succeeded", ASKED), ASKED))
     came(story, "5088 CNY", LATER)
-    assert made(DEPOSIT_ID, story.events, 1, story.terms) == before
+    assert build_proof(DEPOSIT_ID, story.events, 1, story.terms) == before
     check(story)
 
 
@@ -384,9 +386,9 @@ def test_a_proof_shows_how_the_fee_came_about_and_nothing_of_stock_or_keys() -> 
 def test_there_is_no_proof_of_a_refund_that_is_not_there() -> None:
     story = paid()
     with refused(Reason.NOT_FOUND):
-        made(DEPOSIT_ID, story.events, 1, story.terms)
-    assert expected(DEPOSIT_ID, story.events, 1, story.terms) is None
-    assert differs(DEPOSIT_ID, story.events, 1, story.terms)
+        build_proof(DEPOSIT_ID, story.events, 1, story.terms)
+    assert decide_approval_again(DEPOSIT_ID, story.events, 1, story.terms) is None
+    assert approval_differs(DEPOSIT_ID, story.events, 1, story.terms)
 
 
 # --- What the executor must not send ---
@@ -439,7 +441,7 @@ def approval(story: Story, **changes: Any) -> list[DepositEvent]:
 )
 def test_what_the_rules_do_not_give_is_noticed(name: str, changes: dict[str, Any]) -> None:
     story = STORIES[name]()
-    assert differs(DEPOSIT_ID, approval(story, **changes), changes.get("refund", 1), story.terms)
+    assert approval_differs(DEPOSIT_ID, approval(story, **changes), changes.get("refund", 1), story.terms)
 
 
 def test_nothing_is_given_twice() -> None:
@@ -448,14 +450,14 @@ def test_nothing_is_given_twice() -> None:
         story = STORIES[name]()
         first = next(event for event in story.events if isinstance(event, RefundApproved))
         again = [*story.events, replace(first, refund=len(story.deposit.refunds) + 1)]
-        assert differs(DEPOSIT_ID, again, again[-1].refund, story.terms), name  # type: ignore[union-attr] # an approval
+        assert approval_differs(DEPOSIT_ID, again, again[-1].refund, story.terms), name  # type: ignore[union-attr] # an approval
 
 
 def test_nothing_goes_back_out_of_what_a_bank_disputes() -> None:
     story = paid()
     story.dispute("open", ASKED)
     given = RefundApproved(ASKED, 1, Cause.GOODWILL, money("1 CNY"), (), ASKED + 7 * DAY, 1, "cap_1")
-    assert differs(DEPOSIT_ID, [*story.events, given], 1, story.terms)
+    assert approval_differs(DEPOSIT_ID, [*story.events, given], 1, story.terms)
 
 
 @pytest.mark.parametrize("took", ["5087 CNY", "5088 CNY"])
@@ -463,17 +465,17 @@ def test_nothing_is_in_excess_of_what_was_not_more_than_due(took: str) -> None:
     created = ordered().deposit.created
     arrived = PaymentSucceeded(PAID, 1, "cap_1", money(took), windowed=True, window_ends_at=END)
     given = RefundApproved(PAID, 1, Cause.OVERPAYMENT, money("1 CNY"), (), PAID + 7 * DAY, 1, "cap_1")
-    assert differs(DEPOSIT_ID, [created, arrived, given], 1, SU7)
+    assert approval_differs(DEPOSIT_ID, [created, arrived, given], 1, SU7)
 
 
 def test_an_end_needs_what_leads_to_it() -> None:
     story = STORIES["defaulted"]()
     early = [event for event in story.events if event.TYPE != "goods.ready"]
-    assert differs(DEPOSIT_ID, early, 1, story.terms)
+    assert approval_differs(DEPOSIT_ID, early, 1, story.terms)
     for name in ("withdrawn", "old device differs"):
         story = STORIES[name]()
         unled = [event for event in story.events if event.TYPE not in {"withdrawal.confirmed", "trade_in.inspected"}]
-        assert differs(DEPOSIT_ID, unled, 1, story.terms)
+        assert approval_differs(DEPOSIT_ID, unled, 1, story.terms)
 
 
 def test_the_promise_may_be_the_earlier_day_on_which_the_way_back_closed() -> None:
@@ -481,7 +483,7 @@ def test_the_promise_may_be_the_earlier_day_on_which_the_way_back_closed() -> No
     story = STORIES["cancelled in the window"]()
     for days, wrong in ((7, False), (1, True), (9, True)):
         promised = PAID + days * DAY
-        assert differs(DEPOSIT_ID, approval(story, promised_by=promised), 1, story.terms) is wrong
+        assert approval_differs(DEPOSIT_ID, approval(story, promised_by=promised), 1, story.terms) is wrong
 
 
 # --- Forgeries ---
@@ -590,13 +592,13 @@ def forged(told: Json, path: tuple[str | int, ...], value: Any) -> Json:
 
 
 def sealed(told: Json) -> Json:
-    return {**told, "digest": proof._digest(told)}
+    return {**told, "digest": proof_document.compute_digest(told)}
 
 
 def passes(told: object) -> bool:
     """Whether it is a valid proof; what is none at all is refused with its faults, and nothing else is ever raised."""
     try:
-        return not differences(told)
+        return not find_differences(told)
     except Refused as refusal:
         unlike = refusal
     assert unlike.reason is Reason.INVALID_REQUEST
@@ -632,7 +634,7 @@ def test_no_forged_term_passes() -> None:
 
 def test_a_changed_proof_needs_a_new_digest() -> None:
     told = proof_of(STORIES["forfeited"](), 1)
-    (found,) = differences({**told, "digest": "sha256:0"})
+    (found,) = find_differences({**told, "digest": "sha256:0"})
     assert found == Difference("/digest", told["digest"], "sha256:0")
 
 
@@ -654,7 +656,7 @@ def test_a_forger_who_changes_approval_and_result_alike_is_told_both(
     told = proof_of(STORIES[name](), 1)
     last = len(told["events"]) - 1
     both = forged(forged(told, ("events", last, "data", *path), value), ("result", *path), value)
-    pointers = {found.pointer for found in differences(both)}
+    pointers = {found.pointer for found in find_differences(both)}
     here = "/" + "/".join(str(part) for part in path)
     assert any(pointer.startswith(f"/events/{last}/data{here}") for pointer in pointers)
     assert any(pointer.startswith(f"/result{here}") for pointer in pointers)
@@ -664,16 +666,16 @@ def test_a_forger_who_reorders_lines_is_told() -> None:
     told = proof_of(STORIES["old device differs"](), 1)
     lines = told["result"]["lines"][::-1]
     both = forged(forged(told, ("result", "lines"), lines), ("events", len(told["events"]) - 1, "data", "lines"), lines)
-    assert {found.pointer.split("/")[1] for found in differences(both)} == {"events", "result"}
+    assert {found.pointer.split("/")[1] for found in find_differences(both)} == {"events", "result"}
 
 
 def test_a_difference_says_what_the_rules_give() -> None:
     told = proof_of(STORIES["forfeited"](), 1)
-    (found,) = differences(forged(told, ("result", "amount", "amount"), "5088"))
+    (found,) = find_differences(forged(told, ("result", "amount", "amount"), "5088"))
     assert found == Difference("/result/amount/amount", "88", "5088")
     story = STORIES["forfeited"]()
     end = next(place for place, event in enumerate(story.events) if isinstance(event, Cancelled))
-    kept = differences(forged(told, ("events", end, "data", "forfeited", "amount"), "4000"))
+    kept = find_differences(forged(told, ("events", end, "data", "forfeited", "amount"), "4000"))
     assert kept == [Difference(f"/events/{end}/data/forfeited/amount", "5000", "4000")]
 
 
@@ -688,13 +690,13 @@ def test_a_difference_says_what_the_rules_give() -> None:
 )  # fmt: skip
 def test_the_head_of_a_proof_fits_what_follows(change: Json, found: tuple[str, Any, Any]) -> None:
     told = proof_of(STORIES["forfeited"](), 1)
-    (difference,) = differences(sealed({**told, **change}))
+    (difference,) = find_differences(sealed({**told, **change}))
     assert difference == (found[0], found[1] or told["terms_hash"], found[2])
 
 
 def test_another_deposits_id_gives_another_proof() -> None:
     told = proof_of(STORIES["forfeited"](), 1)
-    pointers = [found.pointer for found in differences(sealed({**told, "deposit": "dep_" + "1" * 26}))]
+    pointers = [found.pointer for found in find_differences(sealed({**told, "deposit": "dep_" + "1" * 26}))]
     assert pointers == ["/refund", "/result/payment"]
 
 
@@ -708,7 +710,7 @@ def test_another_deposits_id_gives_another_proof() -> None:
 def test_rules_that_this_release_does_not_have_are_no_rules(
     name: str, path: tuple[str, ...], value: str, pointer: str
 ) -> None:
-    found = differences(forged(proof_of(STORIES[name](), 1), path, value))
+    found = find_differences(forged(proof_of(STORIES[name](), 1), path, value))
     assert pointer in {one.pointer for one in found}
 
 
@@ -722,7 +724,7 @@ def test_a_step_that_cannot_be_is_named_and_nothing_after_it_is_judged() -> None
         end + 1: [*told["events"][: end + 1], told["events"][end], told["events"][-1]],
     }
     for place, events in cases.items():
-        (found,) = differences(sealed({**told, "events": events}))
+        (found,) = find_differences(sealed({**told, "events": events}))
         assert found == Difference(f"/events/{place}", None, events[place]["type"])
 
 
@@ -739,13 +741,13 @@ def test_a_step_that_cannot_be_is_named_and_nothing_after_it_is_judged() -> None
 def test_a_figure_that_cannot_be_is_told_by_its_event(name: str, path: tuple[Any, ...], value: Any) -> None:
     told = proof_of(STORIES[name](), 1)
     place = path[0] % len(told["events"])
-    found = differences(forged(told, ("events", place, "data", *path[1:]), value))
+    found = find_differences(forged(told, ("events", place, "data", *path[1:]), value))
     assert found == [Difference(f"/events/{place}", None, told["events"][place]["type"])]
 
 
 def test_a_proof_ends_with_the_approval() -> None:
     told = proof_of(STORIES["forfeited"](), 1)
-    (found,) = differences(sealed({**told, "events": told["events"][:-1]}))
+    (found,) = find_differences(sealed({**told, "events": told["events"][:-1]}))
     assert found == Difference(f"/events/{len(told['events']) - 2}/type", "refund.approved", "deposit.cancelled")
 
 
@@ -792,7 +794,7 @@ def test_money_that_was_not_due_cannot_stay(name: str, left_out: str) -> None:
 def test_what_is_no_proof_is_refused(change: Json, pointer: str, why: str) -> None:
     told = {**proof_of(STORIES["forfeited"](), 1), **change}
     with pytest.raises(Refused) as caught:
-        differences(told)
+        find_differences(told)
     assert caught.value.reason is Reason.INVALID_REQUEST
     assert FieldError(pointer, why) in caught.value.faults
 
@@ -800,7 +802,7 @@ def test_what_is_no_proof_is_refused(change: Json, pointer: str, why: str) -> No
 @pytest.mark.parametrize("nothing", [None, [], "proof", 1, {}])
 def test_nothing_is_no_proof(nothing: object) -> None:
     with pytest.raises(Refused):
-        differences(nothing)
+        find_differences(nothing)
 
 
 def test_a_proof_nested_without_end_is_refused() -> None:
@@ -808,7 +810,7 @@ def test_a_proof_nested_without_end_is_refused() -> None:
     for _ in range(100_000):
         deep = {"a": deep}
     with refused(Reason.INVALID_REQUEST, ("", "invalid")):
-        differences({**proof_of(STORIES["forfeited"](), 1), "result": deep})
+        find_differences({**proof_of(STORIES["forfeited"](), 1), "result": deep})
 
 
 # --- Whatever comes in ---
@@ -887,7 +889,9 @@ def of_a_claim(story: Story, move: str) -> Command:
     n = len(deposit.claims) or 1
     owed = deposit.claims[-1].owed if deposit.claims else Money.zero(deposit.currency)
     cent = Money(1, deposit.currency)
-    left = ((line, one.claimable(deposit.lines[line - 1].quantity)) for line, one in enumerate(deposit.progress, 1))
+    left = (
+        (line, one.count_claimable(deposit.lines[line - 1].quantity)) for line, one in enumerate(deposit.progress, 1)
+    )
     commands: dict[str, Command] = {
         "misses": claimed("short_shipment", (1, 1)),
         "misses all": claimed("short_shipment", *((line, units) for line, units in left if units)),

@@ -10,7 +10,7 @@ from chalicelib.core.common.instants import DAY, HOUR
 from chalicelib.core.common.refusal import Reason
 from chalicelib.core.deadlines import due_at
 from chalicelib.core.deposit.events.ending import QuestionAnswered, QuestionAsked, QuestionEvent, QuestionLapsed
-from chalicelib.core.deposit.question import TRANSITIONS, Question, QuestionStatus, step
+from chalicelib.core.deposit.question import TRANSITIONS, Question, QuestionStatus, evolve_question
 from chalicelib.core.merchant.question import MAX_QUESTIONS, AnswerQuestion, Ask
 from chalicelib.core.policy.cancellation_reasons import QuestionKind
 from tests.core.stories import (
@@ -39,8 +39,8 @@ OPEN: Final = Question(1, ASKED)
 ANSWER: Final = AnswerQuestion(1, "sha256:answered")
 STANDING: Final[dict[QuestionStatus, Question]] = {
     QuestionStatus.OPEN: OPEN,
-    QuestionStatus.ANSWERED: step(OPEN, ANSWERED),
-    QuestionStatus.LAPSED: step(OPEN, LAPSED),
+    QuestionStatus.ANSWERED: evolve_question(OPEN, ANSWERED),
+    QuestionStatus.LAPSED: evolve_question(OPEN, LAPSED),
 }
 
 
@@ -54,9 +54,9 @@ def test_a_step_is_what_the_table_says(status: QuestionStatus, event: QuestionAn
     then = TRANSITIONS.get((status, type(event)))
     if then is None:
         with pytest.raises(KeyError):
-            step(STANDING[status], event)
+            evolve_question(STANDING[status], event)
         return
-    after = step(STANDING[status], event)
+    after = evolve_question(STANDING[status], event)
     assert after.status is then
     assert after.answered_at == (event.at if isinstance(event, QuestionAnswered) else None)
 

@@ -14,21 +14,27 @@ from chalicelib.core.common.ids import ALPHABET
 from chalicelib.core.common.instants import DAY, HOUR
 from chalicelib.core.common.money import Money
 from chalicelib.core.deposit.refund import RefundStatus
-from chalicelib.core.policy.payment_routes import route
+from chalicelib.core.policy.payment_routes import find_route
 from chalicelib.core.reconciliation.lines import (
     SHARDS,
     UNATTRIBUTED,
     BreakKind,
     Line,
-    behind,
-    group,
-    latest,
-    lines_of,
-    shard_of,
-    sort_key,
+    build_place,
+    compute_shard,
+    find_group,
+    find_group_end,
+    find_latest_movement,
+    list_lines,
 )
-from chalicelib.core.reconciliation.matching import STALE, classify_unmatched, in_transit, join, overdue
-from chalicelib.core.reconciliation.tally import TALLIED, Tally
+from chalicelib.core.reconciliation.matching import (
+    STALE_AFTER_MS,
+    classify_overdue,
+    classify_unmatched,
+    is_in_transit,
+    pair_lines,
+)
+from chalicelib.core.reconciliation.tally import FIELDS, Tally
 from chalicelib.core.refunding.destination import NameDestination, SendRefund
 from tests.core.stories import (
     DEPOSIT_ID,
@@ -192,7 +198,7 @@ LINES: Final[dict[str, tuple[Callable[[], Story], list[tuple[str, str, str, int,
 @pytest.mark.parametrize("name", LINES)
 def test_our_lines_are_what_moved_money(name: str) -> None:
     made, expected = LINES[name]
-    found = lines_of(made().deposit)
+    found = list_lines(made().deposit)
     assert [(one.place[26:], one.ref, str(one.money), one.at, one.days, one.settled) for one in found] == expected
     assert all(one.body == BODY for one in found)
     assert list(found) == sorted(found)
@@ -200,7 +206,7 @@ def test_our_lines_are_what_moved_money(name: str) -> None:
 
 @pytest.mark.parametrize("method", ["card", "gopay", "virtual_account"])
 def test_a_report_shows_a_line_as_soon_as_its_route_says(method: str) -> None:
-    assert [one.days for one in lines_of(paid_by(method)().deposit)] == [route(method, PAID).settle_days]
+    assert [one.days for one in list_lines(paid_by(method)().deposit)] == [find_route(method, PAID).settle_days]
 
 
 @pytest.mark.parametrize(
@@ -220,8 +226,8 @@ def test_a_place_says_what_a_line_is_about(place: str, kind: str, n: int, refere
 @pytest.mark.parametrize("name", LINES)
 def test_a_report_that_names_our_references_finds_our_places(name: str) -> None:
     kinds: dict[str, Any] = {"c": "capture", "r": "refund", "x": "return"}
-    for line in lines_of(LINES[name][0]().deposit):
-        assert sort_key(kinds[line.kind], line.reference) == line.place
+    for line in list_lines(LINES[name][0]().deposit):
+        assert build_place(kinds[line.kind], line.reference) == line.place
 
 
 # --- Their lines ---
@@ -249,25 +255,25 @@ PLACES: Final = [
 
 @pytest.mark.parametrize(("kind", "reference", "place"), PLACES)
 def test_a_line_is_placed_by_what_it_says_it_was_made_for(kind: Any, reference: str, place: str) -> None:
-    assert sort_key(kind, reference) == place
+    assert build_place(kind, reference) == place
 
 
 @given(kind=st.sampled_from(["capture", "refund", "return"]), reference=st.text(max_size=60))
 def test_what_names_nothing_of_ours_comes_last_and_has_a_shard(kind: Any, reference: str) -> None:
-    line = Line(sort_key(kind, reference), "re_1", 1, "CNY", PAID)
+    line = Line(build_place(kind, reference), "re_1", 1, "CNY", PAID)
     assert line.place.startswith(UNATTRIBUTED)
     assert line.place > f"{ALPHABET[-1] * 26}x9999"
     assert line.reference == ""
-    assert 0 <= shard_of(line.place) < SHARDS
+    assert 0 <= compute_shard(line.place) < SHARDS
 
 
 @given(body=st.text(alphabet=ALPHABET, min_size=26, max_size=26), n=st.integers(1, 9999), m=st.integers(1, 9999))
 def test_all_lines_of_a_deposit_fall_into_one_shard(body: str, n: int, m: int) -> None:
-    assert shard_of(f"{body}c{n:04d}") == shard_of(f"{body}x{m:04d}") == shard_of(body)
+    assert compute_shard(f"{body}c{n:04d}") == compute_shard(f"{body}x{m:04d}") == compute_shard(body)
 
 
 def test_every_shard_is_used() -> None:
-    found = Counter(shard_of(f"{n:026d}") for n in range(1600))
+    found = Counter(compute_shard(f"{n:026d}") for n in range(1600))
     assert set(found) == set(range(SHARDS))
     assert max(found.values()) < 3 * min(found.values())
 
@@ -282,12 +288,12 @@ def test_every_shard_is_used() -> None:
     ],
 )  # fmt: skip
 def test_a_run_stops_only_behind_a_whole_deposit(place: str, together: str, behind_it: str) -> None:
-    assert group(place) == together
-    assert behind(group(place)) == behind_it >= place
+    assert find_group(place) == together
+    assert find_group_end(find_group(place)) == behind_it >= place
 
 
 def test_a_run_that_has_not_begun_is_behind_nothing() -> None:
-    assert behind("") == ""
+    assert find_group_end("") == ""
 
 
 # --- Side by side ---
@@ -322,7 +328,7 @@ def test_a_join_is_what_a_dictionary_would_find(
         expected += zip(here[:matched], there[:matched], strict=True)
         expected += [(one, None) for one in here[matched:]]
         expected += [(None, one) for one in there[matched:]]
-    assert list(join(iter(mine), iter(other))) == expected
+    assert list(pair_lines(iter(mine), iter(other))) == expected
 
 
 @given(ours=SIDES, theirs=SIDES)
@@ -330,7 +336,7 @@ def test_a_join_loses_nothing_and_keeps_the_order(
     ours: list[tuple[tuple[str, str], int]], theirs: list[tuple[tuple[str, str], int]]
 ) -> None:
     mine, other = side(ours), side(theirs)
-    pairs = list(join(iter(mine), iter(other)))
+    pairs = list(pair_lines(iter(mine), iter(other)))
     assert [one for one, _ in pairs if one is not None] == mine
     assert [one for _, one in pairs if one is not None] == other
     assert all(one is not None or two is not None for one, two in pairs)
@@ -346,7 +352,7 @@ def test_a_join_reads_no_further_than_it_must() -> None:
             read.append(name)
             yield Line(f"{n:026d}c0001", "1", 1, "CNY", PAID)
 
-    pairs = join(endless("ours"), endless("theirs"))
+    pairs = pair_lines(endless("ours"), endless("theirs"))
     for _ in range(3):
         next(pairs)
     assert len(read) <= 8
@@ -372,12 +378,12 @@ def test_a_join_reads_no_further_than_it_must() -> None:
 )  # fmt: skip
 def test_a_line_is_missed_when_a_report_should_show_it(days: int, promised: int | None, age: int, young: bool) -> None:
     line = Line(f"{BODY}c0001", "cap_1", 1, "CNY", PAID, days)
-    assert in_transit(line, PAID + age, promised) is young
+    assert is_in_transit(line, PAID + age, promised) is young
 
 
 @pytest.mark.parametrize(("made", "at"), [(ordered, None), (paid, PAID), (given_twice, WENT - 1)])
 def test_when_money_moved_last(made: Callable[[], Story], at: int | None) -> None:
-    assert latest(lines_of(made().deposit)) == at
+    assert find_latest_movement(list_lines(made().deposit)) == at
 
 
 # --- What a strange line means ---
@@ -434,21 +440,21 @@ OVERDUE: Final[list[tuple[Callable[[], Story], int, str | None]]] = [
     # the refund                                                  how long after its last step      then
     (standing,                                                     7 * DAY - 1,                     None),
     (standing,                                                     7 * DAY,                         "promise_missed"),
-    (lambda: standing(SENDS),                                      STALE - 1,                       None),
-    (lambda: standing(SENDS),                                      STALE,                           "stale"),
+    (lambda: standing(SENDS),                                      STALE_AFTER_MS - 1,                       None),
+    (lambda: standing(SENDS),                                      STALE_AFTER_MS,                           "stale"),
     (lambda: standing(SENDS),                                      7 * DAY - 1,                     "stale"),
     (lambda: standing(SENDS),                                      7 * DAY,                         "promise_missed"),
-    (lambda: standing(SENDS, lambda story: story.ask(LOSE, WENT)), STALE - 1,                       None),
-    (lambda: standing(SENDS, lambda story: story.ask(LOSE, WENT)), STALE,                           "stale"),
-    (lambda: standing(SENDS, news("pending")),                     STALE - 1,                       None),
-    (lambda: standing(SENDS, news("pending")),                     STALE,                           "stale"),
-    (lambda: standing(SENDS, news("declined")),                    STALE,                           None),
+    (lambda: standing(SENDS, lambda story: story.ask(LOSE, WENT)), STALE_AFTER_MS - 1,                       None),
+    (lambda: standing(SENDS, lambda story: story.ask(LOSE, WENT)), STALE_AFTER_MS,                           "stale"),
+    (lambda: standing(SENDS, news("pending")),                     STALE_AFTER_MS - 1,                       None),
+    (lambda: standing(SENDS, news("pending")),                     STALE_AFTER_MS,                           "stale"),
+    (lambda: standing(SENDS, news("declined")),                    STALE_AFTER_MS,                           None),
     (lambda: standing(SENDS, news("declined")),                    7 * DAY - HOUR - 1,              None),
     (lambda: standing(SENDS, news("declined")),                    7 * DAY - HOUR,                  "promise_missed"),
     (lambda: standing(SENDS, news("returned")),                    7 * DAY - HOUR - 1,              None),
     (lambda: standing(SENDS, news("returned")),                    7 * DAY - HOUR,                  "promise_missed"),
-    (lambda: standing(SENDS, lambda story: story.ask(MISS, WENT)), STALE - 1,                       None),
-    (lambda: standing(SENDS, lambda story: story.ask(MISS, WENT)), STALE,                           "stale"),
+    (lambda: standing(SENDS, lambda story: story.ask(MISS, WENT)), STALE_AFTER_MS - 1,                       None),
+    (lambda: standing(SENDS, lambda story: story.ask(MISS, WENT)), STALE_AFTER_MS,                           "stale"),
     (lambda: standing(SENDS, lambda story: story.ask(MISS, WENT)), 7 * DAY - HOUR,                  "promise_missed"),
     (lambda: standing(SENDS, news("succeeded")),                   30 * DAY,                        None),
     (lambda: standing(SENDS, news("succeeded", settled=True)),     30 * DAY,                        None),
@@ -458,7 +464,7 @@ OVERDUE: Final[list[tuple[Callable[[], Story], int, str | None]]] = [
 @pytest.mark.parametrize(("made", "after", "then"), OVERDUE)
 def test_a_refund_is_late_or_stands_still(made: Callable[[], Story], after: int, then: str | None) -> None:
     refund = made().refund
-    assert overdue(refund, refund.changed_at + after) == then
+    assert classify_overdue(refund, refund.changed_at + after) == then
 
 
 def test_every_status_is_looked_at_for_being_late() -> None:
@@ -466,7 +472,7 @@ def test_every_status_is_looked_at_for_being_late() -> None:
 
 
 def test_two_days_stand_still() -> None:
-    assert STALE == 2 * DAY
+    assert STALE_AFTER_MS == 2 * DAY
     assert promised(standing()) == APPROVED + 7 * DAY
 
 
@@ -495,7 +501,7 @@ def differs(kind: BreakKind, mine: Line | None, other: Line | None) -> Callable[
 
 def strange(kind: Any) -> Line:
     """Of nothing that we know; its text has letters where a place of ours has its own."""
-    return Line(sort_key(kind, "crx" * 20), "1", 100, "CNY", PAID)
+    return Line(build_place(kind, "crx" * 20), "1", 100, "CNY", PAID)
 
 
 COUNTS: Final = [
@@ -578,16 +584,16 @@ def test_a_run_may_be_cut_anywhere(operations: list[tuple[str, BreakKind, Line]]
     for place, operation in enumerate(operations):
         judge(whole, *operation)
         if place in cuts:
-            cut = Tally.of(json.loads(json.dumps(cut.plain())))
+            cut = Tally.from_json(json.loads(json.dumps(cut.to_json())))
         judge(cut, *operation)
-    assert cut.plain() == whole.plain()
+    assert cut.to_json() == whole.to_json()
     assert cut.balanced is whole.balanced
 
 
 def test_what_a_run_counts_is_all_that_its_cursor_holds() -> None:
     tally = tallied(matches(CAPTURE), lambda one: one.wait(REFUND))
-    assert set(tally.plain()) == set(TALLIED) == set(Tally.__dataclass_fields__)
-    assert Tally.of(tally.plain()) == tally
+    assert set(tally.to_json()) == set(FIELDS) == set(Tally.__dataclass_fields__)
+    assert Tally.from_json(tally.to_json()) == tally
 
 
 # --- The certificate ---
@@ -650,15 +656,15 @@ def test_a_run_over_nothing_has_a_digest_too() -> None:
 def test_a_report_that_shows_everything_matches_and_one_that_does_not_breaks(
     name: str, lost: set[int], late: bool
 ) -> None:
-    ours = lines_of(LINES[name][0]().deposit)
+    ours = list_lines(LINES[name][0]().deposit)
     report = [line for place, line in enumerate(ours) if place not in lost]
     at = 2 * LATER if late else PAID
     tally = Tally()
-    for mine, other in join(iter(ours), iter(report)):
+    for mine, other in pair_lines(iter(ours), iter(report)):
         assert mine is not None
         if other is not None:
             tally.match(other)
-        elif in_transit(mine, at, None):
+        elif is_in_transit(mine, at, None):
             tally.wait(mine)
         else:
             tally.differ("missing_at_provider", mine, None)

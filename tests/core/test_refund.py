@@ -17,19 +17,16 @@ from chalicelib.core.deposit.events.all import DepositEvent
 from chalicelib.core.deposit.events.refund import RefundStep
 from chalicelib.core.deposit.refund import (
     OPEN,
-    QUERY_DELAYS_MS,
     TRANSITIONS,
     WAITING_ON,
     Attempt,
     Refund,
     RefundStatus,
     WaitingOn,
-    due_at,
-    next_look,
-    review_at,
-    step,
+    evolve_refund,
 )
 from chalicelib.core.refunding.destination import NameDestination, Reroute, Retry
+from chalicelib.core.refunding.schedule import QUERY_DELAYS_MS, compute_due_at, compute_next_query_at, compute_review_at
 from tests.core.stories import (
     CANCEL,
     END,
@@ -160,7 +157,7 @@ def edges(story: Story, events: tuple[DepositEvent, ...], before: Refund) -> set
     for event in events:
         assert isinstance(event, RefundStep)
         taken.add((before.status, type(event)))
-        before = step(before, event)
+        before = evolve_refund(before, event)
     assert before == story.refund
     return taken
 
@@ -215,7 +212,7 @@ def no_way_back() -> Story:
 
 def test_a_refund_of_nothing_is_settled_when_it_is_written() -> None:
     refund = nothing_to_pay().refund
-    assert (refund.status, refund.attempts, due_at(refund)) == (RefundStatus.SETTLED, (), None)
+    assert (refund.status, refund.attempts, compute_due_at(refund)) == (RefundStatus.SETTLED, (), None)
     assert not refund.amount
 
 
@@ -223,7 +220,7 @@ def test_a_method_that_cannot_refund_asks_the_buyer_at_once() -> None:
     refund = no_way_back().refund
     assert (refund.status, refund.attempts) == (RefundStatus.REQUIRES_ACTION, ())
     assert WAITING_ON[refund.status] == "buyer"
-    assert due_at(refund) == PROMISED
+    assert compute_due_at(refund) == PROMISED
 
 
 def test_a_provider_has_nothing_to_tell_of_what_nobody_asked_for() -> None:
@@ -367,7 +364,7 @@ def test_a_step_that_has_become_impossible_is_nothing_new() -> None:
     ],
 )  # fmt: skip
 def test_a_refund_is_due(steps: tuple[str, ...], due: int | None) -> None:
-    assert due_at(standing(*steps).refund) == due
+    assert compute_due_at(standing(*steps).refund) == due
 
 
 @pytest.mark.parametrize(
@@ -383,7 +380,7 @@ def test_a_refund_is_due(steps: tuple[str, ...], due: int | None) -> None:
 def test_no_look_waits_beyond_the_promise(sent_at: int, due: int) -> None:
     story = cancelled(at=APPROVED)
     story.ask(SEND, sent_at)
-    assert due_at(story.refund) == due
+    assert compute_due_at(story.refund) == due
 
 
 @pytest.mark.parametrize(("at", "status"), [(PROMISED - 1, "sent"), (PROMISED, "manual_review")])
@@ -395,7 +392,7 @@ def test_what_comes_back_after_the_promise_is_a_persons_at_once() -> None:
     story = standing("send", "settled")
     returned_at = PROMISED + DAY
     story.ask(refund_news(story, "returned", returned_at), returned_at)
-    assert review_at(story.refund) == due_at(story.refund) == returned_at
+    assert compute_review_at(story.refund) == compute_due_at(story.refund) == returned_at
     assert story.write(returned_at).refund.status is RefundStatus.MANUAL_REVIEW
 
 
@@ -403,7 +400,7 @@ def test_what_comes_back_after_the_promise_is_a_persons_at_once() -> None:
 def test_a_person_takes_over_only_where_the_table_has_the_step(status: RefundStatus) -> None:
     refund = standing(*REACHED[status]).refund
     handed_over = {row[0]: row[1 + HEADER.index("promise")] for row in ROWS}[status.value]
-    assert (review_at(refund) is not None) is (handed_over == "manual_review")
+    assert (compute_review_at(refund) is not None) is (handed_over == "manual_review")
 
 
 SECONDS_OF_LOOKS = [60, 5 * 60, 30 * 60, 2 * 3600, 6 * 3600, 24 * 3600]
@@ -430,9 +427,9 @@ def test_looks_come_after_a_minute_then_ever_later_for_a_day() -> None:
     ],
 )  # fmt: skip
 def test_a_look_that_learned_nothing_is_repeated_ever_later_until_the_promise(now: int, then: int) -> None:
-    assert next_look(standing("send").refund, SENT + now) == SENT + then
+    assert compute_next_query_at(standing("send").refund, SENT + now) == SENT + then
 
 
 @pytest.mark.parametrize("now", [SENT, PROMISED, PROMISED + 30 * DAY])
 def test_a_settlement_that_was_not_seen_is_looked_for_once_a_day(now: int) -> None:
-    assert next_look(standing("send", "succeeded").refund, now) == now + DAY
+    assert compute_next_query_at(standing("send", "succeeded").refund, now) == now + DAY

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from chalicelib.core.claims.answering import RuleClaim
-from chalicelib.core.claims.remedy import nothing_came, owed, zero
+from chalicelib.core.claims.remedy import compute_owed, is_nothing_shipped, zero
 from chalicelib.core.common.ids import child
 from chalicelib.core.common.instants import DAY, HOUR
 from chalicelib.core.common.money import Money, total
@@ -319,7 +319,7 @@ def test_parts_of_a_line_sum_up_to_it_in_however_many_claims(paid_for: int, quan
     for before, to in pairwise(cuts):
         refuted = data.draw(st.integers(0, before)) if before else 0
         deposit = counted(before - refuted, refuted, quantity, f"{paid_for} IDR")
-        one = owed(deposit, "short_shipment", (Units(1, to - before),), None)
+        one = compute_owed(deposit, "short_shipment", (Units(1, to - before),), None)
         parts.append(one)
     assert total(parts, "IDR") == money(f"{paid_for} IDR")
 
@@ -339,7 +339,7 @@ def test_nothing_came_when_all_that_is_left_is_named_and_no_shipment_is_recorded
     progress: Progress, named: int, nothing: bool
 ) -> None:
     deposit = replace(bought(shop(10_000), 3).deposit, progress=(progress,))
-    assert nothing_came(deposit, (Units(1, named),)) is nothing
+    assert is_nothing_shipped(deposit, (Units(1, named),)) is nothing
 
 
 # --- Whatever else happens to the order ---
@@ -382,7 +382,7 @@ def test_what_is_decided_waits_while_the_bank_decides() -> None:
     story.dispute("open", OFFERED)
     story.ask(ACCEPT, OFFERED)
     assert (str(story.latest_claim.paid), story.refund.status) == ("75000 IDR", "approved")
-    assert story.deposit.disputed(story.refund.capture)
+    assert story.deposit.is_disputed(story.refund.capture)
     story.dispute("lost", OFFERED + HOUR)
     assert [(str(one.amount), one.cause, str(one.status)) for one in story.deposit.refunds] == [
         ("75000 IDR", "claim", "settled"),

@@ -8,18 +8,18 @@ from chalicelib import policies
 from chalicelib.core.common.instants import DAY, HOUR, MINUTE, parse_instant
 from chalicelib.core.policy import payment_routes
 from chalicelib.core.policy.payment_routes import (
-    CANNOT,
-    ENDED,
-    NOT_IN_PART,
+    ROUTE_CANNOT_REFUND,
+    ROUTE_NOT_PARTIAL,
+    ROUTE_WINDOW_ENDED,
     Payout,
     Quiet,
     Route,
     Routes,
-    closed,
-    ends_at,
-    opens_at,
-    promised_by,
-    usable_from,
+    compute_payable_from,
+    compute_promise,
+    compute_refund_window_end,
+    find_next_open_instant,
+    find_source_obstacle,
 )
 from tests.core.stories import CANCEL, DUE, PAID, SEND, Story, money, ordered, terms
 
@@ -45,15 +45,15 @@ WHOLE = money("5088 CNY")
 
 
 def route(method: str) -> Route:
-    return payment_routes.route(method, PAID)
+    return payment_routes.find_route(method, PAID)
 
 
 def published() -> Routes:
-    return payment_routes.payment_routes(PAID)
+    return payment_routes.find_routes(PAID)
 
 
 def payout() -> Payout:
-    return payment_routes.payout(PAID)
+    return payment_routes.find_payout(PAID)
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row[0])
@@ -91,16 +91,16 @@ def test_figures_have_a_source_and_a_version() -> None:
 @pytest.mark.parametrize(("method", "days"), LIMITED)
 def test_a_way_back_closes_at_the_end_of_its_last_day(method: str, days: int) -> None:
     found, last = route(method), PAID + days * DAY
-    assert ends_at(found, PAID) == last
-    assert closed(found, WHOLE, WHOLE, PAID, last - 1) is None
-    assert closed(found, WHOLE, WHOLE, PAID, last) == ENDED
+    assert compute_refund_window_end(found, PAID) == last
+    assert find_source_obstacle(found, WHOLE, WHOLE, PAID, last - 1) is None
+    assert find_source_obstacle(found, WHOLE, WHOLE, PAID, last) == ROUTE_WINDOW_ENDED
 
 
 @pytest.mark.parametrize("method", ["virtual_account", "cash_on_delivery"])
 @pytest.mark.parametrize("at", [PAID, PAID + 400 * DAY])
 def test_where_there_is_no_way_back_there_is_none_at_any_time(method: str, at: int) -> None:
-    assert ends_at(route(method), PAID) is None
-    assert closed(route(method), WHOLE, WHOLE, PAID, at) == CANNOT
+    assert compute_refund_window_end(route(method), PAID) is None
+    assert find_source_obstacle(route(method), WHOLE, WHOLE, PAID, at) == ROUTE_CANNOT_REFUND
 
 
 @pytest.mark.parametrize("method", TO_SOURCE)
@@ -114,14 +114,16 @@ def test_where_there_is_no_way_back_there_is_none_at_any_time(method: str, at: i
 )  # fmt: skip
 def test_some_routes_give_back_all_or_nothing(method: str, amount: str, part: bool) -> None:
     refuses = part and not route(method).partial
-    assert closed(route(method), money(amount), WHOLE, PAID, PAID) == (NOT_IN_PART if refuses else None)
+    assert find_source_obstacle(route(method), money(amount), WHOLE, PAID, PAID) == (
+        ROUTE_NOT_PARTIAL if refuses else None
+    )
 
 
 def test_what_a_route_refuses_is_named_in_this_order() -> None:
     less = money("1 CNY")
-    assert closed(route("virtual_account"), less, WHOLE, PAID, PAID + 400 * DAY) == CANNOT
-    assert closed(route("ovo"), less, WHOLE, PAID, PAID + 7 * DAY) == ENDED
-    assert closed(route("ovo"), less, WHOLE, PAID, PAID + 7 * DAY - 1) == NOT_IN_PART
+    assert find_source_obstacle(route("virtual_account"), less, WHOLE, PAID, PAID + 400 * DAY) == ROUTE_CANNOT_REFUND
+    assert find_source_obstacle(route("ovo"), less, WHOLE, PAID, PAID + 7 * DAY) == ROUTE_WINDOW_ENDED
+    assert find_source_obstacle(route("ovo"), less, WHOLE, PAID, PAID + 7 * DAY - 1) == ROUTE_NOT_PARTIAL
 
 
 # --- At what hours ---
@@ -148,13 +150,13 @@ def in_jakarta(text: str) -> int:
 
 @pytest.mark.parametrize(("asked", "sendable"), NIGHT)
 def test_shopeepay_refuses_at_night(asked: str, sendable: str) -> None:
-    assert opens_at(route("shopeepay"), in_jakarta(asked)) == in_jakarta(sendable)
+    assert find_next_open_instant(route("shopeepay"), in_jakarta(asked)) == in_jakarta(sendable)
 
 
 @pytest.mark.parametrize("method", [row[0] for row in ROWS if row[0] != "shopeepay"])
 def test_no_other_route_has_quiet_hours(method: str) -> None:
     for asked, _ in NIGHT:
-        assert opens_at(route(method), in_jakarta(asked)) == in_jakarta(asked)
+        assert find_next_open_instant(route(method), in_jakarta(asked)) == in_jakarta(asked)
 
 
 @pytest.mark.parametrize(
@@ -169,14 +171,14 @@ def test_no_other_route_has_quiet_hours(method: str) -> None:
 def test_quiet_hours_may_lie_within_a_day(asked: str, sendable: str) -> None:
     by_day = Quiet.model_validate({"from": "09:00", "to": "17:30", "ahead_of_utc": "07:00"})
     found = route("shopeepay").model_copy(update={"quiet": by_day})
-    assert opens_at(found, in_jakarta(f"2026-11-22T{asked}")) == in_jakarta(f"2026-11-22T{sendable}")
+    assert find_next_open_instant(found, in_jakarta(f"2026-11-22T{asked}")) == in_jakarta(f"2026-11-22T{sendable}")
 
 
 @given(at=st.integers(PAID, PAID + 400 * DAY))
 def test_a_route_opens_within_the_quiet_hours_and_stays_open_then(at: int) -> None:
-    opens = opens_at(route("shopeepay"), at)
+    opens = find_next_open_instant(route("shopeepay"), at)
     assert at <= opens <= at + 6 * HOUR + 5 * MINUTE
-    assert opens_at(route("shopeepay"), opens) == opens
+    assert find_next_open_instant(route("shopeepay"), opens) == opens
 
 
 # --- By when ---
@@ -200,14 +202,14 @@ ASKED = PAID + DAY
     ],
 )  # fmt: skip
 def test_a_promise_is_kept_before_the_way_back_closes(method: str, asked: int, promised: int) -> None:
-    assert promised_by(route(method), PAID, asked, "P7D") == promised
+    assert compute_promise(route(method), PAID, asked, "P7D") == promised
 
 
 @pytest.mark.parametrize("method", ["card", "ovo", "virtual_account"])
 def test_a_refund_carries_that_promise(method: str) -> None:
     story = paid_by(method)
     story.ask(CANCEL, ASKED)
-    assert story.refund.promised_by == promised_by(route(method), PAID, ASKED, "P7D")
+    assert story.refund.promised_by == compute_promise(route(method), PAID, ASKED, "P7D")
 
 
 def paid_by(method: str) -> Story:
@@ -288,7 +290,7 @@ def test_an_account_takes_so_little_and_so_much_at_once(amount: str, unfit: str 
 
 @pytest.mark.parametrize(("changed", "usable"), [(False, PAID), (True, PAID + 24 * HOUR)])
 def test_another_account_is_paid_a_day_later(changed: bool, usable: int) -> None:
-    assert usable_from(PAID, changed=changed) == usable
+    assert compute_payable_from(PAID, changed=changed) == usable
 
 
 def test_an_order_is_due_long_before_any_way_back_closes() -> None:

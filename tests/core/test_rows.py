@@ -7,7 +7,7 @@ from typing import Any, get_args
 
 import pytest
 
-from chalicelib.core import decide, proof
+from chalicelib.core import decide, journal_replay
 from chalicelib.core.deposit import events, fold
 from chalicelib.core.deposit.causes import Cause
 from chalicelib.core.deposit.command_row import Command
@@ -44,21 +44,21 @@ def test_every_part_of_an_event_is_declared(kind: type[Any]) -> None:
     assert callable(row.evolve)
     assert callable(row.postings)
     assert row.transitions is ANY_STATUS or set(row.transitions) <= set(Status)
-    assert callable(proof.REPLAYS[kind]), "how it is decided again, or that it is taken as recorded"
+    assert callable(journal_replay.REPLAYS[kind]), "how it is decided again, or that it is taken as recorded"
 
 
 def test_nothing_is_decided_again_twice() -> None:
-    declared = Counter(kind for capability in proof._CAPABILITIES for kind in capability.REPLAYS)
+    declared = Counter(kind for capability in journal_replay._CAPABILITIES for kind in capability.REPLAYS)
     assert set(declared.values()) == {1}
-    assert set(proof.REPLAYS) == set(EVENTS)
+    assert set(journal_replay.REPLAYS) == set(EVENTS)
 
 
 @pytest.mark.parametrize("cause", Cause)
 def test_every_cause_has_one_rule(cause: Cause) -> None:
     """A refund whose cause had none would be approved and never sent."""
-    assert callable(proof.CAUSES[cause])
-    assert sum(cause in capability.REFUNDS for capability in proof._CAPABILITIES) <= 1
-    assert sum(cause in capability.ENDS for capability in proof._CAPABILITIES) <= 1
+    assert callable(journal_replay.CAUSES[cause])
+    assert sum(cause in capability.REFUNDS for capability in journal_replay._CAPABILITIES) <= 1
+    assert sum(cause in capability.ENDS for capability in journal_replay._CAPABILITIES) <= 1
 
 
 def test_every_command_has_one_row() -> None:

@@ -8,7 +8,7 @@ import pytest
 from chalicelib.core.deadlines import overdue
 from chalicelib.core.deposit.clock import status_at
 from chalicelib.core.deposit.events.refund import RefundApproved, RefundReviewNeeded
-from chalicelib.core.deposit.refund import review_at
+from chalicelib.core.refunding.schedule import compute_review_at
 from chalicelib.core.selling.offer import OfferStatus
 from chalicelib.core.selling.offer import status_at as offer_status_at
 from tests.core.stories import (
@@ -123,7 +123,7 @@ def test_a_balance_acts_on_the_payment_before_it_as_another_method_does() -> Non
 
 
 def test_what_the_clock_does_to_a_refund_is_told() -> None:
-    waiting = {status for status, steps in REACHED.items() if review_at(standing(*steps).refund) is not None}
+    waiting = {status for status, steps in REACHED.items() if compute_review_at(standing(*steps).refund) is not None}
     assert by_the_clock("Refund") == {(status.value, "manual_review") for status in waiting}
 
 

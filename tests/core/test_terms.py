@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from chalicelib import policies
 from chalicelib.core.common.fields import lists_to_tuples, write_money
 from chalicelib.core.policy import offer_terms
-from chalicelib.core.policy.terms import Terms, canonical, terms_hash
+from chalicelib.core.policy.terms import Terms, compute_terms_hash, to_canonical_json
 from tests.core.stories import T0, body, draft, plain, trading, wire
 
 # As the contract's section 2 tables them; "-" is null or none. Money as "amount currency", lists as words.
@@ -58,7 +58,7 @@ def least(preset: str) -> Terms:
     """What a preset makes of an offer that gives nothing it need not give."""
     currency = "IDR" if preset in {"flash_sale", "trade_in_id"} else "CNY"
     given = {"payment": {"deposit": wire("777 CNY")}} if preset == "recommended" else {}
-    return offer_terms.read(plain(preset, currency, **given), T0)
+    return offer_terms.read_offer(plain(preset, currency, **given), T0)
 
 
 def shown(value: Any) -> str:
@@ -107,17 +107,17 @@ def shuffled(value: Any, dice: Any) -> Any:
 
 @given(st.randoms(use_true_random=False))
 def test_the_hash_does_not_know_the_order_of_keys(dice: Any) -> None:
-    assert terms_hash(draft(shuffled(body(), dice))) == terms_hash(draft(body()))
+    assert compute_terms_hash(draft(shuffled(body(), dice))) == compute_terms_hash(draft(body()))
 
 
 @pytest.mark.parametrize("stock", [1, 99, None])
 def test_stock_is_no_term(stock: int | None) -> None:
     item = {**body()["items"][0], "stock": stock}
-    assert terms_hash(draft(body(items=[item]))) == terms_hash(draft(body()))
+    assert compute_terms_hash(draft(body(items=[item]))) == compute_terms_hash(draft(body()))
 
 
 def test_money_is_hashed_in_its_one_output_form() -> None:
-    assert terms_hash(draft(body(shipping=wire("88.00 CNY")))) == terms_hash(draft(body()))
+    assert compute_terms_hash(draft(body(shipping=wire("88.00 CNY")))) == compute_terms_hash(draft(body()))
 
 
 CAR = body()["items"][0]
@@ -163,7 +163,7 @@ CHANGES: list[dict[str, Any]] = [
 
 
 def test_any_changed_term_gives_another_hash() -> None:
-    hashes = [terms_hash(draft(body(**change))) for change in ({}, *CHANGES)]
+    hashes = [compute_terms_hash(draft(body(**change))) for change in ({}, *CHANGES)]
     assert len(set(hashes)) == len(hashes)
 
 
@@ -183,8 +183,8 @@ def test_what_is_said_of_a_trade_in_is_a_term_and_so_is_the_version_of_its_fees(
         under.model_copy(update={"trade_in": under.trade_in.model_copy(update={"version": "2025-01-02"})}),
         under.model_copy(update={"trade_in": under.trade_in.model_copy(update={"schedule": "other"})}),
     ]
-    assert len({terms_hash(one) for one in versions}) == len(versions)
-    assert json.loads(canonical(under))["trade_in"] == {
+    assert len({compute_terms_hash(one) for one in versions}) == len(versions)
+    assert json.loads(to_canonical_json(under))["trade_in"] == {
         "schedule": "id-tukar-tambah",
         "version": "2025-01-01",
         "values": {"old": wire("800000 IDR")},
@@ -193,17 +193,17 @@ def test_what_is_said_of_a_trade_in_is_a_term_and_so_is_the_version_of_its_fees(
 
 def test_the_hash_is_that_of_what_is_stored() -> None:
     terms = draft()
-    stored = canonical(terms)
+    stored = to_canonical_json(terms)
     assert rfc8785.dumps(json.loads(stored)) == stored
     assert b"stock" not in stored
     again = Terms.model_validate(lists_to_tuples(json.loads(stored)))
-    assert (canonical(again), terms_hash(again)) == (stored, terms_hash(terms))
-    assert terms_hash(terms).startswith("sha256:")
+    assert (to_canonical_json(again), compute_terms_hash(again)) == (stored, compute_terms_hash(terms))
+    assert compute_terms_hash(terms).startswith("sha256:")
     assert json.loads(stored)["shipping"] == write_money(terms.shipping)
 
 
 def test_an_item_is_found_by_its_sku() -> None:
     terms = draft()
-    assert terms.item("su7-max") == terms.items[0]
-    assert terms.item("su7") is None
+    assert terms.find_item("su7-max") == terms.items[0]
+    assert terms.find_item("su7") is None
     assert draft().stock == {"su7-max": 100}

@@ -11,7 +11,7 @@ import pytest
 
 import chalicelib
 from chalicelib import policies
-from chalicelib.core.claims.opening import WITHOUT_MONEY
+from chalicelib.core.claims.opening import KINDS_WITHOUT_MONEY
 from chalicelib.core.common import field_errors
 from chalicelib.core.common.money import currencies
 from chalicelib.core.common.refusal import Reason
@@ -188,7 +188,7 @@ def test_what_belongs_to_a_language_stands_in_its_folder() -> None:
 
 def test_texts_are_keyed_by_the_codes_of_the_rules_and_there_is_no_other() -> None:
     """Of every version that was published, in force or not: a code that ended is read on."""
-    laws = map(market.policy, policies.names("markets"))
+    laws = map(market.read_policy, policies.names("markets"))
     wanted = {
         "reasons": {f"{one.get('text', one['code'])}/{part}" for one in reasons() for part in REASON_TEXTS},
         "markets": {f"{law.id}/{law.forfeit.rule}" for law in laws},
@@ -235,7 +235,7 @@ def test_title_detail_and_page_have_their_form(reason: Reason) -> None:
 
 
 def test_every_fault_that_code_can_name_has_a_text() -> None:
-    named = {*whys_in_code(), *field_errors._WHY.values(), "invalid", "amount", "decimals", "currency"}
+    named = {*whys_in_code(), *field_errors._REASONS.values(), "invalid", "amount", "decimals", "currency"}
     assert named <= set(policies.read("texts/en/faults.toml"))
 
 
@@ -334,7 +334,7 @@ def test_every_published_sentence_that_our_code_names_exists() -> None:
 
 
 def test_every_key_of_the_wording_is_used() -> None:
-    units = {unit for unit, _ in wording.UNITS}
+    units = {unit for unit, _ in wording.UNITS_MS}
     assert set(FILLED["wording"]) == units | SIGNS | {"amount"} | {f"amount/{code}" for code in ("IDR", "CNY", "EUR")}
     assert set(FILLED["wording"]) - {f"amount/{code}" for code in currencies()} == units | SIGNS | {"amount"}
 
@@ -352,7 +352,7 @@ def test_the_signs_of_a_language_cannot_be_mistaken_for_each_other() -> None:
 
 
 def test_sentences_are_joined_in_every_language() -> None:
-    found = {locale: wording.text("language", "separator", locale=locale) for locale in LOCALES}
+    found = {locale: wording.read_text("language", "separator", locale=locale) for locale in LOCALES}
     assert found == {"en": " ", "id": " ", "zh": ""}
 
 
@@ -379,14 +379,14 @@ def test_every_receipt_can_be_written_and_holds_who_what_when_and_where_to(local
     standard = [{"sku": "pen", "name": "Pen", "price": wire("9999 CNY")}]
     story = paid(terms(items=standard))
     sender = withdrawal.Sender("Ana {Lim}", "ana@example.org", locale)
-    stated = withdrawal.stated(story.deposit, sender, PAID, story.terms).content
+    stated = withdrawal.build_statement_receipt(story.deposit, sender, PAID, story.terms).content
     story.ask(withdrawal.StateWithdrawal(sender), PAID)
-    confirmed = withdrawal.confirmed(story.deposit, 1, sender, PAID, story.terms).content
+    confirmed = withdrawal.build_confirmation_receipt(story.deposit, 1, sender, PAID, story.terms).content
     for content in (stated, confirmed):
         for words in ("Ana {Lim}", "ana@example.org", story.deposit.id, "1 x Pen", "2024-03-28 22:01:00 UTC+08:00"):
             assert words in content
         assert not set(content.replace("{Lim}", "")) & set("{}")
-    assert wording.amount(money("5088 CNY"), locale) in confirmed
+    assert wording.format_amount(money("5088 CNY"), locale) in confirmed
     assert "2024-04-04 22:01:00 UTC+08:00" in confirmed
 
 
@@ -444,7 +444,7 @@ def test_everything_that_can_be_wrong_with_a_band_is_said_and_nothing_else() -> 
 
 def test_every_rule_of_the_terms_that_our_code_names_is_explained_and_nothing_else_is() -> None:
     rules = dict(texts("rules"))
-    paying = set(get_args(ClaimKind)) - WITHOUT_MONEY
+    paying = set(get_args(ClaimKind)) - KINDS_WITHOUT_MONEY
     assert named_in_code("terms/[a-z_]+") | {f"claims/{kind}" for kind in paying} == set(rules)
     for rule, text in rules.items():
         assert all(ENDINGS[locale].fullmatch(words[-1]) for locale, words in text.items()), rule

@@ -349,8 +349,8 @@ def test_an_order_pays_less_by_the_credit_and_freezes_what_a_fee_would_be() -> N
 
 def test_goods_are_paid_by_what_was_sent_and_not_by_the_credit() -> None:
     story = traded(trading())
-    assert story.deposit.paid_by_line() == (money("2200000 IDR"),)
-    assert story.deposit.paid_in == money("2218000 IDR")
+    assert story.deposit.split_paid_by_line() == (money("2200000 IDR"),)
+    assert story.deposit.amount_paid == money("2218000 IDR")
     assert not story.deposit.balance
 
 
@@ -375,7 +375,7 @@ def test_an_order_without_an_old_device_is_an_order_like_any_other() -> None:
 def test_a_credit_is_at_most_the_price_of_its_line(credit: str, taken: str, total: str) -> None:
     deposit = traded(trading(credit=credit)).deposit
     assert (deposit.credit, deposit.total) == (money(taken), money(total))
-    assert deposit.paid_by_line() == (money("3000000 IDR") - money(taken),)
+    assert deposit.split_paid_by_line() == (money("3000000 IDR") - money(taken),)
 
 
 def test_an_order_of_which_nothing_is_left_to_pay_is_refused() -> None:
@@ -667,7 +667,7 @@ def test_a_cancel_asked_in_the_window_is_judged_as_inside_although_its_end_stand
 
 def test_the_curve_says_from_when_on_shipping_is_kept() -> None:
     def points(story: Story) -> list[tuple[int, int | None, str]]:
-        steps = entitlement.curve(story.deposit, story.terms, PAID)
+        steps = entitlement.compute_curve(story.deposit, story.terms, PAID)
         return [(step.start, step.to, str(step.owed.amount)) for step in steps]
 
     assert points(with_a_week()) == [(PAID, END, EVERYTHING), (END, None, WITHOUT_SHIPPING)]
@@ -749,7 +749,7 @@ def paid_in_two(under: Terms) -> Story:
 def test_of_a_deposit_the_balance_is_less_by_the_credit() -> None:
     story = paid(DEPOSIT_FIRST, **handed_in(DEPOSIT_FIRST))
     assert (story.deposit.created.due_now, story.deposit.balance) == (money("518000 IDR"), money("1700000 IDR"))
-    assert story.deposit.paid_by_line() == (money("500000 IDR"),)
+    assert story.deposit.split_paid_by_line() == (money("500000 IDR"),)
     small = trading(
         credit="2900000 IDR", payment={"take": "deposit", "deposit": wire("500000 IDR"), "nature": "advance"}
     )
@@ -856,7 +856,7 @@ def test_a_later_version_holds_for_new_offers_and_no_old_deposit_notices(publish
     assert old_terms.trade_in is not None
     assert new_terms.trade_in is not None
     assert (old_terms.trade_in.name, new_terms.trade_in.name) == (NAME, "id-tukar-tambah@2026-07-01")
-    assert fees.in_force(T0)["id-tukar-tambah"].version == "2026-07-01"
+    assert fees.find_schedules(T0)["id-tukar-tambah"].version == "2026-07-01"
     new, late = traded(new_terms), traded(old_terms)  # an order on the old offer is still under its terms
     for story, fee, rule in (
         (old, "40000 IDR", f"{NAME}/phone/1000001-3000000"),
@@ -878,7 +878,7 @@ def test_an_earlier_version_that_is_published_late_is_not_the_one_in_force(publi
     under = trading()
     assert under.trade_in is not None
     assert under.trade_in.name == "id-tukar-tambah@2026-07-01"
-    assert fees.schedule("id-tukar-tambah@2024-01-01").bands("tablet")
+    assert fees.read_schedule("id-tukar-tambah@2024-01-01").bands("tablet")
 
 
 @pytest.mark.parametrize(
@@ -979,5 +979,5 @@ def test_a_file_that_is_not_sound_is_never_in_force(publish: Publish) -> None:
 
 
 def test_nothing_that_a_test_published_is_remembered() -> None:
-    assert set(fees.in_force(T0)) == {"id-tukar-tambah"}
-    assert fees.in_force(T0)["id-tukar-tambah"].version == "2025-01-01"
+    assert set(fees.find_schedules(T0)) == {"id-tukar-tambah"}
+    assert fees.find_schedules(T0)["id-tukar-tambah"].version == "2025-01-01"

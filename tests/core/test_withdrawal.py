@@ -25,9 +25,9 @@ from chalicelib.core.deposit.events.ending import WithdrawalConfirmed, Withdrawa
 from chalicelib.core.deposit.events.goods import GoodsDelivered, GoodsReceived, Units
 from chalicelib.core.deposit.status import Status
 from chalicelib.core.ending import withdrawal, withdrawal_right
-from chalicelib.core.ending.withdrawal import MAX_STATED, ConfirmWithdrawal, Sender, StateWithdrawal
+from chalicelib.core.ending.withdrawal import MAX_STATEMENTS, ConfirmWithdrawal, Sender, StateWithdrawal
 from chalicelib.core.policy.terms import Terms
-from chalicelib.core.proof import differences
+from chalicelib.core.proof import find_differences
 from chalicelib.store.codec import encode
 from tests.core.stories import (
     ACCEPT,
@@ -100,7 +100,7 @@ def arrived(case: dict[str, Any]) -> Story:
 def test_a_withdrawal_is_possible_until_the_case_says(case: dict[str, Any]) -> None:
     open_until = parse_instant(case["open_until"]) if "open_until" in case else None
     deposit = arrived(case).deposit
-    assert withdrawal_right.ends_at(deposit, sold_in(case["market"]).policy) == open_until
+    assert withdrawal_right.find_period_end(deposit, sold_in(case["market"]).policy) == open_until
     if open_until is None:
         assert arrived(case).said(STATE, deposit.updated_at + 3650 * DAY) == "withdrawal.stated"
         return
@@ -139,7 +139,7 @@ def test_goods_that_came_in_part_keep_the_period_open() -> None:
     story = settled(KETTLE, ("kettle", 2))
     story.ask(story.ship((1, 1)), LATER)
     story.tell(GoodsReceived(LATER, (Units(1, 1),)))
-    assert withdrawal_right.ends_at(story.deposit, KETTLE.policy) is None
+    assert withdrawal_right.find_period_end(story.deposit, KETTLE.policy) is None
     assert story.said(STATE, LATER + 365 * DAY) == "withdrawal.stated"
 
 
@@ -175,16 +175,16 @@ def test_another_release_of_holidays_moves_no_period_that_has_begun(
     story, new = completed(sold_in(market)), completed(sold_in(market))
     ARRIVALS[arrival](story)
     law = story.terms.policy
-    ends_at = withdrawal_right.ends_at(story.deposit, law)
+    ends_at = withdrawal_right.find_period_end(story.deposit, law)
     assert ends_at is not None
     later_release()
-    assert withdrawal_right.ends_at(story.deposit, law) == ends_at
+    assert withdrawal_right.find_period_end(story.deposit, law) == ends_at
     assert "withdrawals" in actions(story.deposit, "buyer", ends_at - 1, story.terms)
     assert story.said(STATE, ends_at) == "withdrawal-not-available"
     withdrawn(story, ends_at - 1)
-    assert differences(proof_of(story, 1)) == []
+    assert find_differences(proof_of(story, 1)) == []
     ARRIVALS[arrival](new)
-    moved_to = withdrawal_right.ends_at(new.deposit, law)
+    moved_to = withdrawal_right.find_period_end(new.deposit, law)
     assert moved_to is not None
     assert moved_to > ends_at
 
@@ -192,12 +192,12 @@ def test_another_release_of_holidays_moves_no_period_that_has_begun(
 def test_a_journal_without_an_end_is_counted_as_ever(later_release: Callable[[], None]) -> None:
     story = completed(KETTLE)
     story.tell(GoodsReceived(ARRIVED_AT, (Units(1, 1),)))
-    ends_at = withdrawal_right.counted_from(ARRIVED_AT, KETTLE.policy)
-    assert withdrawal_right.ends_at(story.deposit, KETTLE.policy) == ends_at
+    ends_at = withdrawal_right.count_period_end(ARRIVED_AT, KETTLE.policy)
+    assert withdrawal_right.find_period_end(story.deposit, KETTLE.policy) == ends_at
     later_release()
     assert (
-        withdrawal_right.ends_at(story.deposit, KETTLE.policy)
-        == withdrawal_right.counted_from(ARRIVED_AT, KETTLE.policy)
+        withdrawal_right.find_period_end(story.deposit, KETTLE.policy)
+        == withdrawal_right.count_period_end(ARRIVED_AT, KETTLE.policy)
         != ends_at
     )
 
@@ -207,21 +207,21 @@ def test_of_goods_that_come_in_parts_the_last_ones_begin_it(later_release: Calla
     for n in (1, 2):
         story.ask(story.ship((1, 1)), LATER + n * DAY)
         story.ask(Receive(), LATER + n * DAY)
-    ends_at = withdrawal_right.counted_from(LATER + 2 * DAY, KETTLE.policy)
+    ends_at = withdrawal_right.count_period_end(LATER + 2 * DAY, KETTLE.policy)
     later_release()
-    assert withdrawal_right.ends_at(story.deposit, KETTLE.policy) == ends_at
+    assert withdrawal_right.find_period_end(story.deposit, KETTLE.policy) == ends_at
 
 
 def test_a_claim_that_pays_back_what_is_missing_begins_it_with_what_came(later_release: Callable[[], None]) -> None:
     story = settled(KETTLE, ("kettle", 2))
     story.ask(story.ship((1, 1)), LATER)
     story.ask(Receive(), ARRIVED_AT)
-    ends_at = withdrawal_right.counted_from(ARRIVED_AT, KETTLE.policy)
-    assert withdrawal_right.ends_at(story.deposit, KETTLE.policy) is None
+    ends_at = withdrawal_right.count_period_end(ARRIVED_AT, KETTLE.policy)
+    assert withdrawal_right.find_period_end(story.deposit, KETTLE.policy) is None
     later_release()
     story.claim("short_shipment", ARRIVED_AT + 1, (1, 1))
     story.ask(ACCEPT, ARRIVED_AT + 2)
-    assert withdrawal_right.ends_at(story.deposit, KETTLE.policy) == ends_at
+    assert withdrawal_right.find_period_end(story.deposit, KETTLE.policy) == ends_at
 
 
 # --- From what ---
@@ -253,7 +253,7 @@ def test_a_market_may_know_none(monkeypatch: pytest.MonkeyPatch) -> None:
     story = paid(KETTLE)
     law = KETTLE.policy.model_copy(update={"withdrawal": None})
     monkeypatch.setattr("chalicelib.core.policy.market.policy", lambda _policy_id: law)
-    assert withdrawal_right.ends_at(story.deposit, law) is None
+    assert withdrawal_right.find_period_end(story.deposit, law) is None
     with refused(Reason.WITHDRAWAL_NOT_AVAILABLE):
         story.ask(STATE, PAID)
 
@@ -364,9 +364,9 @@ def test_any_of_several_statements_can_be_confirmed() -> None:
 
 def test_ten_statements_are_enough_and_one_of_them_can_be_confirmed() -> None:
     story = paid(KETTLE)
-    for n in range(MAX_STATED):
+    for n in range(MAX_STATEMENTS):
         assert story.said(STATE, PAID + n) == "withdrawal.stated"
-    assert MAX_STATED == len(story.deposit.withdrawals) == 10
+    assert MAX_STATEMENTS == len(story.deposit.withdrawals) == 10
     assert "withdrawals" not in actions(story.deposit, "buyer", PAID + HOUR, KETTLE)
     with refused(Reason.RATE_LIMITED, most=10):
         story.ask(STATE, PAID + HOUR)
@@ -420,9 +420,9 @@ MORNING = parse_instant("2024-03-29T10:00:00+08:00")
 def test_a_receipt_tells_who_what_when_and_where_to_in_its_senders_language(locale: str) -> None:
     story = paid(KETTLE, ("kettle", 2))
     sender = Sender("Ana", "ana@example.org", locale)
-    stated = withdrawal.stated(story.deposit, sender, MORNING, KETTLE)
+    stated = withdrawal.build_statement_receipt(story.deposit, sender, MORNING, KETTLE)
     story.ask(StateWithdrawal(sender), MORNING)
-    confirmed = withdrawal.confirmed(story.deposit, 1, sender, MORNING, KETTLE)
+    confirmed = withdrawal.build_confirmation_receipt(story.deposit, 1, sender, MORNING, KETTLE)
     assert stated.content == CONTENTS[locale, "stated"].format(id=DEPOSIT_ID)
     assert confirmed.content == CONTENTS[locale, "confirmed"].format(id=DEPOSIT_ID, refund=REFUND[locale])
     assert (stated.id, confirmed.id) == (child("wdr", DEPOSIT_ID, 1),) * 2
@@ -447,8 +447,8 @@ def test_a_digest_is_over_id_content_and_instant_as_they_are_shown(locale: str) 
 
 def receipt_of(deposit: Deposit, step: StateWithdrawal | ConfirmWithdrawal) -> withdrawal.Receipt:
     if isinstance(step, StateWithdrawal):
-        return withdrawal.stated(deposit, step.sender, MORNING, KETTLE)
-    return withdrawal.confirmed(deposit, step.n, step.sender, MORNING, KETTLE)
+        return withdrawal.build_statement_receipt(deposit, step.sender, MORNING, KETTLE)
+    return withdrawal.build_confirmation_receipt(deposit, step.n, step.sender, MORNING, KETTLE)
 
 
 def test_a_known_digest_stays_the_same() -> None:
@@ -472,7 +472,7 @@ def test_each_step_has_its_own_receipt() -> None:
 def test_a_name_is_a_name_whatever_is_in_it(name: str, locale: str) -> None:
     story = paid(KETTLE)
     sender = Sender(name, f"to {name}", locale)
-    stated = withdrawal.stated(story.deposit, sender, MORNING, KETTLE)
+    stated = withdrawal.build_statement_receipt(story.deposit, sender, MORNING, KETTLE)
     assert stated.content.startswith(f"{name} ")
     assert f"to {name}" in stated.content
     withdrawn(story, MORNING, sender)
@@ -482,8 +482,8 @@ def test_a_name_is_a_name_whatever_is_in_it(name: str, locale: str) -> None:
 @given(st.text(min_size=1, max_size=60), st.text(min_size=1, max_size=60), st.sampled_from(LANGUAGES))
 def test_whatever_people_write_ends_up_in_the_receipt_word_by_word(name: str, reach: str, locale: str) -> None:
     story, sender = paid(KETTLE), Sender(name, reach, locale)
-    assert name in withdrawal.stated(story.deposit, sender, MORNING, KETTLE).content
-    assert reach in withdrawal.confirmed(story.deposit, 1, sender, MORNING, KETTLE).content
+    assert name in withdrawal.build_statement_receipt(story.deposit, sender, MORNING, KETTLE).content
+    assert reach in withdrawal.build_confirmation_receipt(story.deposit, 1, sender, MORNING, KETTLE).content
 
 
 # --- Nobody's name in a journal ---
@@ -510,8 +510,8 @@ def test_the_journal_tells_the_digest_and_nothing_else_of_it() -> None:
 
 def test_what_comes_back_is_in_the_receipt_of_the_confirmation_only() -> None:
     story = settled(KETTLE)
-    assert "930" not in withdrawal.stated(story.deposit, SENDER, MORNING, KETTLE).content
+    assert "930" not in withdrawal.build_statement_receipt(story.deposit, SENDER, MORNING, KETTLE).content
     story.ask(STATE, LATER)
-    assert "930" in withdrawal.confirmed(story.deposit, 1, SENDER, LATER, KETTLE).content
+    assert "930" in withdrawal.build_confirmation_receipt(story.deposit, 1, SENDER, LATER, KETTLE).content
     story.ask(CONFIRM_WITHDRAWAL, LATER)
     assert sum((one.amount for one in story.deposit.refunds), money("0 CNY")) == money("930 CNY")

@@ -46,7 +46,7 @@ AMOUNTS: Final = [
 
 @pytest.mark.parametrize(("amount", *LOCALES), AMOUNTS, ids=[case[0] for case in AMOUNTS])
 def test_an_amount_is_written_as_its_reader_writes_it(amount: str, en: str, id: str, zh: str) -> None:  # noqa: A002
-    assert {locale: texts.amount(money(amount), locale) for locale in LOCALES} == {"en": en, "id": id, "zh": zh}
+    assert {locale: texts.format_amount(money(amount), locale) for locale in LOCALES} == {"en": en, "id": id, "zh": zh}
 
 
 @pytest.mark.parametrize(
@@ -54,7 +54,7 @@ def test_an_amount_is_written_as_its_reader_writes_it(amount: str, en: str, id: 
     [("en", "IDR -2,160,000"), ("id", "Rp-2.160.000 (IDR)"), ("zh", "-2,160,000 印尼盾 (IDR)")],
 )
 def test_a_deduction_keeps_its_sign_at_the_digits(locale: str, text: str) -> None:
-    assert texts.amount(-money("2160000 IDR"), locale) == text
+    assert texts.format_amount(-money("2160000 IDR"), locale) == text
 
 
 ANY_MONEY: Final = st.builds(Money, st.integers(-(10**16), 10**16), st.sampled_from(sorted(currencies())))
@@ -62,7 +62,7 @@ ANY_MONEY: Final = st.builds(Money, st.integers(-(10**16), 10**16), st.sampled_f
 
 @given(amount=ANY_MONEY, locale=st.sampled_from(LOCALES))
 def test_no_digit_of_an_amount_is_lost_and_its_currency_is_named(amount: Money, locale: str) -> None:
-    text = texts.amount(amount, locale)
+    text = texts.format_amount(amount, locale)
     assert re.sub(r"\D", "", text) == re.sub(r"\D", "", amount.amount)
     assert ("-" in text) == (amount.minor < 0)
     assert text.count(amount.currency) == 1
@@ -71,7 +71,7 @@ def test_no_digit_of_an_amount_is_lost_and_its_currency_is_named(amount: Money, 
 @given(amount=ANY_MONEY, locale=st.sampled_from(LOCALES))
 def test_an_amount_can_be_read_back_by_the_signs_of_its_language(amount: Money, locale: str) -> None:
     group, decimal = (policies.read(f"texts/{locale}/wording.toml")[sign] for sign in ("group", "decimal"))
-    (number,) = re.findall(r"-?\d[\d.,]*", texts.amount(amount, locale))
+    (number,) = re.findall(r"-?\d[\d.,]*", texts.format_amount(amount, locale))
     whole, _, fraction = number.partition(decimal)
     assert re.fullmatch(rf"-?\d{{1,3}}({re.escape(group)}\d{{3}})*", whole)
     assert whole.replace(group, "") + ("." + fraction if fraction else "") == amount.amount
@@ -93,13 +93,13 @@ DURATIONS: Final = [
 
 @pytest.mark.parametrize(("text", *LOCALES), DURATIONS, ids=[case[0] for case in DURATIONS])
 def test_a_duration_is_told_in_the_units_that_are_not_zero(text: str, en: str, id: str, zh: str) -> None:  # noqa: A002
-    assert {locale: texts.duration(text, locale) for locale in LOCALES} == {"en": en, "id": id, "zh": zh}
+    assert {locale: texts.format_duration(text, locale) for locale in LOCALES} == {"en": en, "id": id, "zh": zh}
 
 
 @given(seconds=st.integers(1, 3_653 * 86_400), locale=st.sampled_from(LOCALES))
 def test_a_duration_adds_up_to_what_the_terms_say(seconds: int, locale: str) -> None:
-    units = {texts.text("wording", unit, locale=locale).format(n=""): length for unit, length in texts.UNITS}
-    text = texts.duration(f"PT{seconds}S", locale)
+    units = {texts.read_text("wording", unit, locale=locale).format(n=""): length for unit, length in texts.UNITS_MS}
+    text = texts.format_duration(f"PT{seconds}S", locale)
     parts = re.findall(r"(\d+)( \D+?)(?= \d|$)", text)
     assert sum(int(n) * units[unit] for n, unit in parts) == duration_ms(f"PT{seconds}S")
     assert len(parts) == len({unit for _, unit in parts})
@@ -107,7 +107,7 @@ def test_a_duration_adds_up_to_what_the_terms_say(seconds: int, locale: str) -> 
 
 
 def test_the_units_of_a_duration_are_all_there() -> None:
-    assert [length for _, length in texts.UNITS] == [DAY, HOUR, MINUTE, SECOND]
+    assert [length for _, length in texts.UNITS_MS] == [DAY, HOUR, MINUTE, SECOND]
 
 
 INSTANTS: Final = [
@@ -130,15 +130,15 @@ INSTANTS: Final = [
 
 @pytest.mark.parametrize(("at", "zone", "text"), INSTANTS)
 def test_an_instant_is_local_time_with_its_distance_from_utc(at: str, zone: str, text: str) -> None:
-    assert texts.instant(parse_instant(at), zone) == text
+    assert texts.format_local_time(parse_instant(at), zone) == text
 
 
 @given(at=st.integers(0, LAST_INSTANT - DAY), zone=st.sampled_from(ZONES))
 def test_an_instant_names_its_second_and_never_a_later_one(at: int, zone: str) -> None:
-    read = datetime.strptime(texts.instant(at, zone), "%Y-%m-%d %H:%M:%S UTC%z")
+    read = datetime.strptime(texts.format_local_time(at, zone), "%Y-%m-%d %H:%M:%S UTC%z")
     assert in_milliseconds(read) == at - at % SECOND
 
 
 def test_a_text_that_nobody_published_is_a_fault_of_ours() -> None:
     with pytest.raises(KeyError):
-        texts.text("disclosures", "lock_goods/0", locale="en")
+        texts.read_text("disclosures", "lock_goods/0", locale="en")

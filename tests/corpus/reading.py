@@ -138,7 +138,7 @@ def published() -> dict[str, set[str]]:
     return {
         "cause": set(CAUSES),
         "code": set(CODES),
-        "reason": {reason.code for reason in cancellation_reasons.all_reasons()},
+        "reason": {reason.code for reason in cancellation_reasons.list_all_reasons()},
         "claim": set(get_args(ClaimKind)),
     }
 

@@ -17,7 +17,7 @@ import jwt
 from chalicelib.core.common.ids import child, digest_id
 from chalicelib.core.common.journal import Caller, Entry
 from chalicelib.core.deposit.events.all import DepositEvent
-from chalicelib.core.policy.terms import Terms, canonical, terms_hash
+from chalicelib.core.policy.terms import Terms, compute_terms_hash, to_canonical_json
 from chalicelib.flows import claims, questions, withdrawals
 from chalicelib.flows.effects import SYSTEM
 from chalicelib.store.deposits import DepositStore, partition
@@ -154,11 +154,11 @@ def _begun(
         "created": {"N": str(state.created_at)},
     }
     item = store._journals.begun(deposit_id, entries, {**born, **store._indexed(state)})["Item"]
-    frozen = terms_hash(terms)
-    kept = Terms.model_validate_json(canonical(terms))
+    frozen = compute_terms_hash(terms)
+    kept = Terms.model_validate_json(to_canonical_json(terms))
     items: Items = {
         deposit_id: item,
-        frozen: {"pk": {"S": frozen}, "terms": {"S": canonical(kept).decode()}},
+        frozen: {"pk": {"S": frozen}, "terms": {"S": to_canonical_json(kept).decode()}},
         **dict(_sealed(reading, deposit_id, entries)),
     }
     assert state.created.terms_hash == frozen, name

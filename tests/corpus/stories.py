@@ -100,7 +100,7 @@ def folded(deposit_id: str, events: Sequence[DepositEvent]) -> Deposit:
 
 GROUNDS: Final = [
     (category.code, ground.code)
-    for schedule in fees.in_force(AT).values()
+    for schedule in fees.find_schedules(AT).values()
     for category in schedule.category
     for ground in schedule.grounds(category.code)
 ]

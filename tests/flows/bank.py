@@ -9,10 +9,11 @@ from typing import Final
 from msgspec.structs import replace
 
 from chalicelib.core.common.money import Money
-from chalicelib.core.deposit.payment import CaptureSeen, DisputeSeen, PaymentSeen
-from chalicelib.core.deposit.refund import RefundSeen, parse_key
-from chalicelib.core.reconciliation.lines import Line, LineKind, shard_of, sort_key
+from chalicelib.core.deposit.refund import parse_refund_key
+from chalicelib.core.paying.provider_answers import CaptureSeen, DisputeSeen, PaymentSeen
+from chalicelib.core.reconciliation.lines import Line, LineKind, build_place, compute_shard
 from chalicelib.core.refunding.destination import Payee
+from chalicelib.core.refunding.provider_answers import RefundSeen
 from chalicelib.flows.ports.provider import NotFound, ReportPage, Unknown
 from chalicelib.gateways.settlement_file import paged
 from tests.flows.shop import EARNEST, Clock, Teller
@@ -64,7 +65,7 @@ class Bank(Teller):
         if self.shut:
             self.shut -= 1
             return Unknown()
-        rows = sorted(one for one in self.lines if shard_of(one.place) == shard and start <= one.at < end)
+        rows = sorted(one for one in self.lines if compute_shard(one.place) == shard and start <= one.at < end)
         found, last = paged((one for one in rows if one.place > after), limit, attrgetter("place"))
         return ReportPage(found, last)
 
@@ -106,11 +107,11 @@ class Bank(Teller):
         return self._seen(key, "returned", seen.amount, seen.provider_ref)
 
     def report(self, kind: LineKind, reference: str, ref: str, amount: Money, at: int) -> None:
-        self.lines.append(Line(sort_key(kind, reference), ref, amount.minor, amount.currency, at))
+        self.lines.append(Line(build_place(kind, reference), ref, amount.minor, amount.currency, at))
 
     def unreported(self, reference: str) -> None:
         """Nothing that was made for this reference is in the report."""
-        places = {sort_key(kind, reference) for kind in ("capture", "refund", "return")}
+        places = {build_place(kind, reference) for kind in ("capture", "refund", "return")}
         self.lines = [one for one in self.lines if one.place not in places]
 
     def _ordered(self, key: str, amount: Money) -> RefundSeen | Unknown:
@@ -126,7 +127,7 @@ class Bank(Teller):
         return Unknown() if fault == AFTER else seen
 
     def _seen(self, key: str, status: str, amount: Money, ref: str, code: str = "") -> RefundSeen:
-        parsed = parse_key(key)
+        parsed = parse_refund_key(key)
         assert parsed is not None, key
         before = self.refunds.get(key)
         executed = before.at if isinstance(before, RefundSeen) and status == "returned" else None
@@ -137,7 +138,7 @@ class Bank(Teller):
             ref,
             self.clock.now,
             code=code,
-            way=parsed[2],
+            route_no=parsed[2],
             executed_at=executed,
         )
         self.refunds[key] = seen

@@ -13,8 +13,8 @@ from chalicelib.core.common.ids import child
 from chalicelib.core.common.instants import DAY, HOUR
 from chalicelib.core.common.journal import Caller
 from chalicelib.core.common.money import Money
-from chalicelib.core.deposit.payment import PaymentSeen
 from chalicelib.core.paying.captures import ChangePaymentMethod
+from chalicelib.core.paying.provider_answers import PaymentSeen
 from chalicelib.core.refunding.destination import Payee
 from tests.flows.bank import AFTER, BEFORE, DECLINED
 from tests.flows.ledger import TODAY, Ledger, fresh

@@ -20,11 +20,11 @@ from chalicelib.core.deposit.command_row import Command
 from chalicelib.core.deposit.deposit import Deposit
 from chalicelib.core.deposit.events.goods import Units
 from chalicelib.core.deposit.events.lock import LockIntentOpened
-from chalicelib.core.deposit.payment import CaptureSeen, PaymentSeen
-from chalicelib.core.deposit.refund import RefundSeen
 from chalicelib.core.ending.end import Cancel
 from chalicelib.core.locking.lock import ConfirmLock, OpenIntent
+from chalicelib.core.paying.provider_answers import CaptureSeen, PaymentSeen
 from chalicelib.core.refunding.destination import Payee
+from chalicelib.core.refunding.provider_answers import RefundSeen
 from chalicelib.core.selling.ordering import Order, Ordered
 from chalicelib.flows.cancellations import Cancellations
 from chalicelib.flows.changes import Changes
@@ -226,7 +226,7 @@ class Shop:
         self, deposit_id: str, by: Caller, key_text: str | None = None, language: str = "en", **changes: Any
     ) -> LockIntentOpened:
         """The buyer is shown what a lock would mean."""
-        return self.command(deposit_id, OpenIntent(language), by, key_text, **changes).deposit.intents[-1].shown
+        return self.command(deposit_id, OpenIntent(language), by, key_text, **changes).deposit.intents[-1].opened
 
     def lock(
         self, deposit_id: str, by: Caller, shown: LockIntentOpened, key_text: str | None = None, **changes: Any

@@ -8,8 +8,8 @@ import pytest
 from chalicelib.core.common.ids import child
 from chalicelib.core.common.instants import MINUTE
 from chalicelib.core.delivery.fulfilment import PayBalance, Ready
-from chalicelib.core.deposit.payment import PaymentSeen
 from chalicelib.core.locking.lock import Unlock
+from chalicelib.core.paying.provider_answers import PaymentSeen
 from chalicelib.flows.effects import SYSTEM, fold_stored
 from chalicelib.flows.ports.provider import Unknown
 from chalicelib.flows.ports.store import Leased

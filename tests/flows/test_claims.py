@@ -16,8 +16,8 @@ from chalicelib.core.delivery.fulfilment import Ship
 from chalicelib.core.deposit.claim import ClaimStatus
 from chalicelib.core.deposit.deposit import Deposit
 from chalicelib.core.deposit.events.goods import Units
-from chalicelib.core.deposit.payment import DisputeSeen
 from chalicelib.core.deposit.status import Status
+from chalicelib.core.paying.provider_answers import DisputeSeen
 from chalicelib.flows.claims import ClaimView
 from chalicelib.flows.effects import fold_stored
 from chalicelib.flows.ports.provider import NotFound

@@ -13,8 +13,8 @@ from chalicelib.core.common.money import Money
 from chalicelib.core.common.refusal import Reason
 from chalicelib.core.decide import decide
 from chalicelib.core.deposit.deposit import Deposit
-from chalicelib.core.deposit.payment import PaymentSeen
 from chalicelib.core.paying.captures import ChangePaymentMethod
+from chalicelib.core.paying.provider_answers import PaymentSeen
 from chalicelib.core.policy.terms import Terms
 from chalicelib.flows.commit import Outcome, etag
 from chalicelib.flows.effects import SYSTEM, fold_stored

@@ -12,10 +12,10 @@ from chalicelib.core.common.journal import Caller
 from chalicelib.core.common.money import Money
 from chalicelib.core.delivery.fulfilment import Deliver, PayBalance, Ready, Receive, Ship
 from chalicelib.core.deposit.events.goods import Units
-from chalicelib.core.deposit.payment import PaymentSeen
-from chalicelib.core.deposit.refund import RefundSeen
 from chalicelib.core.locking.lock import Unlock
 from chalicelib.core.paying.captures import ChangePaymentMethod
+from chalicelib.core.paying.provider_answers import PaymentSeen
+from chalicelib.core.refunding.provider_answers import RefundSeen
 from chalicelib.flows.effects import fold_stored
 from chalicelib.flows.offers import Offered
 from chalicelib.flows.ports.provider import Unknown
@@ -213,7 +213,7 @@ def shown(till: Till, one: str, by: Caller) -> object:
 
 def locked(till: Till, one: str, by: Caller) -> object:
     """By the latest intent, which the till knows as a storefront does."""
-    intent = fold_stored(till.twin.load(one)).intents[-1].shown
+    intent = fold_stored(till.twin.load(one)).intents[-1].opened
     return till.lock(one, by, intent)
 
 

@@ -9,8 +9,8 @@ from chalicelib.core.common.ids import child
 from chalicelib.core.common.journal import Caller
 from chalicelib.core.common.refusal import Reason
 from chalicelib.core.delivery.fulfilment import PayBalance, Ready
-from chalicelib.core.deposit.payment import PaymentSeen
 from chalicelib.core.deposit.status import Status
+from chalicelib.core.paying.provider_answers import PaymentSeen
 from chalicelib.flows.commit import Outcome
 from chalicelib.flows.effects import fold_stored
 from chalicelib.flows.ports.provider import Unknown

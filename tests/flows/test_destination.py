@@ -10,7 +10,7 @@ from chalicelib.core.common.instants import DAY, HOUR
 from chalicelib.core.common.journal import Caller
 from chalicelib.core.common.refusal import FieldError, Reason, Refused
 from chalicelib.core.deposit.events.refund import RefundDestinationNamed
-from chalicelib.core.refunding.destination import MAX_NAMED
+from chalicelib.core.refunding.destination import MAX_DESTINATIONS
 from chalicelib.flows.payees import Payees, text_key
 from chalicelib.flows.ports.provider import NotFound, Unknown
 from chalicelib.store.vault import Vault
@@ -39,7 +39,11 @@ def named(desk: Payback) -> list[RefundDestinationNamed]:
 
 def test_the_first_account_is_paid_at_once_under_the_key_of_its_way(desk: Payback) -> None:
     outcome, refund = desk.name()
-    assert (refund.status.value, refund.goes_to, refund.payable_from) == ("approved", "bank_account", desk.clock.now)
+    assert (refund.status.value, refund.destination_kind, refund.payable_from) == (
+        "approved",
+        "bank_account",
+        desk.clock.now,
+    )
     assert refund.promised_by == desk.clock.now + 7 * DAY
     assert outcome.deposit.id == desk.id
     assert desk.attend()
@@ -117,7 +121,7 @@ def test_the_same_account_again_waits_for_nothing(desk: Payback) -> None:
     desk.clock.now += MINUTE
     _, refund = desk.name(replace(LI))
     assert refund.payable_from == desk.clock.now
-    assert (refund.way, refund.destination) == (2, 2)
+    assert (refund.route_no, refund.destination) == (2, 2)
     assert desk.payees.of(desk.id, 1, 2) == LI
 
 
@@ -141,11 +145,11 @@ def test_an_account_can_be_changed_until_money_is_on_its_way(desk: Payback) -> N
 
 
 def test_accounts_are_named_so_often_and_no_more(desk: Payback) -> None:
-    for _ in range(MAX_NAMED):
+    for _ in range(MAX_DESTINATIONS):
         desk.name()
         desk.clock.now += 1
     assert refused(desk.name).reason is Reason.RATE_LIMITED
-    assert len(named(desk)) == MAX_NAMED
+    assert len(named(desk)) == MAX_DESTINATIONS
 
 
 # Whom the bank knows, and who may ask.
@@ -217,7 +221,7 @@ def test_a_payout_that_comes_back_goes_out_again_on_another_way(desk: Payback) -
     assert (desk.status, desk.refund.waiting_on) == ("returned", "buyer")
     assert desk.deposit.money.refunding == EARNEST
     _, refund = desk.name(HAN)
-    assert refund.way == 2
+    assert refund.route_no == 2
     desk.quietly()
     assert desk.bank.executed == [f"{desk.ref}.1", f"{desk.ref}.2"]
     assert [(one.n, one.status) for one in desk.refund.attempts] == [(1, "returned"), (2, "succeeded")]

@@ -14,8 +14,8 @@ from chalicelib.core.common.money import Money
 from chalicelib.core.common.refusal import FieldError, Reason
 from chalicelib.core.delivery.fulfilment import PayBalance
 from chalicelib.core.deposit.events.refund import RefundApproved
-from chalicelib.core.deposit.payment import DisputeSeen
 from chalicelib.core.deposit.refund import Refund, RefundStatus
+from chalicelib.core.paying.provider_answers import DisputeSeen
 from chalicelib.flows.commit import Outcome
 from chalicelib.flows.effects import fold_stored
 from chalicelib.flows.ports.provider import NotFound

@@ -293,11 +293,11 @@ def test_of_many_intents_at_once_at_most_twenty_are_opened_and_only_the_last_is_
         intents = fold_stored(shop.load(buyer.id)).intents
         assert [one.n for one in intents] == list(range(1, MAX_INTENTS + 1))
         assert [one.state for one in intents] == ["superseded"] * (MAX_INTENTS - 1) + ["open"]
-        later = intents[-1].shown.confirmable_at
+        later = intents[-1].opened.confirmable_at
         for one in intents[:-1]:
-            no = refused(lambda shown=one.shown: shop.lock(buyer.id, buyer.by, shown, at=later))  # type: ignore[misc]
+            no = refused(lambda shown=one.opened: shop.lock(buyer.id, buyer.by, shown, at=later))  # type: ignore[misc]
             assert no.reason is Reason.LOCK_INTENT_INVALID
-        assert shop.lock(buyer.id, buyer.by, intents[-1].shown, at=later).deposit.lock is not None
+        assert shop.lock(buyer.id, buyer.by, intents[-1].opened, at=later).deposit.lock is not None
 
 
 def _shown(shop: Shop, deposit_id: str, by: Caller, key_text: str) -> Outcome:

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from chalicelib.core.common.instants import DAY, HOUR
 from chalicelib.core.common.refusal import Reason
-from chalicelib.core.deposit.refund import RefundSeen
+from chalicelib.core.refunding.provider_answers import RefundSeen
 from tests.conftest import Tables
 from tests.flows.bank import AFTER, BEFORE, DECLINED, PENDING
 from tests.flows.refund_shop import HAN, PLATFORM, Payback
@@ -55,7 +55,7 @@ def never_found(desk: Payback) -> None:
 def test_an_approved_refund_is_rerouted_and_waits_for_an_account(desk: Payback) -> None:
     desk.owed()
     outcome, refund = desk.reroute(note=NOTE)
-    assert (refund.status.value, refund.goes_to, refund.waiting_on) == ("requires_action", "payout", "buyer")
+    assert (refund.status.value, refund.destination_kind, refund.waiting_on) == ("requires_action", "payout", "buyer")
     assert outcome.deposit.money.refunding == EARNEST
     assert desk.bank.asked == []
     assert not desk.attend()
@@ -82,7 +82,7 @@ def test_a_named_account_is_given_up_for_another(desk: Payback) -> None:
     desk.owed("virtual_account")
     desk.name()
     desk.reroute()
-    assert (desk.status, desk.refund.goes_to) == ("requires_action", "payout")
+    assert (desk.status, desk.refund.destination_kind) == ("requires_action", "payout")
     _, refund = desk.name(HAN)
     assert refund.payable_from == desk.clock.now + DAY, "another account than before: it waits"
     desk.quietly()
@@ -174,7 +174,7 @@ def test_what_the_provider_may_still_remember_is_left_to_the_job(desk: Payback, 
 def test_after_the_key_is_forgotten_a_retry_goes_out_under_a_new_one(desk: Payback) -> None:
     never_found(desk)
     _, refund = desk.retry()
-    assert (refund.status.value, refund.way, refund.sent_at, refund.review) == ("approved", 1, None, None)
+    assert (refund.status.value, refund.route_no, refund.sent_at, refund.review) == ("approved", 1, None, None)
     assert desk.bank.asked == [desk.ref]
     desk.quietly()
     assert desk.bank.executed == [f"{desk.ref}.1"]

@@ -8,9 +8,9 @@ from msgspec.structs import replace
 
 from chalicelib.core.common.ids import child
 from chalicelib.core.common.instants import DAY, HOUR, MINUTE
-from chalicelib.core.deposit.payment import PaymentSeen
-from chalicelib.core.deposit.refund import QUERY_DELAYS_MS, SETTLEMENT_WAIT_MS
+from chalicelib.core.paying.provider_answers import PaymentSeen
 from chalicelib.core.policy import payment_routes
+from chalicelib.core.refunding.schedule import QUERY_DELAYS_MS, SETTLEMENT_WAIT_MS
 from chalicelib.flows.ports.provider import Unknown
 from tests.conftest import Tables
 from tests.flows.bank import AFTER, BEFORE, settle
@@ -119,11 +119,11 @@ def test_a_way_that_closed_meanwhile_asks_for_an_account_instead(
     desk.paid()
     desk.clock.now += 3 * DAY
     desk.cancel(desk.id, desk.by)
-    shorter = payment_routes.route("card", T0).model_copy(update={"window_days": 3})
+    shorter = payment_routes.find_route("card", T0).model_copy(update={"window_days": 3})
     monkeypatch.setattr(payment_routes, "route", lambda _method, _at: shorter)
     desk.attend()
     assert (desk.status, desk.refund.waiting_on) == ("requires_action", "buyer")
-    assert desk.load(desk.id).journal[-1].event.code == payment_routes.ENDED
+    assert desk.load(desk.id).journal[-1].event.code == payment_routes.ROUTE_WINDOW_ENDED
     assert desk.bank.asked == []
     assert desk.refund.attempts == ()
 

@@ -14,7 +14,7 @@ from chalicelib.core.common.ids import child
 from chalicelib.core.common.journal import Caller, RequestContext
 from chalicelib.core.common.refusal import Reason, Refused
 from chalicelib.core.deposit.events.ending import WithdrawalConfirmed, WithdrawalStated
-from chalicelib.core.ending.withdrawal import MAX_STATED, Receipt, Sender
+from chalicelib.core.ending.withdrawal import MAX_STATEMENTS, Receipt, Sender
 from chalicelib.flows.commit import Outcome
 from chalicelib.flows.effects import fold_stored
 from chalicelib.flows.withdrawals import Withdrawals, text_key
@@ -155,8 +155,8 @@ def test_a_name_is_never_more_than_a_name(office: Office, name: str) -> None:
 
 
 def test_ten_statements_are_enough(office: Office) -> None:
-    receipts = [office.stated() for _ in range(MAX_STATED)]
-    assert [one.id for one in receipts] == [child("wdr", office.id, n) for n in range(1, MAX_STATED + 1)]
+    receipts = [office.stated() for _ in range(MAX_STATEMENTS)]
+    assert [one.id for one in receipts] == [child("wdr", office.id, n) for n in range(1, MAX_STATEMENTS + 1)]
     assert refused(office.state).reason is Reason.RATE_LIMITED
     assert [office.find(one.id) for one in receipts] == receipts
     office.confirm(receipts[3].id)
@@ -164,9 +164,9 @@ def test_ten_statements_are_enough(office: Office) -> None:
 
 
 def test_statements_at_once_are_numbered_and_each_finds_its_own_words(office: Office) -> None:
-    names = [f"Number {n}" for n in range(MAX_STATED)]
+    names = [f"Number {n}" for n in range(MAX_STATEMENTS)]
     found = at_once([partial(office.patiently, name) for name in names])
-    assert len({receipt.id for _, receipt in found}) == MAX_STATED
+    assert len({receipt.id for _, receipt in found}) == MAX_STATEMENTS
     for name, receipt in found:
         assert name in receipt.content
         assert office.find(receipt.id) == receipt

@@ -10,10 +10,11 @@ from chalicelib.core.common.ids import child, digest_id
 from chalicelib.core.common.instants import DAY, HOUR, MINUTE
 from chalicelib.core.common.money import Money
 from chalicelib.core.common.refusal import FieldError, Reason, Refused
-from chalicelib.core.deposit.payment import DisputeSeen, PaymentSeen
-from chalicelib.core.deposit.refund import RefundSeen, way_key
-from chalicelib.core.reconciliation.lines import SHARDS, Line, shard_of, sort_key
+from chalicelib.core.deposit.refund import route_key
+from chalicelib.core.paying.provider_answers import DisputeSeen, PaymentSeen
+from chalicelib.core.reconciliation.lines import SHARDS, Line, build_place, compute_shard
 from chalicelib.core.refunding.destination import Payee
+from chalicelib.core.refunding.provider_answers import RefundSeen
 from chalicelib.flows.ports.provider import NotFound, ReportPage, Unknown
 from chalicelib.gateways.sandbox import Sandbox
 from tests.gateways.paper import T0, Inbox, Paper, sandbox
@@ -81,7 +82,7 @@ def test_a_fault_hits_the_line_of_what_is_executed_next(
     answer = refund(paid)
     refund(paid, HALF, key=SECOND)  # not covered, so not executed
     paid.forward(DAY)
-    line = Line(sort_key("refund", FIRST), answer.provider_ref, DUE.minor - less, "CNY", answer.at)
+    line = Line(build_place("refund", FIRST), answer.provider_ref, DUE.minor - less, "CNY", answer.at)
     assert [one for one in report(paid) if one.kind == "r"] == [line] * lines
     assert settled(paid) == seen
     paid.forward(40 * DAY)
@@ -136,7 +137,7 @@ def test_a_return_has_a_line_of_its_own_a_day_later(paid: Sandbox) -> None:
     paid.forward(2 * DAY - 1)
     assert kinds(paid) == "cr"
     paid.forward(1)
-    assert report(paid)[-1] == Line(sort_key("return", FIRST), sent.provider_ref, DUE.minor, "CNY", sent.at + DAY)
+    assert report(paid)[-1] == Line(build_place("return", FIRST), sent.provider_ref, DUE.minor, "CNY", sent.at + DAY)
 
 
 @pytest.mark.parametrize(("fault", "after"), [("pending", 5 * MINUTE), ("succeeds_later", 90_000)])
@@ -185,7 +186,7 @@ def test_a_report_is_read_in_ranges_and_not_whole() -> None:
         return rows
 
     books.behind = counted  # type: ignore[method-assign]
-    provider.page(*EVER, shard_of("~7"), "~7", 10)
+    provider.page(*EVER, compute_shard("~7"), "~7", 10)
     assert sum(read) <= 100
 
 
@@ -194,7 +195,7 @@ def test_the_file_is_in_the_order_of_execution(paid: Sandbox) -> None:
     provider.arm("refund", "returned_later", 1)
     sent = refund(provider, HALF)
     provider.forward(HOUR)
-    out = provider.pay_out(way_key(SECOND, 2), Money(123_45, "CNY"), ANA)
+    out = provider.pay_out(route_key(SECOND, 2), Money(123_45, "CNY"), ANA)
     assert isinstance(out, RefundSeen)
     provider.forward(3 * DAY)
     at = "2026-11-{}.000Z".format
@@ -298,7 +299,7 @@ def test_a_payout_to_no_account_is_declined(paid: Sandbox) -> None:
         answer = paid.pay_out(FIRST, DUE, nobody)
         assert isinstance(answer, RefundSeen)
         assert (answer.status, answer.code) == ("declined", "account_not_found")
-    assert paid.pay_out(way_key(FIRST, 1), DUE, ANA) == paid.find_refund(way_key(FIRST, 1))
+    assert paid.pay_out(route_key(FIRST, 1), DUE, ANA) == paid.find_refund(route_key(FIRST, 1))
     rows = paid.books(DEPOSIT[4:])
     assert [(row["kind"], row["refund"], row["status"]) for row in rows] == [
         ("payout", FIRST, "declined"),
@@ -351,7 +352,7 @@ def test_a_payout_in_its_place_does_not_count_twice(paid: Sandbox, fault: str) -
     paid.arm("refund", fault, 1)
     refund(paid, HALF)
     paid.forward(DAY)
-    out = paid.pay_out(way_key(FIRST, 1), HALF, ANA)
+    out = paid.pay_out(route_key(FIRST, 1), HALF, ANA)
     assert isinstance(out, RefundSeen)
     assert out.status == "succeeded"
     assert refund(paid, DUE, SECOND).status == "succeeded"  # the payout came out of no capture

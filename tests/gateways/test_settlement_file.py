@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from chalicelib.core.common.ids import child, digest_id
 from chalicelib.core.common.instants import format_instant, parse_instant
-from chalicelib.core.reconciliation.lines import SHARDS, Line, shard_of, sort_key
+from chalicelib.core.reconciliation.lines import SHARDS, Line, build_place, compute_shard
 from chalicelib.flows.ports.provider import ReportPage, Unknown
 from chalicelib.gateways import settlement_file
 from chalicelib.gateways.settlement_file import COLUMNS, SettlementFile, read
@@ -145,7 +145,7 @@ def test_a_file_in_any_order_gives_sorted_shards(monkeypatch: pytest.MonkeyPatch
     file = SettlementFile(lambda _start, _end: [f"{HEADER}\n", *rows], 2)
     everything = sorted(lines_of(*rows))
     for shard in range(SHARDS):
-        mine = [line for line in everything if shard_of(line.place) == shard]
+        mine = [line for line in everything if compute_shard(line.place) == shard]
         assert len(mine) > 10
         assert whole(file, shard) == mine
         for line in mine:
@@ -158,11 +158,11 @@ def test_many_lines_of_one_place_stay_together(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(settlement_file, "STEP", 2)
     rows = [f"capture,{PAYMENT},p{n},1,CNY,{AT}" for n in range(20)] + [f"refund,{REFUND},p,1,CNY,{AT}"]
     file = SettlementFile(lambda _start, _end: [HEADER, *rows], 1)
-    place = sort_key("capture", PAYMENT)
-    first = file.page(*SPAN, shard_of(place), "", 1)
+    place = build_place("capture", PAYMENT)
+    first = file.page(*SPAN, compute_shard(place), "", 1)
     assert isinstance(first, ReportPage)
     assert (len(first.lines), first.after) == (20, place)
-    second = file.page(*SPAN, shard_of(place), place, 1)
+    second = file.page(*SPAN, compute_shard(place), place, 1)
     assert isinstance(second, ReportPage)
     assert [line.kind for line in second.lines] == ["r"]
     assert second.after is None
@@ -171,7 +171,7 @@ def test_many_lines_of_one_place_stay_together(monkeypatch: pytest.MonkeyPatch) 
 def test_what_was_executed_outside_the_span_is_left_out() -> None:
     rows = [row_of(1, T0 - 1), row_of(1, T0), row_of(1, T0 + 9), row_of(1, T0 + 10)]
     file = SettlementFile(lambda _start, _end: [HEADER, *rows], 1)
-    shard = shard_of(lines_of(rows[0])[0].place)
+    shard = compute_shard(lines_of(rows[0])[0].place)
     answer = file.page(T0, T0 + 10, shard, "", 10)
     assert isinstance(answer, ReportPage)
     assert [line.at for line in answer.lines] == [T0, T0 + 9]
@@ -228,7 +228,9 @@ def test_only_some_spans_stay_on_the_disk(monkeypatch: pytest.MonkeyPatch, tmp_p
             file.page(0, T0 + span, 0, "", 10)
     gc.collect()
     assert len(list(tmp_path.iterdir())) == settlement_file.KEPT
-    answer = file.page(0, T0 + 1, shard_of(lines_of(row_of(1))[0].place), "0", 10)  # one that was dropped is read again
+    answer = file.page(
+        0, T0 + 1, compute_shard(lines_of(row_of(1))[0].place), "0", 10
+    )  # one that was dropped is read again
     assert isinstance(answer, ReportPage)
     assert len(answer.lines) == 1
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from chalicelib.core.deposit.refund import TRANSITIONS, RefundStatus
-from chalicelib.core.policy.payment_routes import Route, payment_routes
+from chalicelib.core.policy.payment_routes import Route, find_routes
 
 README = Path(__file__).parents[2] / "README.md"
 STOREFRONT = README.parent / "docs/storefront.md"
@@ -125,8 +125,8 @@ def test_the_conversations_of_the_docs_work_and_survive_a_restart(tmp_path: Path
 
 def test_the_tables_of_routes_and_payouts_are_the_data() -> None:
     page = REFUNDS.read_text("utf-8")
-    assert rows(page, "| route |") == [row(name, route) for name, route in payment_routes(0).route.items()]
-    payout = payment_routes(0).payout
+    assert rows(page, "| route |") == [row(name, route) for name, route in find_routes(0).route.items()]
+    payout = find_routes(0).payout
     limits = [f"| {currency} | {least} | {payout.most[currency]} |" for currency, least in payout.least.items()]
     assert rows(page, "| currency | least |") == limits
     assert f"reported within {payout.settle_days} days, cool-down `{payout.cool_down}`" in page

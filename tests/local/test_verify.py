@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import pytest
 
-from chalicelib.core.proof import made
+from chalicelib.core.proof import build_proof
 from tests.core.stories import CANCEL, DEPOSIT_ID, DIFFERS, LATER, PAID, final, traded, trading
 
 ROOT: Final = Path(__file__).parents[2]
@@ -21,7 +21,7 @@ FOREIGN: Final = ("store", "flows", "gateways", "jobs", "web", "wiring")
 def told() -> dict[str, Any]:
     story = traded(trading())
     story.ask(DIFFERS, PAID)
-    return made(DEPOSIT_ID, story.events, 1, story.terms)
+    return build_proof(DEPOSIT_ID, story.events, 1, story.terms)
 
 
 def verify(*arguments: str, sent: str = "", flags: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
@@ -40,7 +40,7 @@ def test_a_proof_that_holds_is_told_in_one_line(tmp_path: Path) -> None:
 def test_a_proof_may_come_through_a_pipe() -> None:
     story = final()
     story.ask(CANCEL, LATER)
-    done = verify("-", sent=json.dumps(made(DEPOSIT_ID, story.events, 1, story.terms)))
+    done = verify("-", sent=json.dumps(build_proof(DEPOSIT_ID, story.events, 1, story.terms)))
     assert done.stdout == f"valid: {REFUND} 88 CNY, 2 lines, rules earnest/1\n"
 
 

@@ -210,7 +210,7 @@ def _movements(state: Deposit) -> list[Line]:
     ]
     for refund in state.refunds:
         money = refund.amount
-        for move in refund.moves:
+        for move in refund.movements:
             place = f"{body}{'r' if move.kind == 'refund' else 'x'}{refund.n:04d}"
             found.append(Line(place, move.ref, money.minor, money.currency, move.at))
     return found

@@ -17,9 +17,9 @@ import app as lambda_app
 from chalicelib.core.common.ids import parse_child
 from chalicelib.core.common.instants import DAY, HOUR, MINUTE, format_instant
 from chalicelib.core.common.refusal import Refused
-from chalicelib.core.deadlines import awaited
+from chalicelib.core.deadlines import find_awaited_balance
 from chalicelib.core.deposit.deposit import Deposit
-from chalicelib.core.deposit.refund import due_at
+from chalicelib.core.refunding.schedule import compute_due_at
 from chalicelib.flows.retry import Timing
 from chalicelib.web.edge import signatures
 from chalicelib.web.edge.tokens import Verifier
@@ -207,7 +207,7 @@ class History:
         return found
 
     def _must_be_seen(self, state: Deposit) -> bool:
-        return awaited(state) is None or bool(state.open_claims) or any(map(due_at, state.refunds))
+        return find_awaited_balance(state) is None or bool(state.open_claims) or any(map(compute_due_at, state.refunds))
 
     def _overheard(self, text: str) -> None:
         """P10: a buyer's account stands in no item, log, problem or answer, however it came there."""

@@ -11,7 +11,7 @@ from typing import Any
 
 from chalicelib.core.common.ids import child, parse_child
 from chalicelib.core.common.journal import Entry
-from chalicelib.core.deadlines import awaited
+from chalicelib.core.deadlines import find_awaited_balance
 from chalicelib.core.deposit import fold
 from chalicelib.core.deposit import order as orders
 from chalicelib.core.deposit.deposit import Deposit
@@ -214,7 +214,7 @@ class Invariants:
         if state.status is Status.LOCKED and locked is not None and locked.undo_until is not None:
             told = (LockBecameFinal.TYPE, locked.undo_until) in self.commitments[pk].told
             waits = waits or (not told and self.now() < locked.undo_until)
-        if awaited(state) is not None:
+        if find_awaited_balance(state) is not None:
             waits = True
         if any(dispute.status == "open" for dispute in state.disputes):
             waits = True
@@ -344,7 +344,7 @@ class Invariants:
         assert self.provider is not None, "set before the history begins"
         body = pk.removeprefix("dep_")
         for payment_id, payment in self.provider.payments.items():
-            watched = awaited(state) is not None and payment_id == child("pay", pk, state.payment.n)
+            watched = find_awaited_balance(state) is not None and payment_id == child("pay", pk, state.payment.n)
             known = {one.capture for one in state.captures}
             for capture in payment.captures if payment_id.startswith(f"pay_{body}_") else ():
                 told = watched or payment_id not in self.unheard or not self._unreported(capture.ref)

@@ -29,8 +29,6 @@ from chalicelib.core.deposit.events.ending import QuestionAsked
 from chalicelib.core.deposit.events.goods import Units
 from chalicelib.core.deposit.events.order import Line, TakenStock
 from chalicelib.core.deposit.fold import evolve, fold
-from chalicelib.core.deposit.payment import CaptureSeen, PaymentSeen
-from chalicelib.core.deposit.refund import RefundSeen
 from chalicelib.core.ending.end import Cancel
 from chalicelib.core.locking.lock import Unlock
 from chalicelib.core.merchant import bulk as bulks_
@@ -38,11 +36,13 @@ from chalicelib.core.merchant.bulk import BulkApproved, BulkAsked, BulkEvent, Bu
 from chalicelib.core.merchant.cancellation import MerchantCancel
 from chalicelib.core.merchant.question import AnswerQuestion, Ask
 from chalicelib.core.paying.captures import ChangePaymentMethod
+from chalicelib.core.paying.provider_answers import CaptureSeen, PaymentSeen
 from chalicelib.core.policy.terms import Draft
 from chalicelib.core.reconciliation import lines
 from chalicelib.core.reconciliation import run as runs
 from chalicelib.core.reconciliation.run import BreakFound, BreakResolved, RunFailed, RunStarted
 from chalicelib.core.refunding.destination import SendRefund
+from chalicelib.core.refunding.provider_answers import RefundSeen
 from chalicelib.core.refunding.settling import RecordNotFound, RecordUnknownOutcome
 from chalicelib.core.selling.changes import ChangeItems
 from chalicelib.core.selling.offer import StockChanged
@@ -405,14 +405,14 @@ class _World:
 
     def _next_of_many(self, bulk: bulks_.Bulk) -> BulkEvent | None:
         if bulk.status is BulkStatus.AWAITING_APPROVAL:
-            return bulks_.lapse(bulk, self.now) or BulkApproved(self.now, "usr_deputy")
+            return bulks_.find_lapse(bulk, self.now) or BulkApproved(self.now, "usr_deputy")
         return BulkWorked(self.now, (Result(bulk.left[0], "cancelled"),)) if bulk.left else None
 
     # Books.
 
     def _move(self) -> None:
         """What moved of some deposit today, and whose key that is."""
-        shard = lines.shard_of(self._id().partition("_")[2])
+        shard = lines.compute_shard(self._id().partition("_")[2])
         list(self.deposits.moved(self.now, self.now + 1, shard, "", self.now))
         self.keys.deposit_of(self.random.choice(KEYS))
 
@@ -424,7 +424,7 @@ class _World:
         if self.run is None or self.random.randrange(8) == 0:
             began = T0 + self.steps // 30
             started = RunStarted(self.now, began, began + self.random.randrange(1, 3))
-            self.runs.create(runs.fold(run_id, [started]), entry(started, STAFF))
+            self.runs.create(runs.fold_run(run_id, [started]), entry(started, STAFF))
             return
         at = self.run
         self.random.choice((self._go_on, self._go_on, self._go_on, self._finish, self._look_at_runs))(at)
@@ -441,7 +441,7 @@ class _World:
         return BreakFound(self.now, at.stored.id, "unknown_here", n, provider_ref="re_1", provider=PRICE)
 
     def _finish(self, at: RunAt) -> None:
-        told = runs.fold(at.stored.id, (one.event for one in at.stored.journal))
+        told = runs.fold_run(at.stored.id, (one.event for one in at.stored.journal))
         if told.version == 1:
             self.runs.finish(at, told, RunFailed(self.now, "report_unavailable"), self.now)
 

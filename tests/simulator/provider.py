@@ -14,10 +14,11 @@ from msgspec.structs import replace
 
 from chalicelib.core.common.ids import parse_child
 from chalicelib.core.common.money import Money
-from chalicelib.core.deposit.payment import CaptureSeen, DisputeSeen, PaymentSeen
-from chalicelib.core.deposit.refund import RefundSeen, parse_key
-from chalicelib.core.reconciliation.lines import UNATTRIBUTED, Line, LineKind, shard_of, sort_key
+from chalicelib.core.deposit.refund import parse_refund_key
+from chalicelib.core.paying.provider_answers import CaptureSeen, DisputeSeen, PaymentSeen
+from chalicelib.core.reconciliation.lines import UNATTRIBUTED, Line, LineKind, build_place, compute_shard
 from chalicelib.core.refunding.destination import Payee
+from chalicelib.core.refunding.provider_answers import RefundSeen
 from chalicelib.flows.ports.provider import Declined, NotFound, ReportPage, Session, Unknown
 from chalicelib.gateways.settlement_file import paged
 from tests.simulator.faults import Faults
@@ -144,7 +145,7 @@ class SimulatedProvider:
         self._travel()
         if self._strikes("report.unavailable"):
             return Unknown()
-        mine = [line for line in self.reported(start, end) if shard_of(line.place) == shard and line.place > after]
+        mine = [line for line in self.reported(start, end) if compute_shard(line.place) == shard and line.place > after]
         return ReportPage(*paged(iter(sorted(mine)), limit, attrgetter("place")))
 
     def reported(self, start: int, end: int) -> Iterator[Line]:
@@ -288,17 +289,17 @@ class SimulatedProvider:
 
 
 def _line(kind: LineKind, reference: str, ref: str, amount: Money, at: int) -> Line:
-    return Line(sort_key(kind, reference), ref, amount.minor, amount.currency, at)
+    return Line(build_place(kind, reference), ref, amount.minor, amount.currency, at)
 
 
 def ordinal(subject: str) -> int:
     """Of a payment's id or a refund's key."""
-    parsed = parse_child("pay", subject) or parse_key(subject)
+    parsed = parse_child("pay", subject) or parse_refund_key(subject)
     assert parsed is not None, subject
     return parsed[1]
 
 
 def way_of(key: str) -> int:
-    parsed = parse_key(key)
+    parsed = parse_refund_key(key)
     assert parsed is not None, key
     return parsed[2]

@@ -24,8 +24,9 @@ from chalicelib.core.deposit.events.refund import (
     RefundSent,
 )
 from chalicelib.core.deposit.fold import evolve
-from chalicelib.core.deposit.refund import Refund, RefundSeen, RefundStatus, key, parse_key, steps_seen
+from chalicelib.core.deposit.refund import Refund, RefundStatus, parse_refund_key, refund_key
 from chalicelib.core.refunding.destination import Payee
+from chalicelib.core.refunding.provider_answers import RefundSeen, derive_steps
 from tests.simulator.cancellation_invariants import ON_TOP
 from tests.simulator.deposit_invariants import SKEW
 from tests.simulator.provider import Call, SimulatedProvider
@@ -117,7 +118,7 @@ class MoneyBack:
         due = asked + COOL_DOWN if changed else max(asked, usable)
         if event.payable_from != due:
             self.violated("P2", f"{event} of {refund_id} may be paid from {event.payable_from}, not {due}")
-        if before.refunds[event.refund - 1].way >= event.destination:
+        if before.refunds[event.refund - 1].route_no >= event.destination:
             self.violated("P2", f"{event} of {refund_id} is no new way")
         self.payable[refund_id] = event.digest, payees, due
 
@@ -171,7 +172,7 @@ class MoneyBack:
         if refund.cause == ON_TOP:
             self.violated("P2", f"{refund_id} is sent to no account")
             return
-        back, captured = WAYS_BACK[refund.method], before.captured(refund.capture)
+        back, captured = WAYS_BACK[refund.method], before.find_capture(refund.capture)
         open_still = back.days is None or event.at < captured.at + back.days * 24 * 3_600_000
         whole = back.partial or refund.amount == captured.amount
         if not (back.to_source and open_still and whole) or back.quiet_at(event.at):
@@ -186,7 +187,7 @@ class MoneyBack:
             self.violated(
                 "P2", f"{call.key} meant {wish.amount} to {wish.capture}, now {call.amount} to {call.capture}"
             )
-        parsed = parse_key(call.key)
+        parsed = parse_refund_key(call.key)
         assert parsed is not None, call.key
         pk = f"dep_{parsed[0]}"
         refund, refund_id = self.states[pk].refunds[parsed[1] - 1], call.key.partition(".")[0]
@@ -251,17 +252,17 @@ class MoneyBack:
                 if seen.captures and known and decide(state, seen, self.now(), NO_TERMS):
                     self.violated("P11", f"{pk} changes by old news: {seen}")
         for refund in state.refunds:
-            for way in range(refund.way + 1):
-                sent = key(pk, refund) if way == refund.way else _way(pk, refund.n, way)
+            for way in range(refund.route_no + 1):
+                sent = refund_key(pk, refund) if way == refund.route_no else _way(pk, refund.n, way)
                 for seen in _some(random, self.provider.heard.get(sent, [])):
-                    steps = tuple(steps_seen(refund, seen))
+                    steps = tuple(derive_steps(refund, seen))
                     if steps and not _declined_again(refund, steps):
                         self.violated("P11", f"{pk} changes by old news: {seen}")
 
     def mark(self, pk: str, state: Deposit, event: DepositEvent) -> None:
         """Where a refund stands when it is first sent on a way: its news may come in any order from there."""
         if isinstance(event, RefundSent):
-            self.first_sent[key(pk, state.refunds[event.refund - 1])] = state, event.refund
+            self.first_sent[refund_key(pk, state.refunds[event.refund - 1])] = state, event.refund
 
     def _in_any_order(self) -> None:
         """From ``sent`` on, any order and number of news gives the same."""
@@ -276,7 +277,7 @@ class MoneyBack:
                     self.violated("P11", f"{sent} ends as {ends} by the order of {heard}")
 
     def _capture_of(self, sent: str) -> str:
-        parsed = parse_key(sent)
+        parsed = parse_refund_key(sent)
         assert parsed is not None, sent
         return self.states[f"dep_{parsed[0]}"].refunds[parsed[1] - 1].capture
 
@@ -300,10 +301,10 @@ def _declined_again(refund: Refund, steps: tuple[Any, ...]) -> bool:
 def _end(state: Deposit, n: int, order: list[RefundSeen]) -> tuple[str, str | None, int]:
     """Where a refund stands after these news."""
     for seen in order:
-        for event in steps_seen(state.refunds[n - 1], seen):
+        for event in derive_steps(state.refunds[n - 1], seen):
             state = evolve(state, event)
     refund = state.refunds[n - 1]
-    return refund.status.value, refund.provider_ref, len(refund.moves)
+    return refund.status.value, refund.provider_ref, len(refund.movements)
 
 
 def _some(random: Random, heard: list[Any]) -> list[Any]:

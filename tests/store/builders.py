@@ -19,7 +19,7 @@ from chalicelib.core.deposit.deposit import Deposit
 from chalicelib.core.deposit.events.all import DepositEvent
 from chalicelib.core.deposit.events.order import Created, Line, TakenStock
 from chalicelib.core.policy import offer_terms
-from chalicelib.core.policy.terms import Draft, terms_hash
+from chalicelib.core.policy.terms import Draft, compute_terms_hash
 from chalicelib.core.selling import offer as offers
 from chalicelib.core.selling.offer import Offer, OfferMade
 from chalicelib.core.selling.stock import StockDelta
@@ -121,12 +121,12 @@ def draft(units: int | None = 37, per_buyer: int | None = None, **changes: Any) 
     """Terms of the 2024 programme, market merged in."""
     item = {"sku": "su7-max", "name": "SU7 Max", "price": {"amount": "299900", "currency": "CNY"}, "stock": units}
     body = {"title": "SU7", "market": "CN", "preset": "su7_2024", "items": [item], "limits": {"per_buyer": per_buyer}}
-    return offer_terms.resolve(offer_terms.read({**body, **changes}, T0), T0)[0]
+    return offer_terms.merge_market_policy(offer_terms.read_offer({**body, **changes}, T0), T0)[0]
 
 
 def offered(terms: Draft, offer_id: str | None = None, batch: str = "batch") -> tuple[Offer, tuple[Entry[Any], ...]]:
     """An offer under these terms and the entry that makes it."""
-    made = OfferMade(T0, "mer_shop", terms_hash(terms), None, None, offers.stock_of(terms), batch)
+    made = OfferMade(T0, "mer_shop", compute_terms_hash(terms), None, None, offers.build_stock(terms), batch)
     return offers.fold(offer_id or fresh("off"), [made]), (entry(made, STAFF),)
 
 

@@ -6,7 +6,7 @@ from chalicelib.core.common.journal import Caller, Entry
 from chalicelib.core.deposit.events.all import DepositEvent
 from chalicelib.core.deposit.events.lock import LockIntentOpened
 from chalicelib.core.locking import disclosure
-from chalicelib.core.locking.disclosure import disclosure_hash
+from chalicelib.core.locking.disclosure import hash_disclosure
 from chalicelib.core.policy.terms import Terms
 from chalicelib.store.deposits import KINDS
 from chalicelib.store.journals import Journals
@@ -31,7 +31,7 @@ def test_the_evidence_says_again_what_was_shown_byte_for_byte(under: Terms, loca
     kept = through_the_store(opened(story, locale))
     assert isinstance(kept, LockIntentOpened)
     assert kept == story.events[-1]
-    assert disclosure.shown(kept).encode() == was_shown.text.encode()
-    assert kept.disclosure_hash == disclosure_hash(story.deposit, was_shown)
+    assert disclosure.render_intent_text(kept).encode() == was_shown.text.encode()
+    assert kept.disclosure_hash == hash_disclosure(story.deposit, was_shown)
     assert (kept.amount_at_stake, kept.window_ends_at) == (was_shown.amount_at_stake, was_shown.window_ends_at)
     assert (kept.locale, kept.acknowledgement) == (locale, was_shown.acknowledgement)

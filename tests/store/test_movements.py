@@ -32,7 +32,7 @@ from chalicelib.core.deposit.events.refund import (
 )
 from chalicelib.core.deposit.fold import evolve
 from chalicelib.core.deposit.order import begin_deposit
-from chalicelib.core.reconciliation.lines import Line, lines_of, shard_of
+from chalicelib.core.reconciliation.lines import Line, compute_shard, list_lines
 from chalicelib.flows.ports.effects import Stored
 from chalicelib.store import movements
 from chalicelib.store.deposits import DepositStore
@@ -62,7 +62,7 @@ def name(n: int, shard: int | None = None) -> str:
     """The id of a deposit, ascending with ``n``, and in a shard if one is asked for."""
     for tail in range(10_000):
         body = f"{n:010d}{tail:016d}"
-        if shard is None or shard_of(body) == shard:
+        if shard is None or compute_shard(body) == shard:
             return f"dep_{body}"
     raise AssertionError(shard)
 
@@ -140,11 +140,11 @@ def folded(events: Sequence[DepositEvent]) -> Deposit:
 def test_a_row_tells_what_the_journal_tells(length: int) -> None:
     deposit = folded(life()[:length])
     row = indexed(deposit)
-    lines = lines_of(deposit)
+    lines = list_lines(deposit)
     assert bool(row) == bool(lines)
     if row:
         assert tuple(written(deposit.id[4:], row["lines"]["S"])) == lines
-        assert row["moved"]["S"].endswith(f"#{shard_of(deposit.id[4:]):02d}")
+        assert row["moved"]["S"].endswith(f"#{compute_shard(deposit.id[4:]):02d}")
 
 
 def test_a_row_stands_in_the_day_of_the_latest_movement_in_utc() -> None:

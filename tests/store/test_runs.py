@@ -6,8 +6,8 @@ import pytest
 
 from chalicelib.core.common.instants import DAY
 from chalicelib.core.common.journal import Entry, Key
-from chalicelib.core.reconciliation.run import BreakFound, BreakResolved, Run, RunEvent, RunFailed, finish, fold
-from chalicelib.core.reconciliation.run import start as started
+from chalicelib.core.reconciliation.run import BreakFound, BreakResolved, Run, RunEvent, RunFailed, finish_run, fold_run
+from chalicelib.core.reconciliation.run import start_run as started
 from chalicelib.core.reconciliation.tally import Tally
 from chalicelib.flows.ports.effects import SealedText
 from chalicelib.flows.ports.store import Leased, RunAt, SpanTaken, VersionConflict
@@ -51,7 +51,7 @@ class Office:
 
     def begin(self, run_id: str | None = None, start: int = T0, at: int = NOW) -> Run:
         event = started(at, start, T0 + 8 * DAY)
-        run = fold(run_id or fresh("rec"), [event])
+        run = fold_run(run_id or fresh("rec"), [event])
         self.store.create(run, entry(event, STAFF, key=Key(b"8 bytes.", b"8 bytes!")))
         return run
 
@@ -66,7 +66,7 @@ class Office:
         """The next checkpoint, with so many breaks more."""
         breaks = [self.a_break(at.stored.id, self.tally.breaks + n) for n in range(1, found + 1)]
         self.tally.breaks += found
-        cursor = {"shard": 3, "after": "body", "tally": self.tally.plain(), **more}
+        cursor = {"shard": 3, "after": "body", "tally": self.tally.to_json(), **more}
         return self.store.checkpoint(at, cursor, breaks, owner, now, now + LEASE if until is None else until)
 
     def a_break(self, run_id: str, n: int, word: str = "ref") -> BreakFound:
@@ -82,7 +82,7 @@ class Office:
             )
 
     def end(self, at: RunAt, run: Run, now: int = NOW + 1) -> None:
-        self.store.finish(at, run, finish(now, self.tally), now)
+        self.store.finish(at, run, finish_run(now, self.tally), now)
 
     def refs(self, run: Run, limit: int = 40) -> list[str]:
         rows = walked(lambda position: self.store.breaks(run.id, limit, position))
@@ -104,7 +104,7 @@ def numbered(count: int) -> list[str]:
 def test_a_run_is_read_as_it_was_written(office: Office) -> None:
     run = office.begin()
     at = office.load(run)
-    assert fold(run.id, [one.event for one in at.stored.journal]) == run
+    assert fold_run(run.id, [one.event for one in at.stored.journal]) == run
     assert (at.cursor, at.cursors) == (None, 0)
     [first] = at.stored.journal
     assert (first.by, first.key) == (STAFF, Key(b"8 bytes.", b"8 bytes!"))
@@ -160,7 +160,7 @@ def test_a_cursor_is_read_as_it_was_saved_and_counted(office: Office) -> None:
     at = office.save(office.load(run), found=2)
     assert at == office.load(run)
     assert at.cursors == 1
-    assert at.cursor == {"shard": 3, "after": "body", "tally": office.tally.plain()}
+    assert at.cursor == {"shard": 3, "after": "body", "tally": office.tally.to_json()}
     later = office.save(at, found=1, after={"at": 1, "id": "dep_1"})
     assert later.cursors == 2
     assert later == office.load(run)
@@ -340,5 +340,5 @@ def test_every_event_of_a_run_has_its_reader(office: Office) -> None:
     office.end(at, run)
     kinds: list[type[RunEvent]] = [type(one.event) for one in office.load(run).stored.journal]
     assert [kind.TYPE for kind in kinds] == ["run.started", "run.finished"]
-    finished = fold(run.id, [one.event for one in office.load(run).stored.journal]).finished
-    assert finished == finish(NOW + 1, office.tally)
+    finished = fold_run(run.id, [one.event for one in office.load(run).stored.journal]).finished
+    assert finished == finish_run(NOW + 1, office.tally)

@@ -5,7 +5,7 @@ from typing import Any, Final
 import pytest
 from msgspec.structs import replace
 
-from chalicelib.core.selling.offer import Offer, spread
+from chalicelib.core.selling.offer import Offer, spread_units
 from chalicelib.core.selling.stock import StockDelta
 from chalicelib.flows.ports.effects import LimitCount, StockMove
 from chalicelib.store import stock
@@ -28,7 +28,7 @@ SPREAD: Final = [
 
 @pytest.mark.parametrize(("units", "parts", "expected"), SPREAD)
 def test_units_are_spread_evenly(units: int, parts: int, expected: list[int]) -> None:
-    assert list(spread(units, parts)) == expected
+    assert list(spread_units(units, parts)) == expected
 
 
 def test_a_shard_gives_what_it_has_and_takes_back_what_is_out(table: Tables) -> None:

@@ -7,16 +7,16 @@ from typing import Final
 
 import pytest
 
-from chalicelib.core.claims.answering import MAX_LATE
+from chalicelib.core.claims.answering import MAX_LATE_ANSWERS
 from chalicelib.core.claims.opening import OpenClaim
 from chalicelib.core.common.instants import DAY, HOUR, duration_ms, format_instant
 from chalicelib.core.common.money import Money
 from chalicelib.core.common.refusal import Reason, Refused
 from chalicelib.core.delivery.fulfilment import Deliver
-from chalicelib.core.deposit.claim import OPEN, TRANSITIONS, ClaimStatus, begin
+from chalicelib.core.deposit.claim import OPEN, TRANSITIONS, ClaimStatus, begin_claim
 from chalicelib.core.deposit.events.claim import ClaimOpened
 from chalicelib.core.deposit.events.goods import Units
-from chalicelib.core.policy.claim_rules import claim_rules
+from chalicelib.core.policy.claim_rules import find_claim_rules
 from chalicelib.web.edge.problems import problem
 from tests.core.stories import (
     ACCEPT,
@@ -65,7 +65,7 @@ def test_a_claim_begins_where_the_diagram_says(kind: str, first: ClaimStatus) ->
     opened = ClaimOpened(
         0, 1, kind, nothing, contested=False, statement="", due_at=1, decide_within="PT72H", refund_deadline="P7D"
     )
-    assert begin(opened).status is first
+    assert begin_claim(opened).status is first
     assert f"[*] --> {first} : opened" in block(GUIDE, "mermaid")
 
 
@@ -79,14 +79,14 @@ def test_the_table_names_every_status_once() -> None:
 
 
 def test_the_figures_of_the_guide_are_the_data() -> None:
-    rules = claim_rules(0)
+    rules = find_claim_rules(0)
     hours = [duration_ms(before) // HOUR for before in rules.remind_before]
     told = (
         f"{duration_ms(rules.open_for) // DAY} days after the last shipment",
         f"within {duration_ms(rules.mistaken_lock_for) // DAY} days of a lock",
         f"{duration_ms(rules.offer_stands) // HOUR} h after the offer",
         f"{NUMBERS[rules.most_claims]} claims of this deposit, {NUMBERS[rules.most_evidence]} items of evidence",
-        f"{NUMBERS[MAX_LATE]} of them are kept",
+        f"{NUMBERS[MAX_LATE_ANSWERS]} of them are kept",
         f"{hours[0]} and {hours[1]} hours before each `due_at`",
     )
     assert [sentence for sentence in told if sentence not in " ".join(PAGE.split())] == []

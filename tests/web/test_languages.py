@@ -78,13 +78,13 @@ def texts(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("texts")
 def test_a_text_is_found_at_any_depth() -> None:
-    assert wording.text("problems", "sold-out", "title", locale="zh") == "已售罄"
-    assert wording.text("problems", "plain", locale="en") == "Plain"
+    assert wording.read_text("problems", "sold-out", "title", locale="zh") == "已售罄"
+    assert wording.read_text("problems", "plain", locale="en") == "Plain"
 
 
 @pytest.mark.usefixtures("texts")
 def test_a_missing_text_is_a_bug_and_not_another_text() -> None:
     with pytest.raises(KeyError):
-        wording.text("problems", "plain", locale="zh")
+        wording.read_text("problems", "plain", locale="zh")
     with pytest.raises(AssertionError):
-        wording.text("problems", "sold-out", locale="zh")
+        wording.read_text("problems", "sold-out", locale="zh")

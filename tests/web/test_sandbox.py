@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from chalicelib.core.common.instants import HOUR, format_instant
-from chalicelib.core.reconciliation.lines import shard_of, sort_key
+from chalicelib.core.reconciliation.lines import build_place, compute_shard
 from chalicelib.gateways.sandbox import FAULTS
 from tests.web.answer_checks import accepted, attend, cny, instant, path_of, refunds_of, refused, sound
 from tests.world import Json, Reply, World, rupiah
@@ -289,7 +289,7 @@ def test_the_report_goes_on_page_by_page(world: World, monkeypatch: pytest.Monke
     monkeypatch.setattr("local.sandbox.REPORT_PAGE", 2)
     assert told(world, f"?from={begins}&to={ends}") == whole
     assert {one["payment"]["id"] for one in deposits} == {row["reference"] for row in whole}
-    shards = [shard_of(sort_key("capture", row["reference"])) for row in whole]
+    shards = [compute_shard(build_place("capture", row["reference"])) for row in whole]
     assert shards == sorted(shards)
     page = accepted(world.anyone().get(f"{REPORT}?from={begins}&to={ends}"))
     other = f"{REPORT}?from={ends}&to={format_instant(instant(ends) + 1)}&cursor={page['next_cursor']}"

@@ -18,7 +18,7 @@ from chalicelib.core.deposit.events.claim import ClaimGranted, ClaimReversed
 from chalicelib.core.deposit.events.ending import Completed
 from chalicelib.core.deposit.events.goods import Units
 from chalicelib.core.deposit.events.refund import RefundApproved, RefundLine
-from chalicelib.core.deposit.payment import Captured
+from chalicelib.core.deposit.payment import Capture
 from chalicelib.core.deposit.status import Status
 from chalicelib.core.ending import end, entitlement, second_chance
 from chalicelib.core.ending.entitlement import Leg
@@ -27,104 +27,117 @@ KEPT_KINDS: Final = frozenset({"mistaken_lock", "trade_in"})  # about money that
 ENDED: Final = frozenset({Status.CANCELLED, Status.EXPIRED})
 
 
-def owed(deposit: Deposit, kind: str, lines: Sequence[Units], amount: Money | None) -> Money:
+def compute_owed(deposit: Deposit, kind: str, lines: Sequence[Units], amount: Money | None) -> Money:
     """What the rules make of a claim now: computed from the payment, or the buyer's ``amount`` where that decides."""
     match kind:
         case "short_shipment":
-            most = _undelivered(deposit, lines)
+            most = _compute_value_of_units(deposit, lines)
         case "mistaken_lock":
             ended = deposit.status in ENDED
-            most = deposit.money.forfeited if ended else entitlement.by_claim(deposit, _rule(kind)).amount
+            most = (
+                deposit.money.forfeited
+                if ended
+                else entitlement.compute_claim_entitlement(deposit, _name_rule(kind)).amount
+            )
         case "trade_in":
             most = deposit.money.fees
         case _:
             most = amount if amount is not None else zero(deposit)
-    return min(most, left(deposit))
+    return min(most, sum_remaining(deposit))
 
 
-def left(deposit: Deposit) -> Money:
+def sum_remaining(deposit: Deposit) -> Money:
     """All that was captured and has not been decided to go back, nor been taken by a bank out of what was kept."""
-    return total((_left_of(deposit, one) for one in deposit.counted), deposit.currency)
+    return total((_compute_remaining(deposit, one) for one in deposit.counted_captures), deposit.currency)
 
 
-def _left_of(deposit: Deposit, captured: Captured) -> Money:
+def _compute_remaining(deposit: Deposit, captured: Capture) -> Money:
     """A bank that gave more than was held gave the buyer what had been kept, as far as it goes."""
     lost = [one for one in deposit.disputes if one.status == "lost" and one.capture == captured.capture]
     refs = {one.n for one in lost}
     covered = (refund.amount for refund in deposit.refunds if refund.covered_by in refs)
     beyond = total((one.amount for one in lost), deposit.currency) - total(covered, deposit.currency)
-    return max(deposit.left_of(captured) - beyond, zero(deposit))
+    return max(deposit.compute_unrefunded(captured) - beyond, zero(deposit))
 
 
-def most(deposit: Deposit, kind: str) -> Money:
+def compute_max_payment(deposit: Deposit, kind: str) -> Money:
     """All that a claim of that kind could pay: what ends a deposit leaves the goods that are with the buyer paid for."""
     ends = kind == "mistaken_lock" and deposit.status not in ENDED
-    return owed(deposit, kind, (), None) if ends else left(deposit)
+    return compute_owed(deposit, kind, (), None) if ends else sum_remaining(deposit)
 
 
 def zero(deposit: Deposit) -> Money:
     return Money.zero(deposit.currency)
 
 
-def payable(deposit: Deposit, claim: Claim, amount: Money) -> Money:
+def compute_payable(deposit: Deposit, claim: Claim, amount: Money) -> Money:
     """What of ``amount`` can still be paid for the claim: less when its money went back another way meanwhile.
 
     More when a balance arrived meanwhile and the claim is granted whole: what ends a deposit keeps nothing of it.
     """
-    still = owed(deposit, claim.opened.kind, claimable(deposit, claim.lines), claim.opened.amount)
+    still = compute_owed(deposit, claim.opened.kind, list_claimable_units(deposit, claim.lines), claim.opened.amount)
     if still < claim.owed:
         return min(amount, still)
-    return min(max(amount, still) if amount >= claim.owed else amount, left(deposit))
+    return min(max(amount, still) if amount >= claim.owed else amount, sum_remaining(deposit))
 
 
-def claimable(deposit: Deposit, lines: Sequence[Units]) -> tuple[Units, ...]:
+def list_claimable_units(deposit: Deposit, lines: Sequence[Units]) -> tuple[Units, ...]:
     """The units of a claim whose money has not gone back."""
     rows = (
         (
             units.line,
-            min(units.quantity, deposit.progress[units.line - 1].claimable(deposit.lines[units.line - 1].quantity)),
+            min(
+                units.quantity, deposit.progress[units.line - 1].count_claimable(deposit.lines[units.line - 1].quantity)
+            ),
         )
         for units in lines
     )
     return tuple(Units(line, quantity) for line, quantity in rows if quantity)
 
 
-def _undelivered(deposit: Deposit, lines: Sequence[Units]) -> Money:
+def _compute_value_of_units(deposit: Deposit, lines: Sequence[Units]) -> Money:
     """The paid value of units, with shipping when nothing ever came and nothing is left to come.
 
     Shares of a line are cut so that they sum up to it, however many claims there are.
     """
-    paid, sums = deposit.paid_by_line(), zero(deposit)
+    paid, sums = deposit.split_paid_by_line(), zero(deposit)
     for units in lines:
         one, whole = deposit.progress[units.line - 1], deposit.lines[units.line - 1].quantity
         before, share = one.dropped + one.refuted, paid[units.line - 1]
         sums += share.share_floor(before + units.quantity, whole) - share.share_floor(before, whole)
-    return sums + deposit.shipping if lines and nothing_came(deposit, lines) else sums
+    return sums + deposit.shipping if lines and is_nothing_shipped(deposit, lines) else sums
 
 
-def nothing_came(deposit: Deposit, lines: Sequence[Units]) -> bool:
+def is_nothing_shipped(deposit: Deposit, lines: Sequence[Units]) -> bool:
     """Whether no shipment is recorded, and these are all the units that are left."""
     named = {units.line: units.quantity for units in lines}
     rows = zip(deposit.lines, deposit.progress, strict=True)
     return deposit.paid is not None and all(
-        not one.shipped and one.claimable(line.quantity) == named.get(n, 0)
+        not one.shipped and one.count_claimable(line.quantity) == named.get(n, 0)
         for n, (line, one) in enumerate(rows, start=1)
     )
 
 
-def follows(deposit: Deposit, claim: Claim, amount: Money, at: int) -> Iterator[DepositEvent]:
+def list_consequences(deposit: Deposit, claim: Claim, amount: Money, at: int) -> Iterator[DepositEvent]:
     """What stands behind the decision to pay ``amount``, which ``payable`` gave."""
-    kind, lines = claim.opened.kind, claimable(deposit, claim.lines)
-    deadline, whole = claim.opened.refund_deadline, amount >= owed(deposit, kind, lines, claim.opened.amount)
+    kind, lines = claim.opened.kind, list_claimable_units(deposit, claim.lines)
+    deadline, whole = claim.opened.refund_deadline, amount >= compute_owed(deposit, kind, lines, claim.opened.amount)
     if kind == "merchant_cancellation" and not _has_pass(deposit):
-        yield second_chance.grant(1, deposit.lines, _reason(deposit), at)
-    over = kind == "mistaken_lock" or (kind == "short_shipment" and bool(lines) and nothing_came(deposit, lines))
+        yield second_chance.grant_pass(1, deposit.lines, _find_cancel_reason(deposit), at)
+    over = kind == "mistaken_lock" or (kind == "short_shipment" and bool(lines) and is_nothing_shipped(deposit, lines))
     if whole and over and status_at(deposit, at) not in ENDED:
-        yield from end.end(deposit, Cause.CLAIM, entitlement.by_claim(deposit, _rule(kind)), at, deadline)
+        yield from end.end_deposit(
+            deposit, Cause.CLAIM, entitlement.compute_claim_entitlement(deposit, _name_rule(kind)), at, deadline
+        )
         return
     if amount:
-        yield from _paid(deposit, claim, amount, at, deadline)
-    if whole and kind == "short_shipment" and status_at(deposit, at) is Status.LOCKED and _all_left(deposit, lines):
+        yield from _pay_claim(deposit, claim, amount, at, deadline)
+    if (
+        whole
+        and kind == "short_shipment"
+        and status_at(deposit, at) is Status.LOCKED
+        and _is_all_shipped_after(deposit, lines)
+    ):
         yield Completed(at)
 
 
@@ -134,15 +147,15 @@ def _has_pass(deposit: Deposit) -> bool:
     return bool(deposit.passes) or went_back
 
 
-def _paid(deposit: Deposit, claim: Claim, amount: Money, at: int, deadline: str) -> Iterator[DepositEvent]:
-    back = _reversed(deposit, claim, amount, at)
+def _pay_claim(deposit: Deposit, claim: Claim, amount: Money, at: int, deadline: str) -> Iterator[DepositEvent]:
+    back = _reverse_kept_money(deposit, claim, amount, at)
     if back is not None:
         yield back
-    for n, leg in enumerate(_legs(deposit, claim, amount), start=len(deposit.refunds) + 1):
-        yield from end.refund(deposit, n, Cause.CLAIM, leg, at, deadline)
+    for n, leg in enumerate(_build_legs(deposit, claim, amount), start=len(deposit.refunds) + 1):
+        yield from end.approve_refund(deposit, n, Cause.CLAIM, leg, at, deadline)
 
 
-def _reversed(deposit: Deposit, claim: Claim, amount: Money, at: int) -> ClaimReversed | None:
+def _reverse_kept_money(deposit: Deposit, claim: Claim, amount: Money, at: int) -> ClaimReversed | None:
     """What was kept and goes back after all: at once where the claim is about it, else when nothing else is held."""
     money, nothing = deposit.money, zero(deposit)
     needed = amount if claim.opened.kind in KEPT_KINDS else max(amount - money.held, nothing)
@@ -152,35 +165,35 @@ def _reversed(deposit: Deposit, claim: Claim, amount: Money, at: int) -> ClaimRe
     return ClaimReversed(at, claim.n, forfeited, fees) if forfeited or fees else None
 
 
-def _legs(deposit: Deposit, claim: Claim, amount: Money) -> Iterator[Leg]:
+def _build_legs(deposit: Deposit, claim: Claim, amount: Money) -> Iterator[Leg]:
     """The latest capture gives first: its way back is open longest. One that a bank disputes gives last, and waits."""
-    proof, rule = (child("clm", deposit.id, claim.n),), _rule(claim.opened.kind)
+    proof, rule = (child("clm", deposit.id, claim.n),), _name_rule(claim.opened.kind)
 
-    def order(one: Captured) -> tuple[bool, int]:
-        return deposit.disputed(one.capture), -one.payment
+    def order(one: Capture) -> tuple[bool, int]:
+        return deposit.is_disputed(one.capture), -one.payment
 
-    for captured in sorted(deposit.counted, key=order):
-        part = min(amount, _left_of(deposit, captured))
+    for captured in sorted(deposit.counted_captures, key=order):
+        part = min(amount, _compute_remaining(deposit, captured))
         if part:
             yield Leg(captured.payment, captured.capture, (RefundLine(LineCode.OWED, part, rule, proof),))
             amount -= part
 
 
-def _rule(kind: str) -> str:
+def _name_rule(kind: str) -> str:
     return f"claims/{kind}"
 
 
-def _reason(deposit: Deposit) -> str:
+def _find_cancel_reason(deposit: Deposit) -> str:
     return deposit.cancelled.reason or "" if deposit.cancelled is not None else ""
 
 
-def _all_left(deposit: Deposit, lines: Sequence[Units]) -> bool:
+def _is_all_shipped_after(deposit: Deposit, lines: Sequence[Units]) -> bool:
     """Whether nothing is left to ship once these units are paid back."""
     progress = list(deposit.progress)
     for units in lines:
         whole = deposit.lines[units.line - 1].quantity
-        progress[units.line - 1] = progress[units.line - 1].paid_back(units.quantity, whole)
-    return not any(one.to_ship(line.quantity) for line, one in zip(deposit.lines, progress, strict=True))
+        progress[units.line - 1] = progress[units.line - 1].pay_back(units.quantity, whole)
+    return not any(one.count_to_ship(line.quantity) for line, one in zip(deposit.lines, progress, strict=True))
 
 
 class Remedy(NamedTuple):
@@ -193,13 +206,13 @@ class Remedy(NamedTuple):
 
 def compute_remedy(deposit: Deposit, claim: Claim, amount: Money, at: int) -> Remedy:
     """What a decision to pay ``amount`` makes true, as far as that can still be paid."""
-    events = tuple(follows(deposit, claim, payable(deposit, claim, amount), at))
+    events = tuple(list_consequences(deposit, claim, compute_payable(deposit, claim, amount), at))
     approved = [event for event in events if isinstance(event, RefundApproved)]
     paid = total((event.amount for event in approved), deposit.currency)
     return Remedy(paid, tuple(event.refund for event in approved), events)
 
 
-def granted(deposit: Deposit, claim: Claim) -> tuple[DepositEvent, ...]:
+def grant_by_silence(deposit: Deposit, claim: Claim) -> tuple[DepositEvent, ...]:
     """What silence makes of an open claim at its due time, with all that follows from it; nothing while it is not due.
 
     Of an offer the buyer's silence makes a review: see ``claim.deadlines``.

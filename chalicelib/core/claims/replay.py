@@ -28,7 +28,7 @@ from chalicelib.core.deposit.events.claim import (
     ClaimWithdrawn,
 )
 from chalicelib.core.deposit.events.ending import Cancelled
-from chalicelib.core.deposit.history import CauseRules, History, Replays, as_recorded, by_clock_of_claims
+from chalicelib.core.deposit.history import CauseRules, History, Replays, decide_claim_by_clock, take_as_recorded
 from chalicelib.core.policy.claim_rules import ClaimKind
 from chalicelib.core.policy.terms import Terms
 
@@ -36,7 +36,7 @@ _ROWS: Final = {row.type: row for row in answering.COMMANDS}
 Answer = ClaimOffered | ClaimRejected | ClaimAccepted | ClaimUpheld | ClaimPartlyUpheld
 
 
-def _opened(history: History, place: int) -> DepositEvent | None:
+def _replay_opened(history: History, place: int) -> DepositEvent | None:
     event = cast(ClaimOpened, history.events[place])
     kind = next((kind for kind in get_args(ClaimKind) if kind == event.kind), None)
     if kind is None:
@@ -45,34 +45,34 @@ def _opened(history: History, place: int) -> DepositEvent | None:
     return opening.open_claim(history.before(place), command, event.at, history.terms)
 
 
-def _answered(history: History, place: int) -> DepositEvent | None:
+def _replay_answer(history: History, place: int) -> DepositEvent | None:
     event = cast(Answer, history.events[place])
-    return _decided(history.before(place), event, history.terms)[0]
+    return _decide_answer_again(history.before(place), event, history.terms)[0]
 
 
-def _escalated(history: History, place: int) -> DepositEvent | None:
+def _replay_escalated(history: History, place: int) -> DepositEvent | None:
     event = cast(ClaimEscalated, history.events[place])
     if event.by == "silence":
-        return by_clock_of_claims(history, place)
-    return _decide(history.before(place), Escalate(event.claim), event.at, history.terms)[0]
+        return decide_claim_by_clock(history, place)
+    return _decide_command(history.before(place), Escalate(event.claim), event.at, history.terms)[0]
 
 
-def _reversed(history: History, place: int) -> DepositEvent | None:
-    return next((event for event in _paid_claim(history, place) if isinstance(event, ClaimReversed)), None)
+def _replay_reversed(history: History, place: int) -> DepositEvent | None:
+    return next((event for event in _replay_payment(history, place) if isinstance(event, ClaimReversed)), None)
 
 
-def _decided(before: Deposit, event: Answer | ClaimGranted, terms: Terms) -> Sequence[DepositEvent]:
+def _decide_answer_again(before: Deposit, event: Answer | ClaimGranted, terms: Terms) -> Sequence[DepositEvent]:
     """The answer, with all that follows from it."""
     if isinstance(event, ClaimGranted):
-        return remedy.granted(before, answering.numbered(before, event.claim))
-    return _decide(before, _command(event), event.at, terms)
+        return remedy.grant_by_silence(before, answering.find_claim(before, event.claim))
+    return _decide_command(before, _restore_command(event), event.at, terms)
 
 
-def _decide(before: Deposit, command: Command, at: int, terms: Terms) -> Sequence[DepositEvent]:
+def _decide_command(before: Deposit, command: Command, at: int, terms: Terms) -> Sequence[DepositEvent]:
     return as_events(_ROWS[type(command)].decide(before, command, at, terms))
 
 
-def _command(event: Answer) -> answering.Claiming:
+def _restore_command(event: Answer) -> answering.Claiming:
     """The command that led to an answer."""
     match event:
         case ClaimOffered():
@@ -89,36 +89,36 @@ def _command(event: Answer) -> answering.Claiming:
             return AcceptOffer(event.claim)
 
 
-def _paid_claim(history: History, place: int) -> Iterator[DepositEvent]:
+def _replay_payment(history: History, place: int) -> Iterator[DepositEvent]:
     """The decision that pays, found before ``place``, with all that follows from it."""
     while not isinstance(history.events[place], Payer):
         place -= 1
     event = cast(Payer, history.events[place])
-    yield from _decided(history.before(place), event, history.terms)
+    yield from _decide_answer_again(history.before(place), event, history.terms)
 
 
-def _ended(history: History, place: int) -> Iterator[DepositEvent]:
+def _replay_end(history: History, place: int) -> Iterator[DepositEvent]:
     """The end that a claim's decision brings, and what follows."""
-    events = list(_paid_claim(history, place))
+    events = list(_replay_payment(history, place))
     end = next(n for n, event in enumerate(events) if isinstance(event, Cancelled))
     return iter(events[end:])
 
 
 REPLAYS: Final[Replays] = {
-    ClaimOpened: _opened,
-    ClaimEvidenceAdded: as_recorded,
-    ClaimOffered: _answered,
-    ClaimRejected: _answered,
-    ClaimEscalated: _escalated,
-    ClaimAccepted: _answered,
-    ClaimUpheld: _answered,
-    ClaimPartlyUpheld: _answered,
-    ClaimDismissed: as_recorded,
-    ClaimWithdrawn: as_recorded,
-    ClaimGranted: by_clock_of_claims,
-    ClaimAnsweredLate: as_recorded,
-    ClaimReminded: by_clock_of_claims,
-    ClaimReversed: _reversed,
+    ClaimOpened: _replay_opened,
+    ClaimEvidenceAdded: take_as_recorded,
+    ClaimOffered: _replay_answer,
+    ClaimRejected: _replay_answer,
+    ClaimEscalated: _replay_escalated,
+    ClaimAccepted: _replay_answer,
+    ClaimUpheld: _replay_answer,
+    ClaimPartlyUpheld: _replay_answer,
+    ClaimDismissed: take_as_recorded,
+    ClaimWithdrawn: take_as_recorded,
+    ClaimGranted: decide_claim_by_clock,
+    ClaimAnsweredLate: take_as_recorded,
+    ClaimReminded: decide_claim_by_clock,
+    ClaimReversed: _replay_reversed,
 }
-ENDS: Final[CauseRules] = {Cause.CLAIM: _ended}
-REFUNDS: Final[CauseRules] = {Cause.CLAIM: _paid_claim}
+ENDS: Final[CauseRules] = {Cause.CLAIM: _replay_end}
+REFUNDS: Final[CauseRules] = {Cause.CLAIM: _replay_payment}

@@ -8,29 +8,31 @@ from pydantic import ValidationError
 from chalicelib.core.common.refusal import FieldError, Reason, Refused
 
 
-def refused(faults: tuple[FieldError, ...]) -> Refused:
+def build_refusal(faults: tuple[FieldError, ...]) -> Refused:
     """INVALID_REQUEST, or CURRENCY_MISMATCH when nothing but currencies is wrong."""
     only_currency = all(found.why == "currency_mismatch" for found in faults)
     return Refused(Reason.CURRENCY_MISMATCH if only_currency else Reason.INVALID_REQUEST, faults)
 
 
-def field_errors_of(invalid: ValidationError, root: str = "") -> tuple[FieldError, ...]:
+def read_field_errors(invalid: ValidationError, root: str = "") -> tuple[FieldError, ...]:
     """pydantic's findings as JSON pointers with the reason's text id; what was sent is never repeated."""
     errors = invalid.errors(include_url=False, include_input=False)
     around = {error["loc"][:depth] for error in errors for depth in range(len(error["loc"]))}
     return tuple(
-        FieldError(root + "".join(f"/{_escaped(part)}" for part in error["loc"] if part != "[key]"), _why(error))
+        FieldError(
+            root + "".join(f"/{_escape_pointer(part)}" for part in error["loc"] if part != "[key]"), _find_reason(error)
+        )
         for error in errors
         # pydantic leaves faulty members out before it counts: such a list is not too short as well
         if error["type"] != "too_short" or error["loc"] not in around
     )
 
 
-def _escaped(part: str | int) -> str:
+def _escape_pointer(part: str | int) -> str:
     return str(part).replace("~", "~0").replace("/", "~1")
 
 
-_WHY: Final = {
+_REASONS: Final = {
     "missing": "missing",
     "extra_forbidden": "unknown_field",
     "string_type": "not_text",
@@ -53,7 +55,7 @@ _WHY: Final = {
 }
 
 
-def _why(error: Mapping[str, Any]) -> str:
+def _find_reason(error: Mapping[str, Any]) -> str:
     if error["type"] == "fault":
         return str(error["ctx"]["why"])
-    return _WHY.get(error["type"], "invalid")
+    return _REASONS.get(error["type"], "invalid")

@@ -6,11 +6,11 @@ from typing import Final
 
 # Crockford's base32, lower case: no i, l, o, u, which people misread.
 ALPHABET: Final = "0123456789abcdefghjkmnpqrstvwxyz"
-LENGTH: Final = 26
-BITS: Final = 5
+BODY_LENGTH: Final = 26
+BITS_PER_CHARACTER: Final = 5
 
-_BODY: Final = re.compile(rf"[{ALPHABET}]{{{LENGTH}}}")
-_CHILD: Final = re.compile(rf"([{ALPHABET}]{{{LENGTH}}})_([1-9][0-9]{{0,5}})")
+_BODY: Final = re.compile(rf"[{ALPHABET}]{{{BODY_LENGTH}}}")
+_CHILD: Final = re.compile(rf"([{ALPHABET}]{{{BODY_LENGTH}}})_([1-9][0-9]{{0,5}})")
 
 
 def digest_id(prefix: str, *parts: str) -> str:
@@ -23,7 +23,7 @@ def digest_id(prefix: str, *parts: str) -> str:
     return f"{prefix}_{_base32(digest.digest())}"
 
 
-def well_formed(prefix: str, text: str) -> bool:
+def is_well_formed(prefix: str, text: str) -> bool:
     """Whether the text could be an id of that kind; says nothing about its existence."""
     head, _, body = text.partition("_")
     return head == prefix and _BODY.fullmatch(body) is not None
@@ -46,6 +46,8 @@ def parse_child(prefix: str, text: str) -> tuple[str, int] | None:
 
 
 def _base32(digest: bytes) -> str:
-    bits = LENGTH * BITS
+    bits = BODY_LENGTH * BITS_PER_CHARACTER
     number = int.from_bytes(digest, "big") >> (len(digest) * 8 - bits)
-    return "".join(ALPHABET[number >> shift & 31] for shift in range(bits - BITS, -1, -BITS))
+    return "".join(
+        ALPHABET[number >> shift & 31] for shift in range(bits - BITS_PER_CHARACTER, -1, -BITS_PER_CHARACTER)
+    )

@@ -62,7 +62,7 @@ class Entry(Struct, Generic[E_co], frozen=True):
     renderer: int = RENDERER
 
 
-def version_of(journal: Sequence[Entry[E_co]], key: Key | None) -> int | None:
+def find_version(journal: Sequence[Entry[E_co]], key: Key | None) -> int | None:
     """The version that the key's request led to, or None when this journal has not seen the key."""
     if key is None:
         return None
@@ -72,7 +72,7 @@ def version_of(journal: Sequence[Entry[E_co]], key: Key | None) -> int | None:
     return None
 
 
-def same_request(journal: Sequence[Entry[E_co]], key: Key | None) -> bool:
+def has_same_request(journal: Sequence[Entry[E_co]], key: Key | None) -> bool:
     """Whether the journal has seen this very request: the key with the same body."""
-    version = version_of(journal, key)
+    version = find_version(journal, key)
     return version is not None and journal[version - 1].key == key

@@ -69,7 +69,7 @@ def refuse_unless_final(deposit: Deposit, at: int) -> None:
     status, lock = status_at(deposit, at), lock_at(deposit, at)
     if status is not Status.LOCKED or lock is None:
         raise Refused(Reason.WRONG_STATE, state=status.value)
-    if not lock.final(at):
+    if not lock.is_final(at):
         raise Refused(Reason.WRONG_STATE, state=status.value, final_at=lock.undo_until)
 
 
@@ -79,7 +79,7 @@ def refuse_ready(deposit: Deposit, at: int) -> None:
         raise Refused(Reason.WRONG_STATE, state=Status.LOCKED.value)
 
 
-def ready(deposit: Deposit, command: Ready, at: int, terms: Terms) -> GoodsReady:
+def record_ready(deposit: Deposit, command: Ready, at: int, terms: Terms) -> GoodsReady:
     """With the last line the balance falls due: from the inspection on, never before (domain facts, section 1.5 row 14)."""
     refuse_lines(command.lines, deposit, "/lines/{}")
     _refuse_without_evidence(command.evidence)
@@ -115,46 +115,46 @@ def pay_balance(deposit: Deposit, command: PayBalance, at: int, terms: Terms) ->
     return BalanceOpened(at, command.method, deposit.balance, max(deposit.cure_until or usual, usual))
 
 
-def refuse_ship(deposit: Deposit, at: int) -> None:
+def refuse_shipment(deposit: Deposit, at: int) -> None:
     refuse_unless_final(deposit, at)
     if deposit.balance:
         raise Refused(Reason.WRONG_STATE, state=Status.LOCKED.value, balance=deposit.balance)
 
 
-def ship(deposit: Deposit, command: Ship, at: int) -> Iterator[DepositEvent]:
+def record_shipment(deposit: Deposit, command: Ship, at: int) -> Iterator[DepositEvent]:
     """Units leave; with the last one the deposit is completed."""
     refuse_lines([units.line for units in command.lines], deposit, "/lines/{}/line")
     for place, units in enumerate(command.lines):
         if units.quantity > deposit.lines[units.line - 1].quantity:
             raise Refused(Reason.INVALID_REQUEST, [FieldError(f"/lines/{place}/quantity", "too_large")])
-    refuse_ship(deposit, at)
+    refuse_shipment(deposit, at)
     for units in command.lines:
-        left = deposit.progress[units.line - 1].to_ship(deposit.lines[units.line - 1].quantity)
-        _refuse_more_than(left, units)
+        left = deposit.progress[units.line - 1].count_to_ship(deposit.lines[units.line - 1].quantity)
+        _refuse_excess_units(left, units)
     shipped = GoodsShipped(at, command.lines)
     yield shipped
-    if all_left(evolve(deposit, shipped)):
+    if is_all_shipped(evolve(deposit, shipped)):
         yield Completed(at)
 
 
-def all_left(deposit: Deposit) -> bool:
+def is_all_shipped(deposit: Deposit) -> bool:
     """Whether nothing is left to ship."""
-    return not any(one.to_ship(line.quantity) for line, one in zip(deposit.lines, deposit.progress, strict=True))
+    return not any(one.count_to_ship(line.quantity) for line, one in zip(deposit.lines, deposit.progress, strict=True))
 
 
-def refuse_deliver(deposit: Deposit, at: int) -> None:
+def refuse_delivery(deposit: Deposit, at: int) -> None:
     _refuse_unless_shipped(deposit, at)
     if all(one.delivered == one.shipped for one in deposit.progress):
         raise Refused(Reason.WRONG_STATE, state=status_at(deposit, at).value)
 
 
-def deliver(deposit: Deposit, command: Deliver, at: int, terms: Terms) -> GoodsDelivered:
+def record_delivery(deposit: Deposit, command: Deliver, at: int, terms: Terms) -> GoodsDelivered:
     """The merchant's word on when units arrived: after they left, and not tomorrow."""
     refuse_lines([units.line for units in command.lines], deposit, "/lines/{}/line")
     _refuse_without_evidence(command.evidence)
     if command.delivered_at > at:
         raise Refused(Reason.INVALID_REQUEST, [FieldError("/delivered_at", "not_after_now")])
-    refuse_deliver(deposit, at)
+    refuse_delivery(deposit, at)
     left_at = [deposit.progress[units.line - 1].first_shipped_at for units in command.lines]
     if any(at is not None and command.delivered_at < at for at in left_at):
         raise Refused(Reason.INVALID_REQUEST, [FieldError("/delivered_at", "before_shipment")])
@@ -163,20 +163,22 @@ def deliver(deposit: Deposit, command: Deliver, at: int, terms: Terms) -> GoodsD
         progress = deposit.progress[units.line - 1]
         on_the_way = progress.shipped - progress.delivered
         told.append(Units(units.line, units.quantity or on_the_way))
-        _refuse_more_than(on_the_way, told[-1])
-    ends_at = withdrawal_right.counted_from(command.delivered_at, terms.policy)
+        _refuse_excess_units(on_the_way, told[-1])
+    ends_at = withdrawal_right.count_period_end(command.delivered_at, terms.policy)
     return GoodsDelivered(at, tuple(told), command.delivered_at, command.evidence, ends_at)
 
 
-def refuse_receive(deposit: Deposit, at: int) -> None:
+def refuse_receipt(deposit: Deposit, at: int) -> None:
     _refuse_unless_shipped(deposit, at)
-    if not _to_receive(deposit.progress):
+    if not _list_units_to_receive(deposit.progress):
         raise Refused(Reason.WRONG_STATE, state=status_at(deposit, at).value)
 
 
-def receive(deposit: Deposit, at: int, terms: Terms) -> GoodsReceived:
-    refuse_receive(deposit, at)
-    return GoodsReceived(at, _to_receive(deposit.progress), withdrawal_right.counted_from(at, terms.policy))
+def record_receipt(deposit: Deposit, at: int, terms: Terms) -> GoodsReceived:
+    refuse_receipt(deposit, at)
+    return GoodsReceived(
+        at, _list_units_to_receive(deposit.progress), withdrawal_right.count_period_end(at, terms.policy)
+    )
 
 
 def refuse_default(deposit: Deposit, at: int) -> None:
@@ -192,13 +194,15 @@ def declare_default(deposit: Deposit, at: int, terms: Terms) -> Iterator[Deposit
     """As a buyer's cancel after the lock."""
     refuse_default(deposit, at)
     owed = entitlement.compute_entitlement(deposit, terms, Cause.BUYER_DEFAULT, at)
-    yield from end.end(deposit, Cause.BUYER_DEFAULT, owed, at, terms.refund.deadline)
+    yield from end.end_deposit(deposit, Cause.BUYER_DEFAULT, owed, at, terms.refund.deadline)
 
 
-def finishes(deposit: Deposit, command: object) -> bool:
+def completes_fulfilment(deposit: Deposit, command: object) -> bool:
     """Whether nothing is left to ship, or to arrive, after it: however long a journal is, it can come to its end."""
     if isinstance(command, Ship):
-        open_units = [one.to_ship(line.quantity) for line, one in zip(deposit.lines, deposit.progress, strict=True)]
+        open_units = [
+            one.count_to_ship(line.quantity) for line, one in zip(deposit.lines, deposit.progress, strict=True)
+        ]
     elif isinstance(command, Deliver):
         open_units = [one.shipped - one.delivered for one in deposit.progress]
     else:
@@ -214,7 +218,7 @@ def _refuse_unless_shipped(deposit: Deposit, at: int) -> None:
         raise Refused(Reason.WRONG_STATE, state=status.value)
 
 
-def _to_receive(progress: Sequence[Progress]) -> tuple[Units, ...]:
+def _list_units_to_receive(progress: Sequence[Progress]) -> tuple[Units, ...]:
     left = (Units(line, one.shipped - one.received) for line, one in enumerate(progress, start=1))
     return tuple(units for units in left if units.quantity)
 
@@ -228,7 +232,7 @@ def refuse_lines(lines: Sequence[int], deposit: Deposit, pointer: str) -> None:
             raise Refused(Reason.INVALID_REQUEST, [FieldError(pointer.format(place), "duplicate")])
 
 
-def _refuse_more_than(left: int, units: Units) -> None:
+def _refuse_excess_units(left: int, units: Units) -> None:
     if not units.quantity or units.quantity > left:
         raise Refused(Reason.WRONG_STATE, line=units.line, left=left)
 
@@ -240,7 +244,10 @@ def _refuse_without_evidence(evidence: Sequence[str]) -> None:
 
 COMMANDS: Final[Commands] = (
     CommandRow(
-        Ready, ready, Action("merchant", "ready", lambda deposit, at, _terms: refuse_ready(deposit, at)), optional
+        Ready,
+        record_ready,
+        Action("merchant", "ready", lambda deposit, at, _terms: refuse_ready(deposit, at)),
+        optional,
     ),
     CommandRow(
         PayBalance,
@@ -250,20 +257,20 @@ COMMANDS: Final[Commands] = (
     ),
     CommandRow(
         Ship,
-        lambda deposit, command, at, _terms: ship(deposit, command, at),
-        Action("merchant", "shipments", lambda deposit, at, _terms: refuse_ship(deposit, at)),
-        lambda deposit, command: not finishes(deposit, command),
+        lambda deposit, command, at, _terms: record_shipment(deposit, command, at),
+        Action("merchant", "shipments", lambda deposit, at, _terms: refuse_shipment(deposit, at)),
+        lambda deposit, command: not completes_fulfilment(deposit, command),
     ),
     CommandRow(
         Deliver,
-        deliver,
-        Action("merchant", "deliveries", lambda deposit, at, _terms: refuse_deliver(deposit, at)),
-        lambda deposit, command: not finishes(deposit, command),
+        record_delivery,
+        Action("merchant", "deliveries", lambda deposit, at, _terms: refuse_delivery(deposit, at)),
+        lambda deposit, command: not completes_fulfilment(deposit, command),
     ),
     CommandRow(
         Receive,
-        lambda deposit, _command, at, terms: receive(deposit, at, terms),
-        Action("buyer", "receipt", lambda deposit, at, _terms: refuse_receive(deposit, at)),
+        lambda deposit, _command, at, terms: record_receipt(deposit, at, terms),
+        Action("buyer", "receipt", lambda deposit, at, _terms: refuse_receipt(deposit, at)),
         needed,
     ),
     CommandRow(

@@ -40,22 +40,22 @@ class CancelTradeIn(Command, frozen=True):
 
 def refuse_inspection(deposit: Deposit, at: int) -> None:
     """Once, while the deposit lives, and while no refund is open."""
-    _refuse_unless(deposit, at, ("awaiting_handover",))
+    _refuse_unless_status(deposit, at, ("awaiting_handover",))
     if deposit.open_refunds:
         raise Refused(
             Reason.WRONG_STATE, state=status_at(deposit, at).value, refund=deposit.open_refunds[0].status.value
         )
 
 
-def refuse_cancel(deposit: Deposit, at: int) -> None:
-    _refuse_unless(deposit, at, ("awaiting_handover", "matched"))
+def refuse_trade_in_cancel(deposit: Deposit, at: int) -> None:
+    _refuse_unless_status(deposit, at, ("awaiting_handover", "matched"))
 
 
-def inspect(deposit: Deposit, command: Inspect, at: int, terms: Terms) -> Iterator[DepositEvent]:
+def inspect_trade_in(deposit: Deposit, command: Inspect, at: int, terms: Terms) -> Iterator[DepositEvent]:
     """``matched`` changes nothing else; ``mismatched`` ends the deposit, less one fee."""
-    traded = _traded(deposit)
+    traded = _find_trade_in(deposit)
     if command.outcome == "mismatched":
-        _refuse_unproved(command, traded)
+        _refuse_grounds(command, traded)
     elif command.grounds:
         raise Refused(Reason.INVALID_GROUND, [FieldError("/grounds", "no_grounds_when_matched")])
     refuse_inspection(deposit, at)
@@ -64,25 +64,25 @@ def inspect(deposit: Deposit, command: Inspect, at: int, terms: Terms) -> Iterat
     if command.outcome == "mismatched":
         after = evolve(deposit, inspected)
         owed = entitlement.compute_entitlement(after, terms, Cause.TRADE_IN_MISMATCH, at)
-        yield from end.end(after, Cause.TRADE_IN_MISMATCH, owed, at, terms.refund.deadline)
+        yield from end.end_deposit(after, Cause.TRADE_IN_MISMATCH, owed, at, terms.refund.deadline)
 
 
-def cancel(deposit: Deposit, command: CancelTradeIn, at: int, terms: Terms) -> Iterator[DepositEvent]:
+def cancel_trade_in(deposit: Deposit, command: CancelTradeIn, at: int, terms: Terms) -> Iterator[DepositEvent]:
     """Not the buyer's fault: everything comes back, shipping too."""
-    _traded(deposit)
-    refuse_cancel(deposit, at)
+    _find_trade_in(deposit)
+    refuse_trade_in_cancel(deposit, at)
     owed = entitlement.compute_entitlement(deposit, terms, Cause.TRADE_IN_CANCEL, at)
     yield TradeInCancelled(at, command.by)
-    yield from end.end(deposit, Cause.TRADE_IN_CANCEL, owed, at, terms.refund.deadline)
+    yield from end.end_deposit(deposit, Cause.TRADE_IN_CANCEL, owed, at, terms.refund.deadline)
 
 
-def _traded(deposit: Deposit) -> TradedIn:
+def _find_trade_in(deposit: Deposit) -> TradedIn:
     if deposit.created.trade_in is None:
         raise Refused(Reason.NOT_FOUND)
     return deposit.created.trade_in
 
 
-def _refuse_unless(deposit: Deposit, at: int, statuses: Sequence[str]) -> None:
+def _refuse_unless_status(deposit: Deposit, at: int, statuses: Sequence[str]) -> None:
     status, trade_in = status_at(deposit, at), deposit.trade_in
     if trade_in is None:
         raise Refused(Reason.WRONG_STATE, state=status.value)
@@ -90,11 +90,11 @@ def _refuse_unless(deposit: Deposit, at: int, statuses: Sequence[str]) -> None:
         raise Refused(Reason.WRONG_STATE, state=status.value, trade_in=trade_in.status)
 
 
-def _refuse_unproved(command: Inspect, traded: TradedIn) -> None:
+def _refuse_grounds(command: Inspect, traded: TradedIn) -> None:
     """Evidence first, then grounds: at least one, each once, all of this category."""
     if not command.evidence:
         raise Refused(Reason.EVIDENCE_REQUIRED, [FieldError("/evidence", "missing")])
-    known = {ground.code for ground in fees.schedule(traded.schedule).grounds(traded.category)}
+    known = {ground.code for ground in fees.read_schedule(traded.schedule).grounds(traded.category)}
     if not command.grounds:
         raise Refused(Reason.INVALID_GROUND, [FieldError("/grounds", "missing")])
     for place, code in enumerate(command.grounds):
@@ -105,6 +105,6 @@ def _refuse_unproved(command: Inspect, traded: TradedIn) -> None:
 
 
 COMMANDS: Final[Commands] = (
-    CommandRow(Inspect, inspect, None, needed),
-    CommandRow(CancelTradeIn, cancel, None, needed),
+    CommandRow(Inspect, inspect_trade_in, None, needed),
+    CommandRow(CancelTradeIn, cancel_trade_in, None, needed),
 )

@@ -35,7 +35,7 @@ from chalicelib.core.deposit.events.claim import (
 from chalicelib.core.deposit.events.goods import Units
 from chalicelib.core.deposit.ledger import Account, Posting, RefundAmounts, move, no_postings
 from chalicelib.core.deposit.rows import with_row
-from chalicelib.core.policy.claim_rules import ClaimRules, claim_rules
+from chalicelib.core.policy.claim_rules import ClaimRules, find_claim_rules
 
 if TYPE_CHECKING:
     from chalicelib.core.deposit.deposit import Deposit
@@ -102,15 +102,15 @@ class Claim(Struct, frozen=True):
     remind_at: tuple[int, ...]
     lines: tuple[Units, ...] = ()
     offers: tuple[ClaimOffered, ...] = ()
-    evidence: int = 0
-    late: int = 0
+    evidence_count: int = 0
+    late_answers: int = 0
     paid: Money | None = None
     refunds: tuple[int, ...] = ()
 
     @property
     def rules(self) -> ClaimRules:
         """The figures in force when it was opened: its sides have relied on them since."""
-        return claim_rules(self.opened.at)
+        return find_claim_rules(self.opened.at)
 
     @property
     def owed(self) -> Money:
@@ -118,7 +118,7 @@ class Claim(Struct, frozen=True):
         return self.opened.owed
 
     @property
-    def offered(self) -> Money | None:
+    def latest_offer(self) -> Money | None:
         """The latest offer."""
         return self.offers[-1].amount if self.offers else None
 
@@ -128,9 +128,9 @@ class Claim(Struct, frozen=True):
         return self.status in OPEN
 
     @property
-    def in_question(self) -> Money:
+    def amount_in_question(self) -> Money:
         """The money that must not move otherwise while the claim is open."""
-        return max(self.owed, self.offered) if self.offered is not None else self.owed
+        return max(self.owed, self.latest_offer) if self.latest_offer is not None else self.owed
 
     @property
     def review_due_at(self) -> int | None:
@@ -147,72 +147,51 @@ class Claim(Struct, frozen=True):
             return _S.IN_REVIEW
         return _S.GRANTED_BY_DEADLINE
 
-    def due_at_by(self, at: int) -> int | None:
+    def find_due_at(self, at: int) -> int | None:
         """When silence decides next, by the clock; None once it is decided."""
         if self.status_at(at) not in OPEN:
             return None
         return self.due_at if self.due_at is None or at < self.due_at else self.review_due_at
 
 
-def begin(event: ClaimOpened) -> Claim:
+def begin_claim(event: ClaimOpened) -> Claim:
     """A privacy claim has no merchant to wait for."""
     status = _S.IN_REVIEW if event.kind == "privacy" else _S.AWAITING_MERCHANT
     waits = Claim(event.claim, event, status, event.at, event.due_at, event.remind_at, event.lines)
     return replace(waits, evidence=len(event.evidence))
 
 
-def step(one: Claim, event: ClaimStep) -> Claim:
+def evolve_claim(one: Claim, event: ClaimStep) -> Claim:
     """The claim after the event; KeyError when the table has no such step."""
     after = replace(one, status=TRANSITIONS[one.status, type(event)])
     match event:
         case ClaimReminded():
             return replace(after, remind_at=tuple(at for at in one.remind_at if at > event.at))
         case ClaimAnsweredLate():
-            return replace(after, late=one.late + 1)
+            return replace(after, late=one.late_answers + 1)
         case ClaimEvidenceAdded():
-            return replace(after, changed_at=event.at, evidence=one.evidence + len(event.evidence))
+            return replace(after, changed_at=event.at, evidence=one.evidence_count + len(event.evidence))
         case ClaimOffered():
             waits = replace(after, changed_at=event.at, due_at=event.due_at, remind_at=event.remind_at)
             return replace(waits, offers=(*one.offers, event))
         case ClaimRejected() | ClaimEscalated():
             return replace(after, changed_at=event.at, due_at=event.due_at, remind_at=event.remind_at)
         case ClaimAccepted() | ClaimUpheld() | ClaimPartlyUpheld() | ClaimGranted():
-            return replace(_closed(after, event.at), paid=event.amount, refunds=event.refunds)
+            return replace(_close(after, event.at), paid=event.amount, refunds=event.refunds)
         case ClaimDismissed() | ClaimWithdrawn():
-            return _closed(after, event.at)
+            return _close(after, event.at)
 
 
-def _closed(one: Claim, at: int) -> Claim:
+def _close(one: Claim, at: int) -> Claim:
     return replace(one, changed_at=at, due_at=None, remind_at=())
 
 
-def reminders(rules: ClaimRules, at: int, due_at: int) -> tuple[int, ...]:
-    """The notices before a due time, as far as they lie ahead; earliest first."""
-    before = {due_at - instants.duration_ms(distance) for distance in rules.remind_before}
-    return tuple(sorted(instant for instant in before if instant > at))
-
-
-def deadlines(one: Claim) -> Iterator[ClaimReminded | ClaimEscalated]:
-    """What the clock will say of it, but for what silence pays: that is ``remedy.granted``."""
-    if one.due_at is None:
-        return
-    yield from (ClaimReminded(at, one.n, one.due_at) for at in one.remind_at)
-    if one.status is _S.OFFERED:
-        yield escalated(one, one.due_at, "silence")
-
-
-def escalated(one: Claim, at: int, by: str) -> ClaimEscalated:
-    """To the platform, by the buyer's word or by the buyer's silence."""
-    due_at = at + instants.duration_ms(one.opened.decide_within)
-    return ClaimEscalated(at, one.n, by, due_at, reminders(one.rules, at, due_at))
-
-
 def open_claim(deposit: "Deposit", event: ClaimOpened) -> "Deposit":
-    return replace(deposit, claims=(*deposit.claims, begin(event)))
+    return replace(deposit, claims=(*deposit.claims, begin_claim(event)))
 
 
 def step_claim(deposit: "Deposit", event: ClaimStep) -> "Deposit":
-    stepped = step(deposit.claims[event.claim - 1], event)
+    stepped = evolve_claim(deposit.claims[event.claim - 1], event)
     return replace(deposit, claims=with_row(deposit.claims, stepped))
 
 
@@ -228,11 +207,11 @@ def settle_claim(deposit: "Deposit", event: ClaimAccepted | ClaimUpheld | ClaimG
     progress = list(deposit.progress)
     for units in claim.lines:
         quantity, before = deposit.lines[units.line - 1].quantity, progress[units.line - 1]
-        progress[units.line - 1] = before.paid_back(min(units.quantity, before.claimable(quantity)), quantity)
+        progress[units.line - 1] = before.pay_back(min(units.quantity, before.count_claimable(quantity)), quantity)
     return replace(deposit, progress=tuple(progress))
 
 
-def held_again(event: ClaimReversed, _refunds: RefundAmounts) -> Iterator[Posting]:
+def post_reversal(event: ClaimReversed, _refunds: RefundAmounts) -> Iterator[Posting]:
     yield from move(Account.FORFEITED, Account.HELD, event.forfeited)
     yield from move(Account.FEES, Account.HELD, event.fees)
 
@@ -251,5 +230,5 @@ EVENTS: Final[Rows] = (
     EventRow(ClaimGranted, ANY_STATUS, settle_claim, no_postings),
     EventRow(ClaimAnsweredLate, ANY_STATUS, step_claim, no_postings),
     EventRow(ClaimReminded, ANY_STATUS, step_claim, no_postings),
-    EventRow(ClaimReversed, ANY_STATUS, unchanged, held_again),
+    EventRow(ClaimReversed, ANY_STATUS, unchanged, post_reversal),
 )

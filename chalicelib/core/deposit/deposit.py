@@ -14,7 +14,7 @@ from chalicelib.core.deposit.events.payment import PaymentSucceeded
 from chalicelib.core.deposit.goods import Progress
 from chalicelib.core.deposit.ledger import Balances
 from chalicelib.core.deposit.lock import Intent, Lock, Window
-from chalicelib.core.deposit.payment import Captured, Payment
+from chalicelib.core.deposit.payment import Capture, Payment
 from chalicelib.core.deposit.priority_pass import Pass
 from chalicelib.core.deposit.question import Question
 from chalicelib.core.deposit.refund import Refund
@@ -45,12 +45,12 @@ class Deposit(Struct, frozen=True):
     intents: tuple[Intent, ...] = ()
     changes: int = 0
     refunds: tuple[Refund, ...] = ()
-    captures: tuple[Captured, ...] = ()
+    captures: tuple[Capture, ...] = ()
     disputes: tuple[Dispute, ...] = ()
     paid: PaymentSucceeded | None = None
     balance_due_at: int | None = None
     cure_until: int | None = None
-    overdue_told: bool = False
+    overdue_announced: bool = False
     withdrawals: tuple[Withdrawal, ...] = ()
     withdrawal_ends: tuple[tuple[int, int], ...] = ()  # instants of arrival, each with the end that it may begin
     trade_in: TradeIn | None = None
@@ -74,7 +74,7 @@ class Deposit(Struct, frozen=True):
         return traded.credit if traded is not None else Money.zero(self.currency)
 
     @property
-    def counted(self) -> tuple[Captured, ...]:
+    def counted_captures(self) -> tuple[Capture, ...]:
         """The captures that pay for it."""
         return tuple(one for one in self.captures if one.counts)
 
@@ -84,15 +84,15 @@ class Deposit(Struct, frozen=True):
 
         Claims are paid out of what was kept at the end as well, so they reserve only what is beyond that.
         """
-        disputed = (self.left_of(one) for one in self.counted if self.disputed(one.capture))
+        disputed = (self.compute_unrefunded(one) for one in self.counted_captures if self.is_disputed(one.capture))
         zero = Money.zero(self.currency)
-        claimed = max(self.claimed - self.money.forfeited - self.money.fees, zero)
+        claimed = max(self.claimed_amount - self.money.forfeited - self.money.fees, zero)
         return max(self.money.held - total(disputed, self.currency) - claimed, zero)
 
     @property
-    def claimed(self) -> Money:
+    def claimed_amount(self) -> Money:
         """The money in question in open claims."""
-        return total((one.in_question for one in self.claims if one.open), self.currency)
+        return total((one.amount_in_question for one in self.claims if one.open), self.currency)
 
     @property
     def open_claims(self) -> tuple[Claim, ...]:
@@ -103,15 +103,15 @@ class Deposit(Struct, frozen=True):
         return self.items_total - self.credit + self.shipping
 
     @property
-    def paid_in(self) -> Money:
+    def amount_paid(self) -> Money:
         """What counts as paid on the order: without what came in excess, less what changes gave back."""
-        came = total((self.payments[one.payment - 1].amount for one in self.counted), self.currency)
+        came = total((self.payments[one.payment - 1].amount for one in self.counted_captures), self.currency)
         return came - total((refund.amount for refund in self.refunds if refund.cause == Cause.CHANGE), self.currency)
 
     @property
     def balance(self) -> Money:
         """What is still to be paid once the deposit is: never below zero, a change gives the rest back."""
-        return self.total - (self.paid_in if self.paid is not None else self.created.due_now)
+        return self.total - (self.amount_paid if self.paid is not None else self.created.due_now)
 
     @property
     def payment(self) -> Payment:
@@ -131,7 +131,7 @@ class Deposit(Struct, frozen=True):
     def arrived_at(self) -> int | None:
         """When the last unit of the last line arrived."""
         rows = zip(self.lines, self.progress, strict=True)
-        lines = [one.arrived_at(line.quantity) for line, one in rows if one.claimable(line.quantity)]
+        lines = [one.arrived_at(line.quantity) for line, one in rows if one.count_claimable(line.quantity)]
         arrived = [at for at in lines if at is not None]
         return max(arrived) if arrived and len(arrived) == len(lines) else None
 
@@ -141,39 +141,39 @@ class Deposit(Struct, frozen=True):
         return next((end for arrival, end in self.withdrawal_ends if arrival == self.arrived_at), None)
 
     @property
-    def begun(self) -> bool:
+    def fulfilment_begun(self) -> bool:
         """Whether somebody relied on a final lock: what was asked before it can no longer change what is ordered."""
         touched = any(line.ready_at is not None or line.shipped for line in self.progress)
         return touched or self.payment.kind == "balance"
 
-    def captured(self, capture: str) -> Captured:
+    def find_capture(self, capture: str) -> Capture:
         """The capture of that reference."""
         return next(one for one in self.captures if one.capture == capture)
 
-    def left_of(self, captured: Captured) -> Money:
+    def compute_unrefunded(self, captured: Capture) -> Money:
         """What of a capture has not been decided to go back, in whatever state those refunds are."""
         against = (refund.amount for refund in self.refunds if refund.capture == captured.capture)
         return captured.amount - total(against, captured.amount.currency)
 
-    def disputed(self, capture: str) -> bool:
+    def is_disputed(self, capture: str) -> bool:
         """Whether the buyer's bank has not decided yet about that capture."""
         return any(one.capture == capture and one.status == "open" for one in self.disputes)
 
     def refund_amounts(self) -> dict[int, Money]:
         return {refund.n: refund.amount for refund in self.refunds if refund.cause != Cause.COMPENSATION}
 
-    def paid_by_line(self) -> tuple[Money, ...]:
+    def split_paid_by_line(self) -> tuple[Money, ...]:
         """The goods money captured, without shipping, over the lines: see ``paid_shares``.
 
         The credit of a trade-in is taken from its own line, the only one of its deposit.
         """
-        goods = self.paid_in - self.shipping if self.paid else Money.zero(self.currency)
+        goods = self.amount_paid - self.shipping if self.paid else Money.zero(self.currency)
         first, *others = (line.value for line in self.lines)
         return paid_shares(goods, [first - self.credit, *others])
 
-    def ruled_by_line(self) -> tuple[Money, ...]:
+    def sum_rulings_by_line(self) -> tuple[Money, ...]:
         """What rulings gave of lines in part, by what was paid for them."""
-        sums, paid = [Money.zero(self.currency)] * len(self.lines), self.paid_by_line()
+        sums, paid = [Money.zero(self.currency)] * len(self.lines), self.split_paid_by_line()
         for one in self.claims:
             named = [units.line - 1 for units in one.opened.lines]
             if one.status is ClaimStatus.PARTLY and one.paid is not None and named:

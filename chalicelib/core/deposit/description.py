@@ -6,5 +6,5 @@ from chalicelib.core.policy.terms import Terms
 
 def describe_goods(deposit: Deposit, terms: Terms) -> str:
     """``2 x SU7 Max, 1 x Wheel``, by the names in the terms."""
-    named = ((line, terms.item(line.sku)) for line in deposit.lines)
+    named = ((line, terms.find_item(line.sku)) for line in deposit.lines)
     return ", ".join(f"{line.quantity} x {item.name if item is not None else line.sku}" for line, item in named)

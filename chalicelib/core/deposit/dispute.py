@@ -36,20 +36,20 @@ def open_dispute(deposit: "Deposit", event: ChargebackOpened) -> "Deposit":
     return replace(deposit, disputes=(*deposit.disputes, opened))
 
 
-def win(deposit: "Deposit", event: ChargebackWon) -> "Deposit":
-    return _ended(deposit, event.dispute, "won")
+def win_dispute(deposit: "Deposit", event: ChargebackWon) -> "Deposit":
+    return _close_dispute(deposit, event.dispute, "won")
 
 
-def lose(deposit: "Deposit", event: ChargebackLost) -> "Deposit":
-    return _ended(deposit, event.dispute, "lost")
+def lose_dispute(deposit: "Deposit", event: ChargebackLost) -> "Deposit":
+    return _close_dispute(deposit, event.dispute, "lost")
 
 
-def _ended(deposit: "Deposit", n: int, status: Literal["won", "lost"]) -> "Deposit":
+def _close_dispute(deposit: "Deposit", n: int, status: Literal["won", "lost"]) -> "Deposit":
     return replace(deposit, disputes=with_row(deposit.disputes, replace(deposit.disputes[n - 1], status=status)))
 
 
 EVENTS: Final[Rows] = (
     EventRow(ChargebackOpened, ANY_STATUS, open_dispute, no_postings),
-    EventRow(ChargebackWon, ANY_STATUS, win, no_postings),
-    EventRow(ChargebackLost, ANY_STATUS, lose, no_postings),
+    EventRow(ChargebackWon, ANY_STATUS, win_dispute, no_postings),
+    EventRow(ChargebackLost, ANY_STATUS, lose_dispute, no_postings),
 )

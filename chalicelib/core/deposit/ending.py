@@ -11,18 +11,18 @@ from chalicelib.core.deposit.deposit import Deposit
 from chalicelib.core.deposit.event_row import EventRow, Rows
 from chalicelib.core.deposit.events.ending import Cancelled, Completed, Expired
 from chalicelib.core.deposit.events.goods import Units
-from chalicelib.core.deposit.goods import shipped_stock
+from chalicelib.core.deposit.goods import list_shipped_stock
 from chalicelib.core.deposit.ledger import Account, Posting, RefundAmounts, move, no_postings
 from chalicelib.core.deposit.status import Status
 
 
-def end(deposit: Deposit, event: Completed | Cancelled | Expired) -> Deposit:
+def end_deposit(deposit: Deposit, event: Completed | Cancelled | Expired) -> Deposit:
     """Nothing is live any more: units with the buyer are sold, the others go back, and so do the limit's.
 
     The lock that the end met stays; the clock makes no other one afterwards.
     """
     lock = lock_at(replace(deposit, status=Status.LOCKED), event.at)
-    sold = deposit.sold + shipped_stock(deposit)
+    sold = deposit.sold + list_shipped_stock(deposit)
     counted = isinstance(event, Completed) or (isinstance(event, Cancelled) and event.counted)
     limit_units = deposit.limit_units if counted else 0
     cancelled = event if isinstance(event, Cancelled) else None
@@ -40,20 +40,20 @@ def end(deposit: Deposit, event: Completed | Cancelled | Expired) -> Deposit:
         trade_in=trade_in,
         cancelled=cancelled,
         progress=progress,
-        claims=tuple(_after_end(deposit, one) for one in deposit.claims),
+        claims=tuple(_drop_unshipped_units(deposit, one) for one in deposit.claims),
     )
 
 
-def _after_end(deposit: Deposit, one: Claim) -> Claim:
+def _drop_unshipped_units(deposit: Deposit, one: Claim) -> Claim:
     """Of an open claim's units those that had not left are over with the end, as a claim's payment takes them first."""
     if not one.open:
         return one
     rows = ((units, deposit.progress[units.line - 1], deposit.lines[units.line - 1].quantity) for units in one.lines)
-    left = (Units(units.line, units.quantity - progress.to_ship(whole)) for units, progress, whole in rows)
+    left = (Units(units.line, units.quantity - progress.count_to_ship(whole)) for units, progress, whole in rows)
     return replace(one, lines=tuple(units for units in left if units.quantity > 0))
 
 
-def kept(event: Cancelled, _refunds: RefundAmounts) -> Iterator[Posting]:
+def post_kept_money(event: Cancelled, _refunds: RefundAmounts) -> Iterator[Posting]:
     """What the terms and the fee bands let the merchant keep."""
     yield from move(Account.HELD, Account.FORFEITED, event.forfeited)
     yield from move(Account.HELD, Account.FEES, event.fees)
@@ -61,7 +61,12 @@ def kept(event: Cancelled, _refunds: RefundAmounts) -> Iterator[Posting]:
 
 _AWAITING, _OPEN, _LOCKED, _COMPLETED = Status.AWAITING_PAYMENT, Status.COOLING_OFF, Status.LOCKED, Status.COMPLETED
 EVENTS: Final[Rows] = (
-    EventRow(Completed, {_LOCKED: _COMPLETED}, end, no_postings),
-    EventRow(Cancelled, dict.fromkeys((_AWAITING, _OPEN, _LOCKED, _COMPLETED), Status.CANCELLED), end, kept),
-    EventRow(Expired, {_AWAITING: Status.EXPIRED}, end, no_postings),
+    EventRow(Completed, {_LOCKED: _COMPLETED}, end_deposit, no_postings),
+    EventRow(
+        Cancelled,
+        dict.fromkeys((_AWAITING, _OPEN, _LOCKED, _COMPLETED), Status.CANCELLED),
+        end_deposit,
+        post_kept_money,
+    ),
+    EventRow(Expired, {_AWAITING: Status.EXPIRED}, end_deposit, no_postings),
 )

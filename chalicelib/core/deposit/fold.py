@@ -66,7 +66,7 @@ def evolve(deposit: Deposit, event: DepositEvent) -> Deposit:
     moved = tuple(row.postings(event, deposit.refund_amounts())) if row.postings is not no_postings else ()
     after = replace(
         deposit,
-        status=_status_after(deposit, event, row.transitions),
+        status=_find_next_status(deposit, event, row.transitions),
         version=deposit.version + 1,
         updated_at=max(deposit.updated_at, event.at),
         money=deposit.money.after(moved) if moved else deposit.money,
@@ -79,16 +79,16 @@ def postings(event: DepositEvent, refunds: RefundAmounts) -> Iterator[Posting]:
     return ROWS[type(event)].postings(event, refunds)
 
 
-def _status_after(deposit: Deposit, event: DepositEvent, transitions: Transitions) -> Status:
+def _find_next_status(deposit: Deposit, event: DepositEvent, transitions: Transitions) -> Status:
     """The status by the table. Where the table keeps the status, the written one stays, announcements included."""
     if transitions is ANY_STATUS:
         return deposit.status
-    standing = _standing(deposit, event)
+    standing = _find_effective_status(deposit, event)
     status = transitions[standing]
     return deposit.status if status is standing else status
 
 
-def _standing(deposit: Deposit, event: DepositEvent) -> Status:
+def _find_effective_status(deposit: Deposit, event: DepositEvent) -> Status:
     """The status at the event's instant. A window that has ended by then counts as LOCKED even if no event says so yet.
 
     A command asked inside the window meets it open, also when the window's end was written before the command arrived.

@@ -41,22 +41,22 @@ class Progress(Struct, frozen=True):
     received: int = 0
     received_at: int | None = None
 
-    def to_ship(self, quantity: int) -> int:
+    def count_to_ship(self, quantity: int) -> int:
         """The units that are still to leave."""
         return quantity - self.shipped - self.dropped
 
-    def claimable(self, quantity: int) -> int:
+    def count_claimable(self, quantity: int) -> int:
         """The units whose money has not gone back by a claim or with the end."""
         return quantity - self.dropped - self.refuted
 
     @property
-    def kept(self) -> int:
+    def units_kept(self) -> int:
         """The units that are with the buyer and paid for."""
         return self.shipped - self.refuted
 
-    def paid_back(self, units: int, quantity: int) -> "Progress":
+    def pay_back(self, units: int, quantity: int) -> "Progress":
         """After a claim paid units back: first those that have not left."""
-        dropped = min(units, self.to_ship(quantity))
+        dropped = min(units, self.count_to_ship(quantity))
         return replace(self, dropped=self.dropped + dropped, refuted=self.refuted + units - dropped)
 
     def arrived_at(self, quantity: int) -> int | None:
@@ -65,7 +65,9 @@ class Progress(Struct, frozen=True):
         What a claim paid back is not waited for.
         """
         words = ((self.delivered, self.delivered_at), (self.received, self.received_at))
-        return max((at for units, at in words if units >= self.claimable(quantity) and at is not None), default=None)
+        return max(
+            (at for units, at in words if units >= self.count_claimable(quantity) and at is not None), default=None
+        )
 
 
 def make_ready(deposit: "Deposit", event: GoodsReady) -> "Deposit":
@@ -76,32 +78,32 @@ def make_ready(deposit: "Deposit", event: GoodsReady) -> "Deposit":
     return replace(deposit, progress=tuple(progress), **due)
 
 
-def ship(deposit: "Deposit", event: GoodsShipped) -> "Deposit":
+def ship_units(deposit: "Deposit", event: GoodsShipped) -> "Deposit":
     def shipped(line: Progress, units: int) -> Progress:
         first = line.first_shipped_at if line.first_shipped_at is not None else event.at
         return replace(line, shipped=line.shipped + units, first_shipped_at=first, last_shipped_at=event.at)
 
-    return replace(deposit, progress=_each(deposit.progress, event.lines, shipped))
+    return replace(deposit, progress=_change_lines(deposit.progress, event.lines, shipped))
 
 
-def deliver(deposit: "Deposit", event: GoodsDelivered) -> "Deposit":
+def deliver_units(deposit: "Deposit", event: GoodsDelivered) -> "Deposit":
     def delivered(line: Progress, units: int) -> Progress:
         latest = max(event.delivered_at, line.delivered_at or event.delivered_at)
         return replace(line, delivered=line.delivered + units, delivered_at=latest)
 
-    after = replace(deposit, progress=_each(deposit.progress, event.lines, delivered))
-    return _with_withdrawal_end(after, event.delivered_at, event.withdrawal_ends_at)
+    after = replace(deposit, progress=_change_lines(deposit.progress, event.lines, delivered))
+    return _add_withdrawal_end(after, event.delivered_at, event.withdrawal_ends_at)
 
 
-def receive(deposit: "Deposit", event: GoodsReceived) -> "Deposit":
+def receive_units(deposit: "Deposit", event: GoodsReceived) -> "Deposit":
     def received(line: Progress, units: int) -> Progress:
         return replace(line, received=line.received + units, received_at=event.at)
 
-    after = replace(deposit, progress=_each(deposit.progress, event.lines, received))
-    return _with_withdrawal_end(after, event.at, event.withdrawal_ends_at)
+    after = replace(deposit, progress=_change_lines(deposit.progress, event.lines, received))
+    return _add_withdrawal_end(after, event.at, event.withdrawal_ends_at)
 
 
-def _each(
+def _change_lines(
     progress: tuple[Progress, ...], lines: tuple[Units, ...], change: Callable[[Progress, int], Progress]
 ) -> tuple[Progress, ...]:
     """The progress of all lines, changed for the units of those that an event names."""
@@ -111,13 +113,13 @@ def _each(
     return tuple(changed)
 
 
-def _with_withdrawal_end(deposit: "Deposit", arrived_at: int, ends_at: int | None) -> "Deposit":
+def _add_withdrawal_end(deposit: "Deposit", arrived_at: int, ends_at: int | None) -> "Deposit":
     if ends_at is None:
         return deposit
     return replace(deposit, withdrawal_ends=(*deposit.withdrawal_ends, (arrived_at, ends_at)))
 
 
-def shipped_stock(deposit: "Deposit") -> tuple[TakenStock, ...]:
+def list_shipped_stock(deposit: "Deposit") -> tuple[TakenStock, ...]:
     """The units of an ended deposit that are with the buyer: they are sold, the others go back."""
     shipped: Counter[str] = Counter()
     for line, progress in zip(deposit.lines, deposit.progress, strict=True):
@@ -134,7 +136,7 @@ def shipped_stock(deposit: "Deposit") -> tuple[TakenStock, ...]:
 _LOCKED, _COMPLETED = Status.LOCKED, Status.COMPLETED
 EVENTS: Final[Rows] = (
     EventRow(GoodsReady, stays(_LOCKED), make_ready, no_postings),
-    EventRow(GoodsShipped, stays(_LOCKED), ship, no_postings),
-    EventRow(GoodsDelivered, stays(_LOCKED, _COMPLETED), deliver, no_postings),
-    EventRow(GoodsReceived, stays(_LOCKED, _COMPLETED), receive, no_postings),
+    EventRow(GoodsShipped, stays(_LOCKED), ship_units, no_postings),
+    EventRow(GoodsDelivered, stays(_LOCKED, _COMPLETED), deliver_units, no_postings),
+    EventRow(GoodsReceived, stays(_LOCKED, _COMPLETED), receive_units, no_postings),
 )

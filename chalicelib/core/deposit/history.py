@@ -40,18 +40,18 @@ CauseRule = Callable[[History, int], Iterator[DepositEvent]]
 CauseRules = Mapping[Cause, CauseRule]
 
 
-def as_recorded(history: History, place: int) -> DepositEvent:
+def take_as_recorded(history: History, place: int) -> DepositEvent:
     """Only the world knows it: people's words, shipments, answers of the provider."""
     return history.events[place]
 
 
-def by_clock(history: History, place: int) -> DepositEvent | None:
+def decide_by_clock(history: History, place: int) -> DepositEvent | None:
     """A deadline event: right when it was overdue at its own instant."""
     event = history.events[place]
     return event if event in history.overdue(history.before(place), event.at, False) else None
 
 
-def by_clock_of_claims(history: History, place: int) -> DepositEvent | None:
+def decide_claim_by_clock(history: History, place: int) -> DepositEvent | None:
     """A deadline event of a claim, what its silence decides included."""
     event = history.events[place]
     return event if event in history.overdue(history.before(place), event.at, True) else None

@@ -41,9 +41,9 @@ class Lock(Struct, frozen=True):
     by: Literal["buyer", "window_end", "payment"]
     at: int
     undo_until: int | None = None
-    final_told: bool = False
+    final_announced: bool = False
 
-    def final(self, at: int) -> bool:
+    def is_final(self, at: int) -> bool:
         return self.undo_until is None or at >= self.undo_until
 
 
@@ -51,12 +51,12 @@ class Intent(Struct, frozen=True):
     """A buyer's wish to lock, bound to what was shown. ``state`` says why it can no longer be confirmed."""
 
     n: int
-    shown: LockIntentOpened
+    opened: LockIntentOpened
     state: Literal["open", "used", "superseded", "changed"] = "open"
 
 
-def remind(deposit: "Deposit", event: LockReminded) -> "Deposit":
-    return replace(deposit, window=_reminded(deposit.window, event.at))
+def record_reminder(deposit: "Deposit", event: LockReminded) -> "Deposit":
+    return replace(deposit, window=_drop_past_reminders(deposit.window, event.at))
 
 
 def open_intent(deposit: "Deposit", event: LockIntentOpened) -> "Deposit":
@@ -64,7 +64,7 @@ def open_intent(deposit: "Deposit", event: LockIntentOpened) -> "Deposit":
     return replace(deposit, intents=(*former, Intent(event.intent, event)))
 
 
-def confirm(deposit: "Deposit", event: LockConfirmed) -> "Deposit":
+def confirm_lock(deposit: "Deposit", event: LockConfirmed) -> "Deposit":
     used = replace(deposit.intents[event.intent - 1], state="used")
     return replace(deposit, intents=with_row(deposit.intents, used), lock=Lock("buyer", event.at, event.undo_until))
 
@@ -78,9 +78,9 @@ def announce_final(deposit: "Deposit", _event: LockBecameFinal) -> "Deposit":
     return replace(deposit, lock=replace(deposit.lock, final_told=True))
 
 
-def undo(deposit: "Deposit", event: LockUndone) -> "Deposit":
+def undo_lock(deposit: "Deposit", event: LockUndone) -> "Deposit":
     if event.window_ends_at is None:
-        return replace(deposit, lock=None, window=_reminded(deposit.window, event.at))
+        return replace(deposit, lock=None, window=_drop_past_reminders(deposit.window, event.at))
     starts_at = deposit.window.starts_at if deposit.window is not None else deposit.created_at
     return replace(deposit, lock=None, window=Window(starts_at, event.window_ends_at, cancel_only=True))
 
@@ -89,7 +89,7 @@ def close_intents(intents: tuple[Intent, ...], why: Literal["superseded", "chang
     return tuple(replace(intent, state=why) if intent.state == "open" else intent for intent in intents)
 
 
-def _reminded(window: Window | None, at: int) -> Window | None:
+def _drop_past_reminders(window: Window | None, at: int) -> Window | None:
     """The window without the reminders that were due by ``at``."""
     if window is None:
         return None
@@ -98,11 +98,11 @@ def _reminded(window: Window | None, at: int) -> Window | None:
 
 _OPEN, _LOCKED = Status.COOLING_OFF, Status.LOCKED
 EVENTS: Final[Rows] = (
-    EventRow(LockReminded, stays(_OPEN), remind, no_postings),
+    EventRow(LockReminded, stays(_OPEN), record_reminder, no_postings),
     EventRow(LockIntentOpened, stays(_OPEN), open_intent, no_postings),
-    EventRow(LockConfirmed, {_OPEN: _LOCKED}, confirm, no_postings),
+    EventRow(LockConfirmed, {_OPEN: _LOCKED}, confirm_lock, no_postings),
     EventRow(LockedByPayment, {_OPEN: _LOCKED}, lock_by_payment, no_postings),
     EventRow(LockedByWindowEnd, {_OPEN: _LOCKED}, unchanged, no_postings),
     EventRow(LockBecameFinal, stays(_LOCKED), announce_final, no_postings),
-    EventRow(LockUndone, {_LOCKED: _OPEN}, undo, no_postings),
+    EventRow(LockUndone, {_LOCKED: _OPEN}, undo_lock, no_postings),
 )

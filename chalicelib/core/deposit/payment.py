@@ -8,9 +8,7 @@ from typing import TYPE_CHECKING, Final, Literal
 from msgspec import Struct
 from msgspec.structs import replace
 
-from chalicelib.core.common.instants import DAY, HOUR, MINUTE
 from chalicelib.core.common.money import Money
-from chalicelib.core.deposit.command_row import Command
 from chalicelib.core.deposit.event_row import ANY_STATUS, EventRow, Rows, stays
 from chalicelib.core.deposit.events.payment import (
     BalanceOpened,
@@ -30,6 +28,7 @@ from chalicelib.core.deposit.status import Status
 
 if TYPE_CHECKING:
     from chalicelib.core.deposit.deposit import Deposit
+
 
 Arrival = PaymentSucceeded | BalancePaid | PaymentNotCounted
 
@@ -72,9 +71,6 @@ TRANSITIONS: Final[Mapping[tuple[PaymentStatus, type[PaymentEvent]], PaymentStat
 
 
 MAX_PAYMENTS: Final = 20  # payments that one deposit may open: a journal stays small
-MAY_ARRIVE: Final = frozenset({_S.REQUIRES_ACTION, _S.PENDING, _S.FAILED})
-# How long after a balance payment was opened we look for it ourselves: an event of the provider may be lost. Then daily.
-QUERY_DELAYS_MS: Final = (5 * MINUTE, 30 * MINUTE, 2 * HOUR, 6 * HOUR, DAY)
 
 
 class Payment(Struct, frozen=True):
@@ -90,44 +86,7 @@ class Payment(Struct, frozen=True):
     opened_at: int = 0
 
 
-def look_at(payment: Payment) -> int:
-    """When a payment that may still arrive is looked for first."""
-    return payment.opened_at + QUERY_DELAYS_MS[0]
-
-
-def next_look(payment: Payment, now: int) -> int:
-    """After a look that learned nothing: the next distance of ``LOOKS``, then a day later."""
-    ahead = [payment.opened_at + distance for distance in QUERY_DELAYS_MS if payment.opened_at + distance > now]
-    return min(ahead, default=now + DAY)
-
-
-class PaymentSeen(Command, frozen=True):
-    """What the provider says of one payment now: every capture it took, and every chargeback against them."""
-
-    payment: int
-    status: Literal["open", "pending", "failed", "succeeded"]
-    captures: tuple["CaptureSeen", ...] = ()
-    disputes: tuple["DisputeSeen", ...] = ()
-
-
-class CaptureSeen(Struct, frozen=True):
-    """Money the provider took. ``at`` is its own instant."""
-
-    ref: str
-    amount: Money
-    at: int
-
-
-class DisputeSeen(Struct, frozen=True):
-    """A chargeback against a capture. ``won`` and ``lost`` are the merchant's."""
-
-    ref: str
-    capture: str
-    amount: Money
-    status: Literal["open", "won", "lost"]
-
-
-class Captured(Struct, frozen=True):
+class Capture(Struct, frozen=True):
     """Money that the provider took: what goes back to the buyer's source goes back against it.
 
     ``at`` is the provider's instant. ``counts`` is False for what came by mistake and goes back by itself.
@@ -170,7 +129,7 @@ def take_capture(deposit: "Deposit", event: Arrival) -> "Deposit":
     deposit = step_payment(deposit, event)
     payment = deposit.payments[event.payment - 1]
     counts = not isinstance(event, PaymentNotCounted)
-    captured = Captured(event.payment, event.capture, event.amount, event.at, counts)
+    captured = Capture(event.payment, event.capture, event.amount, event.at, counts)
     payments = with_row(deposit.payments, replace(payment, captures=(*payment.captures, event.capture)))
     return replace(deposit, payments=payments, captures=(*deposit.captures, captured))
 
@@ -184,7 +143,7 @@ def mark_overdue(deposit: "Deposit", _event: BalanceOverdue) -> "Deposit":
     return replace(deposit, overdue_told=True)
 
 
-def captured_to_held(event: Arrival, _refunds: RefundAmounts) -> Iterator[Posting]:
+def post_capture(event: Arrival, _refunds: RefundAmounts) -> Iterator[Posting]:
     return move(Account.CAPTURED, Account.HELD, event.amount)
 
 
@@ -193,9 +152,9 @@ EVENTS: Final[Rows] = (
     EventRow(PaymentPending, ANY_STATUS, step_payment, no_postings),
     EventRow(PaymentFailed, ANY_STATUS, step_payment, no_postings),
     EventRow(PaymentMethodChanged, stays(_AWAITING), change_method, no_postings),
-    EventRow(PaymentSucceeded, {_AWAITING: _OPEN}, begin_window, captured_to_held),
-    EventRow(PaymentNotCounted, ANY_STATUS, take_capture, captured_to_held),
+    EventRow(PaymentSucceeded, {_AWAITING: _OPEN}, begin_window, post_capture),
+    EventRow(PaymentNotCounted, ANY_STATUS, take_capture, post_capture),
     EventRow(BalanceOpened, stays(_LOCKED), open_balance, no_postings),
-    EventRow(BalancePaid, stays(_LOCKED), take_capture, captured_to_held),
+    EventRow(BalancePaid, stays(_LOCKED), take_capture, post_capture),
     EventRow(BalanceOverdue, stays(_LOCKED), mark_overdue, no_postings),
 )

@@ -57,11 +57,11 @@ class Pass(Struct, frozen=True):
     used_for: str | None = None
 
 
-def grant_pass(event: PassGranted) -> Pass:
+def begin_pass(event: PassGranted) -> Pass:
     return Pass(event.priority_pass, event, event.at, event.remind_at)
 
 
-def step(one: Pass, event: PassStep) -> Pass:
+def evolve_pass(one: Pass, event: PassStep) -> Pass:
     """The pass after the event; KeyError when the table has no such step."""
     after = replace(one, status=TRANSITIONS[one.status, type(event)], changed_at=event.at)
     match event:
@@ -73,7 +73,7 @@ def step(one: Pass, event: PassStep) -> Pass:
             return after
 
 
-def deadlines(one: Pass) -> Iterator[PassReminded | PassLapsed]:
+def list_deadlines(one: Pass) -> Iterator[PassReminded | PassLapsed]:
     """What the clock will say of it: a notice or two, and its end. Nothing while it is used."""
     if one.status is PassStatus.GRANTED:
         yield from (PassReminded(at, one.n, one.granted.valid_until) for at in one.remind_at)
@@ -81,11 +81,13 @@ def deadlines(one: Pass) -> Iterator[PassReminded | PassLapsed]:
 
 
 def add_pass(deposit: "Deposit", event: PassGranted) -> "Deposit":
-    return replace(deposit, passes=(*deposit.passes, grant_pass(event)))
+    return replace(deposit, passes=(*deposit.passes, begin_pass(event)))
 
 
 def step_pass(deposit: "Deposit", event: PassStep) -> "Deposit":
-    return replace(deposit, passes=with_row(deposit.passes, step(deposit.passes[event.priority_pass - 1], event)))
+    return replace(
+        deposit, passes=with_row(deposit.passes, evolve_pass(deposit.passes[event.priority_pass - 1], event))
+    )
 
 
 EVENTS: Final[Rows] = (

@@ -59,23 +59,23 @@ class Question(Struct, frozen=True):
         return QuestionStatus.LAPSED if at >= self.asked.due_at else QuestionStatus.OPEN
 
 
-def step(one: Question, event: QuestionAnswered | QuestionLapsed) -> Question:
+def evolve_question(one: Question, event: QuestionAnswered | QuestionLapsed) -> Question:
     """The question after the event; KeyError when the table has no such step."""
     after = replace(one, status=TRANSITIONS[one.status, type(event)])
     return replace(after, answered_at=event.at) if isinstance(event, QuestionAnswered) else after
 
 
-def ask(deposit: "Deposit", event: QuestionAsked) -> "Deposit":
+def add_question(deposit: "Deposit", event: QuestionAsked) -> "Deposit":
     return replace(deposit, questions=(*deposit.questions, Question(event.question, event)))
 
 
 def step_question(deposit: "Deposit", event: QuestionAnswered | QuestionLapsed) -> "Deposit":
-    stepped = step(deposit.questions[event.question - 1], event)
+    stepped = evolve_question(deposit.questions[event.question - 1], event)
     return replace(deposit, questions=with_row(deposit.questions, stepped))
 
 
 EVENTS: Final[Rows] = (
-    EventRow(QuestionAsked, ANY_STATUS, ask, no_postings),
+    EventRow(QuestionAsked, ANY_STATUS, add_question, no_postings),
     EventRow(QuestionAnswered, ANY_STATUS, step_question, no_postings),
     EventRow(QuestionLapsed, ANY_STATUS, step_question, no_postings),
 )

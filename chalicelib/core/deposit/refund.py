@@ -9,10 +9,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from chalicelib.core.common.ids import child, parse_child
-from chalicelib.core.common.instants import DAY, HOUR, MINUTE
 from chalicelib.core.common.money import Money
 from chalicelib.core.deposit.causes import Cause
-from chalicelib.core.deposit.command_row import Command
 from chalicelib.core.deposit.event_row import ANY_STATUS, EventRow, Rows
 from chalicelib.core.deposit.events.refund import (
     RefundApproved,
@@ -101,7 +99,7 @@ NO_CAPTURE: Final = ""  # of a compensation: no capture is given back, so the bu
 # Not yet with the buyer: reserved, and listed as open.
 OPEN: Final = frozenset(set(RefundStatus) - {_S.SUCCEEDED, _S.SETTLED})
 # The provider was asked, and its answer is not known to the end.
-ASKED_FOR: Final = frozenset({_S.SENT, _S.UNKNOWN, _S.PENDING})
+UNANSWERED: Final = frozenset({_S.SENT, _S.UNKNOWN, _S.PENDING})
 WaitingOn = Literal["provider", "bank", "buyer", "platform", "nobody"]
 WAITING_ON: Final[Mapping[RefundStatus, WaitingOn]] = MappingProxyType(
     {
@@ -116,11 +114,6 @@ WAITING_ON: Final[Mapping[RefundStatus, WaitingOn]] = MappingProxyType(
         _S.MANUAL_REVIEW: "platform",
     }
 )
-
-# How long after no answer we look: most late executions show within a minute; after a day reconciliation takes over.
-QUERY_DELAYS_MS: Final = (MINUTE, 5 * MINUTE, 30 * MINUTE, 2 * HOUR, 6 * HOUR, 24 * HOUR)
-# Reconciliation sees a refund settle first; who it did not see is asked about here, then once a day.
-SETTLEMENT_WAIT_MS: Final = 3 * DAY
 
 
 class Attempt(Struct, frozen=True):
@@ -144,7 +137,7 @@ class RefundMovement(Struct, frozen=True):
 class Refund(Struct, frozen=True):
     """A refund decision and what became of it. ``changed_at`` is the instant of its last step.
 
-    ``way`` counts the ways it was sent: 0 to its source, one more for each account named and each retry of a person.
+    ``route_no`` counts the ways it was sent: 0 to its source, one more for each account named and each retry of a person.
     ``destination`` is the account that the buyer named last, by its number; None is the source. ``declined`` says why the
     present way is closed, ``rerouted`` that the platform closed it, ``covered_by`` which chargeback gave the money.
     """
@@ -165,20 +158,20 @@ class Refund(Struct, frozen=True):
     review: str | None = None
     declined: str | None = None
     method: str = "card"
-    way: int = 0
+    route_no: int = 0
     destination: int | None = None
     digest: str = ""
     payable_from: int = 0
     rerouted: bool = False
     covered_by: int | None = None
-    moves: tuple[RefundMovement, ...] = ()
+    movements: tuple[RefundMovement, ...] = ()
 
     @property
     def open(self) -> bool:
         return self.status in OPEN
 
     @property
-    def closed(self) -> bool:
+    def cannot_execute_any_more(self) -> bool:
         """Whether nothing that was sent can still be executed; who reroutes has made sure of it."""
         return (
             self.rerouted
@@ -187,7 +180,7 @@ class Refund(Struct, frozen=True):
         )
 
     @property
-    def goes_to(self) -> Literal["original_method", "bank_account", "payout"]:
+    def destination_kind(self) -> Literal["original_method", "bank_account", "payout"]:
         """Its source, the account that was named, or one that is still to be named."""
         if self.rerouted or self.declined is not None:
             return "payout"
@@ -197,37 +190,20 @@ class Refund(Struct, frozen=True):
     def waiting_on(self) -> WaitingOn:
         """Whose turn it is. A route that tells its result at once has the provider to wait for, not the bank."""
         if self.status is RefundStatus.PENDING and self.destination is None:
-            return "bank" if payment_routes.route(self.method, self.created_at).asynchronous else "provider"
+            return "bank" if payment_routes.find_route(self.method, self.created_at).asynchronous else "provider"
         return WAITING_ON[self.status]
 
 
-class RefundSeen(Command, frozen=True):
-    """What the provider says of one refund on one way: its answer, its event or a look at its books.
-
-    ``at`` is the instant of that status; ``executed_at``, where it came back, of the execution before.
-    """
-
-    refund: int
-    status: Literal["pending", "succeeded", "declined", "returned"]
-    amount: Money
-    provider_ref: str
-    at: int
-    settled: bool = False
-    code: str = ""
-    way: int = 0
-    executed_at: int | None = None
-
-
-def key(deposit_id: str, refund: Refund) -> str:
+def refund_key(deposit_id: str, refund: Refund) -> str:
     """What the provider knows it by: the refund's id, and behind a point the way, when it is not the first."""
-    return way_key(child("ref", deposit_id, refund.n), refund.way)
+    return route_key(child("ref", deposit_id, refund.n), refund.route_no)
 
 
-def way_key(refund_id: str, way: int) -> str:
+def route_key(refund_id: str, way: int) -> str:
     return f"{refund_id}.{way}" if way else refund_id
 
 
-def parse_key(text: str) -> tuple[str, int, int] | None:
+def parse_refund_key(text: str) -> tuple[str, int, int] | None:
     """The deposit's 26 characters, the refund's number and the way, or None when it is no such key."""
     refund_id, point, way = text.partition(".")
     parsed = parse_child("ref", refund_id)
@@ -236,7 +212,7 @@ def parse_key(text: str) -> tuple[str, int, int] | None:
     return *parsed, int(way) if point else 0
 
 
-def approve(event: RefundApproved, method: str) -> Refund:
+def begin_refund(event: RefundApproved, method: str) -> Refund:
     return Refund(
         n=event.refund,
         cause=event.cause,
@@ -252,7 +228,7 @@ def approve(event: RefundApproved, method: str) -> Refund:
     )
 
 
-def step(refund: Refund, event: RefundStep) -> Refund:
+def evolve_refund(refund: Refund, event: RefundStep) -> Refund:
     """The refund after the event; KeyError when the table has no such step."""
     status = TRANSITIONS[refund.status, type(event)]
     after = replace(refund, status=status, changed_at=event.at)
@@ -261,15 +237,15 @@ def step(refund: Refund, event: RefundStep) -> Refund:
             first = Attempt(n=len(refund.attempts) + 1, status="sent", at=event.at)
             return replace(after, sent_at=event.at, attempts=(*refund.attempts, first))
         case RefundPending():
-            return _attempted(replace(after, provider_ref=event.provider_ref))
+            return _update_last_attempt(replace(after, provider_ref=event.provider_ref))
         case RefundSucceeded():
             there = replace(after, provider_ref=event.provider_ref, declined=None, rerouted=False)
-            return _attempted(_moved(there, "refund", event.at))
+            return _update_last_attempt(_add_movement(there, "refund", event.at))
         case RefundReturned():
-            return _attempted(_moved(replace(after, declined="returned"), "return", event.at))
+            return _update_last_attempt(_add_movement(replace(after, declined="returned"), "return", event.at))
         case RefundDeclined():
             ref = event.provider_ref or refund.provider_ref
-            return _attempted(replace(after, provider_ref=ref, declined=event.code))
+            return _update_last_attempt(replace(after, provider_ref=ref, declined=event.code))
         case RefundReviewNeeded():
             return replace(after, review=event.why)
         case RefundDestinationNamed():
@@ -283,19 +259,19 @@ def step(refund: Refund, event: RefundStep) -> Refund:
         case RefundCovered():
             return replace(after, review=None, declined=None, rerouted=False, covered_by=event.dispute)
         case _:
-            return _attempted(after)
+            return _update_last_attempt(after)
 
 
-def _moved(refund: Refund, kind: Literal["refund", "return"], at: int) -> Refund:
+def _add_movement(refund: Refund, kind: Literal["refund", "return"], at: int) -> Refund:
     move = RefundMovement(kind, refund.provider_ref or "", at, refund.destination is not None)
-    return replace(refund, moves=(*refund.moves, move))
+    return replace(refund, moves=(*refund.movements, move))
 
 
 def _start_new_route(refund: Refund) -> Refund:
-    return replace(refund, way=refund.way + 1, sent_at=None, provider_ref=None, review=None, declined=None)
+    return replace(refund, way=refund.route_no + 1, sent_at=None, provider_ref=None, review=None, declined=None)
 
 
-def _attempted(refund: Refund) -> Refund:
+def _update_last_attempt(refund: Refund) -> Refund:
     """The last attempt shows the last thing seen."""
     if not refund.attempts:
         return refund
@@ -306,117 +282,41 @@ def _attempted(refund: Refund) -> Refund:
     return replace(refund, attempts=(*former, seen))
 
 
-def steps_seen(refund: Refund, seen: RefundSeen) -> Iterator[RefundStep]:
-    """What is new in what was seen: nothing, one step or two. Duplicates and stale news in any order give nothing."""
-    if refund.sent_at is None or seen.way != refund.way or _came_back(refund, seen) or refund.covered_by is not None:
-        return  # nobody has asked for it on this way yet, or its end is known
-    if seen.amount != refund.amount and seen.status != "declined":
-        chain: tuple[RefundStep, ...] = (RefundReviewNeeded(seen.at, refund.n, "amount_differs"),)
-    else:
-        chain = _chain(refund.n, seen)
-    for event in chain:
-        if (refund.status, type(event)) in TRANSITIONS:
-            yield event
-            refund = step(refund, event)
-
-
-def _came_back(refund: Refund, seen: RefundSeen) -> bool:
-    """Whether this execution is already known to have come back: old news of its success changes nothing."""
-    last = refund.attempts[-1] if refund.attempts else None
-    return last is not None and last.status == "returned" and last.provider_ref == seen.provider_ref
-
-
-def _chain(n: int, seen: RefundSeen) -> tuple[RefundStep, ...]:
-    """The whole way to what was seen; the steps already behind us fall out at the table."""
-    executed_at = seen.executed_at if seen.executed_at is not None else seen.at
-    succeeded = RefundSucceeded(executed_at, n, seen.provider_ref)
-    match seen.status:
-        case "pending":
-            return (RefundPending(seen.at, n, seen.provider_ref),)
-        case "declined":
-            return (RefundDeclined(seen.at, n, seen.code, seen.provider_ref or None),)
-        case "returned":
-            return (succeeded, RefundReturned(seen.at, n))
-        case "succeeded":
-            return (succeeded, RefundSettled(seen.at, n)) if seen.settled else (succeeded,)
-
-
-def review_at(refund: Refund) -> int | None:
-    """When a person takes over by itself: at the promised instant, whatever is still being waited for."""
-    if (refund.status, RefundReviewNeeded) in TRANSITIONS:
-        return max(refund.promised_by, refund.changed_at)
-    return None
-
-
-def due_at(refund: Refund) -> int | None:
-    """The earliest instant at which something must be done for this refund, as far as its facts tell."""
-    match refund.status:
-        case RefundStatus.APPROVED:
-            return _sendable_from(refund, max(refund.changed_at, refund.payable_from))
-        case RefundStatus.SENT | RefundStatus.UNKNOWN | RefundStatus.PENDING:
-            return min(refund.changed_at + QUERY_DELAYS_MS[0], max(refund.promised_by, refund.changed_at))
-        case RefundStatus.REQUIRES_ACTION | RefundStatus.RETURNED:
-            return review_at(refund)
-        case RefundStatus.SUCCEEDED:
-            return refund.changed_at + SETTLEMENT_WAIT_MS
-        case RefundStatus.SETTLED | RefundStatus.MANUAL_REVIEW:
-            return None
-
-
-def _sendable_from(refund: Refund, at: int) -> int:
-    """Not in the hours in which the route refuses; accounts are paid at any hour."""
-    return (
-        at if refund.destination is not None else payment_routes.opens_at(payment_routes.route(refund.method, at), at)
-    )
-
-
-def next_look(refund: Refund, now: int) -> int:
-    """After a look that learned nothing: the next distance of ``LOOKS``, then the promised instant or a day later."""
-    if refund.status is RefundStatus.SUCCEEDED:
-        return now + DAY
-    if refund.status is RefundStatus.APPROVED:
-        return _sendable_from(refund, now + MINUTE)
-    for distance in QUERY_DELAYS_MS:
-        if refund.changed_at + distance > now:
-            return refund.changed_at + distance
-    return max(refund.promised_by, now + MINUTE)
-
-
 def approve_refund(deposit: "Deposit", event: RefundApproved) -> "Deposit":
     method = deposit.payments[event.payment - 1].method
-    return replace(deposit, refunds=(*deposit.refunds, approve(event, method)))
+    return replace(deposit, refunds=(*deposit.refunds, begin_refund(event, method)))
 
 
 def step_refund(deposit: "Deposit", event: RefundStep) -> "Deposit":
-    return replace(deposit, refunds=with_row(deposit.refunds, step(deposit.refunds[event.refund - 1], event)))
+    return replace(deposit, refunds=with_row(deposit.refunds, evolve_refund(deposit.refunds[event.refund - 1], event)))
 
 
-def reserved(event: RefundApproved, _refunds: RefundAmounts) -> Iterator[Posting]:
+def post_reservation(event: RefundApproved, _refunds: RefundAmounts) -> Iterator[Posting]:
     if event.cause.own_money:
         return move(Account.HELD, Account.REFUNDING, event.amount)
     return move(Account.MERCHANT, Account.COMPENSATION, event.amount)
 
 
-def given_back(event: RefundSucceeded | RefundCovered, refunds: RefundAmounts) -> Iterator[Posting]:
+def post_refund(event: RefundSucceeded | RefundCovered, refunds: RefundAmounts) -> Iterator[Posting]:
     return move(Account.REFUNDING, Account.REFUNDED, refunds.get(event.refund))
 
 
-def came_back(event: RefundReturned, refunds: RefundAmounts) -> Iterator[Posting]:
+def post_return(event: RefundReturned, refunds: RefundAmounts) -> Iterator[Posting]:
     return move(Account.REFUNDED, Account.REFUNDING, refunds.get(event.refund))
 
 
 EVENTS: Final[Rows] = (
-    EventRow(RefundApproved, ANY_STATUS, approve_refund, reserved),
+    EventRow(RefundApproved, ANY_STATUS, approve_refund, post_reservation),
     EventRow(RefundSent, ANY_STATUS, step_refund, no_postings),
     EventRow(RefundUnknown, ANY_STATUS, step_refund, no_postings),
     EventRow(RefundPending, ANY_STATUS, step_refund, no_postings),
-    EventRow(RefundSucceeded, ANY_STATUS, step_refund, given_back),
+    EventRow(RefundSucceeded, ANY_STATUS, step_refund, post_refund),
     EventRow(RefundSettled, ANY_STATUS, step_refund, no_postings),
     EventRow(RefundDeclined, ANY_STATUS, step_refund, no_postings),
-    EventRow(RefundReturned, ANY_STATUS, step_refund, came_back),
+    EventRow(RefundReturned, ANY_STATUS, step_refund, post_return),
     EventRow(RefundReviewNeeded, ANY_STATUS, step_refund, no_postings),
     EventRow(RefundDestinationNamed, ANY_STATUS, step_refund, no_postings),
     EventRow(RefundRerouted, ANY_STATUS, step_refund, no_postings),
     EventRow(RefundRetried, ANY_STATUS, step_refund, no_postings),
-    EventRow(RefundCovered, ANY_STATUS, step_refund, given_back),
+    EventRow(RefundCovered, ANY_STATUS, step_refund, post_refund),
 )

@@ -21,18 +21,18 @@ class TradeIn(Struct, frozen=True):
     inspection: TradeInInspected | None = None
 
 
-def inspect(deposit: "Deposit", event: TradeInInspected) -> "Deposit":
+def inspect_trade_in(deposit: "Deposit", event: TradeInInspected) -> "Deposit":
     status: Literal["matched", "mismatched"] = "matched" if event.outcome == "matched" else "mismatched"
     return replace(deposit, trade_in=TradeIn(status, event))
 
 
-def cancel(deposit: "Deposit", _event: TradeInCancelled) -> "Deposit":
+def cancel_trade_in(deposit: "Deposit", _event: TradeInCancelled) -> "Deposit":
     inspection = deposit.trade_in.inspection if deposit.trade_in is not None else None
     return replace(deposit, trade_in=TradeIn("cancelled", inspection))
 
 
 _LIVE = stays(Status.COOLING_OFF, Status.LOCKED)
 EVENTS: Final[Rows] = (
-    EventRow(TradeInInspected, _LIVE, inspect, no_postings),
-    EventRow(TradeInCancelled, _LIVE, cancel, no_postings),
+    EventRow(TradeInInspected, _LIVE, inspect_trade_in, no_postings),
+    EventRow(TradeInCancelled, _LIVE, cancel_trade_in, no_postings),
 )

@@ -27,18 +27,18 @@ class Withdrawal(Struct, frozen=True):
     confirmed_at: int | None = None
 
 
-def state(deposit: "Deposit", event: WithdrawalStated) -> "Deposit":
+def state_withdrawal(deposit: "Deposit", event: WithdrawalStated) -> "Deposit":
     stated = Withdrawal(event.withdrawal, event.at, event.digest)
     return replace(deposit, withdrawals=(*deposit.withdrawals, stated))
 
 
-def confirm(deposit: "Deposit", event: WithdrawalConfirmed) -> "Deposit":
+def confirm_withdrawal(deposit: "Deposit", event: WithdrawalConfirmed) -> "Deposit":
     confirmed = replace(deposit.withdrawals[event.withdrawal - 1], confirmed_at=event.at, digest=event.digest)
     return replace(deposit, withdrawals=with_row(deposit.withdrawals, confirmed))
 
 
 _NOT_ENDED = stays(Status.AWAITING_PAYMENT, Status.COOLING_OFF, Status.LOCKED, Status.COMPLETED)
 EVENTS: Final[Rows] = (
-    EventRow(WithdrawalStated, _NOT_ENDED, state, no_postings),
-    EventRow(WithdrawalConfirmed, _NOT_ENDED, confirm, no_postings),
+    EventRow(WithdrawalStated, _NOT_ENDED, state_withdrawal, no_postings),
+    EventRow(WithdrawalConfirmed, _NOT_ENDED, confirm_withdrawal, no_postings),
 )

@@ -22,7 +22,7 @@ class Settlement(Struct, frozen=True):
     compensation: Money
 
 
-def settle(
+def settle_earnest_money(
     deposit: Money, price: Money, undelivered: Money, *, default: Default, earnest: bool, keepable: bool, law: Market
 ) -> Settlement:
     """Settle a deposit on goods worth ``price``, of which ``undelivered`` did not come or were not kept.
@@ -33,26 +33,26 @@ def settle(
     """
     zero = Money.zero(deposit.currency)
     back = deposit.share_ceil(undelivered.minor, price.minor)
-    counted = capped(deposit, price, law) if earnest else zero
+    counted = cap_earnest_money(deposit, price, law) if earnest else zero
     forfeited = compensation = zero
     if default not in law.default.excused:
         if default == "buyer" and keepable:
-            forfeited = min(_in_proportion(counted, undelivered, price, law, up=False), back)
+            forfeited = min(_scale_to_undelivered(counted, undelivered, price, law, up=False), back)
         if default == "seller":
-            compensation = _in_proportion(counted, undelivered, price, law, up=True) * (
+            compensation = _scale_to_undelivered(counted, undelivered, price, law, up=True) * (
                 law.seller_default.multiplier - 1
             )
     return Settlement(forfeited, back - forfeited, deposit - back, compensation)
 
 
-def capped(deposit: Money, price: Money, law: Market) -> Money:
+def cap_earnest_money(deposit: Money, price: Money, law: Market) -> Money:
     """The part with an earnest effect: PRC Civil Code art. 586, what exceeds the cap has none. Floored."""
     if law.forfeit.cap_percent is None:
         return deposit
     return min(deposit, price.percent_floor(law.forfeit.cap_percent))
 
 
-def _in_proportion(counted: Money, undelivered: Money, price: Money, law: Market, *, up: bool) -> Money:
+def _scale_to_undelivered(counted: Money, undelivered: Money, price: Money, law: Market, *, up: bool) -> Money:
     if not law.default.proportional:
         return counted
     share = counted.share_ceil if up else counted.share_floor

@@ -23,12 +23,12 @@ class Cancel(Command, frozen=True):
     """The buyer ends the deposit."""
 
 
-def cancel(deposit: Deposit, at: int, terms: Terms) -> Iterator[DepositEvent]:
+def cancel_deposit(deposit: Deposit, at: int, terms: Terms) -> Iterator[DepositEvent]:
     owed = entitlement.compute_entitlement(deposit, terms, Cause.BUYER_CANCEL, at)
-    yield from end(deposit, Cause.BUYER_CANCEL, owed, at, terms.refund.deadline)
+    yield from end_deposit(deposit, Cause.BUYER_CANCEL, owed, at, terms.refund.deadline)
 
 
-def end(deposit: Deposit, cause: Cause, owed: Entitlement, at: int, deadline: str) -> Iterator[DepositEvent]:
+def end_deposit(deposit: Deposit, cause: Cause, owed: Entitlement, at: int, deadline: str) -> Iterator[DepositEvent]:
     """The end, what goes back against each capture, and what the merchant owes on top.
 
     A leg of 0 is written where a deduction took it all, with its rule, before those that move money; so is the only one.
@@ -38,20 +38,22 @@ def end(deposit: Deposit, cause: Cause, owed: Entitlement, at: int, deadline: st
     told = [leg for leg in owed.legs if leg.amount or any(line.rule for line in leg.lines)] or owed.legs[:1]
     legs = sorted(told, key=lambda leg: (bool(leg.amount), -leg.payment))
     for n, leg in enumerate(legs, start=len(deposit.refunds) + 1):
-        yield from refund(deposit, n, cause, leg, at, deadline, review=owed.review)
+        yield from approve_refund(deposit, n, cause, leg, at, deadline, review=owed.review)
     if owed.compensation:
-        yield from _compensate(deposit, len(deposit.refunds) + len(legs) + 1, owed.compensation, at, deadline)
+        yield from _approve_compensation(deposit, len(deposit.refunds) + len(legs) + 1, owed.compensation, at, deadline)
 
 
-def _compensate(deposit: Deposit, n: int, amount: Money, at: int, deadline: str) -> Iterator[DepositEvent]:
+def _approve_compensation(deposit: Deposit, n: int, amount: Money, at: int, deadline: str) -> Iterator[DepositEvent]:
     """Not the buyer's own money, so it has no source to go back to: the buyer is asked for an account at once."""
     lines = (RefundLine(LineCode.COMPENSATION, amount, "terms/seller_default"),)
     promised_by = at + instants.duration_ms(deadline)
-    yield RefundApproved(at, n, Cause.COMPENSATION, amount, lines, promised_by, deposit.counted[0].payment, NO_CAPTURE)
+    yield RefundApproved(
+        at, n, Cause.COMPENSATION, amount, lines, promised_by, deposit.counted_captures[0].payment, NO_CAPTURE
+    )
     yield RefundDeclined(at, n, payment_routes.NO_SOURCE)
 
 
-def refund(
+def approve_refund(
     deposit: Deposit,
     n: int,
     cause: Cause,
@@ -63,14 +65,14 @@ def refund(
     note: str | None = None,
 ) -> Iterator[DepositEvent]:
     """A refund decision, to be paid within ``deadline``. Nothing to pay is settled at once; a route that cannot refund asks the buyer at once."""
-    captured = deposit.captured(leg.capture)
-    route = payment_routes.route(deposit.payments[leg.payment - 1].method, at)
-    promised_by = payment_routes.promised_by(route, captured.at, at, deadline)
+    captured = deposit.find_capture(leg.capture)
+    route = payment_routes.find_route(deposit.payments[leg.payment - 1].method, at)
+    promised_by = payment_routes.compute_promise(route, captured.at, at, deadline)
     yield RefundApproved(at, n, cause, leg.amount, leg.lines, promised_by, leg.payment, leg.capture, review, note)
     if not leg.amount:
         yield RefundSettled(at, n)
         return
-    closed = payment_routes.closed(route, leg.amount, captured.amount, captured.at, at)
+    closed = payment_routes.find_source_obstacle(route, leg.amount, captured.amount, captured.at, at)
     if closed is not None:
         yield RefundDeclined(at, n, closed)
 
@@ -78,7 +80,7 @@ def refund(
 COMMANDS: Final[Commands] = (
     CommandRow(
         Cancel,
-        lambda deposit, _command, at, terms: cancel(deposit, at, terms),
+        lambda deposit, _command, at, terms: cancel_deposit(deposit, at, terms),
         Action("buyer", "cancel", lambda deposit, at, _terms: entitlement.refuse_ended(status_at(deposit, at))),
         needed,
     ),

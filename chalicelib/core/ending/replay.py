@@ -15,7 +15,7 @@ from chalicelib.core.deposit.events.ending import (
     WithdrawalConfirmed,
     WithdrawalStated,
 )
-from chalicelib.core.deposit.history import CauseRules, History, Replays, as_recorded, by_clock
+from chalicelib.core.deposit.history import CauseRules, History, Replays, decide_by_clock, take_as_recorded
 from chalicelib.core.ending import end, entitlement
 
 
@@ -24,7 +24,7 @@ def end_again(history: History, place: int, cause: Cause, judged_at: int | None 
     event, before = history.events[place], history.before(place)
     at = event.at if judged_at is None else judged_at
     owed = entitlement.compute_entitlement(before, history.terms, cause, at)
-    return end.end(before, cause, owed, event.at, history.terms.refund.deadline)
+    return end.end_deposit(before, cause, owed, event.at, history.terms.refund.deadline)
 
 
 def refuse_unless_after(history: History, place: int, kind: type[DepositEvent]) -> None:
@@ -33,11 +33,11 @@ def refuse_unless_after(history: History, place: int, kind: type[DepositEvent]) 
         raise LookupError("nothing led to this end")  # noqa: TRY004 - as tables without such a step
 
 
-def _buyer_cancelled(history: History, place: int) -> Iterator[DepositEvent]:
+def _replay_buyer_cancel(history: History, place: int) -> Iterator[DepositEvent]:
     return end_again(history, place, Cause.BUYER_CANCEL)
 
 
-def _withdrew(history: History, place: int) -> Iterator[DepositEvent]:
+def _replay_withdrawal(history: History, place: int) -> Iterator[DepositEvent]:
     """Judged at arrival, where goods arrived: another release may count the days of the period otherwise.
 
     That it was confirmed in time stands in the journal.
@@ -48,14 +48,14 @@ def _withdrew(history: History, place: int) -> Iterator[DepositEvent]:
 
 
 REPLAYS: Final[Replays] = {
-    Expired: by_clock,
-    WithdrawalStated: as_recorded,
-    WithdrawalConfirmed: as_recorded,
-    PassGranted: as_recorded,
-    PassUsed: as_recorded,
-    PassReturned: as_recorded,
-    PassReminded: as_recorded,
-    PassLapsed: as_recorded,
+    Expired: decide_by_clock,
+    WithdrawalStated: take_as_recorded,
+    WithdrawalConfirmed: take_as_recorded,
+    PassGranted: take_as_recorded,
+    PassUsed: take_as_recorded,
+    PassReturned: take_as_recorded,
+    PassReminded: take_as_recorded,
+    PassLapsed: take_as_recorded,
 }
-ENDS: Final[CauseRules] = {Cause.BUYER_CANCEL: _buyer_cancelled, Cause.WITHDRAWAL: _withdrew}
+ENDS: Final[CauseRules] = {Cause.BUYER_CANCEL: _replay_buyer_cancel, Cause.WITHDRAWAL: _replay_withdrawal}
 REFUNDS: Final[CauseRules] = {}

@@ -25,7 +25,7 @@ from chalicelib.core.ending import end, entitlement
 from chalicelib.core.policy import texts
 from chalicelib.core.policy.terms import Terms
 
-MAX_STATED: Final = 10
+MAX_STATEMENTS: Final = 10
 
 
 class Sender(Struct, frozen=True):
@@ -63,59 +63,59 @@ class Receipt(Struct, frozen=True):
         return "sha256:" + hashlib.sha256(bytes(rfc8785.dumps(kept))).hexdigest()
 
 
-def refuse(deposit: Deposit, at: int, terms: Terms) -> None:
+def refuse_withdrawal(deposit: Deposit, at: int, terms: Terms) -> None:
     """Refuses as the confirmation would."""
     entitlement.compute_entitlement(deposit, terms, Cause.WITHDRAWAL, at)
-    if len(deposit.withdrawals) >= MAX_STATED:
-        raise Refused(Reason.RATE_LIMITED, most=MAX_STATED)
+    if len(deposit.withdrawals) >= MAX_STATEMENTS:
+        raise Refused(Reason.RATE_LIMITED, most=MAX_STATEMENTS)
 
 
-def stated(deposit: Deposit, sender: Sender, at: int, terms: Terms) -> Receipt:
+def build_statement_receipt(deposit: Deposit, sender: Sender, at: int, terms: Terms) -> Receipt:
     """The receipt of step one."""
     n = len(deposit.withdrawals) + 1
-    return Receipt(child("wdr", deposit.id, n), _written("withdrawal_stated/1", deposit, sender, at, terms), at)
+    return Receipt(child("wdr", deposit.id, n), _fill_receipt("withdrawal_stated/1", deposit, sender, at, terms), at)
 
 
-def confirmed(deposit: Deposit, n: int, sender: Sender, at: int, terms: Terms) -> Receipt:
+def build_confirmation_receipt(deposit: Deposit, n: int, sender: Sender, at: int, terms: Terms) -> Receipt:
     """The receipt of step two: it also tells what comes back, and by when."""
     owed = entitlement.compute_entitlement(deposit, terms, Cause.WITHDRAWAL, at)
     promised = at + instants.duration_ms(terms.refund.deadline)
     words = {
-        "refund": texts.amount(owed.amount, sender.locale),
-        "promised": texts.instant(promised, terms.policy.time_zone),
+        "refund": texts.format_amount(owed.amount, sender.locale),
+        "promised": texts.format_local_time(promised, terms.policy.time_zone),
     }
-    content = _written("withdrawal_confirmed/1", deposit, sender, at, terms, **words)
+    content = _fill_receipt("withdrawal_confirmed/1", deposit, sender, at, terms, **words)
     return Receipt(child("wdr", deposit.id, n), content, at)
 
 
-def state(deposit: Deposit, command: StateWithdrawal, at: int, terms: Terms) -> WithdrawalStated:
-    refuse(deposit, at, terms)
-    receipt = stated(deposit, command.sender, at, terms)
+def state_withdrawal(deposit: Deposit, command: StateWithdrawal, at: int, terms: Terms) -> WithdrawalStated:
+    refuse_withdrawal(deposit, at, terms)
+    receipt = build_statement_receipt(deposit, command.sender, at, terms)
     return WithdrawalStated(at, len(deposit.withdrawals) + 1, receipt.digest)
 
 
-def confirm(deposit: Deposit, command: ConfirmWithdrawal, at: int, terms: Terms) -> Iterator[DepositEvent]:
+def confirm_withdrawal(deposit: Deposit, command: ConfirmWithdrawal, at: int, terms: Terms) -> Iterator[DepositEvent]:
     """The refund is decided here; everything comes back, standard shipping included."""
     if command.n > len(deposit.withdrawals):
         raise Refused(Reason.NOT_FOUND)
     owed = entitlement.compute_entitlement(deposit, terms, Cause.WITHDRAWAL, at)
-    receipt = confirmed(deposit, command.n, command.sender, at, terms)
+    receipt = build_confirmation_receipt(deposit, command.n, command.sender, at, terms)
     yield WithdrawalConfirmed(at, command.n, receipt.digest)
-    yield from end.end(deposit, Cause.WITHDRAWAL, owed, at, terms.refund.deadline)
+    yield from end.end_deposit(deposit, Cause.WITHDRAWAL, owed, at, terms.refund.deadline)
 
 
-def _written(key: str, deposit: Deposit, sender: Sender, at: int, terms: Terms, **more: str) -> str:
-    return texts.text("receipts", key, locale=sender.locale).format(
+def _fill_receipt(key: str, deposit: Deposit, sender: Sender, at: int, terms: Terms, **more: str) -> str:
+    return texts.read_text("receipts", key, locale=sender.locale).format(
         name=sender.name,
         reach=sender.reach,
         deposit=deposit.id,
         goods=description.describe_goods(deposit, terms),
-        at=texts.instant(at, terms.policy.time_zone),
+        at=texts.format_local_time(at, terms.policy.time_zone),
         **more,
     )
 
 
 COMMANDS: Final[Commands] = (
-    CommandRow(StateWithdrawal, state, Action("buyer", "withdrawals", refuse), needed),
-    CommandRow(ConfirmWithdrawal, confirm, None, needed),
+    CommandRow(StateWithdrawal, state_withdrawal, Action("buyer", "withdrawals", refuse_withdrawal), needed),
+    CommandRow(ConfirmWithdrawal, confirm_withdrawal, None, needed),
 )

@@ -7,7 +7,7 @@ from chalicelib.core.policy.market import Market
 from chalicelib.core.policy.terms import Terms
 
 
-def ends_at(deposit: Deposit, law: Market) -> int | None:
+def find_period_end(deposit: Deposit, law: Market) -> int | None:
     """The end of the period, counted from the arrival of the last goods; None while it is open-ended.
 
     It was written down when the goods arrived, so a later release of calendars moves no period that has begun. Journals
@@ -16,10 +16,10 @@ def ends_at(deposit: Deposit, law: Market) -> int | None:
     if law.withdrawal is None or deposit.arrived_at is None:
         return None
     recorded = deposit.withdrawal_ends_at
-    return recorded if recorded is not None else counted_from(deposit.arrived_at, law)
+    return recorded if recorded is not None else count_period_end(deposit.arrived_at, law)
 
 
-def counted_from(arrived_at: int, law: Market) -> int | None:
+def count_period_end(arrived_at: int, law: Market) -> int | None:
     """The end of a period whose last goods arrived then; None where the market has no such right.
 
     Directive 2011/83/EU art. 9 (possession of the last item); PRC Consumer Rights Protection Law art. 25; PP 80/2019
@@ -27,14 +27,14 @@ def counted_from(arrived_at: int, law: Market) -> int | None:
     """
     if law.withdrawal is None:
         return None
-    return calendar.ends_at(law.withdrawal.kind, law.withdrawal.length, arrived_at, law.calendar)
+    return calendar.compute_window_end(law.withdrawal.kind, law.withdrawal.length, arrived_at, law.calendar)
 
 
-def refuse(deposit: Deposit, terms: Terms, at: int) -> None:
+def refuse_without_right(deposit: Deposit, terms: Terms, at: int) -> None:
     """WITHDRAWAL_NOT_AVAILABLE where the market has none, for goods made to specification, and after the period."""
     law = terms.policy
     if law.withdrawal is None or any(line.made_to_spec for line in deposit.lines):
         raise Refused(Reason.WITHDRAWAL_NOT_AVAILABLE)
-    ended = ends_at(deposit, law)
+    ended = find_period_end(deposit, law)
     if ended is not None and at >= ended:
         raise Refused(Reason.WITHDRAWAL_NOT_AVAILABLE, ended_at=ended)

@@ -27,28 +27,28 @@ class Disclosure(Struct, frozen=True):
 
     @property
     def text(self) -> str:
-        return text(self.sentences, self.arguments, self.locale)
+        return render_text(self.sentences, self.arguments, self.locale)
 
 
 def build_disclosure(deposit: Deposit, terms: Terms, locale: str) -> Disclosure:
     """What a lock would mean for this deposit as it stands."""
     ends_at = deposit.window.ends_at if deposit.window is not None else None
-    stake = entitlement.cost_of_leaving(deposit, terms)
-    undo = texts.duration(terms.lock.undo, locale) if terms.lock.undo is not None else ""
+    stake = entitlement.compute_cancel_cost(deposit, terms)
+    undo = texts.format_duration(terms.lock.undo, locale) if terms.lock.undo is not None else ""
     words = {
         "goods": describe_goods(deposit, terms),
-        "total": texts.amount(deposit.total, locale),
-        "paid": texts.amount(deposit.paid_in, locale),
-        "stake": texts.amount(stake, locale),
+        "total": texts.format_amount(deposit.total, locale),
+        "paid": texts.format_amount(deposit.amount_paid, locale),
+        "stake": texts.format_amount(stake, locale),
     }
     if ends_at is not None:
-        words["until"] = texts.instant(ends_at, terms.policy.time_zone)
+        words["until"] = texts.format_local_time(ends_at, terms.policy.time_zone)
     if undo:
         words["undo"] = undo
     return Disclosure(
         sentences=(
             "lock_goods/1",
-            _freedom(deposit, ends_at),
+            _choose_rights_sentence(deposit, ends_at),
             "lock_undo/1" if undo else "lock_no_undo/1",
             "lock_stake/1" if stake else "lock_no_stake/1",
         ),
@@ -56,23 +56,23 @@ def build_disclosure(deposit: Deposit, terms: Terms, locale: str) -> Disclosure:
         locale=locale,
         amount_at_stake=stake,
         window_ends_at=ends_at,
-        acknowledgement=texts.text("disclosures", "lock_acknowledgement", locale=locale).format(amount=str(stake)),
+        acknowledgement=texts.read_text("disclosures", "lock_acknowledgement", locale=locale).format(amount=str(stake)),
     )
 
 
-def _freedom(deposit: Deposit, ends_at: int | None) -> str:
+def _choose_rights_sentence(deposit: Deposit, ends_at: int | None) -> str:
     """What the buyer may do without a lock: an order with a trade-in can be cancelled, not changed."""
     if deposit.trade_in is not None:
         return "lock_cancel_always/1" if ends_at is None else "lock_cancel_until/1"
     return "lock_free_always/1" if ends_at is None else "lock_free_until/1"
 
 
-def shown(intent: LockIntentOpened) -> str:
+def render_intent_text(intent: LockIntentOpened) -> str:
     """The text of an intent, again: the same words from the evidence in the journal."""
-    return text(intent.text, intent.arguments, intent.locale)
+    return render_text(intent.text, intent.arguments, intent.locale)
 
 
-def disclosure_hash(deposit: Deposit, shown: Disclosure) -> str:
+def hash_disclosure(deposit: Deposit, shown: Disclosure) -> str:
     """``sha256:<hex>`` over canonical JSON of text, language, words to type, terms, goods, prices, stake and window."""
     bound: dict[str, Any] = {
         "text": shown.text,
@@ -87,7 +87,7 @@ def disclosure_hash(deposit: Deposit, shown: Disclosure) -> str:
     return "sha256:" + hashlib.sha256(bytes(rfc8785.dumps(bound))).hexdigest()
 
 
-def text(sentences: tuple[str, ...], arguments: tuple[Argument, ...], locale: str) -> str:
+def render_text(sentences: tuple[str, ...], arguments: tuple[Argument, ...], locale: str) -> str:
     words = {argument.name: argument.words for argument in arguments}
-    parts = (texts.text("disclosures", key, locale=locale).format(**words) for key in sentences)
-    return texts.text("language", "separator", locale=locale).join(parts)
+    parts = (texts.read_text("disclosures", key, locale=locale).format(**words) for key in sentences)
+    return texts.read_text("language", "separator", locale=locale).join(parts)

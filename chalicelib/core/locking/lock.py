@@ -40,20 +40,20 @@ class Unlock(Command, frozen=True):
 
 def refuse_intent(deposit: Deposit, at: int, terms: Terms) -> None:
     """Whether a lock can be asked for now at all."""
-    refuse_unless_free(deposit, at)
+    refuse_unless_in_window(deposit, at)
     if not terms.lock.early or (deposit.window is not None and deposit.window.cancel_only):
         raise Refused(Reason.LOCK_NOT_ALLOWED)
     if len(deposit.intents) >= MAX_INTENTS:
         raise Refused(Reason.RATE_LIMITED, most=MAX_INTENTS)
 
 
-def refuse_unless_free(deposit: Deposit, at: int) -> None:
+def refuse_unless_in_window(deposit: Deposit, at: int) -> None:
     """A choice needs an open window and no lock.
 
     A lock that was written counts, whenever the choice was asked, and so does what somebody did relying on one.
     """
     status = status_at(deposit, at)
-    locked = status is Status.COOLING_OFF and (deposit.lock is not None or deposit.begun)
+    locked = status is Status.COOLING_OFF and (deposit.lock is not None or deposit.fulfilment_begun)
     if locked or status is not Status.COOLING_OFF:
         raise Refused(Reason.WRONG_STATE, state=Status.LOCKED.value if locked else status.value)
 
@@ -72,7 +72,7 @@ def open_intent(deposit: Deposit, command: OpenIntent, at: int, terms: Terms) ->
         arguments=shown.arguments,
         locale=shown.locale,
         amount_at_stake=shown.amount_at_stake,
-        disclosure_hash=disclosure.disclosure_hash(deposit, shown),
+        disclosure_hash=disclosure.hash_disclosure(deposit, shown),
         acknowledgement=shown.acknowledgement,
         confirmable_at=at + instants.duration_ms(review),
         expires_at=at + instants.duration_ms(ttl),
@@ -80,30 +80,30 @@ def open_intent(deposit: Deposit, command: OpenIntent, at: int, terms: Terms) ->
     )
 
 
-def confirm(deposit: Deposit, command: ConfirmLock, at: int, terms: Terms) -> LockConfirmed:
+def confirm_lock(deposit: Deposit, command: ConfirmLock, at: int, terms: Terms) -> LockConfirmed:
     """Lock it. The checks stand in the order in which the contract names them."""
-    intent = _named(deposit, command.intent)
-    _refuse(deposit, intent, command.disclosure_hash, at, terms)
+    intent = _find_intent(deposit, command.intent)
+    _refuse_confirmation(deposit, intent, command.disclosure_hash, at, terms)
     assert intent is not None, "an unknown intent was refused"
-    shown = intent.shown
-    if _typed(command.acknowledgement) != _typed(shown.acknowledgement):
+    shown = intent.opened
+    if _normalize_phrase(command.acknowledgement) != _normalize_phrase(shown.acknowledgement):
         raise Refused(Reason.LOCK_ACKNOWLEDGEMENT_MISMATCH, acknowledgement=shown.acknowledgement)
     undo = terms.lock.undo
     undo_until = at + instants.duration_ms(undo) if undo is not None else None
     return LockConfirmed(at, intent.n, shown.disclosure_hash, undo_until)
 
 
-def _refuse(deposit: Deposit, intent: Intent | None, shown_hash: str, at: int, terms: Terms) -> None:
+def _refuse_confirmation(deposit: Deposit, intent: Intent | None, shown_hash: str, at: int, terms: Terms) -> None:
     """Everything but the words, in the contract's order."""
     if intent is None or intent.state == "superseded":
         raise Refused(Reason.LOCK_INTENT_INVALID)
     if intent.state == "used":
         raise Refused(Reason.LOCK_INTENT_USED)
-    refuse_unless_free(deposit, at)
-    shown = intent.shown
+    refuse_unless_in_window(deposit, at)
+    shown = intent.opened
     if at >= shown.expires_at:
         raise Refused(Reason.LOCK_INTENT_EXPIRED, expires_at=shown.expires_at)
-    if intent.state == "changed" or shown_hash != shown.disclosure_hash or _outdated(deposit, intent, terms):
+    if intent.state == "changed" or shown_hash != shown.disclosure_hash or _is_outdated(deposit, intent, terms):
         raise Refused(Reason.TERMS_CHANGED)
     if deposit.open_refunds:
         raise Refused(Reason.REFUND_IN_PROGRESS)
@@ -116,7 +116,7 @@ def refuse_lock(deposit: Deposit, at: int, terms: Terms) -> None:
     if not deposit.intents:
         raise Refused(Reason.LOCK_INTENT_INVALID)
     latest = deposit.intents[-1]
-    _refuse(deposit, latest, latest.shown.disclosure_hash, at, terms)
+    _refuse_confirmation(deposit, latest, latest.opened.disclosure_hash, at, terms)
 
 
 def refuse_undo(deposit: Deposit, at: int) -> int:
@@ -126,7 +126,7 @@ def refuse_undo(deposit: Deposit, at: int) -> int:
         raise Refused(Reason.WRONG_STATE, state=status.value)
     lock = lock_at(deposit, at)
     assert lock is not None, "what is locked has a lock"
-    if lock.undo_until is None or lock.final(at):
+    if lock.undo_until is None or lock.is_final(at):
         raise Refused(Reason.UNDO_CLOSED, undo_until=lock.undo_until)
     return lock.undo_until
 
@@ -138,26 +138,26 @@ def unlock(deposit: Deposit, at: int) -> LockUndone:
     return LockUndone(at, None if runs else undo_until)
 
 
-def _named(deposit: Deposit, intent_id: str) -> Intent | None:
+def _find_intent(deposit: Deposit, intent_id: str) -> Intent | None:
     parsed = parse_child("lki", intent_id)
     if parsed is None or f"dep_{parsed[0]}" != deposit.id or parsed[1] > len(deposit.intents):
         return None
     return deposit.intents[parsed[1] - 1]
 
 
-def _outdated(deposit: Deposit, intent: Intent, terms: Terms) -> bool:
+def _is_outdated(deposit: Deposit, intent: Intent, terms: Terms) -> bool:
     """Whether the same buyer would be shown something else by now."""
-    now_shown = disclosure.build_disclosure(deposit, terms, intent.shown.locale)
-    return disclosure.disclosure_hash(deposit, now_shown) != intent.shown.disclosure_hash
+    now_shown = disclosure.build_disclosure(deposit, terms, intent.opened.locale)
+    return disclosure.hash_disclosure(deposit, now_shown) != intent.opened.disclosure_hash
 
 
-def _typed(words: str) -> str:
+def _normalize_phrase(words: str) -> str:
     return words.strip().casefold()
 
 
 COMMANDS: Final[Commands] = (
     CommandRow(OpenIntent, open_intent, Action("buyer", "lock-intents", refuse_intent), optional),
-    CommandRow(ConfirmLock, confirm, Action("buyer", "lock", refuse_lock), needed),
+    CommandRow(ConfirmLock, confirm_lock, Action("buyer", "lock", refuse_lock), needed),
     CommandRow(
         Unlock,
         lambda deposit, _command, at, _terms: unlock(deposit, at),

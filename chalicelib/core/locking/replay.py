@@ -15,38 +15,38 @@ from chalicelib.core.deposit.events.lock import (
     LockReminded,
     LockUndone,
 )
-from chalicelib.core.deposit.history import CauseRules, History, Replays, as_recorded, by_clock
+from chalicelib.core.deposit.history import CauseRules, History, Replays, decide_by_clock, take_as_recorded
 from chalicelib.core.locking import lock
 from chalicelib.core.policy.terms import Terms
 
 
-def _confirmed(history: History, place: int) -> DepositEvent | None:
+def _replay_confirmed(history: History, place: int) -> DepositEvent | None:
     event = history.events[place]
     assert isinstance(event, LockConfirmed), "declared for this event"
-    return replace(event, undo_until=_undo_until(event.at, history.terms))
+    return replace(event, undo_until=_compute_undo_until(event.at, history.terms))
 
 
-def _by_payment(history: History, place: int) -> DepositEvent | None:
+def _replay_locked_by_payment(history: History, place: int) -> DepositEvent | None:
     paid = history.before(place).paid if history.terms.lock.at == "payment" else None
-    return LockedByPayment(paid.at, _undo_until(paid.at, history.terms)) if paid is not None else None
+    return LockedByPayment(paid.at, _compute_undo_until(paid.at, history.terms)) if paid is not None else None
 
 
-def _undone(history: History, place: int) -> DepositEvent | None:
+def _replay_undone(history: History, place: int) -> DepositEvent | None:
     return lock.unlock(history.before(place), history.events[place].at)
 
 
-def _undo_until(at: int, terms: Terms) -> int | None:
+def _compute_undo_until(at: int, terms: Terms) -> int | None:
     return at + instants.duration_ms(terms.lock.undo) if terms.lock.undo is not None else None
 
 
 REPLAYS: Final[Replays] = {
-    LockReminded: by_clock,
-    LockIntentOpened: as_recorded,
-    LockConfirmed: _confirmed,
-    LockedByPayment: _by_payment,
-    LockedByWindowEnd: by_clock,
-    LockBecameFinal: by_clock,
-    LockUndone: _undone,
+    LockReminded: decide_by_clock,
+    LockIntentOpened: take_as_recorded,
+    LockConfirmed: _replay_confirmed,
+    LockedByPayment: _replay_locked_by_payment,
+    LockedByWindowEnd: decide_by_clock,
+    LockBecameFinal: decide_by_clock,
+    LockUndone: _replay_undone,
 }
 ENDS: Final[CauseRules] = {}
 REFUNDS: Final[CauseRules] = {}

@@ -158,45 +158,45 @@ def evolve(bulk: Bulk, event: BulkEvent) -> Bulk:
             raise KeyError(event)
 
 
-def caught_up(bulk: Bulk, at: int) -> Bulk:
+def catch_up(bulk: Bulk, at: int) -> Bulk:
     """As a reader sees it, whether a job wrote its lapse down or not."""
-    event = lapse(bulk, at)
+    event = find_lapse(bulk, at)
     return evolve(bulk, event) if event is not None else bulk
 
 
-def lapse(bulk: Bulk, at: int) -> BulkLapsed | None:
+def find_lapse(bulk: Bulk, at: int) -> BulkLapsed | None:
     """Its end, when nobody agreed by then."""
     until = bulk.asked.approve_until
     waits = bulk.status is BulkStatus.AWAITING_APPROVAL and until is not None and at >= until
     return BulkLapsed(until) if waits and until is not None else None
 
 
-def refuse_fields(deposits: Sequence[str], command: MerchantCancel, terms: Terms, at: int) -> None:
+def refuse_bulk_fields(deposits: Sequence[str], command: MerchantCancel, terms: Terms, at: int) -> None:
     """What is wrong with it whatever the deposits are."""
-    if len(deposits) > cancellation_reasons.catalogue(at).bulk.most_deposits:
+    if len(deposits) > cancellation_reasons.find_catalogue(at).bulk.most_deposits:
         raise Refused(Reason.INVALID_REQUEST, [FieldError("/deposits", "too_many")])
     first = {one: n for n, one in reversed(list(enumerate(deposits)))}
     faults = [FieldError(f"/deposits/{n}", "duplicate") for n, one in enumerate(deposits) if first[one] != n]
     if faults:
         raise Refused(Reason.INVALID_REQUEST, faults)
-    cancellation.refuse_fields(command, at)
-    if command.reason not in terms.cancellation_reasons or command.reason not in cancellation_reasons.reasons(at):
+    cancellation.refuse_evidence(command, at)
+    if command.reason not in terms.cancellation_reasons or command.reason not in cancellation_reasons.find_reasons(at):
         raise Refused(Reason.REASON_NOT_PUBLISHED, code=command.reason)
 
 
-def live_needed(deposits: int, at: int) -> int | None:
+def compute_min_live_deposits(deposits: int, at: int) -> int | None:
     """How many deposits of an offer must be live for so many to need no second person; None when none would do."""
-    rule = cancellation_reasons.catalogue(at).bulk
+    rule = cancellation_reasons.find_catalogue(at).bulk
     if deposits > rule.most_alone:
         return None
     return 0 if deposits <= rule.always_alone else -(-deposits * PERCENT // rule.most_alone_percent)
 
 
-def approve_until(at: int) -> int:
-    return at + instants.duration_ms(cancellation_reasons.catalogue(at).bulk.approve_within)
+def compute_approve_until(at: int) -> int:
+    return at + instants.duration_ms(cancellation_reasons.find_catalogue(at).bulk.approve_within)
 
 
-def approve(bulk: Bulk, by: str, at: int) -> BulkApproved:
+def approve_bulk(bulk: Bulk, by: str, at: int) -> BulkApproved:
     """Another person, while it waits."""
     if by == bulk.asked.by:
         raise Refused(Reason.APPROVAL_REQUIRED, code=bulk.asked.reason)

@@ -15,13 +15,13 @@ from chalicelib.core.deposit.events.all import DepositEvent
 from chalicelib.core.deposit.events.ending import Cancelled
 from chalicelib.core.deposit.question import QuestionStatus
 from chalicelib.core.ending import end, entitlement, second_chance
-from chalicelib.core.policy.cancellation_reasons import CancellationReason, catalogue, reasons
+from chalicelib.core.policy.cancellation_reasons import CancellationReason, find_catalogue, find_reasons
 from chalicelib.core.policy.terms import Terms
 
 
-def cited(ended: Cancelled) -> CancellationReason | None:
+def find_cited_reason(ended: Cancelled) -> CancellationReason | None:
     """The reason of a merchant's cancellation, as it was published at that instant."""
-    return next((one for one in catalogue(ended.at).reason if one.code == ended.reason), None)
+    return next((one for one in find_catalogue(ended.at).reason if one.code == ended.reason), None)
 
 
 class MerchantCancel(Command, frozen=True):
@@ -39,25 +39,25 @@ class MerchantCancel(Command, frozen=True):
     grace_ms: int = 0
 
 
-def refuse(deposit: Deposit, at: int) -> None:
+def refuse_cancellation(deposit: Deposit, at: int) -> None:
     """Whether a merchant could still cancel it, for whatever reason."""
     entitlement.refuse_ended(status_at(deposit, at))
 
 
-def cancel(deposit: Deposit, command: MerchantCancel, at: int, terms: Terms) -> Iterator[DepositEvent]:
+def cancel_by_merchant(deposit: Deposit, command: MerchantCancel, at: int, terms: Terms) -> Iterator[DepositEvent]:
     """Evidence first, then the state of the deposit, then the published list, then the second person."""
-    refuse_fields(command, at)
-    published = reasons(at).get(command.reason)
+    refuse_evidence(command, at)
+    published = find_reasons(at).get(command.reason)
     if published is not None:
-        _refuse_unasked(deposit, published, command.evidence, at - command.grace_ms)
-    refuse(deposit, at)
+        _refuse_without_question(deposit, published, command.evidence, at - command.grace_ms)
+    refuse_cancellation(deposit, at)
     if published is None or command.reason not in terms.cancellation_reasons:
         raise Refused(Reason.REASON_NOT_PUBLISHED, code=command.reason)
-    refuse_alone(command, published)
+    refuse_without_approver(command, published)
     if published.unpaid_only and deposit.paid is not None:
         raise Refused(Reason.WRONG_STATE, state=status_at(deposit, at).value)
     owed = entitlement.compute_entitlement(deposit, terms, Cause.MERCHANT_CANCEL, at, compensated=published.compensates)
-    ended, *refunds = end.end(deposit, Cause.MERCHANT_CANCEL, owed, at, terms.refund.deadline)
+    ended, *refunds = end.end_deposit(deposit, Cause.MERCHANT_CANCEL, owed, at, terms.refund.deadline)
     assert isinstance(ended, Cancelled), "an end begins with itself"
     yield replace(
         ended,
@@ -69,41 +69,41 @@ def cancel(deposit: Deposit, command: MerchantCancel, at: int, terms: Terms) -> 
     )
     yield from refunds
     if published.grants_pass:
-        yield second_chance.grant(len(deposit.passes) + 1, deposit.lines, command.reason, at)
+        yield second_chance.grant_pass(len(deposit.passes) + 1, deposit.lines, command.reason, at)
 
 
-def refuse_fields(command: MerchantCancel, at: int) -> None:
+def refuse_evidence(command: MerchantCancel, at: int) -> None:
     """Fewer items than the reason needs; the same one twice is one, and an automated score is none."""
-    published = reasons(at).get(command.reason)
+    published = find_reasons(at).get(command.reason)
     if published is None:
         return  # it cannot be in anybody's list: that is said behind the faults of fields
-    if len(counting(command.evidence, at)) < published.evidence:
+    if len(filter_evidence(command.evidence, at)) < published.evidence:
         raise Refused(Reason.EVIDENCE_REQUIRED, [FieldError("/evidence", "too_few")], least=published.evidence)
-    longest = max([command.note_length, *map(len, filter(_in_words, command.evidence))])
+    longest = max([command.note_length, *map(len, filter(_is_text, command.evidence))])
     if longest < published.least_note:
         raise Refused(
             Reason.EVIDENCE_REQUIRED, [FieldError("/note", "too_short")], least_characters=published.least_note
         )
 
 
-def refuse_alone(command: MerchantCancel, published: CancellationReason) -> None:
+def refuse_without_approver(command: MerchantCancel, published: CancellationReason) -> None:
     """Some reasons need another person of the merchant."""
     if published.second_approver and command.approver is None:
         raise Refused(Reason.APPROVAL_REQUIRED, code=command.reason)
 
 
-def counting(evidence: Sequence[str], at: int) -> tuple[str, ...]:
+def filter_evidence(evidence: Sequence[str], at: int) -> tuple[str, ...]:
     """What counts as evidence, each item once."""
-    scores = catalogue(at).not_evidence
+    scores = find_catalogue(at).not_evidence
     return tuple(dict.fromkeys(item for item in evidence if item.partition(":")[0].strip().casefold() not in scores))
 
 
-def _in_words(item: str) -> bool:
+def _is_text(item: str) -> bool:
     """The id of a record is no explanation, however long it is."""
     return not item.isascii() or " " in item
 
 
-def _refuse_unasked(deposit: Deposit, published: CancellationReason, evidence: Sequence[str], at: int) -> None:
+def _refuse_without_question(deposit: Deposit, published: CancellationReason, evidence: Sequence[str], at: int) -> None:
     """Address and contact reasons need a question of that kind that this buyer did not answer in time."""
     if published.question is None:
         return
@@ -121,8 +121,8 @@ def _refuse_unasked(deposit: Deposit, published: CancellationReason, evidence: S
 COMMANDS: Final[Commands] = (
     CommandRow(
         MerchantCancel,
-        cancel,
-        Action("merchant", "merchant-cancel", lambda deposit, at, _terms: refuse(deposit, at)),
+        cancel_by_merchant,
+        Action("merchant", "merchant-cancel", lambda deposit, at, _terms: refuse_cancellation(deposit, at)),
         needed,
     ),
 )

@@ -10,7 +10,7 @@ from chalicelib.core.deposit.deposit import Deposit
 from chalicelib.core.deposit.events.ending import QuestionAnswered, QuestionAsked
 from chalicelib.core.deposit.question import QuestionStatus
 from chalicelib.core.deposit.status import Status
-from chalicelib.core.policy.cancellation_reasons import QuestionKind, catalogue
+from chalicelib.core.policy.cancellation_reasons import QuestionKind, find_catalogue
 
 MAX_QUESTIONS: Final = 10
 
@@ -38,13 +38,13 @@ def refuse_question(deposit: Deposit, at: int) -> None:
         raise Refused(Reason.RATE_LIMITED, most=MAX_QUESTIONS)
 
 
-def ask(deposit: Deposit, command: Ask, at: int) -> QuestionAsked:
+def ask_question(deposit: Deposit, command: Ask, at: int) -> QuestionAsked:
     refuse_question(deposit, at)
-    due_at = at + instants.duration_ms(catalogue(at).question.answer_within)
+    due_at = at + instants.duration_ms(find_catalogue(at).question.answer_within)
     return QuestionAsked(at, len(deposit.questions) + 1, command.kind, due_at, command.digest)
 
 
-def answer(deposit: Deposit, command: AnswerQuestion, at: int) -> QuestionAnswered:
+def answer_question(deposit: Deposit, command: AnswerQuestion, at: int) -> QuestionAnswered:
     """In time or late: what was not decided on the silence by then cannot be decided on it any more."""
     if command.question > len(deposit.questions):
         raise Refused(Reason.NOT_FOUND)
@@ -57,9 +57,11 @@ def answer(deposit: Deposit, command: AnswerQuestion, at: int) -> QuestionAnswer
 COMMANDS: Final[Commands] = (
     CommandRow(
         Ask,
-        lambda deposit, command, at, _terms: ask(deposit, command, at),
+        lambda deposit, command, at, _terms: ask_question(deposit, command, at),
         Action("merchant", "questions", lambda deposit, at, _terms: refuse_question(deposit, at)),
         optional,
     ),
-    CommandRow(AnswerQuestion, lambda deposit, command, at, _terms: answer(deposit, command, at), None, needed),
+    CommandRow(
+        AnswerQuestion, lambda deposit, command, at, _terms: answer_question(deposit, command, at), None, needed
+    ),
 )

@@ -14,22 +14,22 @@ from chalicelib.core.deposit.events.all import DepositEvent
 from chalicelib.core.deposit.events.payment import ChargebackLost, ChargebackOpened, ChargebackWon
 from chalicelib.core.deposit.events.refund import RefundCovered, RefundLine, RefundReviewNeeded
 from chalicelib.core.deposit.fold import evolve
-from chalicelib.core.deposit.payment import DisputeSeen
 from chalicelib.core.deposit.refund import TRANSITIONS, RefundStatus
 from chalicelib.core.ending import end
 from chalicelib.core.ending.entitlement import Leg
+from chalicelib.core.paying.provider_answers import DisputeSeen
 from chalicelib.core.policy.terms import Terms
-from chalicelib.core.refunding.covering import _against, _covered
-from chalicelib.core.refunding.destination import retried
+from chalicelib.core.refunding.covering import find_covered_refunds, list_refunds_against
+from chalicelib.core.refunding.destination import build_retry
 
 
-def see(deposit: Deposit, payment: int, seen: DisputeSeen, at: int, terms: Terms) -> Iterator[DepositEvent]:
+def record_dispute(deposit: Deposit, payment: int, seen: DisputeSeen, at: int, terms: Terms) -> Iterator[DepositEvent]:
     """What is new in what the provider says of a chargeback; duplicates and old news give nothing."""
     if not any(one.capture == seen.capture for one in deposit.captures):
         return  # its capture is not known yet; the provider is asked again
     known = next((one for one in deposit.disputes if one.ref == seen.ref), None)
     if known is None:
-        amount = _amount(deposit, seen)
+        amount = _compute_disputed_amount(deposit, seen)
         opened = ChargebackOpened(at, len(deposit.disputes) + 1, seen.ref, payment, seen.capture, amount)
         yield opened
         deposit = evolve(deposit, opened)
@@ -37,24 +37,24 @@ def see(deposit: Deposit, payment: int, seen: DisputeSeen, at: int, terms: Terms
     if known.status != "open" or seen.status == "open":
         return
     if seen.status == "won":
-        yield from _won(deposit, known, at, terms)
+        yield from _record_won(deposit, known, at, terms)
     else:
-        yield from _lost(deposit, known, at, terms)
+        yield from _record_lost(deposit, known, at, terms)
 
 
-def _won(deposit: Deposit, dispute: Dispute, at: int, terms: Terms) -> Iterator[DepositEvent]:
+def _record_won(deposit: Deposit, dispute: Dispute, at: int, terms: Terms) -> Iterator[DepositEvent]:
     """Nothing moved. What waited for the bank until its promise passed goes its way again."""
     yield ChargebackWon(at, dispute.n)
-    for refund in _against(deposit, dispute):
+    for refund in list_refunds_against(deposit, dispute):
         waited = refund.status is RefundStatus.MANUAL_REVIEW and refund.review == "promise_missed"
-        if waited and refund.sent_at is None and refund.goes_to != "payout":
-            yield retried(refund, at, terms)
+        if waited and refund.sent_at is None and refund.destination_kind != "payout":
+            yield build_retry(refund, at, terms)
 
 
-def _lost(deposit: Deposit, dispute: Dispute, at: int, terms: Terms) -> Iterator[DepositEvent]:
+def _record_lost(deposit: Deposit, dispute: Dispute, at: int, terms: Terms) -> Iterator[DepositEvent]:
     """The bank gave the buyer the money: first for what was owed and not sent, then out of what is held."""
-    covered, left = _covered(deposit, dispute)
-    held = min(left, _held(deposit, dispute))
+    covered, left = find_covered_refunds(deposit, dispute)
+    held = min(left, _compute_held_amount(deposit, dispute))
     excess = left - held
     yield ChargebackLost(at, dispute.n, excess or None)
     for refund in covered:
@@ -62,24 +62,24 @@ def _lost(deposit: Deposit, dispute: Dispute, at: int, terms: Terms) -> Iterator
     if held:
         n = len(deposit.refunds) + 1
         leg = Leg(dispute.payment, dispute.capture, (RefundLine(LineCode.PAID, held),))
-        approved = next(end.refund(deposit, n, Cause.CHARGEBACK, leg, at, terms.refund.deadline))
+        approved = next(end.approve_refund(deposit, n, Cause.CHARGEBACK, leg, at, terms.refund.deadline))
         yield approved
         yield RefundCovered(at, n, dispute.n)
-    for refund in _against(deposit, dispute):
+    for refund in list_refunds_against(deposit, dispute):
         twice = excess and refund.open and refund not in covered
         if twice and (refund.status, RefundReviewNeeded) in TRANSITIONS:
             yield RefundReviewNeeded(at, refund.n, "double_exposure")
 
 
-def _amount(deposit: Deposit, seen: DisputeSeen) -> Money:
+def _compute_disputed_amount(deposit: Deposit, seen: DisputeSeen) -> Money:
     """A bank that disputes in its own currency disputes the whole capture."""
-    captured = deposit.captured(seen.capture).amount
+    captured = deposit.find_capture(seen.capture).amount
     return seen.amount if seen.amount.currency == captured.currency else captured
 
 
-def _held(deposit: Deposit, dispute: Dispute) -> Money:
+def _compute_held_amount(deposit: Deposit, dispute: Dispute) -> Money:
     """What of the capture is still held; captures in another currency never are."""
-    captured = deposit.captured(dispute.capture)
+    captured = deposit.find_capture(dispute.capture)
     if captured.amount.currency != deposit.currency:
         return Money.zero(captured.amount.currency)
-    return min(deposit.left_of(captured), deposit.money.held)
+    return min(deposit.compute_unrefunded(captured), deposit.money.held)

@@ -16,8 +16,8 @@ from chalicelib.core.common.instants import Instant, duration_ms, in_millisecond
 if TYPE_CHECKING:
     from holidays import HolidayBase
 
-NEXT_DAY: Final = timedelta(days=1)
-MONTHS_OF_YEAR: Final = 12
+ONE_DAY: Final = timedelta(days=1)
+MONTHS_PER_YEAR: Final = 12
 
 
 class Calendar(NamedTuple):
@@ -27,18 +27,18 @@ class Calendar(NamedTuple):
     holidays: str
 
 
-def ends_at(kind: str, length: str, start: Instant, calendar: Calendar) -> Instant:
+def compute_window_end(kind: str, length: str, start: Instant, calendar: Calendar) -> Instant:
     """The first instant outside the window. ValueError names the fault: ``kind`` or ``duration``."""
     match kind:
         case "elapsed":
             return start + duration_ms(length)
         case "calendar_days":
             last = _local_day(start, calendar) + timedelta(days=whole_days(length))
-            return _end_of(_at_or_after(last, calendar), calendar)
+            return _end_of_day(_next_working_day(last, calendar), calendar)
         case "working_days":
-            return _end_of(_working_day(_local_day(start, calendar), whole_days(length), calendar), calendar)
+            return _end_of_day(_nth_working_day(_local_day(start, calendar), whole_days(length), calendar), calendar)
         case "calendar_months":
-            return _end_of(_months_later(_local_day(start, calendar), whole_months(length)), calendar)
+            return _end_of_day(_add_months(_local_day(start, calendar), whole_months(length)), calendar)
         case _:
             raise ValueError("kind")
 
@@ -47,38 +47,38 @@ def _local_day(instant: Instant, calendar: Calendar) -> date:
     return in_utc(instant).astimezone(ZoneInfo(calendar.time_zone)).date()
 
 
-def _end_of(day: date, calendar: Calendar) -> Instant:
-    following = day + NEXT_DAY
+def _end_of_day(day: date, calendar: Calendar) -> Instant:
+    following = day + ONE_DAY
     # Where clocks skip midnight, the earlier offset still names the instant at which the next day begins.
     midnight = datetime(following.year, following.month, following.day, tzinfo=ZoneInfo(calendar.time_zone))
     return in_milliseconds(midnight)
 
 
-def _at_or_after(day: date, calendar: Calendar) -> date:
-    while not _is_working(day, calendar):
-        day += NEXT_DAY
+def _next_working_day(day: date, calendar: Calendar) -> date:
+    while not _is_working_day(day, calendar):
+        day += ONE_DAY
     return day
 
 
-def _working_day(day: date, number: int, calendar: Calendar) -> date:
+def _nth_working_day(day: date, number: int, calendar: Calendar) -> date:
     for _ in range(number):
-        day = _at_or_after(day + NEXT_DAY, calendar)
+        day = _next_working_day(day + ONE_DAY, calendar)
     return day
 
 
-def _months_later(day: date, months: int) -> date:
+def _add_months(day: date, months: int) -> date:
     """The same day number, or the month's last day where it has no such day. A duty of ours: it never rolls later."""
-    years, month = divmod(day.month - 1 + months, MONTHS_OF_YEAR)
+    years, month = divmod(day.month - 1 + months, MONTHS_PER_YEAR)
     year, month = day.year + years, month + 1
     return date(year, month, min(day.day, monthrange(year, month)[1]))
 
 
-def _is_working(day: date, calendar: Calendar) -> bool:
-    return _year(calendar.holidays, day.year).is_working_day(day)
+def _is_working_day(day: date, calendar: Calendar) -> bool:
+    return _load_year(calendar.holidays, day.year).is_working_day(day)
 
 
 @cache
-def _year(country: str, year: int) -> "HolidayBase":
+def _load_year(country: str, year: int) -> "HolidayBase":
     """One country's year, complete before anyone sees it: the package's own lazy growth is not thread-safe."""
     from holidays import country_holidays  # noqa: PLC0415 - only windows counted in days pay for the import
 

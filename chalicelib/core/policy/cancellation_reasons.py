@@ -74,20 +74,20 @@ class Catalogue(Version):
         return frozenset(one.code for one in self.reason)
 
 
-def catalogue(at: int) -> Catalogue:
-    return dated.at("reasons", Catalogue, at)
+def find_catalogue(at: int) -> Catalogue:
+    return dated.find_version("reasons", Catalogue, at)
 
 
-def reasons(at: int) -> Mapping[str, CancellationReason]:
+def find_reasons(at: int) -> Mapping[str, CancellationReason]:
     """Those that can be cited at an instant, by code, in the catalogue's order."""
-    return {one.code: one for one in catalogue(at).reason if one.offered(at)}
+    return {one.code: one for one in find_catalogue(at).reason if one.is_offered(at)}
 
 
-def all_reasons() -> tuple[CancellationReason, ...]:
+def list_all_reasons() -> tuple[CancellationReason, ...]:
     """Every reason that was ever published, as the last version has it: no code is ever left out."""
-    return dated.series("reasons", Catalogue).latest.reason
+    return dated.read_series("reasons", Catalogue).latest.reason
 
 
-def max_bulk_deposits() -> int:
+def compute_max_bulk_deposits() -> int:
     """The most that one bulk cancellation could ever hold: what the contract says; each is judged by its own instant."""
-    return max(one.bulk.most_deposits for one in dated.series("reasons", Catalogue).versions)
+    return max(one.bulk.most_deposits for one in dated.read_series("reasons", Catalogue).versions)

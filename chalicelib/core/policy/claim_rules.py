@@ -30,10 +30,10 @@ class ClaimRules(Version):
     remind_before: tuple[Duration, ...]
     kinds_end: dict[ClaimKind, Date] = Field(default_factory=dict)
 
-    def takes(self, kind: ClaimKind, at: int) -> bool:
+    def accepts_kind(self, kind: ClaimKind, at: int) -> bool:
         """Whether claims of a kind can be opened at an instant."""
         return kind not in self.kinds_end or at < self.kinds_end[kind]
 
 
-def claim_rules(at: int) -> ClaimRules:
-    return dated.at("claims", ClaimRules, at)
+def find_claim_rules(at: int) -> ClaimRules:
+    return dated.find_version("claims", ClaimRules, at)

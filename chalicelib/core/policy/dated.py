@@ -54,7 +54,7 @@ class Ending(Frozen):
 
     until: Annotated[Date | None, Field(exclude=True)] = None
 
-    def offered(self, at: Instant) -> bool:
+    def is_offered(self, at: Instant) -> bool:
         return self.until is None or at < self.until
 
 
@@ -82,54 +82,54 @@ class Series(Struct, Generic[V], frozen=True):
         return self.versions[-1]
 
 
-def series(folder: str, shape: type[V]) -> Series[V]:
+def read_series(folder: str, shape: type[V]) -> Series[V]:
     """One rule for everything: its first version has to hold from the beginning, so that no instant is without one."""
-    found: Series[V] = _series(folder, shape)
+    found: Series[V] = _read_series(folder, shape)
     return found
 
 
-def at(folder: str, shape: type[V], instant: Instant) -> V:
+def find_version(folder: str, shape: type[V], instant: Instant) -> V:
     """The version of a rule that is in force at an instant."""
-    found = series(folder, shape).find(instant)
+    found = read_series(folder, shape).find(instant)
     if found is None:
         raise LookupError(f"{folder}: nothing is published for instants before 1970")
     return found
 
 
-def by_member(folder: str, shape: type[V], member: str) -> Mapping[str, Series[V]]:
+def read_series_by_member(folder: str, shape: type[V], member: str) -> Mapping[str, Series[V]]:
     """A series for each value of a member, as markets and programmes have; each may begin whenever it does."""
-    found: Mapping[str, Series[V]] = _by_member(folder, shape, member)
+    found: Mapping[str, Series[V]] = _read_series_by_member(folder, shape, member)
     return found
 
 
-def version(folder: str, name: str, shape: type[V]) -> V:
+def read_version(folder: str, name: str, shape: type[V]) -> V:
     """One version by the name of its file, in force or not; FileNotFoundError when there is none."""
-    found: V = _version(folder, name, shape)
+    found: V = _read_version(folder, name, shape)
     return found
 
 
 @cache
-def _version(folder: str, name: str, shape: type[V]) -> V:
+def _read_version(folder: str, name: str, shape: type[V]) -> V:
     return shape.model_validate(lists_to_tuples(policies.read(f"{folder}/{name}.toml")))
 
 
 @cache
-def _series(folder: str, shape: type[V]) -> Series[V]:
-    found = Series(folder, _published(folder, shape))
+def _read_series(folder: str, shape: type[V]) -> Series[V]:
+    found = Series(folder, _read_folder(folder, shape))
     if not found.versions or found.versions[0].from_ != 0:
         raise ValueError(f"{folder}: the first version holds from 1970-01-01")
     return found
 
 
 @cache
-def _by_member(folder: str, shape: type[V], member: str) -> Mapping[str, Series[V]]:
+def _read_series_by_member(folder: str, shape: type[V], member: str) -> Mapping[str, Series[V]]:
     found: dict[str, list[V]] = {}
-    for one in _published(folder, shape):
+    for one in _read_folder(folder, shape):
         found.setdefault(getattr(one, member), []).append(one)
     return {name: Series(f"{folder}/{name}", tuple(versions)) for name, versions in found.items()}
 
 
-def _published(folder: str, shape: type[V]) -> tuple[V, ...]:
+def _read_folder(folder: str, shape: type[V]) -> tuple[V, ...]:
     """Every file of a folder, checked, by date."""
-    found = (version(folder, name, shape) for name in policies.names(folder))
+    found = (read_version(folder, name, shape) for name in policies.names(folder))
     return tuple(sorted(found, key=lambda one: one.from_))

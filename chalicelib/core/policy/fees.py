@@ -96,7 +96,7 @@ class Schedule(Version, Ending):
     @model_validator(mode="after")
     def _sound(self) -> Self:
         """Loading checks what a reader would trust: bands that fit together, grounds of known categories, once each."""
-        wrong = [finding for finding in findings([self.bands(one.code) for one in self.category]) if finding.error]
+        wrong = [finding for finding in check_bands([self.bands(one.code) for one in self.category]) if finding.error]
         codes = [ground.code for ground in self.ground]
         known = {one.code for one in self.category}
         twice = len(set(codes)) != len(codes) or len(known) != len(self.category)
@@ -127,7 +127,7 @@ class Schedule(Version, Ending):
         return Money.parse(str(whole), self.currency)
 
 
-def findings(categories: Sequence[Sequence[Band]]) -> Iterator[Finding]:
+def check_bands(categories: Sequence[Sequence[Band]]) -> Iterator[Finding]:
     """What does not fit together, category by category, in the order of the bands."""
     for place, bands in enumerate(categories):
         for index, band in enumerate(bands):
@@ -138,40 +138,42 @@ def findings(categories: Sequence[Sequence[Band]]) -> Iterator[Finding]:
         for index, (before, band) in enumerate(pairwise(bands), start=1):
             if band.lowest <= before.highest:
                 yield Finding(place, index, "bands_overlap", band, before)
-            elif band.lowest > before.highest + step(before.highest.currency):
+            elif band.lowest > before.highest + find_price_step(before.highest.currency):
                 yield Finding(place, index, "band_gap", band, before)
             if band.fee < before.fee:
                 yield Finding(place, index, "fee_falls", band, before)
 
 
-def step(currency: str) -> Money:
+def find_price_step(currency: str) -> Money:
     """The smallest amount that prices of the currency differ by."""
     return Money(currencies()[currency].step, currency)
 
 
-def schedule(name: str) -> Schedule:
+def read_schedule(name: str) -> Schedule:
     """The version that ``<id>@<version>`` names; FileNotFoundError when there is none."""
     programme, _, version = name.partition("@")
-    return dated.version("fees", f"{programme}-{version}", Schedule)
+    return dated.read_version("fees", f"{programme}-{version}", Schedule)
 
 
-def in_force(at: int) -> dict[str, Schedule]:
+def find_schedules(at: int) -> dict[str, Schedule]:
     """The version of every programme that is in force at an instant: an offer made then freezes it."""
-    found = ((name, versions.find(at)) for name, versions in dated.by_member("fees", Schedule, "id").items())
-    return {name: one for name, one in found if one is not None and one.offered(at)}
+    found = (
+        (name, versions.find(at)) for name, versions in dated.read_series_by_member("fees", Schedule, "id").items()
+    )
+    return {name: one for name, one in found if one is not None and one.is_offered(at)}
 
 
-SHIPPING_KEPT: Final = "shipping"
+SHIPPING_RULE: Final = "shipping"
 
 
-def rule_parts(rule: str) -> tuple[Schedule, str]:
+def split_rule(rule: str) -> tuple[Schedule, str]:
     """The schedule that a rule cites, and the rest of its id."""
     name, _, rest = rule.partition("/")
-    return schedule(name), rest
+    return read_schedule(name), rest
 
 
-def gap(found: Finding) -> tuple[Money, Money]:
+def compute_gap(found: Finding) -> tuple[Money, Money]:
     """The prices that lie between two bands, both inside."""
     assert found.before is not None, "a gap lies between two bands"
-    unit = step(found.here.lowest.currency)
+    unit = find_price_step(found.here.lowest.currency)
     return found.before.highest + unit, found.here.lowest - unit

@@ -79,31 +79,33 @@ class Constraint(NamedTuple):
     source: str
 
 
-def policy(policy_id: str) -> Market:
+def read_policy(policy_id: str) -> Market:
     """The market policy of that id, current or past."""
-    return dated.version("markets", policy_id, Market)
+    return dated.read_version("markets", policy_id, Market)
 
 
-def codes() -> tuple[str, ...]:
+def list_codes() -> tuple[str, ...]:
     """Every market that there ever was a policy for, sorted."""
-    return tuple(sorted(dated.by_member("markets", Market, "code")))
+    return tuple(sorted(dated.read_series_by_member("markets", Market, "code")))
 
 
-def in_force(at: int) -> dict[str, Market]:
+def find_policies(at: int) -> dict[str, Market]:
     """The policy of every market that is served at an instant, by market code: an offer made then freezes its id."""
-    found = ((code, versions.find(at)) for code, versions in dated.by_member("markets", Market, "code").items())
-    return {code: law for code, law in found if law is not None and law.offered(at)}
+    found = (
+        (code, versions.find(at)) for code, versions in dated.read_series_by_member("markets", Market, "code").items()
+    )
+    return {code: law for code, law in found if law is not None and law.is_offered(at)}
 
 
-def named(code: str, at: int) -> Market:
+def find_policy(code: str, at: int) -> Market:
     """The policy in force in a market at an instant; NOT_FOUND when we serve no such market then."""
-    found = in_force(at).get(code)
+    found = find_policies(at).get(code)
     if found is None:
         raise Refused(Reason.NOT_FOUND)
     return found
 
 
-def shorter(deadline: str, market: Market) -> str:
+def limit_refund_deadline(deadline: str, market: Market) -> str:
     """The refund deadline that is kinder to the buyer: the offer's or the market's."""
     longest = market.refund_deadline.longest
     return longest if instants.duration_ms(deadline) > instants.duration_ms(longest) else deadline

@@ -8,17 +8,17 @@ from pydantic import ValidationError
 
 from chalicelib import policies
 from chalicelib.core.common import instants
-from chalicelib.core.common.field_errors import field_errors_of, refused
+from chalicelib.core.common.field_errors import build_refusal, read_field_errors
 from chalicelib.core.common.fields import lists_to_tuples
 from chalicelib.core.common.money import Money
 from chalicelib.core.common.refusal import FieldError
 from chalicelib.core.policy import cancellation_reasons, claim_rules, fees, market, payment_routes
 from chalicelib.core.policy.market import Constraint, Market
-from chalicelib.core.policy.terms import PRESET, AfterLock, Draft, Refund, Terms, TradeIn
+from chalicelib.core.policy.terms import DEFAULT_PRESET, AfterLock, Draft, Refund, Terms, TradeIn
 
 
 @cache
-def preset(name: str) -> dict[str, Any]:
+def read_preset(name: str) -> dict[str, Any]:
     """A preset's offer members; FileNotFoundError when there is none of that name."""
     if name not in policies.names("presets"):
         raise FileNotFoundError(name)
@@ -26,48 +26,48 @@ def preset(name: str) -> dict[str, Any]:
     return {member: value for member, value in members.items() if member != "source"}
 
 
-def read(body: Mapping[str, Any], at: int) -> Draft:
+def read_offer(body: Mapping[str, Any], at: int) -> Draft:
     """The whole offer: the body over its preset. Raises Refused with a fault for every field that will not do at ``at``."""
     if "market_policy" in body:
-        raise refused((FieldError("/market_policy", "unknown_field"),))
-    wanted = body.get("preset", PRESET)
+        raise build_refusal((FieldError("/market_policy", "unknown_field"),))
+    wanted = body.get("preset", DEFAULT_PRESET)
     known = isinstance(wanted, str) and wanted in policies.names("presets")
-    filled = _filled(dict(body), _offered(preset(wanted), at) if known else {})
+    filled = _fill_from_preset(dict(body), _drop_ended_codes(read_preset(wanted), at) if known else {})
     try:
         draft = Draft.model_validate(lists_to_tuples(filled))
     except ValidationError as invalid:
-        faults = field_errors_of(invalid)
-        raise refused(faults if known else (FieldError("/preset", "unknown_preset"), *faults)) from None
-    found = tuple(_faults(draft, at)) + (() if known else (FieldError("/preset", "unknown_preset"),))
+        faults = read_field_errors(invalid)
+        raise build_refusal(faults if known else (FieldError("/preset", "unknown_preset"), *faults)) from None
+    found = tuple(_find_faults(draft, at)) + (() if known else (FieldError("/preset", "unknown_preset"),))
     if found:
-        raise refused(found)
+        raise build_refusal(found)
     return draft
 
 
-def _offered(members: Mapping[str, Any], at: int) -> dict[str, Any]:
+def _drop_ended_codes(members: Mapping[str, Any], at: int) -> dict[str, Any]:
     """A preset without the codes that have ended by then: an offer that leaves the choice to it is no worse for it."""
-    payment, cited = members["payment"], cancellation_reasons.reasons(at)
-    methods = [method for method in payment["methods"] if payment_routes.offered(method, at)]
+    payment, cited = members["payment"], cancellation_reasons.find_reasons(at)
+    methods = [method for method in payment["methods"] if payment_routes.is_offered(method, at)]
     reasons = [code for code in members["cancellation_reasons"] if code in cited]
     return {**members, "payment": {**payment, "methods": methods}, "cancellation_reasons": reasons}
 
 
-def resolve(draft: Draft, at: int) -> tuple[Draft, tuple[Constraint, ...]]:
+def merge_market_policy(draft: Draft, at: int) -> tuple[Draft, tuple[Constraint, ...]]:
     """Merge in the market's policy of that instant, field by field, in the buyer's favour; say what was changed."""
-    law = market.named(draft.market, at)
+    law = market.find_policy(draft.market, at)
     changes: dict[str, Any] = {"market_policy": law.id}
     if draft.trade_in is not None:
-        published = fees.in_force(at)[draft.trade_in.schedule]
+        published = fees.find_schedules(at)[draft.trade_in.schedule]
         changes["trade_in"] = draft.trade_in.model_copy(update={"version": published.version})
     constraints: list[Constraint] = []
     if draft.after_lock.buyer_cancel == "forfeit":
-        kinder = _forfeit_constraint(draft, law)
+        kinder = _find_forfeit_constraint(draft, law)
         if kinder is not None:
             changes["after_lock"] = AfterLock(buyer_cancel="refund")
             constraints.append(kinder)
-        elif above_cap(draft, law):
+        elif exceeds_forfeit_cap(draft, law):
             constraints.append(Constraint("payment.deposit", f"{law.id}/{law.forfeit.rule}", law.forfeit.source))
-    deadline = market.shorter(draft.refund.deadline, law)
+    deadline = market.limit_refund_deadline(draft.refund.deadline, law)
     if deadline != draft.refund.deadline:
         changes["refund"] = Refund(deadline=deadline)
         rule = f"{law.id}/{law.refund_deadline.rule}"
@@ -75,7 +75,7 @@ def resolve(draft: Draft, at: int) -> tuple[Draft, tuple[Constraint, ...]]:
     return draft.model_copy(update=changes), tuple(constraints)
 
 
-def above_cap(draft: Terms, law: Market) -> bool:
+def exceeds_forfeit_cap(draft: Terms, law: Market) -> bool:
     """Whether the deposit for one unit of any item exceeds what the market lets a merchant keep."""
     deposit, cap = draft.payment.deposit, law.forfeit.cap_percent
     if deposit is None or cap is None:
@@ -83,20 +83,20 @@ def above_cap(draft: Terms, law: Market) -> bool:
     return any(deposit > item.price.percent_floor(cap) for item in draft.items)
 
 
-def warnings(draft: Draft, at: int) -> Iterator[FieldError]:
+def find_warnings(draft: Draft, at: int) -> Iterator[FieldError]:
     """What a merchant should think about again; none of it stops the offer. ``draft`` is resolved."""
     law = draft.policy
-    if draft.after_lock.buyer_cancel == "forfeit" and above_cap(draft, law):
+    if draft.after_lock.buyer_cancel == "forfeit" and exceeds_forfeit_cap(draft, law):
         yield FieldError("/payment/deposit", "deposit_above_cap")
     for index, method in enumerate(draft.payment.methods):
-        route = payment_routes.route(method, at)
+        route = payment_routes.find_route(method, at)
         if not route.to_source:
             yield FieldError(f"/payment/methods/{index}", "method_without_refund")
-        elif outlives(draft, route.window_days):
+        elif outlasts_route(draft, route.window_days):
             yield FieldError(f"/payment/methods/{index}", "refund_path_ends_first")
 
 
-def outlives(draft: Terms, route_days: int | None) -> bool:
+def outlasts_route(draft: Terms, route_days: int | None) -> bool:
     """Whether the window and the promised delivery together last longer than the route can refund."""
     if route_days is None:
         return False
@@ -105,7 +105,7 @@ def outlives(draft: Terms, route_days: int | None) -> bool:
     return window + delivery >= route_days * instants.DAY
 
 
-def _forfeit_constraint(draft: Terms, law: Market) -> Constraint | None:
+def _find_forfeit_constraint(draft: Terms, law: Market) -> Constraint | None:
     if draft.payment.nature != "earnest" or draft.payment.take == "full":
         return Constraint("after_lock.buyer_cancel", "nature", "only earnest money can be forfeited")
     custom_made = any(item.made_to_spec for item in draft.items)
@@ -114,11 +114,11 @@ def _forfeit_constraint(draft: Terms, law: Market) -> Constraint | None:
     return None
 
 
-def _filled(body: dict[str, Any], base: Mapping[str, Any]) -> dict[str, Any]:
+def _fill_from_preset(body: dict[str, Any], base: Mapping[str, Any]) -> dict[str, Any]:
     """The body over the preset. Objects merge member by member; lists, amounts and explicit nulls replace."""
     base_currency = base.get("currency")
     currency = body.get("currency", base_currency)
-    merged = _merged(base, body, keep_amounts=base_currency is None or currency == base_currency)
+    merged = _merge_members(base, body, keep_amounts=base_currency is None or currency == base_currency)
     if isinstance(currency, str) and "shipping" not in body:
         merged["shipping"] = {"amount": "0", "currency": currency}
     payment = merged.get("payment")
@@ -127,15 +127,15 @@ def _filled(body: dict[str, Any], base: Mapping[str, Any]) -> dict[str, Any]:
     return merged
 
 
-def _merged(base: Mapping[str, Any], over: Mapping[str, Any], *, keep_amounts: bool) -> dict[str, Any]:
+def _merge_members(base: Mapping[str, Any], over: Mapping[str, Any], *, keep_amounts: bool) -> dict[str, Any]:
     kept = {name: value for name, value in base.items() if keep_amounts or not _is_amount(value)}
     merged: dict[str, Any] = {}
     for name in kept.keys() | over.keys():
         below, above = kept.get(name), over.get(name)
         if name not in over:
-            merged[name] = _merged(below, {}, keep_amounts=keep_amounts) if isinstance(below, dict) else below
+            merged[name] = _merge_members(below, {}, keep_amounts=keep_amounts) if isinstance(below, dict) else below
         elif isinstance(below, dict) and isinstance(above, dict) and not (_is_amount(below) or _is_amount(above)):
-            merged[name] = _merged(below, above, keep_amounts=keep_amounts)
+            merged[name] = _merge_members(below, above, keep_amounts=keep_amounts)
         else:
             merged[name] = above
     return merged
@@ -145,13 +145,13 @@ def _is_amount(value: Any) -> bool:
     return isinstance(value, dict) and set(value) == {"amount", "currency"}
 
 
-def _faults(draft: Draft, at: int) -> Iterator[FieldError]:
+def _find_faults(draft: Draft, at: int) -> Iterator[FieldError]:
     """What no single field can show: how the members fit together, and what is published at the instant."""
-    yield from _currency_faults(draft)
-    yield from _payment_faults(draft, at)
-    yield from _lock_faults(draft)
-    yield from _claims_faults(draft, at)
-    if draft.market not in market.in_force(at):
+    yield from _find_currency_faults(draft)
+    yield from _find_payment_faults(draft, at)
+    yield from _find_lock_faults(draft)
+    yield from _find_claims_faults(draft, at)
+    if draft.market not in market.find_policies(at):
         yield FieldError("/market", "unknown_market")
     if draft.opens_at is not None and draft.closes_at is not None and draft.closes_at <= draft.opens_at:
         yield FieldError("/closes_at", "not_later")
@@ -161,7 +161,7 @@ def _faults(draft: Draft, at: int) -> Iterator[FieldError]:
             yield FieldError(f"/items/{index}/sku", "duplicate")
         if item.price.minor <= 0:
             yield FieldError(f"/items/{index}/price", "too_small")
-    published = cancellation_reasons.reasons(at)
+    published = cancellation_reasons.find_reasons(at)
     for index, code in enumerate(draft.cancellation_reasons):
         if code not in published:
             yield FieldError(f"/cancellation_reasons/{index}", "unknown_reason")
@@ -172,11 +172,11 @@ def _faults(draft: Draft, at: int) -> Iterator[FieldError]:
         elif stock is not None and units > stock:
             yield FieldError(f"/priority/reserved/{sku}", "too_large")
     if draft.trade_in is not None:
-        yield from _trade_in_faults(draft, draft.trade_in, at)
+        yield from _find_trade_in_faults(draft, draft.trade_in, at)
 
 
-def _trade_in_faults(draft: Draft, trade_in: TradeIn, at: int) -> Iterator[FieldError]:
-    known = fees.in_force(at).get(trade_in.schedule)
+def _find_trade_in_faults(draft: Draft, trade_in: TradeIn, at: int) -> Iterator[FieldError]:
+    known = fees.find_schedules(at).get(trade_in.schedule)
     if trade_in.version is not None:
         yield FieldError("/trade_in/version", "unknown_field")
     if known is None:
@@ -185,7 +185,7 @@ def _trade_in_faults(draft: Draft, trade_in: TradeIn, at: int) -> Iterator[Field
         yield FieldError("/trade_in/schedule", "currency_mismatch")
 
 
-def _currency_faults(draft: Draft) -> Iterator[FieldError]:
+def _find_currency_faults(draft: Draft) -> Iterator[FieldError]:
     priced: list[tuple[str, Money | None]] = [
         ("/shipping", draft.shipping),
         ("/payment/deposit", draft.payment.deposit),
@@ -198,9 +198,9 @@ def _currency_faults(draft: Draft) -> Iterator[FieldError]:
             yield FieldError(pointer, "currency_mismatch")
 
 
-def _claims_faults(draft: Draft, at: int) -> Iterator[FieldError]:
+def _find_claims_faults(draft: Draft, at: int) -> Iterator[FieldError]:
     """Silence decides for the buyer only where there is a time to be silent, and an end of it."""
-    rules = claim_rules.claim_rules(at)
+    rules = claim_rules.find_claim_rules(at)
     shortest, longest = instants.duration_ms(rules.answer_at_least), instants.duration_ms(rules.answer_at_most)
     for name, given in draft.claims:
         time = instants.duration_ms(given)
@@ -208,7 +208,7 @@ def _claims_faults(draft: Draft, at: int) -> Iterator[FieldError]:
             yield FieldError(f"/claims/{name}", "too_small" if time < shortest else "too_large")
 
 
-def _payment_faults(draft: Draft, at: int) -> Iterator[FieldError]:
+def _find_payment_faults(draft: Draft, at: int) -> Iterator[FieldError]:
     payment = draft.payment
     if payment.take == "deposit" and payment.deposit is None:
         yield FieldError("/payment/deposit", "deposit_missing")
@@ -221,11 +221,11 @@ def _payment_faults(draft: Draft, at: int) -> Iterator[FieldError]:
     if len(set(payment.methods)) != len(payment.methods):
         yield FieldError("/payment/methods", "duplicate")
     for index, method in enumerate(payment.methods):
-        if not payment_routes.offered(method, at):
+        if not payment_routes.is_offered(method, at):
             yield FieldError(f"/payment/methods/{index}", "unknown_method")
 
 
-def _lock_faults(draft: Draft) -> Iterator[FieldError]:
+def _find_lock_faults(draft: Draft) -> Iterator[FieldError]:
     if draft.lock.at == "payment" and draft.window is not None:
         yield FieldError("/window", "window_not_with_payment")
     if draft.lock.at == "window_end" and draft.window is None:

@@ -16,10 +16,10 @@ class PassRules(Version):
     reserve_lasts: Duration
 
 
-def pass_rules(at: int) -> PassRules:
-    return dated.at("priority", PassRules, at)
+def find_pass_rules(at: int) -> PassRules:
+    return dated.find_version("priority", PassRules, at)
 
 
-def reserve_ends_at(opens_at: int) -> int:
+def compute_reserve_end(opens_at: int) -> int:
     """From then on the units kept for passes are everybody's."""
-    return opens_at + instants.duration_ms(pass_rules(opens_at).reserve_lasts)
+    return opens_at + instants.duration_ms(find_pass_rules(opens_at).reserve_lasts)

@@ -19,9 +19,9 @@ Days = Annotated[int, Field(ge=1, le=400)]
 Clock = Annotated[str, Field(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$")]
 
 # Why a refund cannot go to its source; the buyer is asked for an account instead.
-CANNOT: Final = "route_cannot_refund"
-ENDED: Final = "route_window_ended"
-NOT_IN_PART: Final = "route_not_partial"
+ROUTE_CANNOT_REFUND: Final = "route_cannot_refund"
+ROUTE_WINDOW_ENDED: Final = "route_window_ended"
+ROUTE_NOT_PARTIAL: Final = "route_not_partial"
 NO_SOURCE: Final = "no_source"
 
 
@@ -77,42 +77,42 @@ class Routes(Version):
         return frozenset(self.route)
 
 
-def payment_routes(at: int) -> Routes:
-    return dated.at("routes", Routes, at)
+def find_routes(at: int) -> Routes:
+    return dated.find_version("routes", Routes, at)
 
 
-def route(method: str, at: int) -> Route:
-    return payment_routes(at).route[method]
+def find_route(method: str, at: int) -> Route:
+    return find_routes(at).route[method]
 
 
-def offered(method: str, at: int) -> bool:
+def is_offered(method: str, at: int) -> bool:
     """Whether anybody can choose to pay this way at an instant: a route that has ended only gives money back."""
-    found = payment_routes(at).route.get(method)
-    return found is not None and found.offered(at)
+    found = find_routes(at).route.get(method)
+    return found is not None and found.is_offered(at)
 
 
-def payout(at: int) -> Payout:
-    return payment_routes(at).payout
+def find_payout(at: int) -> Payout:
+    return find_routes(at).payout
 
 
-def ends_at(found: Route, captured_at: int) -> int | None:
+def compute_refund_window_end(found: Route, captured_at: int) -> int | None:
     """When the way back to the source closes; None when no limit is known."""
     return captured_at + found.window_days * DAY if found.window_days is not None else None
 
 
-def closed(found: Route, amount: Money, captured: Money, captured_at: int, at: int) -> str | None:
+def find_source_obstacle(found: Route, amount: Money, captured: Money, captured_at: int, at: int) -> str | None:
     """Why this much of a capture cannot go back to its source at an instant; None when it can."""
     if not found.to_source:
-        return CANNOT
-    last = ends_at(found, captured_at)
+        return ROUTE_CANNOT_REFUND
+    last = compute_refund_window_end(found, captured_at)
     if last is not None and at >= last:
-        return ENDED
+        return ROUTE_WINDOW_ENDED
     if not found.partial and amount != captured:
-        return NOT_IN_PART
+        return ROUTE_NOT_PARTIAL
     return None
 
 
-def opens_at(found: Route, at: int) -> int:
+def find_next_open_instant(found: Route, at: int) -> int:
     """The first instant from ``at`` on at which the provider takes refunds: ``at`` itself outside the quiet hours."""
     if found.quiet is None:
         return at
@@ -124,16 +124,16 @@ def opens_at(found: Route, at: int) -> int:
     return at + lasts - since_start if since_start < lasts else at
 
 
-def promised_by(found: Route, captured_at: int, at: int, deadline: str) -> int:
+def compute_promise(found: Route, captured_at: int, at: int, deadline: str) -> int:
     """By when a refund decided at ``at`` is promised: within the deadline, and before its way back closes."""
     promised = at + instants.duration_ms(deadline)
-    last = ends_at(found, captured_at)
+    last = compute_refund_window_end(found, captured_at)
     return min(promised, last) if found.to_source and last is not None and last > at else promised
 
 
-def usable_from(at: int, *, changed: bool) -> int:
+def compute_payable_from(at: int, *, changed: bool) -> int:
     """When a named account may be paid: at once the first time, after the cool-down when it was changed."""
-    return at + instants.duration_ms(payout(at).cool_down) if changed else at
+    return at + instants.duration_ms(find_payout(at).cool_down) if changed else at
 
 
 def _since_midnight(clock: str) -> int:

@@ -34,7 +34,7 @@ Method = Literal[
     "cash_on_delivery",
 ]
 Count = Annotated[int, Field(ge=1, le=1_000_000_000)]
-PRESET: Final = "recommended"  # what fills an offer that names none
+DEFAULT_PRESET: Final = "recommended"  # what fills an offer that names none
 
 
 class Item(Frozen):
@@ -156,7 +156,7 @@ class Terms(Frozen):
     market: Text
     market_policy: str = ""
     currency: CurrencyCode
-    preset: str = PRESET
+    preset: str = DEFAULT_PRESET
     opens_at: InstantField | None = None
     closes_at: InstantField | None = None
     items: Annotated[tuple[Item, ...], Field(min_length=1, max_length=100)]
@@ -176,16 +176,16 @@ class Terms(Frozen):
     expected_peak_per_second: Annotated[int, Field(ge=1, le=100_000)]
     refund: Refund
 
-    def item(self, sku: str) -> Item | None:
+    def find_item(self, sku: str) -> Item | None:
         return next((item for item in self.items if item.sku == sku), None)
 
     def offers_method(self, method: str, at: int) -> bool:
         """Whether anybody may choose to pay this way at an instant: the terms name the method, and it has not ended."""
-        return method in self.payment.methods and payment_routes.offered(method, at)
+        return method in self.payment.methods and payment_routes.is_offered(method, at)
 
     @property
     def policy(self) -> Market:
-        return market.policy(self.market_policy)
+        return market.read_policy(self.market_policy)
 
 
 class Draft(Terms):
@@ -198,12 +198,12 @@ class Draft(Terms):
         return {item.sku: item.stock for item in self.items}
 
 
-def terms_hash(terms: Terms) -> str:
+def compute_terms_hash(terms: Terms) -> str:
     """``sha256:<hex>`` over canonical JSON (RFC 8785) of the terms; stock is no term, so it is left out."""
-    return "sha256:" + hashlib.sha256(canonical(terms)).hexdigest()
+    return "sha256:" + hashlib.sha256(to_canonical_json(terms)).hexdigest()
 
 
-def canonical(terms: Terms) -> bytes:
+def to_canonical_json(terms: Terms) -> bytes:
     """The terms as RFC 8785 writes them, without stock: what is hashed and what is stored."""
     plain = terms.model_dump(mode="json", exclude={"items": {"__all__": {"stock"}}})
     return bytes(rfc8785.dumps(plain))

@@ -8,11 +8,11 @@ from chalicelib import policies
 from chalicelib.core.common.instants import DAY, HOUR, MINUTE, SECOND, duration_ms, in_utc
 from chalicelib.core.common.money import Money
 
-UNITS: Final = (("days", DAY), ("hours", HOUR), ("minutes", MINUTE), ("seconds", SECOND))
-THOUSAND: Final = 3  # digits of a group
+UNITS_MS: Final = (("days", DAY), ("hours", HOUR), ("minutes", MINUTE), ("seconds", SECOND))
+DIGITS_PER_GROUP: Final = 3  # digits of a group
 
 
-def text(file: str, *path: str, locale: str) -> str:
+def read_text(file: str, *path: str, locale: str) -> str:
     """One text of ``policies/texts/<locale>``. A missing one is a bug, found by the test of completeness, never replaced."""
     found: Any = policies.read(f"texts/{locale}/{file}.toml")
     for step in path:
@@ -21,41 +21,43 @@ def text(file: str, *path: str, locale: str) -> str:
     return found
 
 
-def amount(money: Money, locale: str) -> str:
+def format_amount(money: Money, locale: str) -> str:
     """``Rp2.160.000 (IDR)``: grouped as the reader writes it, with the ISO code."""
     known = policies.read(f"texts/{locale}/wording.toml")
     special = f"amount/{money.currency}"
     form = known[special if special in known else "amount"]
-    return str(form).format(code=money.currency, number=_number(money.amount, locale))
+    return str(form).format(code=money.currency, number=_format_number(money.amount, locale))
 
 
-def instant(at: int, zone: str) -> str:
+def format_local_time(at: int, zone: str) -> str:
     """``2024-04-04 22:00:00 UTC+08:00``: local time, with its distance from UTC, so that nobody has to guess."""
     local = in_utc(at).astimezone(ZoneInfo(zone))
-    return f"{local:%Y-%m-%d %H:%M:%S} UTC{_distance(local.utcoffset() or timedelta())}"
+    return f"{local:%Y-%m-%d %H:%M:%S} UTC{_format_utc_offset(local.utcoffset() or timedelta())}"
 
 
-def duration(length: str, locale: str) -> str:
+def format_duration(length: str, locale: str) -> str:
     """``1 h 30 min``: the units that are not zero."""
     left = duration_ms(length)
     parts: list[str] = []
-    for unit, milliseconds in UNITS:
+    for unit, milliseconds in UNITS_MS:
         n, left = divmod(left, milliseconds)
         if n:
-            parts.append(text("wording", unit, locale=locale).format(n=n))
+            parts.append(read_text("wording", unit, locale=locale).format(n=n))
     return " ".join(parts)
 
 
-def _number(plain: str, locale: str) -> str:
+def _format_number(plain: str, locale: str) -> str:
     whole, _, fraction = plain.partition(".")
     sign, digits = ("-", whole[1:]) if whole.startswith("-") else ("", whole)
-    head = len(digits) % THOUSAND
-    groups = ([digits[:head]] if head else []) + [digits[i : i + THOUSAND] for i in range(head, len(digits), THOUSAND)]
-    grouped = sign + text("wording", "group", locale=locale).join(groups)
-    return grouped + text("wording", "decimal", locale=locale) + fraction if fraction else grouped
+    head = len(digits) % DIGITS_PER_GROUP
+    groups = ([digits[:head]] if head else []) + [
+        digits[i : i + DIGITS_PER_GROUP] for i in range(head, len(digits), DIGITS_PER_GROUP)
+    ]
+    grouped = sign + read_text("wording", "group", locale=locale).join(groups)
+    return grouped + read_text("wording", "decimal", locale=locale) + fraction if fraction else grouped
 
 
-def _distance(offset: timedelta) -> str:
+def _format_utc_offset(offset: timedelta) -> str:
     minutes = offset // timedelta(minutes=1)
     hours, rest = divmod(abs(minutes), 60)
     return f"{'-' if minutes < 0 else '+'}{hours:02d}:{rest:02d}"

@@ -7,15 +7,15 @@ from typing import Final, Literal, NamedTuple
 from chalicelib.core.common.ids import child, parse_child
 from chalicelib.core.common.money import Money
 from chalicelib.core.deposit.deposit import Deposit
-from chalicelib.core.deposit.refund import Refund, RefundStatus, parse_key
+from chalicelib.core.deposit.refund import Refund, RefundStatus, parse_refund_key
 from chalicelib.core.policy import payment_routes
 
 SHARDS: Final = 16
-BODY: Final = 26  # characters of a deposit's id in a place
+BODY_LENGTH: Final = 26  # characters of a deposit's id in a place
 UNATTRIBUTED: Final = "~"  # sorts behind every deposit: what names nothing of ours
-LAST: Final = "\U0010ffff"  # sorts behind every place of a deposit
-LETTERS: Final = {"capture": "c", "refund": "r", "return": "x"}
-SIGNS: Final = {"c": 1, "r": -1, "x": 1}
+AFTER_LAST_PLACE: Final = "\U0010ffff"  # sorts behind every place of a deposit
+KIND_LETTERS: Final = {"capture": "c", "refund": "r", "return": "x"}
+KIND_SIGNS: Final = {"c": 1, "r": -1, "x": 1}
 
 LineKind = Literal["capture", "refund", "return"]
 BreakKind = Literal[
@@ -48,16 +48,16 @@ class Line(NamedTuple):
 
     @property
     def body(self) -> str:
-        return self.place[:BODY]
+        return self.place[:BODY_LENGTH]
 
     @property
     def kind(self) -> str:
         """``c`` capture, ``r`` refund or payout, ``x`` return."""
-        return kind_of(self.place)
+        return read_kind(self.place)
 
     @property
     def n(self) -> int:
-        return int(self.place[BODY + 1 :])
+        return int(self.place[BODY_LENGTH + 1 :])
 
     @property
     def money(self) -> Money:
@@ -71,35 +71,35 @@ class Line(NamedTuple):
         return child("pay" if self.kind == "c" else "ref", f"dep_{self.body}", self.n)
 
 
-def sort_key(kind: LineKind, reference: str) -> str:
+def build_place(kind: LineKind, reference: str) -> str:
     """The place of a report's line by what it says it was made for."""
-    parsed = parse_child("pay", reference) if kind == "capture" else parse_key(reference)
+    parsed = parse_child("pay", reference) if kind == "capture" else parse_refund_key(reference)
     if parsed is None:
-        return UNATTRIBUTED + LETTERS[kind] + reference
-    return f"{parsed[0]}{LETTERS[kind]}{parsed[1]:04d}"
+        return UNATTRIBUTED + KIND_LETTERS[kind] + reference
+    return f"{parsed[0]}{KIND_LETTERS[kind]}{parsed[1]:04d}"
 
 
-def kind_of(place: str) -> str:
+def read_kind(place: str) -> str:
     """The letter of a place: behind the deposit, or at once where there is none."""
-    return place[1:2] if place.startswith(UNATTRIBUTED) else place[BODY : BODY + 1]
+    return place[1:2] if place.startswith(UNATTRIBUTED) else place[BODY_LENGTH : BODY_LENGTH + 1]
 
 
-def group(place: str) -> str:
+def find_group(place: str) -> str:
     """What is compared together: a deposit, or a line that names none. A run stops only between two of them."""
-    return place if place.startswith(UNATTRIBUTED) else place[:BODY]
+    return place if place.startswith(UNATTRIBUTED) else place[:BODY_LENGTH]
 
 
-def behind(found: str) -> str:
+def find_group_end(found: str) -> str:
     """The last place of a group: a report goes on behind it."""
-    return found if not found or found.startswith(UNATTRIBUTED) else found + LAST
+    return found if not found or found.startswith(UNATTRIBUTED) else found + AFTER_LAST_PLACE
 
 
-def shard_of(place: str) -> int:
+def compute_shard(place: str) -> int:
     """All lines of a deposit fall into one shard."""
-    return zlib.crc32(place[:BODY].encode("utf-8", "surrogatepass")) % SHARDS
+    return zlib.crc32(place[:BODY_LENGTH].encode("utf-8", "surrogatepass")) % SHARDS
 
 
-def lines_of(deposit: Deposit) -> tuple[Line, ...]:
+def list_lines(deposit: Deposit) -> tuple[Line, ...]:
     """Every movement of a deposit that its journal knows of, sorted."""
     body = deposit.id.partition("_")[2]
     found = [
@@ -109,7 +109,7 @@ def lines_of(deposit: Deposit) -> tuple[Line, ...]:
             one.amount.minor,
             one.amount.currency,
             one.at,
-            payment_routes.route(deposit.payments[one.payment - 1].method, one.at).settle_days,
+            payment_routes.find_route(deposit.payments[one.payment - 1].method, one.at).settle_days,
         )
         for one in deposit.captures
     ]
@@ -120,18 +120,18 @@ def lines_of(deposit: Deposit) -> tuple[Line, ...]:
 
 def _refund_lines(body: str, refund: Refund) -> Iterator[Line]:
     money = refund.amount
-    for place, move in enumerate(refund.moves, start=1):
-        last = place == len(refund.moves)
+    for place, move in enumerate(refund.movements, start=1):
+        last = place == len(refund.movements)
         settled = not (last and refund.status is RefundStatus.SUCCEEDED)
         days = (
-            payment_routes.payout(move.at).settle_days
+            payment_routes.find_payout(move.at).settle_days
             if move.paid_out
-            else payment_routes.route(refund.method, move.at).settle_days
+            else payment_routes.find_route(refund.method, move.at).settle_days
         )
-        letter = LETTERS[move.kind]
+        letter = KIND_LETTERS[move.kind]
         yield Line(f"{body}{letter}{refund.n:04d}", move.ref, money.minor, money.currency, move.at, days, settled)
 
 
-def latest(lines: Iterable[Line]) -> int | None:
+def find_latest_movement(lines: Iterable[Line]) -> int | None:
     """When money moved last."""
     return max((line.at for line in lines), default=None)

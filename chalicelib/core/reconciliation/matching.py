@@ -5,13 +5,13 @@ from typing import Final
 
 from chalicelib.core.common.instants import DAY
 from chalicelib.core.deposit.deposit import Deposit
-from chalicelib.core.deposit.refund import ASKED_FOR, Refund, RefundStatus
+from chalicelib.core.deposit.refund import UNANSWERED, Refund, RefundStatus
 from chalicelib.core.reconciliation.lines import BreakKind, Line
 
 Pair = tuple[Line | None, Line | None]
 
 
-def join(ours: Iterator[Line], theirs: Iterator[Line]) -> Iterator[Pair]:
+def pair_lines(ours: Iterator[Line], theirs: Iterator[Line]) -> Iterator[Pair]:
     """Both sides side by side, ascending; what stands on one side only has None beside it."""
     mine, other = next(ours, None), next(theirs, None)
     while mine is not None and other is not None:
@@ -33,7 +33,7 @@ def join(ours: Iterator[Line], theirs: Iterator[Line]) -> Iterator[Pair]:
         other = next(theirs, None)
 
 
-def in_transit(line: Line, at: int, settle_days: int | None) -> bool:
+def is_in_transit(line: Line, at: int, settle_days: int | None) -> bool:
     """Whether our line is too young to be missed."""
     days = settle_days if settle_days is not None else line.days
     return line.at + days * DAY > at
@@ -50,18 +50,18 @@ def classify_unmatched(deposit: Deposit | None, line: Line) -> BreakKind:
     refund = deposit.refunds[line.n - 1]
     if line.kind == "x":
         return "returned_after_success"
-    return "duplicate" if any(move.kind == "refund" for move in refund.moves) else "status_mismatch"
+    return "duplicate" if any(move.kind == "refund" for move in refund.movements) else "status_mismatch"
 
 
 # A refund that nobody has heard of for so long, though somebody should have looked.
-STALE: Final = 2 * DAY
+STALE_AFTER_MS: Final = 2 * DAY
 
 
-def overdue(refund: Refund, at: int) -> BreakKind | None:
+def classify_overdue(refund: Refund, at: int) -> BreakKind | None:
     """Whether a refund that is still open broke its promise, or stands still."""
     if not refund.open:
         return None
     if refund.promised_by <= at:
         return "promise_missed"
-    stands = refund.status in {*ASKED_FOR, RefundStatus.MANUAL_REVIEW}
-    return "stale" if stands and refund.changed_at + STALE <= at else None
+    stands = refund.status in {*UNANSWERED, RefundStatus.MANUAL_REVIEW}
+    return "stale" if stands and refund.changed_at + STALE_AFTER_MS <= at else None

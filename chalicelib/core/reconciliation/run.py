@@ -101,12 +101,12 @@ class Run(Struct, frozen=True):
     failure: str | None = None
 
 
-def fold(run_id: str, events: Iterable[RunEvent]) -> Run:
+def fold_run(run_id: str, events: Iterable[RunEvent]) -> Run:
     """The run that a journal tells. ValueError when it does not begin with ``RunStarted``."""
     run: Run | None = None
     for event in events:
         if run is not None:
-            run = evolve(run, event)
+            run = evolve_run(run, event)
         elif isinstance(event, RunStarted):
             run = Run(run_id, event, event.at)
         else:
@@ -116,7 +116,7 @@ def fold(run_id: str, events: Iterable[RunEvent]) -> Run:
     return run
 
 
-def evolve(run: Run, event: RunEvent) -> Run:
+def evolve_run(run: Run, event: RunEvent) -> Run:
     """The run after the event; KeyError when the table has no such step."""
     statuses = TRANSITIONS[run.status, type(event)]
     status = RunStatus.FAILED
@@ -129,7 +129,7 @@ def evolve(run: Run, event: RunEvent) -> Run:
     return replace(after, failure=event.why if isinstance(event, RunFailed) else None)
 
 
-def start(at: int, begin: int, end: int) -> RunStarted:
+def start_run(at: int, begin: int, end: int) -> RunStarted:
     """Refuses spans that are empty, too long, long past, or not over yet: their lines are still being made."""
     if end <= begin:
         raise Refused(Reason.INVALID_REQUEST, [FieldError("/to", "not_later")])
@@ -140,7 +140,7 @@ def start(at: int, begin: int, end: int) -> RunStarted:
     return RunStarted(at, begin, end)
 
 
-def finish(at: int, tally: Tally) -> RunFinished:
+def finish_run(at: int, tally: Tally) -> RunFinished:
     """The certificate of what was counted."""
     totals = tuple(
         Total(Money(ours, currency), Money(theirs, currency))
@@ -216,7 +216,7 @@ def fold_break(break_id: str, events: Iterable[BreakEvent]) -> Break:
     return told
 
 
-def resolve(one: Break, action: Action, note: str | None, at: int) -> BreakResolved:
+def resolve_break(one: Break, action: Action, note: str | None, at: int) -> BreakResolved:
     """Once; ``retry`` needs a refund that can be sent again."""
     if one.resolved is not None:
         raise Refused(Reason.WRONG_STATE, state="resolved")

@@ -4,9 +4,9 @@ import hashlib
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from chalicelib.core.reconciliation.lines import SIGNS, BreakKind, Line, kind_of
+from chalicelib.core.reconciliation.lines import KIND_SIGNS, BreakKind, Line, read_kind
 
-NO_LINES: Final = (0, 0)
+ZERO_TOTALS: Final = (0, 0)
 EMPTY_DIGEST: Final = hashlib.sha256().hexdigest()
 
 
@@ -70,8 +70,8 @@ class Tally:
 
     def _sum(self, line: Line, sides: tuple[int, int]) -> None:
         place, _, minor, currency, *_ = line
-        moved = SIGNS[kind_of(place)] * minor
-        ours, theirs = self.totals.get(currency, NO_LINES)
+        moved = KIND_SIGNS[read_kind(place)] * minor
+        ours, theirs = self.totals.get(currency, ZERO_TOTALS)
         self.totals[currency] = [ours + moved * sides[0], theirs + moved * sides[1]]
 
     def _chain(self, verdict: str, line: Line) -> None:
@@ -85,13 +85,13 @@ class Tally:
     def balanced(self) -> bool:
         return not self.breaks and all(ours == theirs for ours, theirs in self.totals.values())
 
-    def plain(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, Any]:
         """As JSON."""
-        return {name: getattr(self, name) for name in TALLIED}
+        return {name: getattr(self, name) for name in FIELDS}
 
     @classmethod
-    def of(cls, plain: dict[str, Any]) -> "Tally":
+    def from_json(cls, plain: dict[str, Any]) -> "Tally":
         return cls(**plain)
 
 
-TALLIED: Final = ("ours", "provider", "matched", "repaired", "in_transit", "breaks", "unreadable", "totals", "digest")
+FIELDS: Final = ("ours", "provider", "matched", "repaired", "in_transit", "breaks", "unreadable", "totals", "digest")

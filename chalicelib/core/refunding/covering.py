@@ -9,24 +9,24 @@ from chalicelib.core.deposit.events.refund import RefundCovered
 from chalicelib.core.deposit.refund import TRANSITIONS, Refund
 
 
-def cover(deposit: Deposit, at: int) -> Iterator[RefundCovered]:
+def cover_refunds(deposit: Deposit, at: int) -> Iterator[RefundCovered]:
     """What came back, or was declined, after a bank had given the buyer this money already: it is not sent once more."""
     for dispute in deposit.disputes:
         if dispute.status == "lost":
-            yield from (RefundCovered(at, refund.n, dispute.n) for refund in _covered(deposit, dispute)[0])
+            yield from (RefundCovered(at, refund.n, dispute.n) for refund in find_covered_refunds(deposit, dispute)[0])
 
 
-def _against(deposit: Deposit, dispute: Dispute) -> tuple[Refund, ...]:
+def list_refunds_against(deposit: Deposit, dispute: Dispute) -> tuple[Refund, ...]:
     return tuple(refund for refund in deposit.refunds if refund.capture == dispute.capture)
 
 
-def _covered(deposit: Deposit, dispute: Dispute) -> tuple[list[Refund], Money]:
+def find_covered_refunds(deposit: Deposit, dispute: Dispute) -> tuple[list[Refund], Money]:
     """The refunds that the bank's money pays whole, none of which can still be executed, and what is left of it."""
     covered: list[Refund] = []
     given = (refund.amount for refund in deposit.refunds if refund.covered_by == dispute.n)
     left = dispute.amount - total(given, dispute.amount.currency)
-    for refund in _against(deposit, dispute):
-        if refund.closed and (refund.status, RefundCovered) in TRANSITIONS and refund.amount <= left:
+    for refund in list_refunds_against(deposit, dispute):
+        if refund.cannot_execute_any_more and (refund.status, RefundCovered) in TRANSITIONS and refund.amount <= left:
             covered.append(refund)
             left -= refund.amount
     return covered, left

@@ -24,8 +24,8 @@ from chalicelib.core.deposit.refund import NO_CAPTURE, Refund, RefundStatus
 from chalicelib.core.policy import payment_routes
 from chalicelib.core.policy.terms import Terms
 
-MAX_NAMED: Final = 10
-PLAIN: Final = str.maketrans("đłøı", "dloi")  # letters that banks write without their stroke or dot
+MAX_DESTINATIONS: Final = 10
+PLAIN_LETTERS: Final = str.maketrans("đłøı", "dloi")  # letters that banks write without their stroke or dot
 Sending = RefundSent | RefundDeclined | RefundReviewNeeded
 
 
@@ -65,108 +65,112 @@ class SendRefund(Command, frozen=True):
     refund: int
 
 
-def same_name(one: str, other: str) -> bool:
+def is_same_holder(one: str, other: str) -> bool:
     """Whether two spellings name the same holder.
 
     Capitals, width, accents, points, the order of names and blanks between them do not matter.
     """
-    mine, theirs = _folded(one), _folded(other)
+    mine, theirs = _fold_name(one), _fold_name(other)
     return sorted(mine) == sorted(theirs) or "".join(mine) == "".join(theirs)
 
 
-def refuse_name(refund: Refund) -> None:
+def refuse_destination(refund: Refund) -> None:
     """An account can be named where one is asked for, and changed until money is on its way there."""
     asked = refund.status in {RefundStatus.REQUIRES_ACTION, RefundStatus.RETURNED}
     changed = refund.status is RefundStatus.APPROVED and refund.destination is not None
-    late = refund.status is RefundStatus.MANUAL_REVIEW and refund.closed and refund.goes_to == "payout"
+    late = (
+        refund.status is RefundStatus.MANUAL_REVIEW
+        and refund.cannot_execute_any_more
+        and refund.destination_kind == "payout"
+    )
     if not (asked or changed or late):
         raise Refused(Reason.WRONG_STATE, state=refund.status.value)
-    if (refund.destination or 0) >= MAX_NAMED:
-        raise Refused(Reason.RATE_LIMITED, most=MAX_NAMED)
+    if (refund.destination or 0) >= MAX_DESTINATIONS:
+        raise Refused(Reason.RATE_LIMITED, most=MAX_DESTINATIONS)
 
 
-def name(deposit: Deposit, command: NameDestination, at: int, terms: Terms) -> RefundDestinationNamed:
+def name_destination(deposit: Deposit, command: NameDestination, at: int, terms: Terms) -> RefundDestinationNamed:
     """The first account is paid at once, another one after a cool-down."""
-    refund = _numbered(deposit, command.refund)
-    refuse_name(refund)
-    usable = _usable_from(refund, command.digest, at)
-    promised = _anew(usable, terms)
-    named = refund.way + 1
+    refund = _find_refund(deposit, command.refund)
+    refuse_destination(refund)
+    usable = _compute_usable_from(refund, command.digest, at)
+    promised = _compute_promised_by(usable, terms)
+    named = refund.route_no + 1
     return RefundDestinationNamed(at, refund.n, named, command.digest, usable, promised)
 
 
-def reroute(deposit: Deposit, command: Reroute, at: int, terms: Terms) -> RefundRerouted:
-    refund = _numbered(deposit, command.refund)
-    _refuse_on_its_way(refund, absent=command.absent)
-    return RefundRerouted(at, refund.n, _anew(at, terms), command.note)
+def reroute_refund(deposit: Deposit, command: Reroute, at: int, terms: Terms) -> RefundRerouted:
+    refund = _find_refund(deposit, command.refund)
+    _refuse_if_may_execute(refund, absent=command.absent)
+    return RefundRerouted(at, refund.n, _compute_promised_by(at, terms), command.note)
 
 
-def retry(deposit: Deposit, command: Retry, at: int, terms: Terms) -> RefundRetried:
-    refund = _numbered(deposit, command.refund)
+def retry_refund(deposit: Deposit, command: Retry, at: int, terms: Terms) -> RefundRetried:
+    refund = _find_refund(deposit, command.refund)
     nowhere = refund.capture == NO_CAPTURE and refund.destination is None
     if refund.status is not RefundStatus.MANUAL_REVIEW or refund.rerouted or nowhere:
         raise Refused(Reason.WRONG_STATE, state=refund.status.value)
-    _refuse_on_its_way(refund, absent=command.absent)
-    return retried(refund, at, terms)
+    _refuse_if_may_execute(refund, absent=command.absent)
+    return build_retry(refund, at, terms)
 
 
-def retried(refund: Refund, at: int, terms: Terms) -> RefundRetried:
+def build_retry(refund: Refund, at: int, terms: Terms) -> RefundRetried:
     """Sent anew; a promise that passed while nothing could be sent is made again."""
-    return RefundRetried(at, refund.n, _anew(at, terms))
+    return RefundRetried(at, refund.n, _compute_promised_by(at, terms))
 
 
-def send(deposit: Deposit, n: int, at: int) -> tuple[Sending, ...]:
+def send_refund(deposit: Deposit, n: int, at: int) -> tuple[Sending, ...]:
     """``sent``, or why not: nothing while it has to wait, another state when this way is closed."""
     refund = deposit.refunds[n - 1]
-    if refund.status is not RefundStatus.APPROVED or deposit.disputed(refund.capture):
+    if refund.status is not RefundStatus.APPROVED or deposit.is_disputed(refund.capture):
         return ()
     if refund.destination is not None:
-        unfit = payment_routes.payout(at).out_of_range(refund.amount)
+        unfit = payment_routes.find_payout(at).out_of_range(refund.amount)
         if unfit is not None:
             return (RefundReviewNeeded(at, n, unfit),)
         return (RefundSent(at, n),) if at >= refund.payable_from else ()
-    captured, route = deposit.captured(refund.capture), payment_routes.route(refund.method, at)
-    closed = payment_routes.closed(route, refund.amount, captured.amount, captured.at, at)
+    captured, route = deposit.find_capture(refund.capture), payment_routes.find_route(refund.method, at)
+    closed = payment_routes.find_source_obstacle(route, refund.amount, captured.amount, captured.at, at)
     if closed is not None:
         return (RefundDeclined(at, n, closed),)
-    return (RefundSent(at, n),) if payment_routes.opens_at(route, at) == at else ()
+    return (RefundSent(at, n),) if payment_routes.find_next_open_instant(route, at) == at else ()
 
 
-def _refuse_on_its_way(refund: Refund, *, absent: bool) -> None:
+def _refuse_if_may_execute(refund: Refund, *, absent: bool) -> None:
     """Only what surely was not executed, and will not be, may take another way."""
     free = refund.status in {RefundStatus.APPROVED, RefundStatus.REQUIRES_ACTION, RefundStatus.RETURNED}
-    looked_for = refund.status is RefundStatus.MANUAL_REVIEW and (refund.closed or absent)
+    looked_for = refund.status is RefundStatus.MANUAL_REVIEW and (refund.cannot_execute_any_more or absent)
     if not (free or looked_for):
         raise Refused(Reason.WRONG_STATE, state=refund.status.value)
 
 
-def _usable_from(refund: Refund, digest: str, at: int) -> int:
+def _compute_usable_from(refund: Refund, digest: str, at: int) -> int:
     """The first account at once, another one after the cool-down, the same one again not earlier than before."""
     if refund.digest == digest:
         return max(at, refund.payable_from)
-    return payment_routes.usable_from(at, changed=bool(refund.digest))
+    return payment_routes.compute_payable_from(at, changed=bool(refund.digest))
 
 
-def _anew(at: int, terms: Terms) -> int:
+def _compute_promised_by(at: int, terms: Terms) -> int:
     return at + instants.duration_ms(terms.refund.deadline)
 
 
-def _numbered(deposit: Deposit, n: int) -> Refund:
+def _find_refund(deposit: Deposit, n: int) -> Refund:
     if n > len(deposit.refunds):
         raise Refused(Reason.NOT_FOUND)
     return deposit.refunds[n - 1]
 
 
-def _folded(name_: str) -> list[str]:
+def _fold_name(name_: str) -> list[str]:
     """Letters and digits only, without accents, word by word."""
-    plain = unicodedata.normalize("NFKD", name_).casefold().translate(PLAIN)
+    plain = unicodedata.normalize("NFKD", name_).casefold().translate(PLAIN_LETTERS)
     kept = "".join(one if one.isalnum() else " " for one in plain if not unicodedata.combining(one))
     return kept.split()
 
 
 COMMANDS: Final[Commands] = (
-    CommandRow(NameDestination, name, None, needed),
-    CommandRow(Reroute, reroute, None, needed),
-    CommandRow(Retry, retry, None, needed),
-    CommandRow(SendRefund, lambda deposit, command, at, _terms: send(deposit, command.refund, at), None, needed),
+    CommandRow(NameDestination, name_destination, None, needed),
+    CommandRow(Reroute, reroute_refund, None, needed),
+    CommandRow(Retry, retry_refund, None, needed),
+    CommandRow(SendRefund, lambda deposit, command, at, _terms: send_refund(deposit, command.refund, at), None, needed),
 )

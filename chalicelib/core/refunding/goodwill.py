@@ -28,7 +28,7 @@ class Grant(Command, frozen=True):
     note: str | None = None
 
 
-def refuse(deposit: Deposit) -> None:
+def refuse_grant(deposit: Deposit) -> None:
     """Whether anything could be granted now."""
     if not deposit.refundable:
         reason = Reason.FUNDS_IN_DISPUTE if deposit.money.held else Reason.REFUND_EXCEEDS_REFUNDABLE
@@ -37,31 +37,36 @@ def refuse(deposit: Deposit) -> None:
         raise Refused(Reason.RATE_LIMITED, most=MAX_GRANTS)
 
 
-def grant(deposit: Deposit, command: Grant, at: int, terms: Terms) -> Iterator[DepositEvent]:
+def grant_goodwill(deposit: Deposit, command: Grant, at: int, terms: Terms) -> Iterator[DepositEvent]:
     """The latest capture gives first: its way back is open longest. One refund for each capture that is needed."""
     for pointer, amount in (("/amount", command.amount), ("/expected_refundable", command.expected)):
         if amount.currency != deposit.currency:
             raise Refused(Reason.CURRENCY_MISMATCH, [FieldError(pointer, "currency_mismatch")])
     if command.expected != deposit.refundable:
         raise Refused(Reason.STALE_VERSION, refundable=deposit.refundable)
-    refuse(deposit)
+    refuse_grant(deposit)
     if command.amount > deposit.refundable:
         in_dispute = command.amount <= deposit.money.held
         reason = Reason.FUNDS_IN_DISPUTE if in_dispute else Reason.REFUND_EXCEEDS_REFUNDABLE
         raise Refused(reason, refundable=deposit.refundable)
-    for n, leg in enumerate(legs(deposit, command.amount), start=len(deposit.refunds) + 1):
-        yield from end.refund(deposit, n, Cause.GOODWILL, leg, at, terms.refund.deadline, note=command.note)
+    for n, leg in enumerate(build_legs(deposit, command.amount), start=len(deposit.refunds) + 1):
+        yield from end.approve_refund(deposit, n, Cause.GOODWILL, leg, at, terms.refund.deadline, note=command.note)
 
 
-def legs(deposit: Deposit, amount: Money) -> Iterator[Leg]:
+def build_legs(deposit: Deposit, amount: Money) -> Iterator[Leg]:
     """Against which captures it goes back."""
-    for captured in reversed(deposit.counted):
-        part = min(amount, deposit.left_of(captured))
-        if part and not deposit.disputed(captured.capture):
+    for captured in reversed(deposit.counted_captures):
+        part = min(amount, deposit.compute_unrefunded(captured))
+        if part and not deposit.is_disputed(captured.capture):
             yield Leg(captured.payment, captured.capture, (RefundLine(LineCode.GOODWILL, part),))
             amount -= part
 
 
 COMMANDS: Final[Commands] = (
-    CommandRow(Grant, grant, Action("merchant", "refunds", lambda deposit, _at, _terms: refuse(deposit)), optional),
+    CommandRow(
+        Grant,
+        grant_goodwill,
+        Action("merchant", "refunds", lambda deposit, _at, _terms: refuse_grant(deposit)),
+        optional,
+    ),
 )

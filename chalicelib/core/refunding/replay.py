@@ -22,20 +22,24 @@ from chalicelib.core.deposit.events.refund import (
     RefundSucceeded,
     RefundUnknown,
 )
-from chalicelib.core.deposit.history import CauseRules, History, Replays, as_recorded
+from chalicelib.core.deposit.history import CauseRules, History, Replays, take_as_recorded
 from chalicelib.core.ending import end
 from chalicelib.core.ending.entitlement import Leg
 
 
-def _goodwill(history: History, place: int) -> Iterator[DepositEvent]:
+def _replay_goodwill(history: History, place: int) -> Iterator[DepositEvent]:
     """The amount is the merchant's word, bounded by what was left of that capture and could be given."""
     event, before = cast(RefundApproved, history.events[place]), history.before(place)
-    captured = before.captured(event.capture)
-    most = min(before.left_of(captured), before.refundable)
-    if captured.counts and not before.disputed(captured.capture) and Money.zero(most.currency) < event.amount <= most:
+    captured = before.find_capture(event.capture)
+    most = min(before.compute_unrefunded(captured), before.refundable)
+    if (
+        captured.counts
+        and not before.is_disputed(captured.capture)
+        and Money.zero(most.currency) < event.amount <= most
+    ):
         leg = Leg(captured.payment, captured.capture, (RefundLine(LineCode.GOODWILL, event.amount),))
         deadline = history.terms.refund.deadline
-        yield from end.refund(before, event.refund, Cause.GOODWILL, leg, event.at, deadline, note=event.note)
+        yield from end.approve_refund(before, event.refund, Cause.GOODWILL, leg, event.at, deadline, note=event.note)
 
 
 REPLAYS: Final[Replays] = dict.fromkeys(
@@ -53,7 +57,7 @@ REPLAYS: Final[Replays] = dict.fromkeys(
         RefundRetried,
         RefundCovered,
     ),
-    as_recorded,
+    take_as_recorded,
 )
 ENDS: Final[CauseRules] = {}
-REFUNDS: Final[CauseRules] = {Cause.GOODWILL: _goodwill}
+REFUNDS: Final[CauseRules] = {Cause.GOODWILL: _replay_goodwill}

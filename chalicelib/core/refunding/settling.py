@@ -8,23 +8,24 @@ from chalicelib.core.deposit.deposit import Deposit
 from chalicelib.core.deposit.events.all import DepositEvent
 from chalicelib.core.deposit.events.refund import RefundReviewNeeded, RefundUnknown
 from chalicelib.core.deposit.fold import evolve
-from chalicelib.core.deposit.refund import ASKED_FOR, RefundSeen, RefundStatus, steps_seen
 from chalicelib.core.deposit.refund import TRANSITIONS as REFUND_TRANSITIONS
+from chalicelib.core.deposit.refund import UNANSWERED, RefundStatus
 from chalicelib.core.refunding import covering
+from chalicelib.core.refunding.provider_answers import RefundSeen, derive_steps
 
 
 class RecordUnknownOutcome(Command, frozen=True):
     """The provider gave no answer that can be read."""
 
     refund: int
-    way: int = 0
+    route_no: int = 0
 
 
 class RecordNotFound(Command, frozen=True):
     """The provider does not know the refund and no longer remembers its key."""
 
     refund: int
-    way: int = 0
+    route_no: int = 0
 
 
 class FlagProofMismatch(Command, frozen=True):
@@ -35,16 +36,16 @@ class FlagProofMismatch(Command, frozen=True):
 
 def record_seen(deposit: Deposit, seen: RefundSeen, at: int) -> Iterator[DepositEvent]:
     """What is new of a refund; where a bank has given its money meanwhile, that is its end."""
-    for event in steps_seen(deposit.refunds[seen.refund - 1], seen):
+    for event in derive_steps(deposit.refunds[seen.refund - 1], seen):
         yield event
         deposit = evolve(deposit, event)
-    yield from covering.cover(deposit, at)
+    yield from covering.cover_refunds(deposit, at)
 
 
 def record_step(deposit: Deposit, event: RefundUnknown | RefundReviewNeeded, way: int) -> tuple[DepositEvent, ...]:
     """The step, or nothing when the refund has moved on meanwhile, or takes another way by now."""
     refund = deposit.refunds[event.refund - 1]
-    asked_for = refund.status in ASKED_FOR and refund.way == way
+    asked_for = refund.status in UNANSWERED and refund.route_no == way
     return (event,) if asked_for and (refund.status, type(event)) in REFUND_TRANSITIONS else ()
 
 

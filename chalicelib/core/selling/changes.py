@@ -29,9 +29,9 @@ class ChangeItems(Command, frozen=True):
     stock: tuple[TakenStock, ...] = ()
 
 
-def refuse(deposit: Deposit, at: int) -> None:
+def refuse_change(deposit: Deposit, at: int) -> None:
     """Only while the buyer is free, not after an undo that leaves nothing but a cancel, and while nothing went back."""
-    lock.refuse_unless_free(deposit, at)
+    lock.refuse_unless_in_window(deposit, at)
     if deposit.trade_in is not None:
         raise Refused(Reason.WRONG_STATE, state="cooling_off", trade_in=deposit.trade_in.status)
     if deposit.window is not None and deposit.window.cancel_only:
@@ -47,11 +47,11 @@ def refuse(deposit: Deposit, at: int) -> None:
         raise Refused(Reason.RATE_LIMITED, most=MAX_CHANGES)
 
 
-def change(deposit: Deposit, command: ChangeItems, at: int, terms: Terms) -> Iterator[DepositEvent]:
+def change_items(deposit: Deposit, command: ChangeItems, at: int, terms: Terms) -> Iterator[DepositEvent]:
     """The new lines at the offer's frozen prices. The window goes on, open intents die."""
-    lines = ordering.priced(command.items, terms)
-    ordering.refuse_overflow(total((line.value for line in lines), terms.currency) + terms.shipping)
-    refuse(deposit, at)
+    lines = ordering.price_lines(command.items, terms)
+    ordering.refuse_too_large(total((line.value for line in lines), terms.currency) + terms.shipping)
+    refuse_change(deposit, at)
     units = sum(line.quantity for line in lines)
     held = deposit.created.priority
     if held is not None:
@@ -61,26 +61,26 @@ def change(deposit: Deposit, command: ChangeItems, at: int, terms: Terms) -> Ite
     counted = units if terms.limits.per_buyer is not None and held is None else 0
     yield ItemsChanged(at, lines, terms.shipping, command.stock, counted)
     whole = total((line.value for line in lines), deposit.currency) + terms.shipping
-    if deposit.paid is not None and deposit.paid_in > whole:
-        yield from _give_back(deposit, deposit.paid_in - whole, at, terms)
+    if deposit.paid is not None and deposit.amount_paid > whole:
+        yield from _refund_excess(deposit, deposit.amount_paid - whole, at, terms)
 
 
-def _give_back(deposit: Deposit, excess: Money, at: int, terms: Terms) -> Iterator[DepositEvent]:
+def _refund_excess(deposit: Deposit, excess: Money, at: int, terms: Terms) -> Iterator[DepositEvent]:
     """Less than was paid: the rest goes back at once."""
-    counted = deposit.counted[0]
-    gone = entitlement.gone_back(deposit, counted)
+    counted = deposit.counted_captures[0]
+    gone = entitlement.sum_decided_refunds(deposit, counted)
     kept = counted.amount - gone - excess
     before = (RefundLine(LineCode.ALREADY_REFUNDED, -gone),) if gone else ()
     lines = (RefundLine(LineCode.PAID, counted.amount), *before, RefundLine(LineCode.GOODS_KEPT, -kept, "terms/change"))
     leg = Leg(counted.payment, counted.capture, lines)
-    yield from end.refund(deposit, len(deposit.refunds) + 1, Cause.CHANGE, leg, at, terms.refund.deadline)
+    yield from end.approve_refund(deposit, len(deposit.refunds) + 1, Cause.CHANGE, leg, at, terms.refund.deadline)
 
 
 COMMANDS: Final[Commands] = (
     CommandRow(
         ChangeItems,
-        change,
-        Action("buyer", "changes", lambda deposit, at, _terms: refuse(deposit, at)),
+        change_items,
+        Action("buyer", "changes", lambda deposit, at, _terms: refuse_change(deposit, at)),
         optional,
     ),
 )

@@ -13,13 +13,13 @@ from chalicelib.core.policy import pass_rules
 from chalicelib.core.policy.terms import Draft, Terms
 
 # One shard is safe for about ten transactional writes a second; more shards than an eighth of the stock run dry early.
-PEAK_OF_A_SHARD: Final = 10
+SHARD_WRITES_PER_SECOND: Final = 10
 MIN_SHARDS: Final = 8
-UNITS_OF_A_SHARD: Final = 8
+MIN_UNITS_PER_SHARD: Final = 8
 # One partition of an index takes 1,000 writes a second; a quarter of that leaves room for a bad minute.
-PEAK_OF_AN_INDEX: Final = 250
+INDEX_WRITES_PER_SECOND: Final = 250
 # Shards that one change of stock moves: with the offer itself it stays within ten actions.
-MAX_MOVED: Final = 8
+MAX_CHANGED_SHARDS: Final = 8
 
 
 class OfferStatus(StrEnum):
@@ -57,7 +57,10 @@ class Stock(Struct, frozen=True):
     @property
     def sizes(self) -> tuple[int, ...]:
         """How many units each shard begins with."""
-        return (*spread(self.units - self.reserved, self.shards), *spread(self.reserved, self.reserved_shards))
+        return (
+            *spread_units(self.units - self.reserved, self.shards),
+            *spread_units(self.reserved, self.reserved_shards),
+        )
 
 
 class Available(Struct, frozen=True):
@@ -165,57 +168,57 @@ def status_at(offer: Offer, at: int) -> OfferStatus:
     return OfferStatus.OPEN
 
 
-def reserve_open(offer: Offer, at: int) -> bool:
+def is_reserve_open(offer: Offer, at: int) -> bool:
     """Whether the units kept for passes are everybody's by now."""
     opens_at = offer.made.opens_at if offer.made.opens_at is not None else offer.created_at
-    return at >= pass_rules.reserve_ends_at(opens_at)
+    return at >= pass_rules.compute_reserve_end(opens_at)
 
 
-def shards_for(offer: Offer, stock: Stock, at: int, *, with_pass: bool) -> tuple[range, ...]:
+def list_shards(offer: Offer, stock: Stock, at: int, *, with_pass: bool) -> tuple[range, ...]:
     """The shards that an order may draw from, in the order of preference."""
     public, kept = range(stock.shards), range(stock.shards, stock.all_shards)
     if with_pass and kept:
         return kept, public
-    return (range(stock.all_shards) if reserve_open(offer, at) else public,)
+    return (range(stock.all_shards) if is_reserve_open(offer, at) else public,)
 
 
-def close(offer: Offer, at: int, left: Mapping[str, Sequence[int]]) -> OfferClosed:
+def close_offer(offer: Offer, at: int, left: Mapping[str, Sequence[int]]) -> OfferClosed:
     """End the sale. ``left`` is what the shards showed just now."""
     status = status_at(offer, at)
     if (status, OfferClosed) not in TRANSITIONS:
         raise Refused(Reason.WRONG_STATE, state=status.value)
-    return OfferClosed(at, available(offer, left, at))
+    return OfferClosed(at, count_available(offer, left, at))
 
 
-def restock(offer: Offer, sku: str, change: int, at: int, left: Mapping[str, Sequence[int]]) -> StockChanged:
+def change_stock(offer: Offer, sku: str, change: int, at: int, left: Mapping[str, Sequence[int]]) -> StockChanged:
     """Add units, or take away what is left. Below what is sold or kept for passes, and no counted SKU: INVALID_REQUEST."""
     if offer.counted(sku) is None:
         raise Refused(Reason.INVALID_REQUEST, [FieldError("/sku", "unknown_sku")])
-    if sum(changeable(offer, sku, left[sku], at)) + change < 0:
+    if sum(list_changeable_units(offer, sku, left[sku], at)) + change < 0:
         why = "below_sold" if sum(left[sku]) + change < 0 else "below_reserved"
         raise Refused(Reason.INVALID_REQUEST, [FieldError("/change", why)])
     status = status_at(offer, at)
     if (status, StockChanged) not in TRANSITIONS:
         raise Refused(Reason.WRONG_STATE, state=status.value)
     after = {**left, sku: [*left[sku], change]}
-    return StockChanged(at, sku, change, available(offer, after, at))
+    return StockChanged(at, sku, change, count_available(offer, after, at))
 
 
-def changeable(offer: Offer, sku: str, left: Sequence[int], at: int) -> Sequence[int]:
+def list_changeable_units(offer: Offer, sku: str, left: Sequence[int], at: int) -> Sequence[int]:
     """What is left in the shards that a merchant may change: not the units kept for passes, until they are everybody's."""
     stock = offer.counted(sku)
-    return left if stock is None or reserve_open(offer, at) else left[: stock.shards]
+    return left if stock is None or is_reserve_open(offer, at) else left[: stock.shards]
 
 
-def shard_changes(change: int, left: Sequence[int]) -> tuple[tuple[int, int], ...]:
+def split_change(change: int, left: Sequence[int]) -> tuple[tuple[int, int], ...]:
     """Which shards take or give the units of a change: few, and never more than a shard has left."""
     if change > 0:
-        shards = min(len(left), MAX_MOVED)
+        shards = min(len(left), MAX_CHANGED_SHARDS)
         parts = [change // shards + (1 if shard < change % shards else 0) for shard in range(shards)]
         return tuple((shard, units) for shard, units in enumerate(parts) if units)
     taken: list[tuple[int, int]] = []
     missing = -change
-    for shard in sorted(range(len(left)), key=lambda shard: -left[shard])[:MAX_MOVED]:
+    for shard in sorted(range(len(left)), key=lambda shard: -left[shard])[:MAX_CHANGED_SHARDS]:
         part = min(left[shard], missing)
         if part:
             taken.append((shard, -part))
@@ -225,25 +228,25 @@ def shard_changes(change: int, left: Sequence[int]) -> tuple[tuple[int, int], ..
     return tuple(taken)
 
 
-def available(offer: Offer, left: Mapping[str, Sequence[int]], at: int) -> tuple[Available, ...]:
+def count_available(offer: Offer, left: Mapping[str, Sequence[int]], at: int) -> tuple[Available, ...]:
     """What everybody can order, for each SKU."""
     kept = {stock.sku: range(stock.shards, stock.all_shards) for stock in offer.stock}
-    hidden = {sku: () if reserve_open(offer, at) else shards for sku, shards in kept.items()}
+    hidden = {sku: () if is_reserve_open(offer, at) else shards for sku, shards in kept.items()}
     return tuple(Available(sku, sum(units) - sum(units[n] for n in hidden[sku])) for sku, units in left.items())
 
 
-def shards_of(units: int, peak: int) -> int:
+def count_shards(units: int, peak: int) -> int:
     """How many shards a stock lives in: a power of two for the peak, at least 8, at most an eighth of the stock."""
-    wanted = max(_power_of_two_from(-(-peak // PEAK_OF_A_SHARD)), MIN_SHARDS)
-    return min(wanted, _power_of_two_to(max(units // UNITS_OF_A_SHARD, 1)))
+    wanted = max(_power_of_two_at_least(-(-peak // SHARD_WRITES_PER_SECOND)), MIN_SHARDS)
+    return min(wanted, _power_of_two_at_most(max(units // MIN_UNITS_PER_SHARD, 1)))
 
 
 def index_shards(terms: Terms) -> int:
     """How many partitions the list of an offer's deposits is spread over."""
-    return _power_of_two_from(-(-terms.expected_peak_per_second // PEAK_OF_AN_INDEX))
+    return _power_of_two_at_least(-(-terms.expected_peak_per_second // INDEX_WRITES_PER_SECOND))
 
 
-def stock_of(draft: Draft) -> tuple[Stock, ...]:
+def build_stock(draft: Draft) -> tuple[Stock, ...]:
     """The counted SKUs of a draft with their shards."""
     peak = draft.expected_peak_per_second
     kept = draft.priority.reserved
@@ -251,24 +254,24 @@ def stock_of(draft: Draft) -> tuple[Stock, ...]:
         Stock(
             sku,
             units,
-            shards_of(units - kept.get(sku, 0), peak),
+            count_shards(units - kept.get(sku, 0), peak),
             kept.get(sku, 0),
-            shards_of(kept[sku], peak) if sku in kept else 0,
+            count_shards(kept[sku], peak) if sku in kept else 0,
         )
         for sku, units in draft.stock.items()
         if units is not None
     )
 
 
-def spread(units: int, shards: int) -> tuple[int, ...]:
+def spread_units(units: int, shards: int) -> tuple[int, ...]:
     """As even as whole units allow."""
     each, rest = divmod(units, shards) if shards else (0, 0)
     return tuple(each + (1 if shard < rest else 0) for shard in range(shards))
 
 
-def _power_of_two_from(number: int) -> int:
+def _power_of_two_at_least(number: int) -> int:
     return 1 << (max(number, 1) - 1).bit_length()
 
 
-def _power_of_two_to(number: int) -> int:
+def _power_of_two_at_most(number: int) -> int:
     return 1 << (number.bit_length() - 1)

@@ -46,21 +46,23 @@ class Order(Struct, frozen=True):
         return sum(item.quantity for item in self.items)
 
 
-def place(order: Order, offer: Offer, terms: Terms, buyer: str, at: int, held: Priority | None = None) -> Created:
+def create_deposit(
+    order: Order, offer: Offer, terms: Terms, buyer: str, at: int, held: Priority | None = None
+) -> Created:
     """The creation that this order makes, without its stock. Refuses fields first, then the state of the offer.
 
     ``held`` is the buyer's priority pass: it buys before the sale opens, and beside the limit.
     """
-    refuse_fields(order, terms, at)
-    refuse_state(order, offer, terms, at, early=held is not None)
-    lines = priced(order.items, terms)
+    refuse_order_fields(order, terms, at)
+    refuse_offer_state(order, offer, terms, at, early=held is not None)
+    lines = price_lines(order.items, terms)
     if held is not None:
         second_chance.refuse_goods(held, lines)
-    traded = traded_in(order, terms)
+    traded = price_trade_in(order, terms)
     whole = total((line.value for line in lines), terms.currency) + terms.shipping
     if traded is not None:
         whole = whole - traded.credit
-    refuse_overflow(whole)
+    refuse_too_large(whole)
     if not whole:
         raise Refused(
             Reason.INVALID_REQUEST, [FieldError("/trade_in/model", "too_large")]
@@ -73,7 +75,7 @@ def place(order: Order, offer: Offer, terms: Terms, buyer: str, at: int, held: P
         terms_hash=offer.made.terms_hash,
         lines=lines,
         shipping=terms.shipping,
-        due_now=due_now(order.units, whole, terms),
+        due_now=compute_due_now(order.units, whole, terms),
         due_at=at + instants.duration_ms(terms.payment.due_within),
         method=order.payment_method,
         batch=offer.made.batch,
@@ -83,24 +85,24 @@ def place(order: Order, offer: Offer, terms: Terms, buyer: str, at: int, held: P
     )
 
 
-def due_now(units: int, whole: Money, terms: Terms) -> Money:
+def compute_due_now(units: int, whole: Money, terms: Terms) -> Money:
     """What is taken at once: everything, or the deposit for each unit and shipping, at most everything."""
     if terms.payment.take == "full" or terms.payment.deposit is None:
         return whole
     return min(terms.payment.deposit * units + terms.shipping, whole)
 
 
-def refuse_fields(order: Order, terms: Terms, at: int) -> None:
+def refuse_order_fields(order: Order, terms: Terms, at: int) -> None:
     """What no state could make right: unknown goods and models, methods that are not offered, here or any more."""
-    unknown = _unknown(order.items, terms)
-    unknown += _trade_in_faults(order, terms)
+    unknown = _find_unknown_skus(order.items, terms)
+    unknown += _find_trade_in_errors(order, terms)
     if unknown:
         raise Refused(Reason.INVALID_REQUEST, unknown)
     if not terms.offers_method(order.payment_method, at):
         raise Refused(Reason.PAYMENT_METHOD_NOT_OFFERED, [FieldError("/payment_method", "unknown_method")])
 
 
-def _trade_in_faults(order: Order, terms: Terms) -> list[FieldError]:
+def _find_trade_in_errors(order: Order, terms: Terms) -> list[FieldError]:
     """One line, one unit, of the old device's own category, and a model that the offer has a value for."""
     handed_in, offered = order.trade_in, terms.trade_in
     if handed_in is None:
@@ -110,7 +112,7 @@ def _trade_in_faults(order: Order, terms: Terms) -> list[FieldError]:
     found: list[FieldError] = []
     if len(order.items) != 1 or order.units != 1:
         found.append(FieldError("/items", "one_unit_with_trade_in"))
-    item = terms.item(order.items[0].sku)
+    item = terms.find_item(order.items[0].sku)
     if item is not None and item.category != handed_in.category:
         found.append(FieldError("/trade_in/category", "category_differs"))
     if handed_in.model not in offered.values:
@@ -118,21 +120,21 @@ def _trade_in_faults(order: Order, terms: Terms) -> list[FieldError]:
     return found
 
 
-def traded_in(order: Order, terms: Terms) -> TradedIn | None:
+def price_trade_in(order: Order, terms: Terms) -> TradedIn | None:
     """The credit, at most the price of its line; the fee is measured by that price, as it is now."""
     handed_in, offered = order.trade_in, terms.trade_in
     if handed_in is None or offered is None:
         return None
-    price = priced(order.items, terms)[0].unit_price
+    price = price_lines(order.items, terms)[0].unit_price
     try:
-        fee = fees.schedule(offered.name).charge(handed_in.category, price).fee
+        fee = fees.read_schedule(offered.name).charge(handed_in.category, price).fee
     except Refused:
         fee = None  # in no band: nothing is charged, and a person looks
     credit = min(offered.values[handed_in.model], price)
     return TradedIn(handed_in.category, handed_in.model, credit, offered.name, price, fee)
 
 
-def refuse_state(order: Order, offer: Offer, terms: Terms, at: int, *, early: bool) -> None:
+def refuse_offer_state(order: Order, offer: Offer, terms: Terms, at: int, *, early: bool) -> None:
     """Whether the offer takes this order at this instant; ``early`` ones need not wait, and stand beside the limit."""
     status = status_at(offer, at)
     if status is not OfferStatus.OPEN and not (early and status is OfferStatus.SCHEDULED):
@@ -152,28 +154,28 @@ def refuse_limit(units: int, terms: Terms) -> None:
         raise Refused(Reason.LIMIT_REACHED, per_buyer=most)
 
 
-def priced(items: Sequence[Ordered], terms: Terms) -> tuple[Line, ...]:
+def price_lines(items: Sequence[Ordered], terms: Terms) -> tuple[Line, ...]:
     """The lines at the offer's frozen prices; unknown goods are a fault of the fields."""
-    unknown = _unknown(items, terms)
+    unknown = _find_unknown_skus(items, terms)
     if unknown:
         raise Refused(Reason.INVALID_REQUEST, unknown)
-    return tuple(_line(item, terms) for item in items)
+    return tuple(_price_line(item, terms) for item in items)
 
 
-def _unknown(items: Sequence[Ordered], terms: Terms) -> list[FieldError]:
+def _find_unknown_skus(items: Sequence[Ordered], terms: Terms) -> list[FieldError]:
     return [
         FieldError(f"/items/{index}/sku", "unknown_sku")
         for index, item in enumerate(items)
-        if terms.item(item.sku) is None
+        if terms.find_item(item.sku) is None
     ]
 
 
-def _line(item: Ordered, terms: Terms) -> Line:
-    offered = terms.item(item.sku)
+def _price_line(item: Ordered, terms: Terms) -> Line:
+    offered = terms.find_item(item.sku)
     assert offered is not None, "unknown goods were refused before"
     return Line(item.sku, item.quantity, offered.price, offered.made_to_spec)
 
 
-def refuse_overflow(whole: Money) -> None:
+def refuse_too_large(whole: Money) -> None:
     if len(whole.amount.partition(".")[0]) > MAX_DIGITS:
         raise Refused(Reason.INVALID_REQUEST, [FieldError("/items", "too_large")])

@@ -9,13 +9,13 @@ from msgspec import Struct
 from chalicelib.core.common.refusal import Reason, Refused
 from chalicelib.core.deposit.deposit import Deposit
 from chalicelib.core.deposit.events.order import TakenStock
-from chalicelib.core.selling.offer import Offer, shards_for
+from chalicelib.core.selling.offer import Offer, list_shards
 from chalicelib.core.selling.ordering import Ordered
 
 MAX_DRAWS: Final = 28  # shards of one order: with the deposit and its limit they are the most that one write takes
 
 
-def draw(
+def draw_units(
     items: Sequence[Ordered],
     offer: Offer,
     start: int,
@@ -33,21 +33,21 @@ def draw(
     wanted: Counter[str] = Counter()
     for item in items:
         wanted[item.sku] += item.quantity
-    kept = _kept(wanted, held)
+    kept = _keep_wanted_units(wanted, held)
     wanted.subtract(Counter({sku: sum(one.units for one in kept if one.sku == sku) for sku in wanted}))
     taken: list[TakenStock] = []
     for sku, units in wanted.items():
         stock = offer.counted(sku)
         if stock is not None and units:
-            choices = shards_for(offer, stock, at, with_pass=with_pass)
-            taken += _from_shards(sku, units, start, left[sku] if left else [units] * stock.all_shards, choices)
+            choices = list_shards(offer, stock, at, with_pass=with_pass)
+            taken += _draw_from_shards(sku, units, start, left[sku] if left else [units] * stock.all_shards, choices)
     if len({(one.sku, one.shard) for one in (*taken, *held)}) > MAX_DRAWS:
         # What is left lies too thin for so many units. It depends on what others took, so it is no fault of the fields.
         raise Refused(Reason.SOLD_OUT, sku=Counter(one.sku for one in taken).most_common(1)[0][0])
-    return _together((*kept, *taken))
+    return _merge_by_shard((*kept, *taken))
 
 
-def _kept(wanted: Mapping[str, int], held: Sequence[TakenStock]) -> tuple[TakenStock, ...]:
+def _keep_wanted_units(wanted: Mapping[str, int], held: Sequence[TakenStock]) -> tuple[TakenStock, ...]:
     """Of what is held, the units that are wanted still."""
     open_units = Counter(wanted)
     kept: list[TakenStock] = []
@@ -59,7 +59,7 @@ def _kept(wanted: Mapping[str, int], held: Sequence[TakenStock]) -> tuple[TakenS
     return tuple(kept)
 
 
-def _together(taken: Sequence[TakenStock]) -> tuple[TakenStock, ...]:
+def _merge_by_shard(taken: Sequence[TakenStock]) -> tuple[TakenStock, ...]:
     """One entry for each shard: a transaction touches an item once."""
     sums: Counter[tuple[str, int]] = Counter()
     for one in taken:
@@ -79,10 +79,10 @@ class StockDelta(Struct, frozen=True):
 
 def stock_deltas(before: Deposit | None, after: Deposit) -> tuple[StockDelta, ...]:
     """What a deposit's step does to the shelves: units that it takes, gives back, or has sold for good."""
-    live, sold = _units_by_shard(after.stock), _units_by_shard(after.sold)
+    live, sold = _sum_by_shard(after.stock), _sum_by_shard(after.sold)
     if before is not None:
-        live.subtract(_units_by_shard(before.stock))
-        sold.subtract(_units_by_shard(before.sold))
+        live.subtract(_sum_by_shard(before.stock))
+        sold.subtract(_sum_by_shard(before.sold))
     return tuple(
         StockDelta(sku, shard, -live[sku, shard] - sold[sku, shard], live[sku, shard], sold[sku, shard])
         for sku, shard in dict.fromkeys((*live, *sold))
@@ -90,14 +90,14 @@ def stock_deltas(before: Deposit | None, after: Deposit) -> tuple[StockDelta, ..
     )
 
 
-def _units_by_shard(taken: Sequence[TakenStock]) -> Counter[tuple[str, int]]:
+def _sum_by_shard(taken: Sequence[TakenStock]) -> Counter[tuple[str, int]]:
     units: Counter[tuple[str, int]] = Counter()
     for one in taken:
         units[one.sku, one.shard] += one.units
     return units
 
 
-def _from_shards(
+def _draw_from_shards(
     sku: str, units: int, start: int, left: Sequence[int], choices: Sequence[Sequence[int]]
 ) -> list[TakenStock]:
     """The fuller of any two shards that have them all, else the fullest ones until there are enough.
@@ -105,7 +105,7 @@ def _from_shards(
     Whoever comes at the same time has another ``start``. So shards run dry together, and the last units, which many
     want at once, lie in many of them.
     """
-    from_start = [shard for shards in choices for shard in _from(shards, start)]
+    from_start = [shard for shards in choices for shard in _rotate(shards, start)]
     if sum(left[shard] for shard in from_start) < units:
         raise Refused(Reason.SOLD_OUT, sku=sku)
     for shards in choices:
@@ -122,7 +122,7 @@ def _from_shards(
     return taken
 
 
-def _from(shards: Sequence[int], start: int) -> Sequence[int]:
+def _rotate(shards: Sequence[int], start: int) -> Sequence[int]:
     """All of them, beginning somewhere in the middle: whoever comes at the same time begins elsewhere."""
     first = start % len(shards)
     return (*shards[first:], *shards[:first])

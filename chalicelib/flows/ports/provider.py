@@ -6,10 +6,10 @@ from typing import Protocol
 from msgspec import Struct
 
 from chalicelib.core.common.money import Money
-from chalicelib.core.deposit.payment import PaymentSeen
-from chalicelib.core.deposit.refund import RefundSeen
+from chalicelib.core.paying.provider_answers import PaymentSeen
 from chalicelib.core.reconciliation.lines import Line
 from chalicelib.core.refunding.destination import Payee
+from chalicelib.core.refunding.provider_answers import RefundSeen
 
 
 class Session(Struct, frozen=True):

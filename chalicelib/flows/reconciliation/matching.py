@@ -3,10 +3,11 @@
 from msgspec import Struct
 
 from chalicelib.core.deposit.deposit import Deposit
-from chalicelib.core.deposit.payment import PaymentSeen
-from chalicelib.core.deposit.refund import RefundSeen, RefundStatus
+from chalicelib.core.deposit.refund import RefundStatus
+from chalicelib.core.paying.provider_answers import PaymentSeen
 from chalicelib.core.reconciliation import matching
 from chalicelib.core.reconciliation.lines import Line
+from chalicelib.core.refunding.provider_answers import RefundSeen
 from chalicelib.flows.commit import Commits
 from chalicelib.flows.deposit_worker import DepositWorker
 from chalicelib.flows.effects import fold_stored
@@ -56,7 +57,7 @@ class Matcher(Struct, frozen=True):
 
     def _missing(self, part: Slice, mine: Line) -> None:
         """Ours alone: too young, executed in another span by the provider's clock, or missing."""
-        if matching.in_transit(mine, part.run.started.at, self.settlement.settle_days):
+        if matching.is_in_transit(mine, part.run.started.at, self.settlement.settle_days):
             part.wait(mine)
         elif not self._executed_outside(part, mine):
             part.differ("missing_at_provider", mine, None)
@@ -92,7 +93,9 @@ class Matcher(Struct, frozen=True):
         stored = self.commits.load(f"dep_{mine.body}")
         refund = fold_stored(stored).refunds[mine.n - 1]
         if refund.status is RefundStatus.SUCCEEDED:
-            seen = RefundSeen(refund.n, "succeeded", other.money, other.ref, other.at, settled=True, way=refund.way)
+            seen = RefundSeen(
+                refund.n, "succeeded", other.money, other.ref, other.at, settled=True, route_no=refund.route_no
+            )
             self.attendant.settle(stored.id, seen, owner, stored)
 
     def _executed_outside(self, part: Slice, mine: Line) -> bool:

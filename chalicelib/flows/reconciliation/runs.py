@@ -6,9 +6,9 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import replace
 
-from chalicelib.core.common.ids import digest_id, well_formed
+from chalicelib.core.common.ids import digest_id, is_well_formed
 from chalicelib.core.common.instants import DAY
-from chalicelib.core.common.journal import Caller, Entry, RequestContext, version_of
+from chalicelib.core.common.journal import Caller, Entry, RequestContext, find_version
 from chalicelib.core.common.refusal import Reason, Refused
 from chalicelib.core.reconciliation import run
 from chalicelib.core.reconciliation.run import Action, Break, BreakEvent, BreakFound, Run, RunStatus
@@ -49,8 +49,8 @@ class Reconciliation(Struct, frozen=True):
     def start(self, begin: int, end: int, asked: RequestContext) -> RunView:
         """A run of its own for each key; 409 while another one compares the same span."""
         run_id = digest_id("rec", asked.caller.role, asked.caller.id, asked.key_text)
-        made = run.start(asked.at, begin, end)
-        started = run.fold(run_id, [made])
+        made = run.start_run(asked.at, begin, end)
+        started = run.fold_run(run_id, [made])
         race = ConflictRetry(self.commits.timing)
         while True:
             refuse_expired_request(self.commits.timing, asked)
@@ -105,7 +105,7 @@ class Reconciliation(Struct, frozen=True):
         return True
 
     def find_break(self, break_id: str) -> Stored[BreakEvent]:
-        stored = self.runs.get_break(break_id) if well_formed("brk", break_id) else None
+        stored = self.runs.get_break(break_id) if is_well_formed("brk", break_id) else None
         if stored is None:
             raise Refused(Reason.NOT_FOUND)
         return stored
@@ -124,14 +124,14 @@ class Reconciliation(Struct, frozen=True):
         What it asks of the provider is done first: a break is resolved once that was possible.
         """
         stored = self.find_break(break_id)
-        version = version_of(stored.journal, asked.key)
+        version = find_version(stored.journal, asked.key)
         if version is not None:
             if stored.journal[version - 1].key != asked.key:
                 raise Refused(Reason.IDEMPOTENCY_KEY_REUSED)
             return fold_break(stored), True
         one = fold_break(stored)
         payees = self.refunds.payees
-        event = run.resolve(
+        event = run.resolve_break(
             one, action, payees.vault.fingerprint(note.encode()) if note is not None else None, asked.at
         )
         self._act(one.found, action, replace(asked, if_match=None))
@@ -143,7 +143,7 @@ class Reconciliation(Struct, frozen=True):
         except WriteContention:
             raise Refused(Reason.BUSY, retry_after=1) from None
         except VersionConflict as faster:
-            if version_of(faster.stored.journal, asked.key) is None:
+            if find_version(faster.stored.journal, asked.key) is None:
                 raise Refused(Reason.WRONG_STATE, state="resolved") from None
         return replace(one, version=one.version + 1, resolved=event), False
 
@@ -160,14 +160,14 @@ class Reconciliation(Struct, frozen=True):
     def _shown(self, at: RunAt, locale: str) -> RunView:
         if at.cursor is None:
             return RunView(fold_run(at), Tally(), locale)
-        return RunView(fold_run(at), Tally.of(at.cursor["tally"]), locale, shards=int(at.cursor["shard"]))
+        return RunView(fold_run(at), Tally.from_json(at.cursor["tally"]), locale, shards=int(at.cursor["shard"]))
 
     def _replayed(self, stored: Stored[Any], asked: RequestContext) -> RunView:
         """As it was answered when it began."""
         first = stored.journal[0]
         if first.key != asked.key:
             raise Refused(Reason.IDEMPOTENCY_KEY_REUSED)
-        return RunView(run.fold(stored.id, [first.event]), Tally(), first.locale, replayed=True)
+        return RunView(run.fold_run(stored.id, [first.event]), Tally(), first.locale, replayed=True)
 
 
 def fold_break(stored: Stored[Any]) -> Break:

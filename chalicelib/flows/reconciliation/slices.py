@@ -41,7 +41,7 @@ class Slice:
     learned: dict[tuple[str, str], Line] = field(default_factory=dict)
 
     def cursor(self) -> dict[str, Any]:
-        return {"shard": self.shard, "after": self.after, "tally": self.tally.plain()}
+        return {"shard": self.shard, "after": self.after, "tally": self.tally.to_json()}
 
     def learn(self, before: Deposit | None, after: Deposit | None) -> None:
         """Our lines of the span that a repair has brought to light, besides the one that was asked about."""
@@ -122,4 +122,4 @@ def _known_side(mine: Line | None, other: Line | None) -> Line:
 
 
 def lines_of(deposit: Deposit | None) -> tuple[Line, ...]:
-    return lines.lines_of(deposit) if deposit is not None else ()
+    return lines.list_lines(deposit) if deposit is not None else ()

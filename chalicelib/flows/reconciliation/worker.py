@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 
 from msgspec import Struct
 
-from chalicelib.core.common.ids import well_formed
+from chalicelib.core.common.ids import is_well_formed
 from chalicelib.core.common.refusal import Reason, Refused
 from chalicelib.core.reconciliation import lines, matching, run
 from chalicelib.core.reconciliation.lines import SHARDS, Line
@@ -111,8 +111,8 @@ class RunWorker(Struct, frozen=True):
             return True
         if self.clock() - told.started.at > run.RUN_TIMEOUT_MS:
             return self._failed(run_id, "report_unavailable")
-        cursor = at.cursor or {"shard": 0, "after": "", "tally": Tally().plain()}
-        part = Slice(told, at, owner, cursor["shard"], cursor["after"], Tally.of(cursor["tally"]))
+        cursor = at.cursor or {"shard": 0, "after": "", "tally": Tally().to_json()}
+        part = Slice(told, at, owner, cursor["shard"], cursor["after"], Tally.from_json(cursor["tally"]))
         self._checkpoint(part)  # takes the lease
         while part.shard < SHARDS + DUE_SHARDS:
             walk = self._compare_shard if part.shard < SHARDS else self._look_at_owed
@@ -123,7 +123,7 @@ class RunWorker(Struct, frozen=True):
             self._checkpoint(part, last=over)
             if over:
                 return False
-        self.runs.finish(part.at, told, run.finish(self.clock(), part.tally), self.clock())
+        self.runs.finish(part.at, told, run.finish_run(self.clock(), part.tally), self.clock())
         return True
 
     def _failed(self, run_id: str, why: str) -> bool:
@@ -139,10 +139,10 @@ class RunWorker(Struct, frozen=True):
         span = part.run.started
         ours = self.deposits.moved(span.start, span.end, part.shard, part.after, self.clock())
         group = ""
-        for mine, other in matching.join(ours, self._report(part)):
+        for mine, other in matching.pair_lines(ours, self._report(part)):
             line = other if mine is None else mine
             assert line is not None, "a pair has a side"
-            here = lines.group(line.place)
+            here = lines.find_group(line.place)
             if here != group:
                 self._close(part)
                 if group and self._save_if_due(part, group, late):
@@ -156,7 +156,7 @@ class RunWorker(Struct, frozen=True):
     def _report(self, part: Slice) -> Iterator[Line]:
         """The provider's lines of the shard, page by page."""
         span = part.run.started
-        after = lines.behind(part.after)
+        after = lines.find_group_end(part.after)
         while True:
             self.pace()
             try:
@@ -213,7 +213,7 @@ class RunWorker(Struct, frozen=True):
             stored = self.deposits.get(deposit_id)
             deposit = fold_stored(stored) if stored is not None else None
             refunds = deposit.refunds if deposit is not None else ()
-            found = [(kind, one.n) for one in refunds if (kind := matching.overdue(one, part.run.started.at))]
+            found = [(kind, one.n) for one in refunds if (kind := matching.classify_overdue(one, part.run.started.at))]
         except ITEM_FAULTS as fault:
             self._isolated(part, deposit_id, fault)
             part.note_unreadable(deposit_id)
@@ -261,11 +261,11 @@ def percent_done(shards: int) -> int:
 
 def load(runs: Runs, run_id: str) -> RunAt:
     """Refused(NOT_FOUND) also for what cannot be an id."""
-    found = runs.get(run_id) if well_formed("rec", run_id) else None
+    found = runs.get(run_id) if is_well_formed("rec", run_id) else None
     if found is None:
         raise Refused(Reason.NOT_FOUND)
     return found
 
 
 def fold_run(at: RunAt) -> Run:
-    return run.fold(at.stored.id, (entry.event for entry in at.stored.journal))
+    return run.fold_run(at.stored.id, (entry.event for entry in at.stored.journal))

@@ -6,7 +6,7 @@ from chalicelib.core.common.instants import format_instant
 from chalicelib.core.merchant.bulk import Bulk
 from chalicelib.core.policy import cancellation_reasons
 from chalicelib.core.policy.cancellation_reasons import CancellationReason
-from chalicelib.core.policy.texts import text
+from chalicelib.core.policy.texts import read_text
 from chalicelib.flows.cancellations import BulkView
 from chalicelib.web.cancellations.answers import (
     BulkAnswer,
@@ -19,9 +19,9 @@ from chalicelib.web.cancellations.answers import (
 def reason(one: CancellationReason, locale: str) -> CancellationReasonAnswer:
     return {
         "code": one.code,
-        "label": text("reasons", one.texts, "label", locale=locale),
+        "label": read_text("reasons", one.texts, "label", locale=locale),
         "evidence": one.evidence,
-        "evidence_required": text("reasons", one.texts, "evidence_required", locale=locale),
+        "evidence_required": read_text("reasons", one.texts, "evidence_required", locale=locale),
         "appealable": one.appealable,
         "remedy": one.remedy,
         "question": one.question,
@@ -59,12 +59,12 @@ def counts(offer_id: str, found: Mapping[tuple[str, str], int], locale: str) -> 
     rows: list[CancellationCountAnswer] = [
         {
             "reason": one.code,
-            "label": text("reasons", one.texts, "label", locale=locale),
+            "label": read_text("reasons", one.texts, "label", locale=locale),
             "cancelled": found.get(("cancelled", one.code), 0),
             "appealed": found.get(("appealed", one.code), 0),
             "overturned": found.get(("overturned", one.code), 0),
         }
-        for one in cancellation_reasons.all_reasons()
+        for one in cancellation_reasons.list_all_reasons()
         if any(code == one.code for _, code in found)
     ]
     return {

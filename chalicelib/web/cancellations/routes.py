@@ -6,7 +6,7 @@ from chalice.app import Blueprint
 from pydantic import Field, StringConstraints
 
 from chalicelib.core.common.fields import Frozen
-from chalicelib.core.common.ids import well_formed
+from chalicelib.core.common.ids import is_well_formed
 from chalicelib.core.common.refusal import FieldError, Reason, Refused
 from chalicelib.core.policy import cancellation_reasons
 from chalicelib.flows.cancellations import BulkView, etag
@@ -21,7 +21,7 @@ routes = Blueprint(__name__)
 PATH: Final = "/v1/offers/{offer_id}/merchant-cancellations"
 Code = Annotated[str, StringConstraints(pattern=r"^[A-Z][A-Z_]{0,39}$")]
 Note = Annotated[str, StringConstraints(min_length=1, max_length=2_000)]
-MAX_DEPOSITS: Final = cancellation_reasons.max_bulk_deposits()
+MAX_DEPOSITS: Final = cancellation_reasons.compute_max_bulk_deposits()
 CANNOT: Final = (
     Reason.EVIDENCE_REQUIRED,
     Reason.REASON_NOT_PUBLISHED,
@@ -56,7 +56,7 @@ class BulkBody(Frozen):
 )
 def list_reasons(call: Call) -> Answer:
     """An offer publishes the codes it may use before it opens; no other can be cited."""
-    found = cancellation_reasons.reasons(call.asked.at).values()
+    found = cancellation_reasons.find_reasons(call.asked.at).values()
     return Answer({"data": [render.reason(one, call.locale) for one in found]})
 
 
@@ -180,4 +180,4 @@ def _bulk(shown: BulkView, status: int, headers: dict[str, str]) -> Answer:
 
 
 def _no_id(text: str) -> bool:
-    return not well_formed("dep", text)
+    return not is_well_formed("dep", text)

@@ -17,7 +17,7 @@ SILENT = (ClaimReminded, ClaimReversed)
 
 def claim(told: ClaimView) -> ClaimAnswer:
     of, one, at = told.outcome.deposit, told.claim, told.outcome.at
-    opened, due_at = one.opened, one.due_at_by(at)
+    opened, due_at = one.opened, one.find_due_at(at)
     steps = [said for said in told.history if not isinstance(said.entry.event, SILENT)]
     refunds = [child("ref", of.id, n) for n in one.refunds]
     return {
@@ -30,9 +30,9 @@ def claim(told: ClaimView) -> ClaimAnswer:
         "lines": [{"line": units.line, "quantity": units.quantity} for units in opened.lines],
         "amount": money(opened.amount) if opened.amount is not None else None,
         "owed": money(one.owed),
-        "offered": money(one.offered) if one.offered is not None else None,
+        "offered": money(one.latest_offer) if one.latest_offer is not None else None,
         "paid": money(one.paid) if one.paid is not None else None,
-        "contested": opened.contested or (one.open and opening.contested(of, one.lines)),
+        "contested": opened.contested or (one.open and opening.is_contested(of, one.lines)),
         "statement": steps[0].words or "",
         "evidence": _evidence(steps),
         "refund": refunds[-1] if refunds else None,

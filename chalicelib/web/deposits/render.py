@@ -9,7 +9,7 @@ from chalicelib.core.common.ids import child
 from chalicelib.core.common.instants import SECOND, format_instant
 from chalicelib.core.common.journal import Caller, Entry
 from chalicelib.core.common.money import Money
-from chalicelib.core.deadlines import awaited
+from chalicelib.core.deadlines import find_awaited_balance
 from chalicelib.core.decide import actions
 from chalicelib.core.deposit.causes import Cause
 from chalicelib.core.deposit.clock import lock_at, status_at
@@ -23,7 +23,7 @@ from chalicelib.core.ending.entitlement import Entitlement, Step
 from chalicelib.core.merchant import cancellation
 from chalicelib.core.policy import offer_terms, payment_routes
 from chalicelib.core.policy.terms import Terms
-from chalicelib.core.policy.texts import text
+from chalicelib.core.policy.texts import read_text
 from chalicelib.flows.commit import Outcome, caught_up
 from chalicelib.web.deposits.answers import (
     CancellationAnswer,
@@ -122,7 +122,7 @@ def event(of: str, version: int, entry: Entry[DepositEvent]) -> EventAnswer:
 
 
 def _items(of: Deposit) -> list[ItemAnswer]:
-    paid = of.paid_by_line()
+    paid = of.split_paid_by_line()
     return [
         {
             "line": n,
@@ -152,7 +152,7 @@ def payment(of: Deposit, one: Payment) -> PaymentAnswer:
 def may_be_paid(of: Deposit, one: Payment) -> bool:
     """Whether the deposit still waits for this payment."""
     if one.kind == "balance":
-        return awaited(of) == one
+        return find_awaited_balance(of) == one
     return of.status is Status.AWAITING_PAYMENT
 
 
@@ -180,7 +180,7 @@ def _lock(of: Deposit, at: int) -> LockAnswer | None:
         "by": lock.by,
         "at": format_instant(lock.at),
         "undo_until": format_instant(lock.undo_until) if lock.undo_until is not None else None,
-        "final": lock.final(at),
+        "final": lock.is_final(at),
     }
 
 
@@ -201,12 +201,12 @@ def _cancellation(of: Deposit, locale: str) -> CancellationAnswer | None:
     ended = of.cancelled
     if ended is None:
         return None
-    published = cancellation.cited(ended)
+    published = cancellation.find_cited_reason(ended)
     return {
         "cause": ended.cause,
         "at": format_instant(ended.at),
         "reason": ended.reason,
-        "label": text("reasons", published.texts, "label", locale=locale) if published is not None else None,
+        "label": read_text("reasons", published.texts, "label", locale=locale) if published is not None else None,
         "evidence": list(ended.evidence),
         "appealable": published is not None and published.appealable,
         "priority_pass": child("pas", of.id, of.passes[0].n) if of.passes else None,
@@ -215,14 +215,14 @@ def _cancellation(of: Deposit, locale: str) -> CancellationAnswer | None:
 
 def _refund_path(of: Deposit, under: Terms) -> RefundPathAnswer:
     """Told when it is sold: a way back that may close before the order comes to its end."""
-    latest = of.counted[-1] if of.counted else None
+    latest = of.counted_captures[-1] if of.counted_captures else None
     payment = of.payments[latest.payment - 1] if latest is not None else of.payment
-    route = payment_routes.route(payment.method, latest.at if latest is not None else payment.opened_at)
-    ends_at = payment_routes.ends_at(route, latest.at) if latest is not None else None
+    route = payment_routes.find_route(payment.method, latest.at if latest is not None else payment.opened_at)
+    ends_at = payment_routes.compute_refund_window_end(route, latest.at) if latest is not None else None
     return {
         "kind": "original_method" if route.to_source else "payout",
         "ends_at": format_instant(ends_at) if ends_at is not None else None,
-        "outlived": route.to_source and offer_terms.outlives(under, route.window_days),
+        "outlived": route.to_source and offer_terms.outlasts_route(under, route.window_days),
     }
 
 

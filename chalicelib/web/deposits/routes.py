@@ -249,7 +249,7 @@ def changes(call: Call) -> Answer:
         instant("at", "From now to two years ahead; now when left out."),
         choice(
             "reason",
-            tuple(one.code for one in cancellation_reasons.all_reasons()),
+            tuple(one.code for one in cancellation_reasons.list_all_reasons()),
             "Of a merchant's cancellation; without it as for a default of the seller.",
         ),
     ),

@@ -9,7 +9,7 @@ from chalicelib.core.common import instants
 from chalicelib.core.common.fields import write_money
 from chalicelib.core.common.money import Money
 from chalicelib.core.common.refusal import Reason, Refused
-from chalicelib.core.policy.texts import text
+from chalicelib.core.policy.texts import read_text
 
 _R = Reason
 
@@ -85,16 +85,17 @@ def problem(refused: Refused, *, locale: str, instance: str, request_id: str) ->
     status = STATUS[reason]
     body: dict[str, Any] = {
         "type": f"/problems/{reason.value}",
-        "title": text("problems", reason.value, "title", locale=locale),
+        "title": read_text("problems", reason.value, "title", locale=locale),
         "status": status,
-        "detail": text("problems", reason.value, "detail", locale=locale),
+        "detail": read_text("problems", reason.value, "detail", locale=locale),
         "instance": instance,
         "request_id": request_id,
         **{name: _fact(name, value) for name, value in refused.facts.items()},
     }
     if refused.faults:
         body["errors"] = [
-            {"pointer": fault.pointer, "detail": text("faults", fault.why, locale=locale)} for fault in refused.faults
+            {"pointer": fault.pointer, "detail": read_text("faults", fault.why, locale=locale)}
+            for fault in refused.faults
         ]
     headers = {"Content-Type": "application/problem+json"}
     if "retry_after" in refused.facts:

@@ -55,7 +55,7 @@ def _is_ordinal(value: str | int) -> bool:
 
 
 def _is_id(value: str | int) -> bool:
-    return isinstance(value, str) and ids.well_formed(value.partition("_")[0], value)
+    return isinstance(value, str) and ids.is_well_formed(value.partition("_")[0], value)
 
 
 PLACE: Final[Form] = {"at": _is_instant, "id": _is_id}  # of a row in an index, by its instant or number

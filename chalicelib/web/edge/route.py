@@ -15,7 +15,7 @@ from chalice.app import Blueprint, Request, Response
 from msgspec import Struct, field
 from pydantic import BaseModel, ValidationError
 
-from chalicelib.core.common.field_errors import field_errors_of, refused
+from chalicelib.core.common.field_errors import build_refusal, read_field_errors
 from chalicelib.core.common.fields import lists_to_tuples, write_money
 from chalicelib.core.common.journal import Caller, Key, RequestContext
 from chalicelib.core.common.money import Money
@@ -283,7 +283,7 @@ def _fields(one: Endpoint, body: dict[str, Any]) -> Any:
     try:
         return one.body.model_validate(lists_to_tuples(body))
     except ValidationError as invalid:
-        raise refused(field_errors_of(invalid)) from None
+        raise build_refusal(read_field_errors(invalid)) from None
 
 
 def _query(one: Endpoint, given: Any) -> dict[str, Any]:

@@ -11,14 +11,14 @@ from chalicelib.web.locks.answers import LockIntentAnswer
 
 def lock_intent(of: Deposit, one: Intent) -> LockIntentAnswer:
     """What the buyer must be shown before they may lock, word by word from the evidence."""
-    shown = one.shown
+    shown = one.opened
     ends_at = shown.window_ends_at
     return {
         "id": child("lki", of.id, one.n),
         "object": "lock_intent",
         "deposit": of.id,
         "disclosure": {
-            "text": disclosure.shown(shown),
+            "text": disclosure.render_intent_text(shown),
             "amount_at_stake": money(shown.amount_at_stake),
             "window_ends_at": format_instant(ends_at) if ends_at is not None else None,
             "locale": shown.locale,

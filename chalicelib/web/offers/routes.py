@@ -6,12 +6,12 @@ from chalice.app import Blueprint
 from pydantic import ConfigDict, Field, ValidationError, model_validator
 
 from chalicelib import policies
-from chalicelib.core.common.field_errors import field_errors_of
+from chalicelib.core.common.field_errors import read_field_errors
 from chalicelib.core.common.fields import Category, Frozen, MoneyField, Sku, field_error, lists_to_tuples
 from chalicelib.core.common.money import Money
 from chalicelib.core.common.refusal import Reason, Refused
 from chalicelib.core.policy import fees, market, offer_terms, texts
-from chalicelib.core.policy.texts import text
+from chalicelib.core.policy.texts import read_text
 from chalicelib.flows import offers as flow
 from chalicelib.flows.offers import Offered
 from chalicelib.web.edge.common import FIELD_REASONS, WRITES, EmptyBody
@@ -198,7 +198,7 @@ def presets(_call: Call) -> Answer:
             "id": name,
             "object": "preset",
             "source": policies.read(f"presets/{name}.toml")["source"],
-            "offer": offer_terms.preset(name),
+            "offer": offer_terms.read_preset(name),
         }
         for name in policies.names("presets")
     ]
@@ -214,7 +214,9 @@ def presets(_call: Call) -> Answer:
     tag="offers",
 )
 def markets(call: Call) -> Answer:
-    return Answer({"data": [_market(law, call.locale) for _, law in sorted(market.in_force(call.asked.at).items())]})
+    return Answer(
+        {"data": [_market(law, call.locale) for _, law in sorted(market.find_policies(call.asked.at).items())]}
+    )
 
 
 @endpoint(
@@ -227,7 +229,7 @@ def markets(call: Call) -> Answer:
     tag="offers",
 )
 def one_market(call: Call) -> Answer:
-    return Answer(_market(market.named(call.params["code"], call.asked.at), call.locale))
+    return Answer(_market(market.find_policy(call.params["code"], call.asked.at), call.locale))
 
 
 def _unfiltered(_call: Call) -> str:
@@ -236,19 +238,19 @@ def _unfiltered(_call: Call) -> str:
 
 def _market(law: market.Market, locale: str) -> dict[str, Any]:
     plain = law.model_dump(mode="json")
-    plain["forfeit"]["text"] = text("markets", f"{law.id}/{law.forfeit.rule}", locale=locale)
+    plain["forfeit"]["text"] = read_text("markets", f"{law.id}/{law.forfeit.rule}", locale=locale)
     return {"object": "market", **plain}
 
 
 def _findings(call: Call) -> list[FindingAnswer]:
     body, sent, found = _with_schedule(call.json, call.locale)
     try:
-        draft, _ = offer_terms.resolve(offer_terms.read(body, call.asked.at), call.asked.at)
+        draft, _ = offer_terms.merge_market_policy(offer_terms.read_offer(body, call.asked.at), call.asked.at)
     except Refused as refused:
         return [*found, *(_finding("error", one.pointer, one.why, call.locale) for one in refused.faults)]
     if sent is not None and sent.currencies() - {draft.currency}:
         found.append(_finding("error", "/trade_in", "currency_mismatch", call.locale))
-    warned = offer_terms.warnings(draft, call.asked.at)
+    warned = offer_terms.find_warnings(draft, call.asked.at)
     return [*found, *(_finding("warning", one.pointer, one.why, call.locale) for one in warned)]
 
 
@@ -261,11 +263,11 @@ def _with_schedule(body: dict[str, Any], locale: str) -> tuple[dict[str, Any], S
     try:
         sent = SentTradeIn.model_validate(lists_to_tuples(trade_in))
     except ValidationError as invalid:
-        faults = field_errors_of(invalid, "/trade_in")
+        faults = read_field_errors(invalid, "/trade_in")
         return rest, None, [_finding("error", one.pointer, one.why, locale) for one in faults]
     found = [
         _band_finding(f"/trade_in/schedule/categories/{one.category}/bands/{one.band}", one, locale)
-        for one in fees.findings([category.published() for category in sent.schedule.categories])
+        for one in fees.check_bands([category.published() for category in sent.schedule.categories])
     ]
     return rest, sent, found
 
@@ -275,21 +277,21 @@ def _band_finding(pointer: str, found: fees.Finding, locale: str) -> FindingAnsw
     if found.before is not None:
         words["before"] = _span(found.before.lowest, found.before.highest, locale)
     if found.why == "band_gap":
-        lowest, highest = fees.gap(found)
-        words |= {"gap_from": texts.amount(lowest, locale), "gap_to": texts.amount(highest, locale)}
-    message = text("findings", found.why, locale=locale).format(**words)
+        lowest, highest = fees.compute_gap(found)
+        words |= {"gap_from": texts.format_amount(lowest, locale), "gap_to": texts.format_amount(highest, locale)}
+    message = read_text("findings", found.why, locale=locale).format(**words)
     return {"severity": "error" if found.error else "warning", "pointer": pointer, "message": message}
 
 
 def _span(lowest: Money, highest: Money, locale: str) -> str:
-    return f"{texts.amount(lowest, locale)} – {texts.amount(highest, locale)}"  # noqa: RUF001 - a dash between amounts
+    return f"{texts.format_amount(lowest, locale)} – {texts.format_amount(highest, locale)}"  # noqa: RUF001 - a dash between amounts
 
 
 def _finding(severity: str, pointer: str, why: str, locale: str) -> FindingAnswer:
     return {
         "severity": "error" if severity == "error" else "warning",
         "pointer": pointer,
-        "message": text("faults", why, locale=locale),
+        "message": read_text("faults", why, locale=locale),
     }
 
 

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from chalicelib.core.common.instants import format_instant
 from chalicelib.core.common.money import Money
-from chalicelib.core.policy.texts import text
+from chalicelib.core.policy.texts import read_text
 from chalicelib.core.reconciliation import run as runs
 from chalicelib.core.reconciliation.run import Break, RunFinished
 from chalicelib.flows.reconciliation.runs import RunView
@@ -60,7 +60,7 @@ def run(shown: RunView) -> RunAnswer:
 def _certificate(shown: RunView) -> RunFinished:
     """The certificate, or as much of it as there is."""
     finished = shown.run.finished
-    return finished if finished is not None else runs.finish(shown.run.started.at, shown.tally)
+    return finished if finished is not None else runs.finish_run(shown.run.started.at, shown.tally)
 
 
 def difference(one: Break, note: str | None) -> BreakAnswer:
@@ -136,9 +136,9 @@ def _harmless(reference: str) -> str:
 def page(shown: RunView, breaks: Sequence[Break], locale: str) -> str:
     """The same rows as a page."""
     one = shown.run
-    title = text("pages", "reconciliation_title", locale=locale)
+    title = read_text("pages", "reconciliation_title", locale=locale)
     span = f"{format_instant(one.started.start)} / {format_instant(one.started.end)}"
-    status = text("pages", f"reconciliation_{one.status.value}", locale=locale)
+    status = read_text("pages", f"reconciliation_{one.status.value}", locale=locale)
     head, *body = rows(shown, breaks)
     cells = "".join(f"<tr>{_cells('td', row)}</tr>" for row in body)
     content = (

@@ -11,7 +11,7 @@ from chalicelib.core.deposit.deposit import Deposit
 from chalicelib.core.deposit.events.refund import RefundLine
 from chalicelib.core.deposit.refund import Refund, RefundStatus
 from chalicelib.core.policy import fees, market, texts
-from chalicelib.core.policy.texts import text
+from chalicelib.core.policy.texts import read_text
 from chalicelib.web.edge.values import RuleAnswer, money
 from chalicelib.web.refunds.answers import DestinationAnswer, RefundAnswer, RefundLineAnswer
 
@@ -26,7 +26,7 @@ def refund(of: Deposit, one: Refund, locale: str) -> RefundAnswer:
         "amount": money(one.amount),
         "lines": lines(one.lines, one.cause, locale),
         "promised_by": format_instant(one.promised_by),
-        "waiting_on": "bank" if one.status is RefundStatus.APPROVED and of.disputed(one.capture) else one.waiting_on,
+        "waiting_on": "bank" if one.status is RefundStatus.APPROVED and of.is_disputed(one.capture) else one.waiting_on,
         "destination": _destination(one),
         "review": one.review,
         "declined": one.declined,
@@ -41,8 +41,8 @@ def refund(of: Deposit, one: Refund, locale: str) -> RefundAnswer:
 
 def _destination(one: Refund) -> DestinationAnswer:
     if one.destination is None:
-        return {"kind": one.goes_to}
-    return {"kind": one.goes_to, "payable_from": format_instant(one.payable_from)}
+        return {"kind": one.destination_kind}
+    return {"kind": one.destination_kind, "payable_from": format_instant(one.payable_from)}
 
 
 def lines(found: Sequence[RefundLine], cause: Cause, locale: str) -> list[RefundLineAnswer]:
@@ -53,7 +53,7 @@ def lines(found: Sequence[RefundLine], cause: Cause, locale: str) -> list[Refund
 def _line(line: RefundLine, cause: Cause, locale: str) -> RefundLineAnswer:
     special = f"{line.code}/{cause}"
     known = policies.read(f"texts/{locale}/lines.toml")
-    words = text("lines", special if special in known else line.code, locale=locale)
+    words = read_text("lines", special if special in known else line.code, locale=locale)
     answer: RefundLineAnswer = {"code": line.code, "amount": money(line.amount), "text": words}
     if line.rule is not None:
         answer["rule"] = rule(line.rule, locale)
@@ -69,20 +69,20 @@ def rule(rule_id: str, locale: str) -> RuleAnswer:
         return _fee_rule(rule_id, locale)
     if origin in {"terms", "claims"}:
         version = str(policies.read("rules.toml")["version"])
-        return {"id": rule_id, "version": version, "text": text("rules", rule_id, locale=locale)}
-    law = market.policy(origin)
-    return {"id": rule_id, "version": law.version, "text": text("markets", rule_id, locale=locale)}
+        return {"id": rule_id, "version": version, "text": read_text("rules", rule_id, locale=locale)}
+    law = market.read_policy(origin)
+    return {"id": rule_id, "version": law.version, "text": read_text("markets", rule_id, locale=locale)}
 
 
 def _fee_rule(rule_id: str, locale: str) -> RuleAnswer:
     """A rule of a fee schedule: its band, or what it says of shipping."""
-    schedule, rest = fees.rule_parts(rule_id)
+    schedule, rest = fees.split_rule(rule_id)
     category, _, bounds = rest.partition("/")
-    if category == fees.SHIPPING_KEPT:
-        words = text("fees", schedule.name, "shipping", locale=locale)
+    if category == fees.SHIPPING_RULE:
+        words = read_text("fees", schedule.name, "shipping", locale=locale)
         return {"id": f"{schedule.id}/{rest}", "version": schedule.version, "text": words}
     lowest, highest = (Money.parse(bound, schedule.currency) for bound in bounds.split("-"))
-    words = text("fees", schedule.name, "fee", locale=locale).format(
-        from_=texts.amount(lowest, locale), to=texts.amount(highest, locale)
+    words = read_text("fees", schedule.name, "fee", locale=locale).format(
+        from_=texts.format_amount(lowest, locale), to=texts.format_amount(highest, locale)
     )
     return {"id": f"{schedule.id}/{rest}", "version": schedule.version, "text": words}

@@ -169,7 +169,7 @@ def proof(call: Call) -> Answer:
 )
 def verify(call: Call) -> Answer:
     """Reads nothing but the proof itself. The same check runs offline: `make verify PROOF=file`."""
-    found = proofs.differences(call.json)
+    found = proofs.find_differences(call.json)
     rows = [{"pointer": one.pointer, "expected": one.expected, "found": one.found} for one in found]
     return Answer({"valid": not rows, "differences": rows})
 

@@ -39,26 +39,33 @@ from chalicelib.core.deposit.events.all import DepositEvent
 from chalicelib.core.deposit.events.claim import ClaimEvent
 from chalicelib.core.deposit.events.goods import Units
 from chalicelib.core.deposit.lock import Intent
-from chalicelib.core.deposit.payment import CaptureSeen, PaymentSeen
-from chalicelib.core.deposit.refund import RefundSeen
 from chalicelib.core.ending import entitlement
 from chalicelib.core.ending.end import Cancel
-from chalicelib.core.ending.withdrawal import ConfirmWithdrawal, Receipt, Sender, StateWithdrawal, confirmed, stated
+from chalicelib.core.ending.withdrawal import (
+    ConfirmWithdrawal,
+    Receipt,
+    Sender,
+    StateWithdrawal,
+    build_confirmation_receipt,
+    build_statement_receipt,
+)
 from chalicelib.core.locking.lock import ConfirmLock, OpenIntent, Unlock
 from chalicelib.core.merchant import bulk as bulks
-from chalicelib.core.merchant.bulk import BulkApproved, BulkAsked, BulkEvent, BulkWorked, Result, approve_until
+from chalicelib.core.merchant.bulk import BulkApproved, BulkAsked, BulkEvent, BulkWorked, Result, compute_approve_until
 from chalicelib.core.merchant.cancellation import MerchantCancel
 from chalicelib.core.merchant.question import AnswerQuestion, Ask
 from chalicelib.core.paying.captures import ChangePaymentMethod
+from chalicelib.core.paying.provider_answers import CaptureSeen, PaymentSeen
 from chalicelib.core.policy import fees, offer_terms
-from chalicelib.core.policy.cancellation_reasons import reasons
-from chalicelib.core.policy.terms import Terms, canonical, terms_hash
+from chalicelib.core.policy.cancellation_reasons import find_reasons
+from chalicelib.core.policy.terms import Terms, compute_terms_hash, to_canonical_json
 from chalicelib.core.reconciliation import run as runs
-from chalicelib.core.reconciliation.lines import Line, sort_key
+from chalicelib.core.reconciliation.lines import Line, build_place
 from chalicelib.core.reconciliation.run import Break, BreakFound, BreakResolved, Run
 from chalicelib.core.reconciliation.tally import Tally
 from chalicelib.core.refunding.destination import NameDestination, Reroute, SendRefund
 from chalicelib.core.refunding.goodwill import Grant
+from chalicelib.core.refunding.provider_answers import RefundSeen
 from chalicelib.core.selling import offer as offers_
 from chalicelib.core.selling import ordering, stock
 from chalicelib.core.selling.changes import ChangeItems
@@ -164,18 +171,18 @@ def sale(preset: str, *, made_to_spec: bool = True) -> Sale:
 
 
 def _sale(body: Json) -> Sale:
-    draft, constraints = offer_terms.resolve(offer_terms.read(body, OPENED), OPENED)
+    draft, constraints = offer_terms.merge_market_policy(offer_terms.read_offer(body, OPENED), OPENED)
     made = OfferMade(
         at=OPENED,
         merchant=MERCHANT,
-        terms_hash=terms_hash(draft),
+        terms_hash=compute_terms_hash(draft),
         opens_at=draft.opens_at,
         closes_at=draft.closes_at,
-        stock=offers_.stock_of(draft),
+        stock=offers_.build_stock(draft),
         batch="example",
         constrained_by=tuple(Constrained(*one) for one in constraints),
     )
-    frozen = Terms.model_validate(lists_to_tuples(json.loads(canonical(draft))))
+    frozen = Terms.model_validate(lists_to_tuples(json.loads(to_canonical_json(draft))))
     return Sale(offers_.fold(OFFER_ID, [made]), frozen)
 
 
@@ -186,8 +193,8 @@ def ordered(preset: str = "su7_2024", *, made_to_spec: bool = True) -> Story:
 
 def _ordered(found: Sale, sku: str, handed_in: HandedIn | None = None) -> Story:
     order = Order(OFFER_ID, (Ordered(sku, 1),), "card", found.offer.made.terms_hash, trade_in=handed_in)
-    placed = ordering.place(order, found.offer, found.terms, BUYER.id, ORDERED)
-    created = replace(placed, stock=stock.draw(order.items, found.offer, 0, None, ORDERED))
+    placed = ordering.create_deposit(order, found.offer, found.terms, BUYER.id, ORDERED)
+    created = replace(placed, stock=stock.draw_units(order.items, found.offer, 0, None, ORDERED))
     first = orders.begin_deposit(DEPOSIT_ID, created)
     journal = to_entries([created], RequestContext(ORDERED, BUYER, ORDERED), BUYER)
     return Story(first, Outcome(first, journal, ORDERED, DEFAULT, found.terms), found.terms)
@@ -207,7 +214,7 @@ def intended() -> Story:
 
 
 def confirmation(story: Story) -> ConfirmLock:
-    shown = story.deposit.intents[-1].shown
+    shown = story.deposit.intents[-1].opened
     return ConfirmLock(child("lki", DEPOSIT_ID, 1), shown.disclosure_hash, shown.acknowledgement)
 
 
@@ -310,7 +317,7 @@ def _trade_in(story: Story) -> Json:
 
 
 def _fee() -> Json:
-    schedule = fees.in_force(OPENED)["id-tukar-tambah"]
+    schedule = fees.find_schedules(OPENED)["id-tukar-tambah"]
     charge = schedule.charge("phone", Money.parse("3000000", "IDR"))
     band = {"from": values.money(charge.band.lowest), "to": values.money(charge.band.highest)}
     return {"fee": values.money(charge.fee), "band": band, "rule": refunds_render.rule(charge.rule, DEFAULT)}
@@ -326,8 +333,8 @@ def withdrawn() -> tuple[Json, Json]:
     first = begun.then(StateWithdrawal(SENDER), at)
     second = first.then(ConfirmWithdrawal(1, SENDER), at + duration_ms("PT1M"))
     receipts = (
-        stated(begun.deposit, SENDER, at, begun.terms),
-        confirmed(first.deposit, 1, SENDER, second.outcome.at, begun.terms),
+        build_statement_receipt(begun.deposit, SENDER, at, begun.terms),
+        build_confirmation_receipt(first.deposit, 1, SENDER, second.outcome.at, begun.terms),
     )
     return _receipt(first, receipts[0]), _receipt(second, receipts[1])
 
@@ -377,7 +384,7 @@ def rerouted() -> Story:
 def proved() -> Json:
     story = cancelled()
     events = [entry.event for entry in story.outcome.journal]
-    return proof.made(DEPOSIT_ID, events, 1, story.terms)
+    return proof.build_proof(DEPOSIT_ID, events, 1, story.terms)
 
 
 OUT_OF_STOCK: Final = MerchantCancel("OUT_OF_STOCK", ("stock:ledger-2026-11-22",))
@@ -440,7 +447,7 @@ def _bulk(*later: BulkEvent) -> Json:
         colleagues,
         "OUT_OF_STOCK",
         OUT_OF_STOCK.evidence,
-        approve_until=approve_until(at),
+        approve_until=compute_approve_until(at),
     )
     return cancelled_.bulk(Called(bulks.fold(bulk_id, [began, *later]), at, DEFAULT))
 
@@ -465,13 +472,13 @@ DAY_ENDED: Final = parse_instant("2026-11-21T00:00:00.000Z")
 
 def compared() -> tuple[RunView, RunView, Break, Break]:
     """A run that has just begun, the same at its end with one difference, and that difference before and after."""
-    begun = runs.fold(RUN_ID, [runs.start(OPENED, DAY_BEGAN, DAY_ENDED)])
+    begun = runs.fold_run(RUN_ID, [runs.start_run(OPENED, DAY_BEGAN, DAY_ENDED)])
     tally = Tally()
-    paid_in = Line(sort_key("capture", PAYMENT_ID), f"{PAYMENT_ID}.1", 500_000, "CNY", DAY_BEGAN)
-    gone = Line(sort_key("refund", REFUND_ID), "re_7c1f", 500_000, "CNY", DAY_BEGAN)
+    paid_in = Line(build_place("capture", PAYMENT_ID), f"{PAYMENT_ID}.1", 500_000, "CNY", DAY_BEGAN)
+    gone = Line(build_place("refund", REFUND_ID), "re_7c1f", 500_000, "CNY", DAY_BEGAN)
     tally.match(paid_in)
     tally.differ("amount_mismatch", gone, gone._replace(minor=499_900))
-    done = runs.evolve(begun, runs.finish(OPENED + duration_ms("PT1M"), tally))
+    done = runs.evolve_run(begun, runs.finish_run(OPENED + duration_ms("PT1M"), tally))
     found = BreakFound(
         at=OPENED,
         run=RUN_ID,
@@ -542,7 +549,7 @@ def answers() -> Mapping[tuple[str, str], Mapping[str, Json]]:
         ("GET", f"{deposit}/refund-curve"): {"free until, then": _curve(cooling)},
         ("GET", f"{deposit}/events"): {"the whole history": _history(done)},
         ("GET", "/v1/cancellation-reasons"): {
-            "the catalogue": {"data": [cancelled_.reason(one, DEFAULT) for one in reasons(ORDERED).values()]}
+            "the catalogue": {"data": [cancelled_.reason(one, DEFAULT) for one in find_reasons(ORDERED).values()]}
         },
         ("POST", f"{deposit}/merchant-cancel"): {"everything back, and more": called_off().shown()},
         ("POST", f"{deposit}/questions"): {"asked": _question(None)},
@@ -569,7 +576,9 @@ def answers() -> Mapping[tuple[str, str], Mapping[str, Json]]:
         },
         ("GET", "/v1/trade-in/fees"): {"a band": _fee()},
         ("GET", "/v1/trade-in/schedules"): {
-            "in force": {"data": [trade_ins_render.schedule(one, DEFAULT) for one in fees.in_force(OPENED).values()]}
+            "in force": {
+                "data": [trade_ins_render.schedule(one, DEFAULT) for one in fees.find_schedules(OPENED).values()]
+            }
         },
         ("GET", "/v1/trade-ins/{trade_in_id}"): {"waiting for the hand-over": _trade_in(traded_in())},
         ("POST", "/v1/trade-ins/{trade_in_id}/inspection"): {"not as declared": _trade_in(mismatched())},
@@ -742,13 +751,13 @@ def _intent(story: Story) -> tuple[Deposit, Intent]:
 
 def _closed() -> Json:
     found = sale("su7_2024")
-    event = offers_.close(found.offer, ORDERED, _left(found.offer))
+    event = offers_.close_offer(found.offer, ORDERED, _left(found.offer))
     return Sale(offers_.evolve(found.offer, event), found.terms).shown()
 
 
 def _restocked(change: int) -> Json:
     found = sale("su7_2024")
-    event = offers_.restock(found.offer, "su7-max", change, ORDERED, _left(found.offer))
+    event = offers_.change_stock(found.offer, "su7-max", change, ORDERED, _left(found.offer))
     return Sale(offers_.evolve(found.offer, event), found.terms).shown()
 
 
@@ -763,7 +772,7 @@ def _preview(story: Story) -> Json:
 
 
 def _curve(story: Story) -> Json:
-    steps = entitlement.curve(story.deposit, story.terms, story.outcome.at)
+    steps = entitlement.compute_curve(story.deposit, story.terms, story.outcome.at)
     return {"points": [deposits_render.curve_point(step, DEFAULT) for step in steps]}
 
 

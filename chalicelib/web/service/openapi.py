@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from chalicelib.core.common.refusal import Reason
 from chalicelib.core.policy import market
-from chalicelib.core.policy.texts import text
+from chalicelib.core.policy.texts import read_text
 from chalicelib.web.deposits.answers import DepositAnswer, NewDepositAnswer
 from chalicelib.web.edge.bodies import IDEMPOTENCY_KEY
 from chalicelib.web.edge.languages import DEFAULT, LOCALES
@@ -191,7 +191,7 @@ PATH_PARAMETERS: Final[Mapping[str, Callable[[], Schema]]] = {
     "break_id": lambda: _path("A break: `brk_` and 26 characters."),
     "refund_id": lambda: _path("A refund: `ref_`, its deposit's 26 characters and its number."),
     "payment_id": lambda: _path("A payment: `pay_`, its deposit's 26 characters and its number."),
-    "code": lambda: _path("A market.", market.codes()),
+    "code": lambda: _path("A market.", market.list_codes()),
     "provider": lambda: _path("The payment provider's name."),
     "name": lambda: _path("A problem's name.", [reason.value for reason in Reason]),
     "asset": lambda: _path("A file of the reference page.", sorted(ASSETS)),
@@ -312,7 +312,7 @@ def _headers(one: Endpoint, status: int, answer: Any) -> list[str]:
 
 
 def _refused(status: int, reasons: Iterable[Reason]) -> Schema:
-    titles = [f"`{reason.value}`: {text('problems', reason.value, 'title', locale=DEFAULT)}" for reason in reasons]
+    titles = [f"`{reason.value}`: {read_text('problems', reason.value, 'title', locale=DEFAULT)}" for reason in reasons]
     told: Schema = {
         "description": "; ".join(titles),
         "content": {
@@ -338,4 +338,4 @@ def _refused(status: int, reasons: Iterable[Reason]) -> Schema:
 
 
 def _problem_example(reason: Reason) -> Schema:
-    return {"summary": text("problems", reason.value, "title", locale=DEFAULT), "value": examples.problem(reason)}
+    return {"summary": read_text("problems", reason.value, "title", locale=DEFAULT), "value": examples.problem(reason)}

@@ -6,8 +6,8 @@ from chalice.app import Blueprint
 
 from chalicelib.core.common.ids import parse_child
 from chalicelib.core.common.refusal import Reason, Refused
-from chalicelib.core.deposit.payment import MAY_ARRIVE
-from chalicelib.core.policy.texts import text
+from chalicelib.core.paying.schedule import MAY_ARRIVE
+from chalicelib.core.policy.texts import read_text
 from chalicelib.flows.commit import caught_up
 from chalicelib.flows.effects import fold_stored
 from chalicelib.flows.ports.provider import Session
@@ -40,8 +40,10 @@ def explain(call: Call) -> Answer:
         reason = Reason(call.params["name"])
     except ValueError:
         raise Refused(Reason.NOT_FOUND) from None
-    words = {part: text("problems", reason.value, part, locale=call.locale) for part in ("title", "detail", "about")}
-    status = f"{text('pages', 'problem_page_status', locale=call.locale)} {STATUS[reason]}"
+    words = {
+        part: read_text("problems", reason.value, part, locale=call.locale) for part in ("title", "detail", "about")
+    }
+    status = f"{read_text('pages', 'problem_page_status', locale=call.locale)} {STATUS[reason]}"
     content = f"<p><code>{reason.value}</code> · {html.escape(status)}</p>" + "".join(
         f"<p>{html.escape(words[part])}</p>" for part in ("detail", "about")
     )
@@ -78,5 +80,5 @@ def pay(call: Call) -> Answer:
 
 
 def _told(key: str, status: int, locale: str) -> Answer:
-    words = text("pages", key, locale=locale)
+    words = read_text("pages", key, locale=locale)
     return Answer(page("Earnest", f"<p>{html.escape(words)}</p>", locale), status)

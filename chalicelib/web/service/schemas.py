@@ -125,9 +125,9 @@ def _offer_body() -> dict[str, Schema]:
     members: Schema = whole["properties"]
     del members["market_policy"]
     _forget_defaults(whole)
-    members["preset"] |= {"enum": list(policies.names("presets")), "default": terms.PRESET}
-    members["market"]["enum"] = list(market.codes())
-    codes = [reason.code for reason in cancellation_reasons.all_reasons()]
+    members["preset"] |= {"enum": list(policies.names("presets")), "default": terms.DEFAULT_PRESET}
+    members["market"]["enum"] = list(market.list_codes())
+    codes = [reason.code for reason in cancellation_reasons.list_all_reasons()]
     members["cancellation_reasons"]["items"] = {"type": "string", "enum": codes}
     whole |= {"description": OFFER_WORDS, "required": ["title", "market", "items"]}
     named: dict[str, Schema] = _public({prefix: whole, **{f"{prefix}{name}": part for name, part in parts.items()}})

@@ -7,7 +7,7 @@ from chalicelib.core.common.instants import format_instant
 from chalicelib.core.deposit.deposit import Deposit
 from chalicelib.core.policy import fees
 from chalicelib.core.policy.fees import CategoryData, Schedule
-from chalicelib.core.policy.texts import text
+from chalicelib.core.policy.texts import read_text
 from chalicelib.web.edge.values import money
 from chalicelib.web.refunds.render import refund
 from chalicelib.web.tradeins.answers import GroundAnswer, TradeInAnswer, TradeInPartAnswer
@@ -27,18 +27,18 @@ def schedule(of: Schedule, locale: str) -> dict[str, Any]:
 
 def _category(of: Schedule, one: CategoryData, locale: str) -> dict[str, Any]:
     bands = of.bands(one.code)
-    gaps = [found for found in fees.findings([bands]) if found.why == "band_gap"]
+    gaps = [found for found in fees.check_bands([bands]) if found.why == "band_gap"]
     return {
         "code": one.code,
-        "label": text("fees", of.name, "category", one.code, locale=locale),
+        "label": read_text("fees", of.name, "category", one.code, locale=locale),
         "bands": [{"from": money(band.lowest), "to": money(band.highest), "fee": money(band.fee)} for band in bands],
-        "gaps": [{"from": money(lowest), "to": money(highest)} for lowest, highest in map(fees.gap, gaps)],
+        "gaps": [{"from": money(lowest), "to": money(highest)} for lowest, highest in map(fees.compute_gap, gaps)],
         "grounds": [
             {
                 "code": ground.code,
-                "label": text("fees", of.name, "ground", ground.code, "label", locale=locale),
+                "label": read_text("fees", of.name, "ground", ground.code, "label", locale=locale),
                 "at_fault": ground.at_fault,
-                "evidence": text("fees", of.name, "ground", ground.code, "evidence", locale=locale),
+                "evidence": read_text("fees", of.name, "ground", ground.code, "evidence", locale=locale),
             }
             for ground in of.grounds(one.code)
         ],
@@ -84,4 +84,4 @@ def trade_in_full(of: Deposit, locale: str) -> TradeInAnswer:
 def _ground(of: Deposit, code: str, locale: str) -> GroundAnswer:
     traded = of.created.trade_in
     assert traded is not None
-    return {"code": code, "label": text("fees", traded.schedule, "ground", code, "label", locale=locale)}
+    return {"code": code, "label": read_text("fees", traded.schedule, "ground", code, "label", locale=locale)}

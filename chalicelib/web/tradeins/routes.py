@@ -55,7 +55,7 @@ class TradeInCancelBody(Frozen):
 )
 def fee(call: Call) -> Answer:
     """A price in no band has no fee: nothing is extrapolated."""
-    found = fees.in_force(call.asked.at).get(call.query["schedule"])
+    found = fees.find_schedules(call.asked.at).get(call.query["schedule"])
     if found is None:
         raise Refused(Reason.INVALID_REQUEST, [FieldError("/schedule", "unknown_schedule")])
     if not found.bands(call.query["category"]):
@@ -79,7 +79,7 @@ def fee(call: Call) -> Answer:
     tag="trade-in",
 )
 def schedules(call: Call) -> Answer:
-    found = sorted(fees.in_force(call.asked.at).items())
+    found = sorted(fees.find_schedules(call.asked.at).items())
     return Answer({"data": [trade_ins_render.schedule(one, call.locale) for _, one in found]})
 
 
