@@ -14,7 +14,7 @@ from chalicelib.core.deposit import payment as payments_
 from chalicelib.core.deposit import priority_pass
 from chalicelib.core.deposit import refund as refunds_
 from chalicelib.core.deposit.deposit import Deposit
-from chalicelib.core.deposit.events.all import DepositEvent
+from chalicelib.core.deposit.events.base import DepositEvent
 from chalicelib.core.deposit.events.claim import ClaimEscalated, ClaimGranted
 from chalicelib.core.deposit.events.ending import Expired, QuestionLapsed
 from chalicelib.core.deposit.events.lock import LockBecameFinal, LockedByWindowEnd, LockReminded

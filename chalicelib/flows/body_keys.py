@@ -2,7 +2,7 @@
 
 from chalicelib.core.common.journal import RequestContext
 from chalicelib.core.common.refusal import FieldError, Reason, Refused
-from chalicelib.core.deposit.events.all import DepositEvent
+from chalicelib.core.deposit.events.base import DepositEvent
 from chalicelib.flows.access import authorize_access
 from chalicelib.flows.commit import Commits
 from chalicelib.flows.effects import fold_stored

@@ -14,7 +14,7 @@ from chalicelib.core.common.refusal import Reason, Refused
 from chalicelib.core.decide import decide
 from chalicelib.core.deposit.clock import status_at
 from chalicelib.core.deposit.deposit import Deposit
-from chalicelib.core.deposit.events.all import DepositEvent
+from chalicelib.core.deposit.events.base import DepositEvent
 from chalicelib.core.deposit.status import FINAL
 from chalicelib.core.merchant import bulk as bulks_
 from chalicelib.core.merchant.bulk import Bulk, BulkAsked, BulkEvent, BulkStatus, BulkWorked, Result

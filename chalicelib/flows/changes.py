@@ -10,7 +10,7 @@ from chalicelib.core.common.journal import RequestContext
 from chalicelib.core.common.refusal import Reason, Refused
 from chalicelib.core.decide import decide
 from chalicelib.core.deposit.deposit import Deposit
-from chalicelib.core.deposit.events.all import DepositEvent
+from chalicelib.core.deposit.events.base import DepositEvent
 from chalicelib.core.policy.terms import Terms
 from chalicelib.core.selling import stock as stocks
 from chalicelib.core.selling.changes import ChangeItems

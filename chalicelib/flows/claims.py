@@ -13,7 +13,7 @@ from chalicelib.core.common.refusal import Reason, Refused
 from chalicelib.core.decide import decide
 from chalicelib.core.deposit.claim import Claim
 from chalicelib.core.deposit.deposit import Deposit
-from chalicelib.core.deposit.events.all import DepositEvent
+from chalicelib.core.deposit.events.base import DepositEvent
 from chalicelib.core.deposit.events.claim import ClaimEvent
 from chalicelib.core.policy.terms import Terms
 from chalicelib.flows import body_keys, encrypted_text

@@ -14,7 +14,7 @@ from chalicelib.core.deadlines import NEVER, overdue
 from chalicelib.core.deposit import fold
 from chalicelib.core.deposit.clock import status_at
 from chalicelib.core.deposit.deposit import Deposit
-from chalicelib.core.deposit.events.all import DepositEvent
+from chalicelib.core.deposit.events.base import DepositEvent
 from chalicelib.core.deposit.events.ending import PassReturned
 from chalicelib.core.deposit.priority_pass import PassStatus
 from chalicelib.core.policy.terms import Terms

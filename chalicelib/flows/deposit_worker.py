@@ -18,7 +18,7 @@ from chalicelib.core.deadlines import awaited, look_at, next_due, overdue
 from chalicelib.core.decide import decide
 from chalicelib.core.deposit.command_row import Command
 from chalicelib.core.deposit.deposit import Deposit
-from chalicelib.core.deposit.events.all import DepositEvent
+from chalicelib.core.deposit.events.base import DepositEvent
 from chalicelib.core.deposit.events.ending import Expired
 from chalicelib.core.deposit.events.refund import RefundSent
 from chalicelib.core.deposit.payment import PaymentSeen

@@ -13,7 +13,7 @@ from chalicelib.core.decide import decide
 from chalicelib.core.deposit.causes import Cause
 from chalicelib.core.deposit.clock import status_at
 from chalicelib.core.deposit.command_row import Command
-from chalicelib.core.deposit.events.all import DepositEvent
+from chalicelib.core.deposit.events.base import DepositEvent
 from chalicelib.core.ending import entitlement
 from chalicelib.core.ending.entitlement import Entitlement, Step
 from chalicelib.core.policy import cancellation_reasons

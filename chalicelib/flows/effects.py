@@ -8,7 +8,7 @@ from chalicelib.core.deadlines import NEVER, overdue
 from chalicelib.core.deposit import fold
 from chalicelib.core.deposit.claim import Claim
 from chalicelib.core.deposit.deposit import Deposit
-from chalicelib.core.deposit.events.all import DepositEvent
+from chalicelib.core.deposit.events.base import DepositEvent
 from chalicelib.core.deposit.status import Status
 from chalicelib.core.selling import stock
 from chalicelib.flows.ports.effects import (

@@ -9,7 +9,7 @@ from chalicelib.core.common.ids import child, parse_child
 from chalicelib.core.common.journal import RequestContext
 from chalicelib.core.common.refusal import FieldError, Reason, Refused
 from chalicelib.core.deposit.deposit import Deposit
-from chalicelib.core.deposit.events.all import DepositEvent
+from chalicelib.core.deposit.events.base import DepositEvent
 from chalicelib.core.deposit.events.order import Priority
 from chalicelib.core.deposit.priority_pass import Pass
 from chalicelib.core.ending import second_chance

@@ -9,7 +9,7 @@ from chalicelib.core.common.journal import RequestContext
 from chalicelib.core.common.refusal import Reason, Refused
 from chalicelib.core.decide import decide
 from chalicelib.core.deposit.deposit import Deposit
-from chalicelib.core.deposit.events.all import DepositEvent
+from chalicelib.core.deposit.events.base import DepositEvent
 from chalicelib.core.deposit.question import Question
 from chalicelib.core.merchant.question import AnswerQuestion, Ask
 from chalicelib.core.policy.cancellation_reasons import QuestionKind

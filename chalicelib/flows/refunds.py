@@ -13,7 +13,7 @@ from chalicelib.core.common.refusal import FieldError, Reason, Refused
 from chalicelib.core.decide import decide
 from chalicelib.core.deposit.command_row import Command
 from chalicelib.core.deposit.deposit import Deposit
-from chalicelib.core.deposit.events.all import DepositEvent
+from chalicelib.core.deposit.events.base import DepositEvent
 from chalicelib.core.deposit.refund import Refund, RefundSeen, RefundStatus
 from chalicelib.core.policy.terms import Terms
 from chalicelib.core.refunding import destination

@@ -11,7 +11,7 @@ from chalicelib.core.common.journal import RequestContext
 from chalicelib.core.common.refusal import Reason, Refused
 from chalicelib.core.decide import decide
 from chalicelib.core.deposit.deposit import Deposit
-from chalicelib.core.deposit.events.all import DepositEvent
+from chalicelib.core.deposit.events.base import DepositEvent
 from chalicelib.core.deposit.withdrawal import Withdrawal
 from chalicelib.core.ending import withdrawal
 from chalicelib.core.ending.withdrawal import ConfirmWithdrawal, Receipt, Sender, StateWithdrawal

@@ -2,14 +2,15 @@
 
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Final, get_args
+from typing import Any, Final
 
 from chalicelib.core.common.instants import LAST_INSTANT
 from chalicelib.core.common.journal import Entry
 from chalicelib.core.common.refusal import Reason, Refused
 from chalicelib.core.deadlines import due_at
 from chalicelib.core.deposit.deposit import Deposit
-from chalicelib.core.deposit.events.all import DepositEvent
+from chalicelib.core.deposit.events.base import DepositEvent
+from chalicelib.core.deposit.fold import KINDS
 from chalicelib.core.reconciliation.lines import Line
 from chalicelib.flows.ports.effects import JournalAppend, KeyTaken, LimitCount, StockMove, Stored, TransactionEffect
 from chalicelib.flows.ports.store import (
@@ -27,7 +28,6 @@ from chalicelib.store.movements import Movements, indexed
 from chalicelib.store.requests import ConditionFailed, transact
 from chalicelib.store.stock import action
 
-KINDS: Final = {kind.TYPE: kind for kind in get_args(DepositEvent)}
 MAX_ACTIONS: Final = 30
 
 

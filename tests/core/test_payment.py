@@ -7,7 +7,7 @@ import pytest
 
 from chalicelib.core.common.instants import DAY, HOUR, MINUTE
 from chalicelib.core.deadlines import awaited, due_at, next_due
-from chalicelib.core.deposit.events.all import DepositEvent
+from chalicelib.core.deposit.events.base import DepositEvent
 from chalicelib.core.deposit.events.payment import PaymentEvent
 from chalicelib.core.deposit.payment import MAY_ARRIVE, TRANSITIONS, Payment, PaymentSeen, PaymentStatus
 from tests.core.stories import (

@@ -17,19 +17,20 @@ from chalicelib.core.common.money import Money, currencies
 from chalicelib.core.common.refusal import Reason, Refused
 from chalicelib.core.deposit.causes import Cause, LineCode
 from chalicelib.core.deposit.event_json import SIGNED, below, instant_fields, read_json, to_json
-from chalicelib.core.deposit.events.all import DepositEvent
+from chalicelib.core.deposit.events.base import DepositEvent
 from chalicelib.core.deposit.events.ending import Cancelled, WithdrawalStated
 from chalicelib.core.deposit.events.lock import LockConfirmed
 from chalicelib.core.deposit.events.order import Created, Line
 from chalicelib.core.deposit.events.payment import PaymentPending, PaymentSucceeded
 from chalicelib.core.deposit.events.refund import RefundApproved, RefundLine
+from chalicelib.core.deposit.fold import ROWS
 from chalicelib.core.merchant.bulk import BulkEvent
 from chalicelib.core.reconciliation.run import BreakEvent, RunEvent, RunStarted
 from chalicelib.core.selling.offer import OfferEvent
 from tests.core.stories import PAID, T0, money, ordered, refused, wire
 from tests.scope import examples
 
-KINDS: Final[tuple[type[Any], ...]] = get_args(DepositEvent)
+KINDS: Final[tuple[type[Any], ...]] = tuple(ROWS)
 TEXTS: Final = st.text(st.characters(exclude_categories=["Cs"]), max_size=5)
 COUNTS: Final = st.integers(-(2**40), 2**40)
 INSTANTS: Final = st.integers(0, LAST_INSTANT)

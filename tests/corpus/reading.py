@@ -16,7 +16,6 @@ import app as lambda_app
 from chalicelib.core.common.journal import Caller
 from chalicelib.core.deposit import fold
 from chalicelib.core.deposit import order as orders
-from chalicelib.core.deposit.events.all import DepositEvent
 from chalicelib.core.deposit.fold import postings
 from chalicelib.core.merchant.bulk import BulkEvent
 from chalicelib.core.policy import cancellation_reasons
@@ -129,8 +128,8 @@ def opened() -> Iterator[Reading]:
 
 def event_types() -> set[str]:
     """The public name of every event that there is."""
-    unions: tuple[Any, ...] = (DepositEvent, OfferEvent, BulkEvent, RunEvent, BreakEvent)
-    return {kind.TYPE for union in unions for kind in get_args(union)}
+    unions: tuple[Any, ...] = (OfferEvent, BulkEvent, RunEvent, BreakEvent)
+    return {*fold.KINDS, *(kind.TYPE for union in unions for kind in get_args(union))}
 
 
 def published() -> dict[str, set[str]]:

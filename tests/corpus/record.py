@@ -16,7 +16,7 @@ import jwt
 
 from chalicelib.core.common.ids import child, digest_id
 from chalicelib.core.common.journal import Caller, Entry
-from chalicelib.core.deposit.events.all import DepositEvent
+from chalicelib.core.deposit.events.base import DepositEvent
 from chalicelib.core.policy.terms import Terms, canonical, terms_hash
 from chalicelib.flows import claims, questions, withdrawals
 from chalicelib.flows.effects import SYSTEM

@@ -12,7 +12,7 @@ from typing import Any
 from chalicelib.core.common.ids import child
 from chalicelib.core.common.instants import HOUR
 from chalicelib.core.common.journal import Entry
-from chalicelib.core.deposit.events.all import DepositEvent
+from chalicelib.core.deposit.events.base import DepositEvent
 from chalicelib.core.deposit.events.ending import (
     Cancelled,
     Expired,

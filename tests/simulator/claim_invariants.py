@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from chalicelib.core.common.instants import DAY, HOUR
 from chalicelib.core.common.journal import Entry
 from chalicelib.core.deposit.deposit import Deposit
-from chalicelib.core.deposit.events.all import DepositEvent
+from chalicelib.core.deposit.events.base import DepositEvent
 from chalicelib.core.deposit.events.claim import (
     ClaimAccepted,
     ClaimAnsweredLate,

@@ -15,15 +15,14 @@ from chalicelib.core.deadlines import awaited
 from chalicelib.core.deposit import fold
 from chalicelib.core.deposit import order as orders
 from chalicelib.core.deposit.deposit import Deposit
-from chalicelib.core.deposit.events.all import DepositEvent
+from chalicelib.core.deposit.events.base import DepositEvent
 from chalicelib.core.deposit.events.ending import Cancelled, Expired
 from chalicelib.core.deposit.events.lock import LockBecameFinal
 from chalicelib.core.deposit.events.order import Created, TakenStock
 from chalicelib.core.deposit.events.refund import RefundApproved
-from chalicelib.core.deposit.fold import postings
+from chalicelib.core.deposit.fold import KINDS, postings
 from chalicelib.core.deposit.refund import Refund, RefundStatus
 from chalicelib.core.deposit.status import Status
-from chalicelib.store.deposits import KINDS
 from chalicelib.store.journals import Journals
 from tests.simulator.audit import explained
 from tests.simulator.cancellation_invariants import GRACE, ON_TOP, Fairness

@@ -24,7 +24,7 @@ from chalicelib.core.decide import decide
 from chalicelib.core.delivery.fulfilment import PayBalance, Ship
 from chalicelib.core.deposit.command_row import Command
 from chalicelib.core.deposit.deposit import Deposit
-from chalicelib.core.deposit.events.all import DepositEvent
+from chalicelib.core.deposit.events.base import DepositEvent
 from chalicelib.core.deposit.events.ending import QuestionAsked
 from chalicelib.core.deposit.events.goods import Units
 from chalicelib.core.deposit.events.order import Line, TakenStock

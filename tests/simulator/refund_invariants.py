@@ -13,7 +13,7 @@ from chalicelib.core.common.ids import child
 from chalicelib.core.common.money import Money
 from chalicelib.core.decide import decide
 from chalicelib.core.deposit.deposit import Deposit
-from chalicelib.core.deposit.events.all import DepositEvent
+from chalicelib.core.deposit.events.base import DepositEvent
 from chalicelib.core.deposit.events.payment import ChargebackLost, ChargebackOpened, ChargebackWon
 from chalicelib.core.deposit.events.refund import (
     RefundApproved,

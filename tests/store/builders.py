@@ -16,7 +16,7 @@ from chalicelib.core.common.money import Money
 from chalicelib.core.deposit import fold
 from chalicelib.core.deposit import order as orders
 from chalicelib.core.deposit.deposit import Deposit
-from chalicelib.core.deposit.events.all import DepositEvent
+from chalicelib.core.deposit.events.base import DepositEvent
 from chalicelib.core.deposit.events.order import Created, Line, TakenStock
 from chalicelib.core.policy import offer_terms
 from chalicelib.core.policy.terms import Draft, terms_hash

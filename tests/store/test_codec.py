@@ -12,18 +12,18 @@ from msgspec import NODEFAULT
 from msgspec.structs import fields
 
 from chalicelib.core.common.money import Money
-from chalicelib.core.deposit import events
+from chalicelib.core.deposit import events, fold
 from chalicelib.core.deposit.events.lock import LockedByPayment
 from chalicelib.core.merchant import bulk
 from chalicelib.core.reconciliation import run
 from chalicelib.core.selling import offer
-from chalicelib.store import bulks, deposits, offers, runs
+from chalicelib.store import bulks, offers, runs
 from chalicelib.store.codec import encode, members, reader
 from chalicelib.store.journals import Journals
 from tests.scope import examples
 from tests.store.builders import any_journal, any_of, created
 
-KINDS = {**deposits.KINDS, **offers.KINDS, **runs.RUN_KINDS, **runs.BREAK_KINDS, **bulks.KINDS}
+KINDS = {**fold.KINDS, **offers.KINDS, **runs.RUN_KINDS, **runs.BREAK_KINDS, **bulks.KINDS}
 EVENTS = sorted(KINDS.values(), key=lambda kind: kind.TYPE)
 
 
@@ -39,7 +39,7 @@ def deposit_event_classes() -> set[type[Any]]:
 
 
 def test_every_event_class_is_in_its_union_and_has_a_name_of_its_own() -> None:
-    assert set(deposits.KINDS.values()) == deposit_event_classes()
+    assert set(fold.KINDS.values()) == deposit_event_classes()
     assert set(offers.KINDS.values()) == event_classes(offer)
     assert {*runs.RUN_KINDS.values(), *runs.BREAK_KINDS.values()} == event_classes(run)
     assert set(bulks.KINDS.values()) == event_classes(bulk)

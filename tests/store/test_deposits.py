@@ -12,7 +12,7 @@ from chalicelib.core.common.instants import LAST_INSTANT
 from chalicelib.core.common.journal import Caller, Key
 from chalicelib.core.common.money import Money
 from chalicelib.core.deposit.causes import Cause, LineCode
-from chalicelib.core.deposit.events.all import DepositEvent
+from chalicelib.core.deposit.events.base import DepositEvent
 from chalicelib.core.deposit.events.claim import ClaimGranted, ClaimOffered, ClaimOpened, ClaimRejected, ClaimWithdrawn
 from chalicelib.core.deposit.events.ending import Cancelled, Expired
 from chalicelib.core.deposit.events.lock import LockedByWindowEnd
@@ -35,10 +35,10 @@ from chalicelib.core.deposit.events.refund import (
     RefundSucceeded,
     RefundUnknown,
 )
-from chalicelib.core.deposit.fold import fold
+from chalicelib.core.deposit.fold import KINDS, fold
 from chalicelib.flows.ports.effects import LimitCount, Stored, TransactionEffect
 from chalicelib.flows.ports.store import DUE_SHARDS, LimitFull, StockShort, VersionConflict
-from chalicelib.store.deposits import KINDS, DepositStore
+from chalicelib.store.deposits import DepositStore
 from chalicelib.store.journals import Journals, key
 from tests.conftest import Tables
 from tests.store.builders import (

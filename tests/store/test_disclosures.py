@@ -3,12 +3,12 @@
 import pytest
 
 from chalicelib.core.common.journal import Caller, Entry
-from chalicelib.core.deposit.events.all import DepositEvent
+from chalicelib.core.deposit.events.base import DepositEvent
 from chalicelib.core.deposit.events.lock import LockIntentOpened
+from chalicelib.core.deposit.fold import KINDS
 from chalicelib.core.locking import disclosure
 from chalicelib.core.locking.disclosure import disclosure_hash
 from chalicelib.core.policy.terms import Terms
-from chalicelib.store.deposits import KINDS
 from chalicelib.store.journals import Journals
 from tests.core.stories import DEPOSIT_ID, NEVER, SU7, paid, terms
 from tests.core.test_disclosure import LOCALES, opened

@@ -6,7 +6,7 @@ from typing import Any, Final
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from chalicelib.core.deposit.events.all import DepositEvent
+from chalicelib.core.deposit.events.base import DepositEvent
 from chalicelib.core.deposit.events.payment import PaymentFailed, PaymentPending
 from chalicelib.flows.ports.effects import Stored
 from chalicelib.flows.ports.store import Leased, VersionConflict

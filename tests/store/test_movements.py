@@ -11,7 +11,7 @@ from chalicelib.core.common.instants import DAY
 from chalicelib.core.common.money import Money
 from chalicelib.core.deposit.causes import Cause, LineCode
 from chalicelib.core.deposit.deposit import Deposit
-from chalicelib.core.deposit.events.all import DepositEvent
+from chalicelib.core.deposit.events.base import DepositEvent
 from chalicelib.core.deposit.events.ending import Cancelled
 from chalicelib.core.deposit.events.payment import (
     BalanceOpened,

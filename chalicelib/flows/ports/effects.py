@@ -6,7 +6,7 @@ from msgspec import Struct
 
 from chalicelib.core.common.journal import E_co, Entry
 from chalicelib.core.deposit.deposit import Deposit
-from chalicelib.core.deposit.events.all import DepositEvent
+from chalicelib.core.deposit.events.base import DepositEvent
 from chalicelib.core.selling.stock import StockDelta
 
 

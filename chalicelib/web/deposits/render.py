@@ -11,7 +11,7 @@ from chalicelib.core.deposit.causes import Cause
 from chalicelib.core.deposit.clock import lock_at, status_at
 from chalicelib.core.deposit.deposit import Deposit
 from chalicelib.core.deposit.event_json import to_json
-from chalicelib.core.deposit.events.all import DepositEvent
+from chalicelib.core.deposit.events.base import DepositEvent
 from chalicelib.core.deposit.ledger import Balances
 from chalicelib.core.deposit.lock import Window
 from chalicelib.core.deposit.payment import Payment, PaymentStatus

@@ -35,7 +35,7 @@ from chalicelib.core.deposit import order as orders
 from chalicelib.core.deposit.causes import Cause
 from chalicelib.core.deposit.command_row import Command
 from chalicelib.core.deposit.deposit import Deposit
-from chalicelib.core.deposit.events.all import DepositEvent
+from chalicelib.core.deposit.events.base import DepositEvent
 from chalicelib.core.deposit.events.claim import ClaimEvent
 from chalicelib.core.deposit.events.goods import Units
 from chalicelib.core.deposit.lock import Intent

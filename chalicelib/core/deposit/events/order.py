@@ -6,6 +6,7 @@ from msgspec import Struct
 
 from chalicelib.core.common.instants import Instant
 from chalicelib.core.common.money import Money
+from chalicelib.core.deposit.events.base import DepositEvent
 
 
 class Line(Struct, frozen=True):
@@ -48,11 +49,10 @@ class Priority(Struct, frozen=True):
     price_cap: Money
 
 
-class Created(Struct, frozen=True):
+class Created(DepositEvent, frozen=True):
     """A buyer ordered. The units and the limit units were taken in the same write, from the offer's ``batch`` of shards."""
 
     TYPE: ClassVar[str] = "deposit.created"
-    at: Instant
     offer: str
     merchant: str
     buyer: str
@@ -70,11 +70,10 @@ class Created(Struct, frozen=True):
     priority: Priority | None = None
 
 
-class ItemsChanged(Struct, frozen=True):
+class ItemsChanged(DepositEvent, frozen=True):
     """The buyer changed what is ordered. ``stock`` is all that the deposit holds from now on, ``shipping`` as recomputed."""
 
     TYPE: ClassVar[str] = "items.changed"
-    at: Instant
     lines: tuple[Line, ...]
     shipping: Money
     stock: tuple[TakenStock, ...] = ()
