@@ -6,17 +6,18 @@ from typing import Any, Final
 import pytest
 from hypothesis import HealthCheck, given, settings
 
+from chalicelib.core.deposit import fold
 from chalicelib.core.deposit.events.base import DepositEvent
 from chalicelib.core.deposit.events.payment import PaymentFailed, PaymentPending
 from chalicelib.flows.ports.effects import Stored
 from chalicelib.flows.ports.store import Leased, VersionConflict
-from chalicelib.store import deposits, offers
+from chalicelib.store import offers
 from chalicelib.store.journals import Journals
 from tests.conftest import Tables
 from tests.store.builders import T0, any_journal, begun, entry, fresh, walked
 from tests.store.faults import line
 
-KINDS: Final = {**deposits.KINDS, **offers.KINDS}
+KINDS: Final = {**fold.KINDS, **offers.KINDS}
 EVENTS: Final = sorted(KINDS.values(), key=lambda kind: kind.TYPE)
 DUE: Final = {"due_shard": {"S": "time#00"}, "due": {"N": f"{T0}"}}
 
