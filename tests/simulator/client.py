@@ -82,8 +82,7 @@ class FaultyClient:
             raise Killed
         if name == "batch_get_item":
             return self._some_of(call, parameters, random)
-        answer = call(**parameters)
-        self._done()
+        answer = self._send(call, parameters)
         if not write:
             return answer
         if self._faults.strikes("store.internal_error_after", random):
@@ -93,7 +92,13 @@ class FaultyClient:
             raise ReadTimeoutError(endpoint_url=URL)
         if self._faults.strikes("store.answer_lost_and_sent_again", random):
             # The library's own retry: the same request once more, its token too.
-            return call(**parameters)
+            return self._send(call, parameters)
+        return answer
+
+    def _send(self, call: Callable[..., Any], parameters: dict[str, Any]) -> Any:
+        """Each request that takes effect is told by itself: what a second one writes is judged by the state of its instant."""
+        answer = call(**parameters)
+        self._done()
         return answer
 
     def _some_of(self, call: Callable[..., Any], parameters: dict[str, Any], random: Random) -> Any:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from chalicelib.core.common.ids import child
+from chalicelib.core.common.money import Money
 from chalicelib.core.deposit.events.base import DepositEvent
 from chalicelib.core.deposit.events.claim import (
     ClaimAccepted,
@@ -143,9 +144,10 @@ class Commitment:
     dropped: Counter[int] = field(default_factory=Counter)  # paid back, and never shipped
     refuted: Counter[int] = field(default_factory=Counter)  # shipped by the merchant's word, and paid back
     claimed: dict[int, Counter[int]] = field(default_factory=dict)  # units still in question, of each claim
-    opened_lines: dict[int, tuple[int, ...]] = field(default_factory=dict)
+    opened_claims: dict[int, ClaimOpened] = field(default_factory=dict)
     appeals: set[int] = field(default_factory=set)
-    ruled: Counter[int] = field(default_factory=Counter)  # what rulings gave of a line in part
+    # What rulings in part gave of a line, and for how many of its units.
+    ruled: dict[int, tuple[Money, int]] = field(default_factory=dict)
     with_the_end: tuple[int, ...] = ()  # refunds of a claim that ended it
     told: set[tuple[str, int]] = field(default_factory=set)
     completed: bool = False
@@ -211,8 +213,15 @@ class Commitment:
         """Of what is with the buyer and was not paid back, whole or in part; an old device paid a part of its line."""
         kept = 0
         for line, (value, whole) in enumerate(self.paid_lines(), start=1):
-            kept += max(value * (self.shipped[line] - self.refuted[line]) // whole - self.ruled[line], 0)
+            kept += max(value * (self.shipped[line] - self.refuted[line]) // whole - self._ruled_on_sent(line), 0)
         return kept
+
+    def _ruled_on_sent(self, line: int) -> int:
+        """What a ruling gave for units that have left: it is about those that have not left first."""
+        if line not in self.ruled:
+            return 0
+        part, units = self.ruled[line]
+        return part.minor - part.share_floor(min(units, self.to_ship(line)), units).minor
 
     def paid_lines(self) -> Iterator[tuple[int, int]]:
         """What each line costs in money, and how many units that is."""
@@ -276,7 +285,7 @@ class Commitment:
         match event:
             case ClaimOpened():
                 self.claimed[event.claim] = Counter(units_of(event.lines))
-                self.opened_lines[event.claim] = tuple(units_of(event.lines))
+                self.opened_claims[event.claim] = event
                 self.appeals |= {event.claim} if event.kind == "merchant_cancellation" else set()
             case ClaimAccepted() | ClaimUpheld() | ClaimPartlyUpheld() | ClaimGranted():
                 self._paid_back(event)
@@ -301,11 +310,13 @@ class Commitment:
             self.with_the_end = event.refunds
 
     def _ruled(self, event: ClaimPartlyUpheld) -> None:
-        values = [value for value, _ in self.paid_lines()]
-        named = sorted(self.opened_lines[event.claim])
-        if named:
-            parts = event.amount.split([values[line - 1] for line in named])
-            self.ruled.update({line: part.minor for line, part in zip(named, parts, strict=True)})
+        """By the price of the units, and of the shipping where that was owed too."""
+        opened = self.opened_claims[event.claim]
+        named = units_of(opened.lines)
+        values = {line: self.value_of(Counter({line: units})) for line, units in named.items()}
+        beyond = max(opened.owed.minor - sum(values.values()), 0)
+        parts = event.amount.split([*values.values(), beyond])
+        self.ruled |= {line: (part, named[line]) for line, part in zip(named, parts, strict=False)}
 
     def _money(self, event: PaymentSucceeded | BalancePaid | RefundApproved) -> None:
         if isinstance(event, RefundApproved):

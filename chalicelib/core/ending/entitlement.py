@@ -230,7 +230,7 @@ def _undelivered(deposit: Deposit) -> Money:
 
 
 def _goods_kept(deposit: Deposit) -> tuple[RefundLine, ...]:
-    """What was paid for units that are with the buyer, less what rulings gave back of it; floored, so a rest goes back."""
+    """What was paid for units that are with the buyer, less what rulings gave for them; floored, so a rest goes back."""
     rows = zip(deposit.paid_by_line(), deposit.lines, deposit.progress, deposit.ruled_by_line(), strict=True)
     left = (paid.share_floor(one.kept, line.quantity) - ruled for paid, line, one, ruled in rows)
     kept = total((max(share, Money.zero(deposit.currency)) for share in left), deposit.currency)
