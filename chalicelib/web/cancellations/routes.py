@@ -2,7 +2,6 @@
 
 from typing import Annotated, Final
 
-from chalice.app import Blueprint
 from pydantic import Field, StringConstraints
 
 from chalicelib.core.common.fields import Frozen
@@ -12,12 +11,13 @@ from chalicelib.core.policy import cancellation_reasons
 from chalicelib.flows.cancellations import BulkView, etag
 from chalicelib.web.cancellations import render
 from chalicelib.web.cancellations.answers import BulkAnswer, CancellationCountsAnswer, CancellationReasonListAnswer
-from chalicelib.web.deposits.answers import DepositAnswer
-from chalicelib.web.deposits.common import visible, whole
-from chalicelib.web.edge.common import READ, WRITES, EmptyBody, Evidence
-from chalicelib.web.edge.route import Answer, Call, endpoint
+from chalicelib.web.deposits.common import whole
+from chalicelib.web.deposits.declare import deposit_command
+from chalicelib.web.edge.common import READ, Evidence
+from chalicelib.web.edge.declare import command, public, resource
+from chalicelib.web.edge.route import Answer, Call, Routes, endpoint
 
-routes = Blueprint(__name__)
+routes = Routes(__name__, "cancellations")
 PATH: Final = "/v1/offers/{offer_id}/merchant-cancellations"
 Code = Annotated[str, StringConstraints(pattern=r"^[A-Z][A-Z_]{0,39}$")]
 Note = Annotated[str, StringConstraints(min_length=1, max_length=2_000)]
@@ -46,13 +46,12 @@ class BulkBody(Frozen):
     note: Note | None = None
 
 
-@endpoint(
+@public(
     routes,
-    "GET",
     "/v1/cancellation-reasons",
-    summary="The reasons for which a merchant may cancel, what shows them, and what follows",
-    answers={200: CancellationReasonListAnswer},
-    tag="cancellations",
+    "The reasons for which a merchant may cancel, what shows them, and what follows",
+    CancellationReasonListAnswer,
+    example="catalogue",
 )
 def list_reasons(call: Call) -> Answer:
     """An offer publishes the codes it may use before it opens; no other can be cited."""
@@ -60,17 +59,14 @@ def list_reasons(call: Call) -> Answer:
     return Answer({"data": [render.reason(one, call.locale) for one in found]})
 
 
-@endpoint(
+@deposit_command(
     routes,
-    "POST",
-    "/v1/deposits/{deposit_id}/merchant-cancel",
-    summary="Cancel as the merchant, for a published reason and with its evidence; everything not shipped comes back",
+    "merchant-cancel",
+    "Cancel as the merchant, for a published reason and with its evidence; everything not shipped comes back",
     roles={"merchant"},
     body=MerchantCancelBody,
-    answers={200: DepositAnswer},
-    reasons=(*READ, Reason.ALREADY_CANCELLED, Reason.WRONG_STATE, *CANNOT, *WRITES),
-    tag="cancellations",
-    guard=visible,
+    reasons=(Reason.ALREADY_CANCELLED, Reason.WRONG_STATE, *CANNOT),
+    example="called_off",
 )
 def merchant_cancel(call: Call) -> Answer:
     """Shipping comes back, nothing is ever forfeited. A seller's default pays compensation where the market doubles;
@@ -82,14 +78,13 @@ def merchant_cancel(call: Call) -> Answer:
     return whole(call, outcome)
 
 
-@endpoint(
+@public(
     routes,
-    "GET",
     "/v1/offers/{offer_id}/cancellations",
-    summary="How many orders the merchant cancelled, by reason; how many were appealed and overturned",
-    answers={200: CancellationCountsAnswer},
+    "How many orders the merchant cancelled, by reason; how many were appealed and overturned",
+    CancellationCountsAnswer,
     reasons=(Reason.NOT_FOUND,),
-    tag="cancellations",
+    example="counted",
 )
 def count(call: Call) -> Answer:
     offer_id = call.params["offer_id"]
@@ -105,10 +100,11 @@ def own_offer(call: Call) -> None:
     routes,
     "POST",
     PATH,
-    summary="Cancel many deposits of an offer; where they are many, a second person must agree first",
+    "Cancel many deposits of an offer; where they are many, a second person must agree first",
+    {202: BulkAnswer},
     roles={"merchant"},
     body=BulkBody,
-    answers={202: BulkAnswer},
+    guard=own_offer,
     reasons=(
         *READ,
         Reason.INVALID_REQUEST,
@@ -117,8 +113,7 @@ def own_offer(call: Call) -> None:
         Reason.IDEMPOTENCY_KEY_REUSED,
         Reason.BUSY,
     ),
-    tag="cancellations",
-    guard=own_offer,
+    example="bulk_asked",
 )
 def start(call: Call) -> Answer:
     """Each deposit is judged by itself: one that has ended, or whose evidence is not enough, is skipped and named."""
@@ -138,32 +133,28 @@ def found(call: Call) -> None:
     _found(call)
 
 
-@endpoint(
+@resource(
     routes,
-    "GET",
     f"{PATH}/{{bulk_id}}",
-    summary="Show a bulk cancellation: how far it is, and what became of each deposit",
+    "Show a bulk cancellation: how far it is, and what became of each deposit",
+    BulkAnswer,
     roles={"merchant", "platform"},
-    answers={200: BulkAnswer},
-    reasons=READ,
-    tag="cancellations",
     guard=found,
+    example="bulk_done",
 )
 def show(call: Call) -> Answer:
     return _bulk(_found(call), 200, {})
 
 
-@endpoint(
+@command(
     routes,
-    "POST",
     f"{PATH}/{{bulk_id}}/approve",
-    summary="Agree as a second person of the merchant",
+    "Agree as a second person of the merchant",
+    BulkAnswer,
     roles={"merchant"},
-    body=EmptyBody,
-    answers={200: BulkAnswer},
-    reasons=(*READ, Reason.APPROVAL_REQUIRED, Reason.WRONG_STATE, *WRITES),
-    tag="cancellations",
     guard=found,
+    reasons=(Reason.APPROVAL_REQUIRED, Reason.WRONG_STATE),
+    example="bulk_approved",
 )
 def approve(call: Call) -> Answer:
     shown = call.services.cancellations.approve(call.params["offer_id"], call.params["bulk_id"], call.asked)

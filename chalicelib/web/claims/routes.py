@@ -1,8 +1,7 @@
 """Claims over HTTP: a buyer disputes or appeals, a merchant answers, the platform rules, and silence decides."""
 
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, Literal, Unpack
 
-from chalice.app import Blueprint
 from pydantic import AfterValidator, Field, StringConstraints
 
 from chalicelib.core.claims.answering import AcceptOffer, AddEvidence, Claiming, Escalate, Respond, RuleClaim
@@ -16,15 +15,16 @@ from chalicelib.core.deposit.events.goods import Units
 from chalicelib.core.policy.claim_rules import ClaimKind
 from chalicelib.web.claims import render
 from chalicelib.web.claims.answers import ClaimAnswer, ClaimListAnswer
-from chalicelib.web.edge.common import BACK_OFFICE, READ, READERS, WRITES, EmptyBody, Evidence, UnitsBody, replay_header
+from chalicelib.web.edge.common import BACK_OFFICE, READ, WRITES, Evidence, UnitsBody, replay_header
+from chalicelib.web.edge.declare import command, listing, resource
 from chalicelib.web.edge.query import CURSOR, DEFAULT_LIMIT, PLACE, choice, limit, next_cursor, position, text
-from chalicelib.web.edge.route import Answer, Call, endpoint
+from chalicelib.web.edge.route import Answer, Call, Decorator, Options, Routes, endpoint
 
-routes = Blueprint(__name__)
+routes = Routes(__name__, "claims")
 Words = Annotated[str, StringConstraints(min_length=1, max_length=2_000)]
-ONE: Final = "/v1/claims/{claim_id}"
+CLAIM: Final = "/v1/claims/{claim_id}"
 MONEY: Final = (Reason.CURRENCY_MISMATCH, Reason.FUNDS_IN_DISPUTE, Reason.REFUND_EXCEEDS_REFUNDABLE)
-ANSWERS: Final = (*READ, Reason.WRONG_STATE, Reason.CLAIM_CLOSED, *WRITES)
+UNDECIDED: Final = (Reason.WRONG_STATE, Reason.CLAIM_CLOSED)
 
 
 def _more_than_nothing(amount: Money) -> Money:
@@ -74,12 +74,12 @@ class RulingBody(Frozen):
     routes,
     "POST",
     "/v1/claims",
-    summary="Dispute or appeal: what is owed is computed, and silence decides for the buyer",
+    "Dispute or appeal: what is owed is computed, and silence decides for the buyer",
+    {201: ClaimAnswer},
     roles={"buyer"},
     body=ClaimBody,
-    answers={201: ClaimAnswer},
     reasons=(Reason.INVALID_REQUEST, Reason.WRONG_STATE, Reason.CLAIM_CLOSED, *MONEY, *WRITES),
-    tag="claims",
+    example="opened",
 )
 def open_claim(call: Call) -> Answer:
     """On a locked, completed or cancelled deposit. The money in question cannot move otherwise while the claim is open.
@@ -96,21 +96,19 @@ def open_claim(call: Call) -> Answer:
     return Answer(shown, 201, {"Location": f"/v1/claims/{shown['id']}", **replay_header(told.outcome)})
 
 
-@endpoint(
+@listing(
     routes,
-    "GET",
     "/v1/claims",
-    summary="List a deposit's claims, newest first, or those that are undecided, what silence decides first at the head",
-    roles=READERS,
-    answers={200: ClaimListAnswer},
+    "List a deposit's claims, newest first, or those that are undecided, what silence decides first at the head",
+    ClaimListAnswer,
     query=(
         text("deposit", "The claims of this deposit."),
         choice("status", ("open",), "Everything undecided; for merchant and platform."),
         limit(),
         CURSOR,
     ),
-    reasons=(*READ, Reason.INVALID_REQUEST, Reason.INVALID_CURSOR),
-    tag="claims",
+    reasons=READ,
+    example="listed",
 )
 def list_claims(call: Call) -> Answer:
     """A page of undecided claims is of `limit` deposits at most, each with all of its open claims."""
@@ -132,37 +130,28 @@ def list_claims(call: Call) -> Answer:
     return Answer({"data": [render.claim(one) for one in found], "next_cursor": next_cursor(call, _filter, after)})
 
 
-def found(call: Call) -> None:
+def check_access(call: Call) -> None:
     """Ownership is told before faults of the body."""
     call.services.claims.find(call.params["claim_id"], call.asked)
 
 
-@endpoint(
-    routes,
-    "GET",
-    ONE,
-    summary="Show a claim with its history",
-    roles=READERS,
-    answers={200: ClaimAnswer},
-    reasons=READ,
-    tag="claims",
-    guard=found,
-)
+def claim_command(action: str, summary: str, **options: Unpack[Options]) -> Decorator:
+    options["reasons"] = (*UNDECIDED, *options.get("reasons", ()))
+    return command(routes, f"{CLAIM}/{action}", summary, ClaimAnswer, guard=check_access, **options)
+
+
+@resource(routes, CLAIM, "Show a claim with its history", ClaimAnswer, guard=check_access, example="in_review")
 def show(call: Call) -> Answer:
     return Answer(render.claim(call.services.claims.find(call.params["claim_id"], call.asked)))
 
 
-@endpoint(
-    routes,
-    "POST",
-    f"{ONE}/responses",
-    summary="Answer a claim: accept it, offer an amount, or reject it",
+@claim_command(
+    "responses",
+    "Answer a claim: accept it, offer an amount, or reject it",
     roles={"merchant"},
     body=ResponseBody,
-    answers={200: ClaimAnswer},
-    reasons=(*ANSWERS, *MONEY, Reason.BELOW_OWED),
-    tag="claims",
-    guard=found,
+    reasons=(*MONEY, Reason.BELOW_OWED),
+    example="answered",
 )
 def respond(call: Call) -> Answer:
     """At most two offers, none below what is owed, the second above the first. A rejection goes to the platform at once.
@@ -174,67 +163,27 @@ def respond(call: Call) -> Answer:
     return _done(call, Respond(_number(call), body.decision, body.amount, digest), body.statement)
 
 
-@endpoint(
-    routes,
-    "POST",
-    f"{ONE}/accept-offer",
-    summary="Take the merchant's offer: the claim ends with it",
-    roles={"buyer"},
-    body=EmptyBody,
-    answers={200: ClaimAnswer},
-    reasons=ANSWERS,
-    tag="claims",
-    guard=found,
+@claim_command(
+    "accept-offer", "Take the merchant's offer: the claim ends with it", roles={"buyer"}, example="offer_accepted"
 )
 def accept_offer(call: Call) -> Answer:
     """Never by silence: an offer that is not taken in 48 hours goes to the platform."""
     return _done(call, AcceptOffer(_number(call)))
 
 
-@endpoint(
-    routes,
-    "POST",
-    f"{ONE}/escalate",
-    summary="Take no offer: the platform decides",
-    roles={"buyer"},
-    body=EmptyBody,
-    answers={200: ClaimAnswer},
-    reasons=ANSWERS,
-    tag="claims",
-    guard=found,
-)
+@claim_command("escalate", "Take no offer: the platform decides", roles={"buyer"}, example="escalated")
 def escalate(call: Call) -> Answer:
     return _done(call, Escalate(_number(call)))
 
 
-@endpoint(
-    routes,
-    "POST",
-    f"{ONE}/withdraw",
-    summary="Take a claim back",
-    roles={"buyer"},
-    body=EmptyBody,
-    answers={200: ClaimAnswer},
-    reasons=ANSWERS,
-    tag="claims",
-    guard=found,
-)
+@claim_command("withdraw", "Take a claim back", roles={"buyer"}, example="withdrawn")
 def withdraw(call: Call) -> Answer:
     """While it is undecided."""
     return _done(call, Withdraw(_number(call)))
 
 
-@endpoint(
-    routes,
-    "POST",
-    f"{ONE}/evidence",
-    summary="Hand in more evidence",
-    roles={"buyer", "merchant"},
-    body=EvidenceBody,
-    answers={200: ClaimAnswer},
-    reasons=ANSWERS,
-    tag="claims",
-    guard=found,
+@claim_command(
+    "evidence", "Hand in more evidence", roles={"buyer", "merchant"}, body=EvidenceBody, example="evidence_added"
 )
 def add_evidence(call: Call) -> Answer:
     """While it is undecided; at most twenty items, both sides together."""
@@ -243,17 +192,8 @@ def add_evidence(call: Call) -> Answer:
     return _done(call, AddEvidence(_number(call), call.caller.role, evidence, digest), body.statement)
 
 
-@endpoint(
-    routes,
-    "POST",
-    f"{ONE}/ruling",
-    summary="Decide a claim that is in review",
-    roles={"platform"},
-    body=RulingBody,
-    answers={200: ClaimAnswer},
-    reasons=(*ANSWERS, *MONEY),
-    tag="claims",
-    guard=found,
+@claim_command(
+    "ruling", "Decide a claim that is in review", roles={"platform"}, body=RulingBody, reasons=MONEY, example="ruled"
 )
 def rule(call: Call) -> Answer:
     """With a reason in words. After `due_at` it is kept in the history and changes nothing."""

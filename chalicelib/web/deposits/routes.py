@@ -2,7 +2,6 @@
 
 from typing import Annotated
 
-from chalice.app import Blueprint
 from pydantic import Field
 
 from chalicelib.core.common.fields import Category, Frozen, Sku, Text
@@ -24,7 +23,9 @@ from chalicelib.web.deposits.answers import (
     PreviewAnswer,
 )
 from chalicelib.web.deposits.common import command, visible, whole
-from chalicelib.web.edge.common import READ, READERS, WRITES
+from chalicelib.web.deposits.declare import deposit_command
+from chalicelib.web.edge.common import READ
+from chalicelib.web.edge.declare import listing, resource
 from chalicelib.web.edge.query import (
     CURSOR,
     DEFAULT_LIMIT,
@@ -38,9 +39,9 @@ from chalicelib.web.edge.query import (
     position,
     text,
 )
-from chalicelib.web.edge.route import Answer, Call, endpoint
+from chalicelib.web.edge.route import Answer, Call, Routes, endpoint
 
-routes = Blueprint(__name__)
+routes = Routes(__name__, "deposits")
 
 
 class OrderedBody(Frozen):
@@ -100,10 +101,10 @@ class CancelBody(Frozen):
     routes,
     "POST",
     "/v1/deposits",
-    summary="Order under an offer's terms; the unit is reserved, nothing is taken yet",
+    "Order under an offer's terms; the unit is reserved, nothing is taken yet",
+    {201: NewDepositAnswer},
     roles={"buyer"},
     body=OrderBody,
-    answers={201: NewDepositAnswer},
     reasons=(
         Reason.INVALID_REQUEST,
         Reason.PAYMENT_METHOD_NOT_OFFERED,
@@ -117,6 +118,7 @@ class CancelBody(Frozen):
         Reason.IDEMPOTENCY_KEY_REUSED,
         Reason.BUSY,
     ),
+    example="ordered",
 )
 def create(call: Call) -> Answer:
     ordered: OrderBody = call.fields
@@ -133,20 +135,18 @@ def _withdrawal_token(call: Call, outcome: Outcome) -> str | None:
     return call.services.vault.token(outcome.deposit.id, outcome.deposit.created.token_key)
 
 
-@endpoint(
+@listing(
     routes,
-    "GET",
     "/v1/deposits",
-    summary="List deposits, newest first: a buyer's own, or those of an offer",
-    roles=READERS,
-    answers={200: DepositListAnswer},
+    "List deposits, newest first: a buyer's own, or those of an offer",
+    DepositListAnswer,
     query=(
         limit(),
         CURSOR,
         choice("status", tuple(Status), "Only deposits in this status; a page may then be short."),
         text("offer", "Only deposits of this offer; required for merchant and platform."),
     ),
-    reasons=(Reason.FORBIDDEN, Reason.INVALID_CURSOR),
+    example="listed",
 )
 def list_deposits(call: Call) -> Answer:
     outcomes, after = call.services.desk.listed(
@@ -160,70 +160,56 @@ def list_deposits(call: Call) -> Answer:
     return Answer({"data": rows, "next_cursor": next_cursor(call, _filter, after)})
 
 
-@endpoint(
+@resource(
     routes,
-    "GET",
     "/v1/deposits/{deposit_id}",
-    summary="Show a deposit as it stands at this instant",
-    roles=READERS,
-    answers={200: DepositAnswer},
-    reasons=READ,
+    "Show a deposit as it stands at this instant",
+    DepositAnswer,
     guard=visible,
+    example="shown",
 )
 def show(call: Call) -> Answer:
     return whole(call, call.services.desk.get(call.params["deposit_id"], call.asked))
 
 
-@endpoint(
+@deposit_command(
     routes,
-    "POST",
-    "/v1/deposits/{deposit_id}/cancel",
-    summary="End the deposit; what comes back is decided by the instant of asking",
-    roles={"buyer"},
+    "cancel",
+    "End the deposit; what comes back is decided by the instant of asking",
     body=CancelBody,
-    answers={200: DepositAnswer},
-    reasons=(*READ, Reason.ALREADY_CANCELLED, Reason.WRONG_STATE, *WRITES),
-    guard=visible,
+    reasons=(Reason.ALREADY_CANCELLED, Reason.WRONG_STATE),
+    example="cancelled",
 )
 def cancel(call: Call) -> Answer:
     return command(call, Cancel())
 
 
-@endpoint(
+@deposit_command(
     routes,
-    "POST",
-    "/v1/deposits/{deposit_id}/payment-method",
-    summary="Pay another way; the payment opened before is replaced",
-    roles={"buyer"},
+    "payment-method",
+    "Pay another way; the payment opened before is replaced",
     body=PaymentMethodBody,
-    answers={200: DepositAnswer},
-    reasons=(*READ, Reason.PAYMENT_METHOD_NOT_OFFERED, Reason.WRONG_STATE, *WRITES),
-    guard=visible,
+    reasons=(Reason.PAYMENT_METHOD_NOT_OFFERED, Reason.WRONG_STATE),
+    example="method_changed",
 )
 def payment_method(call: Call) -> Answer:
     body: PaymentMethodBody = call.fields
     return command(call, ChangePaymentMethod(body.payment_method))
 
 
-@endpoint(
+@deposit_command(
     routes,
-    "POST",
-    "/v1/deposits/{deposit_id}/changes",
-    summary="Change what is ordered while cooling off; prices are the offer's frozen ones, the window goes on",
-    roles={"buyer"},
+    "changes",
+    "Change what is ordered while cooling off; prices are the offer's frozen ones, the window goes on",
     body=ChangesBody,
-    answers={200: DepositAnswer},
     reasons=(
-        *READ,
-        Reason.INVALID_REQUEST,
         Reason.PASS_NOT_VALID,
         Reason.LIMIT_REACHED,
         Reason.SOLD_OUT,
         Reason.WRONG_STATE,
         Reason.REFUND_IN_PROGRESS,
-        *WRITES,
     ),
-    guard=visible,
+    example="items_changed",
 )
 def changes(call: Call) -> Answer:
     """Open lock intents die. What was paid stays; when the new total is less, the rest is refunded."""
@@ -232,13 +218,11 @@ def changes(call: Call) -> Answer:
     return whole(call, call.services.changes.change(call.params["deposit_id"], items, call.asked))
 
 
-@endpoint(
+@resource(
     routes,
-    "GET",
     "/v1/deposits/{deposit_id}/refund-preview",
-    summary="Exactly what a command would decide at an instant",
-    roles=READERS,
-    answers={200: PreviewAnswer},
+    "Exactly what a command would decide at an instant",
+    PreviewAnswer,
     query=(
         choice("cause", ("buyer_cancel", "withdrawal", "merchant_cancel"), "Why the deposit would end.", required=True),
         instant("at", "From now to two years ahead; now when left out."),
@@ -248,8 +232,9 @@ def changes(call: Call) -> Answer:
             "Of a merchant's cancellation; without it as for a default of the seller.",
         ),
     ),
-    reasons=(*READ, Reason.ALREADY_CANCELLED, Reason.WRONG_STATE, Reason.WITHDRAWAL_NOT_AVAILABLE),
     guard=visible,
+    reasons=(Reason.ALREADY_CANCELLED, Reason.WRONG_STATE, Reason.WITHDRAWAL_NOT_AVAILABLE),
+    example="previewed",
 )
 def refund_preview(call: Call) -> Answer:
     cause, at = call.query["cause"], call.query.get("at")
@@ -260,31 +245,29 @@ def refund_preview(call: Call) -> Answer:
     return Answer(render.preview(owed, cause, call.asked.at if at is None else at, call.locale))
 
 
-@endpoint(
+@resource(
     routes,
-    "GET",
     "/v1/deposits/{deposit_id}/refund-curve",
-    summary="What a buyer's cancel gives back from now on: free until, then",
-    roles=READERS,
-    answers={200: CurveAnswer},
-    reasons=(*READ, Reason.ALREADY_CANCELLED, Reason.WRONG_STATE),
+    "What a buyer's cancel gives back from now on: free until, then",
+    CurveAnswer,
     guard=visible,
+    reasons=(Reason.ALREADY_CANCELLED, Reason.WRONG_STATE),
+    example="curve",
 )
 def refund_curve(call: Call) -> Answer:
     steps = call.services.desk.curve(call.params["deposit_id"], call.asked)
     return Answer({"points": [render.curve_point(step, call.locale) for step in steps]})
 
 
-@endpoint(
+@listing(
     routes,
-    "GET",
     "/v1/deposits/{deposit_id}/events",
-    summary="The append-only history, oldest first",
-    roles=READERS,
-    answers={200: EventListAnswer},
+    "The append-only history, oldest first",
+    EventListAnswer,
     query=(limit(MAX_LIMIT), CURSOR),
-    reasons=(*READ, Reason.INVALID_CURSOR),
     guard=visible,
+    reasons=READ,
+    example="history",
 )
 def events(call: Call) -> Answer:
     deposit_id = call.params["deposit_id"]

@@ -2,7 +2,6 @@
 
 from typing import Annotated, Any, Self
 
-from chalice.app import Blueprint
 from pydantic import ConfigDict, Field, ValidationError, model_validator
 
 from chalicelib import policies
@@ -14,9 +13,10 @@ from chalicelib.core.policy import fees, market, offer_terms, texts
 from chalicelib.core.policy.texts import text
 from chalicelib.flows import offers as flow
 from chalicelib.flows.offers import Offered
-from chalicelib.web.edge.common import FIELD_REASONS, WRITES, EmptyBody
-from chalicelib.web.edge.query import CURSOR, DEFAULT_LIMIT, PLACE, limit, next_cursor, position
-from chalicelib.web.edge.route import Answer, Call, endpoint
+from chalicelib.web.edge.common import FIELD_REASONS
+from chalicelib.web.edge.declare import command, listing, public
+from chalicelib.web.edge.query import DEFAULT_LIMIT, PLACE, next_cursor, position
+from chalicelib.web.edge.route import Answer, Call, Routes, endpoint
 from chalicelib.web.offers import render
 from chalicelib.web.offers.answers import (
     CheckAnswer,
@@ -28,7 +28,7 @@ from chalicelib.web.offers.answers import (
     PresetListAnswer,
 )
 
-routes = Blueprint(__name__)
+routes = Routes(__name__, "offers")
 
 
 class StockBody(Frozen):
@@ -87,12 +87,12 @@ class SentTradeIn(Frozen):
     routes,
     "POST",
     "/v1/offers",
-    summary="Publish an offer under resolved terms",
+    "Publish an offer under resolved terms",
+    {201: OfferAnswer},
     roles={"merchant"},
     raw_body="OfferBody",
-    answers={201: OfferAnswer},
     reasons=(*FIELD_REASONS, Reason.IDEMPOTENCY_KEY_REUSED, Reason.BUSY),
-    tag="offers",
+    example="published",
 )
 def publish(call: Call) -> Answer:
     return _whole(call.services.catalogue.publish(call.json, call.asked), created=True)
@@ -102,12 +102,12 @@ def publish(call: Call) -> Answer:
     routes,
     "POST",
     "/v1/offers/check",
-    summary="Say what is wrong or unwise about an offer, and publish nothing",
+    "Say what is wrong or unwise about an offer, and publish nothing",
+    {200: CheckAnswer},
     roles={"merchant"},
     raw_body="OfferBody",
-    answers={200: CheckAnswer},
     keyed=False,
-    tag="offers",
+    example="checked",
 )
 def check(call: Call) -> Answer:
     findings = _findings(call)
@@ -115,16 +115,7 @@ def check(call: Call) -> Answer:
     return Answer(body)
 
 
-@endpoint(
-    routes,
-    "GET",
-    "/v1/offers",
-    summary="List offers, newest first",
-    answers={200: OfferListAnswer},
-    query=(limit(), CURSOR),
-    reasons=(Reason.INVALID_CURSOR,),
-    tag="offers",
-)
+@listing(routes, "/v1/offers", "List offers, newest first", OfferListAnswer, roles=None, example="listed")
 def list_offers(call: Call) -> Answer:
     size = call.query.get("limit", DEFAULT_LIMIT)
     shown, after = call.services.catalogue.listed(call.asked, size, position(call, _unfiltered, PLACE))
@@ -132,15 +123,7 @@ def list_offers(call: Call) -> Answer:
     return Answer({"data": rows, "next_cursor": next_cursor(call, _unfiltered, after)})
 
 
-@endpoint(
-    routes,
-    "GET",
-    "/v1/offers/{offer_id}",
-    summary="Show an offer",
-    answers={200: OfferAnswer},
-    reasons=(Reason.NOT_FOUND,),
-    tag="offers",
-)
+@public(routes, "/v1/offers/{offer_id}", "Show an offer", OfferAnswer, reasons=(Reason.NOT_FOUND,), example="shown")
 def show(call: Call) -> Answer:
     return _whole(call.services.catalogue.get(call.params["offer_id"], call.asked))
 
@@ -151,47 +134,37 @@ def _own(call: Call) -> None:
         raise Refused(Reason.NOT_FOUND)
 
 
-@endpoint(
+@command(
     routes,
-    "POST",
     "/v1/offers/{offer_id}/close",
-    summary="End the sale; deposits already made live on",
+    "End the sale; deposits already made live on",
+    OfferAnswer,
     roles={"merchant"},
-    body=EmptyBody,
-    answers={200: OfferAnswer},
-    reasons=(Reason.NOT_FOUND, Reason.WRONG_STATE, *WRITES),
-    tag="offers",
     guard=_own,
+    reasons=(Reason.WRONG_STATE,),
+    example="closed",
 )
 def close(call: Call) -> Answer:
     return _whole(call.services.catalogue.close(call.params["offer_id"], call.asked))
 
 
-@endpoint(
+@command(
     routes,
-    "POST",
     "/v1/offers/{offer_id}/stock",
-    summary="Add units, or take unsold ones away",
+    "Add units, or take unsold ones away",
+    OfferAnswer,
     roles={"merchant"},
     body=StockBody,
-    answers={200: OfferAnswer},
-    reasons=(Reason.NOT_FOUND, Reason.INVALID_REQUEST, Reason.WRONG_STATE, *WRITES),
-    tag="offers",
     guard=_own,
+    reasons=(Reason.WRONG_STATE,),
+    example="restocked",
 )
 def change_stock(call: Call) -> Answer:
     body: StockBody = call.fields
     return _whole(call.services.catalogue.change_stock(call.params["offer_id"], body.sku, body.change, call.asked))
 
 
-@endpoint(
-    routes,
-    "GET",
-    "/v1/presets",
-    summary="List the presets that fill what an offer leaves out",
-    answers={200: PresetListAnswer},
-    tag="offers",
-)
+@public(routes, "/v1/presets", "List the presets that fill what an offer leaves out", PresetListAnswer)
 def presets(_call: Call) -> Answer:
     rows = [
         {
@@ -205,26 +178,13 @@ def presets(_call: Call) -> Answer:
     return Answer({"data": rows})
 
 
-@endpoint(
-    routes,
-    "GET",
-    "/v1/markets",
-    summary="List the markets and their policies",
-    answers={200: MarketListAnswer},
-    tag="offers",
-)
+@public(routes, "/v1/markets", "List the markets and their policies", MarketListAnswer)
 def markets(call: Call) -> Answer:
     return Answer({"data": [_market(law, call.locale) for _, law in sorted(market.in_force(call.asked.at).items())]})
 
 
-@endpoint(
-    routes,
-    "GET",
-    "/v1/markets/{code}",
-    summary="Show a market's policy with its sources",
-    answers={200: MarketAnswer},
-    reasons=(Reason.NOT_FOUND,),
-    tag="offers",
+@public(
+    routes, "/v1/markets/{code}", "Show a market's policy with its sources", MarketAnswer, reasons=(Reason.NOT_FOUND,)
 )
 def one_market(call: Call) -> Answer:
     return Answer(_market(market.named(call.params["code"], call.asked.at), call.locale))

@@ -1,26 +1,21 @@
 """Priority passes over HTTP: what a buyer holds."""
 
-from chalice.app import Blueprint
-
-from chalicelib.core.common.refusal import Reason
-from chalicelib.web.edge.query import CURSOR, DEFAULT_LIMIT, PLACE, limit, next_cursor, position
-from chalicelib.web.edge.route import Answer, Call, endpoint
+from chalicelib.web.edge.declare import listing
+from chalicelib.web.edge.query import DEFAULT_LIMIT, PLACE, next_cursor, position
+from chalicelib.web.edge.route import Answer, Call, Routes
 from chalicelib.web.passes import render
 from chalicelib.web.passes.answers import PassListAnswer
 
-routes = Blueprint(__name__)
+routes = Routes(__name__, "cancellations")
 
 
-@endpoint(
+@listing(
     routes,
-    "GET",
     "/v1/priority-passes",
-    summary="A buyer's priority passes, of the newest deposits first",
+    "A buyer's priority passes, of the newest deposits first",
+    PassListAnswer,
     roles={"buyer"},
-    answers={200: PassListAnswer},
-    query=(limit(), CURSOR),
-    reasons=(Reason.FORBIDDEN, Reason.INVALID_CURSOR),
-    tag="cancellations",
+    example="listed",
 )
 def list_passes(call: Call) -> Answer:
     """Send one as `priority_pass` with an order: one unit, before the sale opens, beside its limits, from its reserve."""

@@ -2,21 +2,21 @@
 
 from typing import Annotated
 
-from chalice.app import Blueprint
 from pydantic import StringConstraints
 
 from chalicelib.core.common.fields import Frozen
 from chalicelib.core.common.refusal import Reason
 from chalicelib.core.policy.cancellation_reasons import QuestionKind
 from chalicelib.flows.questions import QuestionView
-from chalicelib.web.deposits.common import visible
-from chalicelib.web.edge.common import READ, READERS, WRITES, replay_header
+from chalicelib.web.deposits.declare import deposit_command
+from chalicelib.web.edge.common import replay_header
+from chalicelib.web.edge.declare import command, resource
 from chalicelib.web.edge.query import text
-from chalicelib.web.edge.route import Answer, Call, endpoint
+from chalicelib.web.edge.route import Answer, Call, Routes
 from chalicelib.web.questions import render
 from chalicelib.web.questions.answers import QuestionAnswer, QuestionListAnswer
 
-routes = Blueprint(__name__)
+routes = Routes(__name__, "cancellations")
 Words = Annotated[str, StringConstraints(min_length=1, max_length=2_000)]
 
 
@@ -33,17 +33,16 @@ class AnswerBody(Frozen):
     text: Words
 
 
-@endpoint(
+@deposit_command(
     routes,
-    "POST",
-    "/v1/deposits/{deposit_id}/questions",
-    summary="Ask the buyer; the answer is due in 48 hours",
+    "questions",
+    "Ask the buyer; the answer is due in 48 hours",
+    QuestionAnswer,
+    status=201,
     roles={"merchant"},
     body=AskBody,
-    answers={201: QuestionAnswer},
-    reasons=(*READ, Reason.WRONG_STATE, *WRITES),
-    tag="cancellations",
-    guard=visible,
+    reasons=(Reason.WRONG_STATE,),
+    example="asked",
 )
 def ask(call: Call) -> Answer:
     """At most ten for a deposit. An automated score may open a `verification` question; it is no evidence by itself."""
@@ -53,16 +52,13 @@ def ask(call: Call) -> Answer:
     return Answer(shown, 201, {"Location": f"/v1/questions/{shown['id']}", **replay_header(told[0])})
 
 
-@endpoint(
+@resource(
     routes,
-    "GET",
     "/v1/questions",
-    summary="The questions of a deposit, newest first",
-    roles=READERS,
-    answers={200: QuestionListAnswer},
+    "The questions of a deposit, newest first",
+    QuestionListAnswer,
     query=(text("deposit", "Whose questions.", required=True),),
-    reasons=READ,
-    tag="cancellations",
+    example="listed",
 )
 def list_questions(call: Call) -> Answer:
     """At most ten, so there are no pages."""
@@ -75,32 +71,28 @@ def found(call: Call) -> None:
     call.services.questions.find(call.params["question_id"], call.asked)
 
 
-@endpoint(
+@resource(
     routes,
-    "GET",
     "/v1/questions/{question_id}",
-    summary="Show a question and its answer",
-    roles=READERS,
-    answers={200: QuestionAnswer},
-    reasons=READ,
-    tag="cancellations",
+    "Show a question and its answer",
+    QuestionAnswer,
     guard=found,
+    example="answered",
 )
 def show(call: Call) -> Answer:
     return Answer(_shown(call.services.questions.find(call.params["question_id"], call.asked)))
 
 
-@endpoint(
+@command(
     routes,
-    "POST",
     "/v1/questions/{question_id}/answer",
-    summary="Answer a question",
+    "Answer a question",
+    QuestionAnswer,
     roles={"buyer"},
     body=AnswerBody,
-    answers={200: QuestionAnswer},
-    reasons=(*READ, Reason.WRONG_STATE, *WRITES),
-    tag="cancellations",
     guard=found,
+    reasons=(Reason.WRONG_STATE,),
+    example="answered",
 )
 def answer(call: Call) -> Answer:
     """Late is better than never: what was not decided on the silence by then cannot be any more."""

@@ -4,20 +4,20 @@ import csv
 import io
 from typing import Annotated, Final, Literal
 
-from chalice.app import Blueprint
 from pydantic import Field, StringConstraints
 
 from chalicelib.core.common.fields import Frozen, InstantField
 from chalicelib.core.common.refusal import Reason
 from chalicelib.core.reconciliation.run import Break
 from chalicelib.flows.reconciliation.runs import RunView
+from chalicelib.web.edge.declare import listing, resource
 from chalicelib.web.edge.page import HTML
-from chalicelib.web.edge.query import CURSOR, DEFAULT_LIMIT, PLACE, limit, next_cursor, position
-from chalicelib.web.edge.route import Answer, Call, endpoint
+from chalicelib.web.edge.query import DEFAULT_LIMIT, PLACE, next_cursor, position
+from chalicelib.web.edge.route import Answer, Call, Routes, endpoint
 from chalicelib.web.reconciliation import render
 from chalicelib.web.reconciliation.answers import BreakAnswer, BreakListAnswer, RunAnswer, RunListAnswer
 
-routes = Blueprint(__name__)
+routes = Routes(__name__, "reconciliation")
 STYLED: Final = "default-src 'none'; style-src 'unsafe-inline'"
 BOOKKEEPERS: Final = {"platform", "service"}
 READ: Final = (Reason.FORBIDDEN, Reason.NOT_FOUND)
@@ -41,12 +41,12 @@ class ResolveBody(Frozen):
     routes,
     "POST",
     "/v1/reconciliation-runs",
-    summary="Compare a span with the provider's settlement report",
+    "Compare a span with the provider's settlement report",
+    {202: RunAnswer},
     roles=BOOKKEEPERS,
     body=RunBody,
-    answers={202: RunAnswer},
     reasons=(Reason.INVALID_REQUEST, Reason.WRONG_STATE, Reason.IDEMPOTENCY_KEY_REUSED, Reason.BUSY),
-    tag="reconciliation",
+    example="begun",
 )
 def start(call: Call) -> Answer:
     """The schedule works it off, slice by slice; a daily run starts by itself. One running run for each span."""
@@ -58,16 +58,8 @@ def start(call: Call) -> Answer:
     return Answer(render.run(shown), 202, headers)
 
 
-@endpoint(
-    routes,
-    "GET",
-    "/v1/reconciliation-runs",
-    summary="List runs, newest first",
-    roles=BOOKKEEPERS,
-    answers={200: RunListAnswer},
-    query=(limit(), CURSOR),
-    reasons=(Reason.FORBIDDEN, Reason.INVALID_REQUEST, Reason.INVALID_CURSOR),
-    tag="reconciliation",
+@listing(
+    routes, "/v1/reconciliation-runs", "List runs, newest first", RunListAnswer, roles=BOOKKEEPERS, example="listed"
 )
 def list_runs(call: Call) -> Answer:
     size = call.query.get("limit", DEFAULT_LIMIT)
@@ -80,32 +72,28 @@ def visible(call: Call) -> None:
     _shown(call)
 
 
-@endpoint(
+@resource(
     routes,
-    "GET",
     "/v1/reconciliation-runs/{run_id}",
-    summary="Show a run: its progress, and at the end its certificate",
+    "Show a run: its progress, and at the end its certificate",
+    RunAnswer,
     roles=BOOKKEEPERS,
-    answers={200: RunAnswer},
-    reasons=READ,
-    tag="reconciliation",
     guard=visible,
+    example="shown",
 )
 def show(call: Call) -> Answer:
     return Answer(render.run(_shown(call)))
 
 
-@endpoint(
+@listing(
     routes,
-    "GET",
     "/v1/reconciliation-runs/{run_id}/breaks",
-    summary="List what fits on neither side, in the order in which it was found",
+    "List what fits on neither side, in the order in which it was found",
+    BreakListAnswer,
     roles=BOOKKEEPERS,
-    answers={200: BreakListAnswer},
-    query=(limit(), CURSOR),
-    reasons=(*READ, Reason.INVALID_REQUEST, Reason.INVALID_CURSOR),
-    tag="reconciliation",
     guard=visible,
+    reasons=READ,
+    example="breaks",
 )
 def breaks(call: Call) -> Answer:
     size = call.query.get("limit", DEFAULT_LIMIT)
@@ -115,15 +103,12 @@ def breaks(call: Call) -> Answer:
     return Answer({"data": rows, "next_cursor": next_cursor(call, _filter, after)})
 
 
-@endpoint(
+@resource(
     routes,
-    "GET",
     "/v1/reconciliation-runs/{run_id}/report.csv",
-    summary="The certificate and the breaks as a file for a spreadsheet",
+    "The certificate and the breaks as a file for a spreadsheet",
+    str,
     roles=BOOKKEEPERS,
-    answers={200: str},
-    reasons=READ,
-    tag="reconciliation",
     media_type="text/csv; charset=utf-8",
     guard=visible,
 )
@@ -135,15 +120,12 @@ def report_csv(call: Call) -> Answer:
     return Answer(written.getvalue())
 
 
-@endpoint(
+@resource(
     routes,
-    "GET",
     "/v1/reconciliation-runs/{run_id}/report.html",
-    summary="The certificate and the breaks as a page",
+    "The certificate and the breaks as a page",
+    str,
     roles=BOOKKEEPERS,
-    answers={200: str},
-    reasons=READ,
-    tag="reconciliation",
     media_type=HTML,
     guard=visible,
 )
@@ -160,13 +142,13 @@ def known(call: Call) -> None:
     routes,
     "POST",
     "/v1/breaks/{break_id}/resolve",
-    summary="Deal with a break: take the provider's word, send a refund again, or write it off",
+    "Deal with a break: take the provider's word, send a refund again, or write it off",
+    {200: BreakAnswer},
     roles={"platform"},
     body=ResolveBody,
-    answers={200: BreakAnswer},
-    reasons=(*READ, Reason.WRONG_STATE, Reason.IDEMPOTENCY_KEY_REUSED, Reason.BUSY),
-    tag="reconciliation",
     guard=known,
+    reasons=(*READ, Reason.WRONG_STATE, Reason.IDEMPOTENCY_KEY_REUSED, Reason.BUSY),
+    example="resolved",
 )
 def resolve(call: Call) -> Answer:
     """`accept_provider` settles what the provider says now. `retry` sends a refund under a new key, and only where

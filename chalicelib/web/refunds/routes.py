@@ -2,7 +2,6 @@
 
 from typing import Annotated, Literal
 
-from chalice.app import Blueprint
 from pydantic import StringConstraints
 
 from chalicelib.core import proof as proofs
@@ -11,13 +10,14 @@ from chalicelib.core.common.refusal import FieldError, Reason, Refused
 from chalicelib.core.deposit.refund import Refund
 from chalicelib.core.refunding.destination import Payee
 from chalicelib.flows.commit import Outcome
-from chalicelib.web.edge.common import BACK_OFFICE, READ, READERS, WRITES, Note, replay_header
+from chalicelib.web.edge.common import BACK_OFFICE, READ, WRITES, Note, replay_header
+from chalicelib.web.edge.declare import command, listing, resource
 from chalicelib.web.edge.query import CURSOR, DEFAULT_LIMIT, NUMBER, PLACE, choice, limit, next_cursor, position, text
-from chalicelib.web.edge.route import Answer, Call, endpoint
+from chalicelib.web.edge.route import Answer, Call, Routes, endpoint
 from chalicelib.web.refunds import render
 from chalicelib.web.refunds.answers import ProofAnswer, RefundAnswer, RefundListAnswer, VerdictAnswer
 
-routes = Blueprint(__name__)
+routes = Routes(__name__, "refunds")
 
 
 class GrantBody(Frozen):
@@ -51,16 +51,13 @@ def visible(call: Call) -> None:
     call.services.refunds.find(call.params["refund_id"], call.asked)
 
 
-@endpoint(
+@resource(
     routes,
-    "GET",
     "/v1/refunds/{refund_id}",
-    summary="Show a refund with its lines and attempts",
-    roles=READERS,
-    answers={200: RefundAnswer},
-    reasons=READ,
-    tag="refunds",
+    "Show a refund with its lines and attempts",
+    RefundAnswer,
     guard=visible,
+    example="shown",
 )
 def show(call: Call) -> Answer:
     outcome, refund = call.services.refunds.find(call.params["refund_id"], call.asked)
@@ -71,10 +68,10 @@ def show(call: Call) -> Answer:
     routes,
     "POST",
     "/v1/refunds",
-    summary="Grant goodwill: some of what is held goes back, whatever the rules say",
+    "Grant goodwill: some of what is held goes back, whatever the rules say",
+    {201: RefundAnswer},
     roles={"merchant"},
     body=GrantBody,
-    answers={201: RefundAnswer},
     reasons=(
         Reason.INVALID_REQUEST,
         Reason.CURRENCY_MISMATCH,
@@ -82,7 +79,7 @@ def show(call: Call) -> Answer:
         Reason.FUNDS_IN_DISPUTE,
         *WRITES,
     ),
-    tag="refunds",
+    example="granted",
 )
 def grant(call: Call) -> Answer:
     """Status, total and balance of the deposit stay. Two grants at once: the second sees another `expected_refundable`."""
@@ -98,17 +95,16 @@ def grant(call: Call) -> Answer:
     return Answer(shown, 201, {"Location": f"/v1/refunds/{shown['id']}", **replay_header(outcome)})
 
 
-@endpoint(
+@command(
     routes,
-    "POST",
     "/v1/refunds/{refund_id}/destination",
-    summary="Name the account that a refund is paid to, where its way back is closed",
+    "Name the account that a refund is paid to, where its way back is closed",
+    RefundAnswer,
     roles={"buyer"},
     body=DestinationBody,
-    answers={200: RefundAnswer},
-    reasons=(*READ, Reason.CONSENT_REQUIRED, Reason.WRONG_STATE, *WRITES),
-    tag="refunds",
     guard=visible,
+    reasons=(Reason.CONSENT_REQUIRED, Reason.WRONG_STATE),
+    example="account_named",
 )
 def destination(call: Call) -> Answer:
     """In `requires_action` and `returned`, and again until money is on its way there.
@@ -123,17 +119,16 @@ def destination(call: Call) -> Answer:
     return _whole(*call.services.refunds.name_destination(call.params["refund_id"], payee, call.asked))
 
 
-@endpoint(
+@command(
     routes,
-    "POST",
     "/v1/refunds/{refund_id}/reroute",
-    summary="Take a refund off its way: the buyer is asked for an account",
+    "Take a refund off its way: the buyer is asked for an account",
+    RefundAnswer,
     roles={"platform"},
     body=RerouteBody,
-    answers={200: RefundAnswer},
-    reasons=(*READ, Reason.WRONG_STATE, *WRITES),
-    tag="refunds",
     guard=visible,
+    reasons=(Reason.WRONG_STATE,),
+    example="rerouted",
 )
 def reroute(call: Call) -> Answer:
     """Only where nothing that was sent can still be executed; in `manual_review` the provider is asked first."""
@@ -141,16 +136,13 @@ def reroute(call: Call) -> Answer:
     return _whole(*call.services.refunds.reroute(call.params["refund_id"], body.note, call.asked))
 
 
-@endpoint(
+@resource(
     routes,
-    "GET",
     "/v1/refunds/{refund_id}/proof",
-    summary="Everything that is needed to compute a refund again, without trusting us",
-    roles=READERS,
-    answers={200: ProofAnswer},
-    reasons=READ,
-    tag="refunds",
+    "Everything that is needed to compute a refund again, without trusting us",
+    ProofAnswer,
     guard=visible,
+    example="proved",
 )
 def proof(call: Call) -> Answer:
     return Answer(call.services.refunds.proof(call.params["refund_id"], call.asked))
@@ -160,12 +152,12 @@ def proof(call: Call) -> Answer:
     routes,
     "POST",
     "/v1/refund-proofs/verify",
-    summary="Compute a proof again: what differs, and where",
-    answers={200: VerdictAnswer},
+    "Compute a proof again: what differs, and where",
+    {200: VerdictAnswer},
     raw_body="RefundProof",
     keyed=False,
     reasons=(Reason.INVALID_REQUEST,),
-    tag="refunds",
+    example="verified",
 )
 def verify(call: Call) -> Answer:
     """Reads nothing but the proof itself. The same check runs offline: `make verify PROOF=file`."""
@@ -174,21 +166,19 @@ def verify(call: Call) -> Answer:
     return Answer({"valid": not rows, "differences": rows})
 
 
-@endpoint(
+@listing(
     routes,
-    "GET",
     "/v1/refunds",
-    summary="List a deposit's refunds, newest first, or what is still owed, the earliest promise first (platform: due first)",
-    roles=READERS,
-    answers={200: RefundListAnswer},
+    "List a deposit's refunds, newest first, or what is still owed, the earliest promise first (platform: due first)",
+    RefundListAnswer,
     query=(
         text("deposit", "The refunds of this deposit."),
         choice("status", ("open",), "Everything not yet with the buyer; for merchant and platform."),
         limit(),
         CURSOR,
     ),
-    reasons=(*READ, Reason.INVALID_REQUEST, Reason.INVALID_CURSOR),
-    tag="refunds",
+    reasons=READ,
+    example="listed",
 )
 def list_refunds(call: Call) -> Answer:
     deposit_id, status = call.query.get("deposit"), call.query.get("status")

@@ -6,14 +6,13 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
 
-from chalice.app import Blueprint
-
 from chalicelib.core.common.refusal import Reason, Refused
+from chalicelib.web.edge.declare import public
 from chalicelib.web.edge.languages import DEFAULT
 from chalicelib.web.edge.page import HTML, page
-from chalicelib.web.edge.route import Answer, Call, endpoint
+from chalicelib.web.edge.route import Answer, Call, Routes
 
-routes = Blueprint(__name__)
+routes = Routes(__name__, "service")
 
 # The package that carries Swagger UI is not deployed: it weighs more than everything else together.
 CARRIER: Final = "swagger_ui"
@@ -41,14 +40,7 @@ SwaggerUIBundle({
 NO_REFERENCE: Final = '<p>The contract of this service: <a href="/openapi.json">openapi.json</a> (OpenAPI 3.1).</p>'
 
 
-@endpoint(
-    routes,
-    "GET",
-    "/openapi.json",
-    summary="This contract as OpenAPI 3.1",
-    answers={200: dict[str, Any]},
-    tag="service",
-)
+@public(routes, "/openapi.json", "This contract as OpenAPI 3.1", dict[str, Any])
 def openapi(_call: Call) -> Answer:
     return Answer(_document())
 
@@ -61,31 +53,14 @@ def _document() -> str:
     return told.document()
 
 
-@endpoint(
-    routes,
-    "GET",
-    "/docs",
-    summary="This contract as a page",
-    answers={200: str},
-    tag="service",
-    media_type=HTML,
-)
+@public(routes, "/docs", "This contract as a page", str, media_type=HTML)
 def docs(_call: Call) -> Answer:
     if _carried() is None:
         return Answer(page("Earnest API", NO_REFERENCE, DEFAULT))
     return Answer(REFERENCE, headers={"Content-Security-Policy": FROM_HERE})
 
 
-@endpoint(
-    routes,
-    "GET",
-    "/docs/assets/{asset}",
-    summary="A file of that page",
-    answers={200: str},
-    reasons=(Reason.NOT_FOUND,),
-    tag="service",
-    media_type="text/*",
-)
+@public(routes, "/docs/assets/{asset}", "A file of that page", str, media_type="text/*", reasons=(Reason.NOT_FOUND,))
 def asset(call: Call) -> Answer:
     name, folder = call.params["asset"], _carried()
     if folder is None or name not in ASSETS:

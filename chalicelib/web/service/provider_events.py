@@ -3,14 +3,12 @@
 import json
 from typing import Any, Final
 
-from chalice.app import Blueprint
-
 from chalicelib.core.common.instants import SECOND, parse_instant
 from chalicelib.core.common.refusal import Reason, Refused
 from chalicelib.web.edge import signatures
-from chalicelib.web.edge.route import Answer, Call, endpoint, raw_only
+from chalicelib.web.edge.route import Answer, Call, Routes, endpoint, raw_only
 
-routes = Blueprint(__name__)
+routes = Routes(__name__, "provider-events")
 # How long we ask for an unknown subject again: our own write may not be visible to us yet. After that it is not ours.
 NOT_YET_OURS: Final = 15 * 60 * SECOND
 
@@ -19,13 +17,13 @@ NOT_YET_OURS: Final = 15 * 60 * SECOND
     routes,
     "POST",
     "/v1/provider-events/{provider}",
-    summary="Take a provider's signed event (Standard Webhooks) as a hint and settle what the provider then says",
+    "Take a provider's signed event (Standard Webhooks) as a hint and settle what the provider then says",
+    {204: None},
     raw_body="ProviderEvent",
-    answers={204: None},
     keyed=False,
-    reasons=(Reason.INVALID_SIGNATURE, Reason.STALE_WEBHOOK, Reason.NOT_FOUND, Reason.BUSY),
-    tag="provider-events",
     guard=raw_only,
+    reasons=(Reason.INVALID_SIGNATURE, Reason.STALE_WEBHOOK, Reason.NOT_FOUND, Reason.BUSY),
+    example="payment_updated",
 )
 def receive(call: Call) -> Answer:
     found = call.services

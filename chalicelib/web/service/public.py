@@ -2,8 +2,6 @@
 
 import html
 
-from chalice.app import Blueprint
-
 from chalicelib.core.common.ids import parse_child
 from chalicelib.core.common.refusal import Reason, Refused
 from chalicelib.core.deposit.payment import MAY_ARRIVE
@@ -12,28 +10,27 @@ from chalicelib.flows.commit import caught_up
 from chalicelib.flows.effects import fold_stored
 from chalicelib.flows.ports.provider import Session
 from chalicelib.web.deposits.render import may_be_paid
+from chalicelib.web.edge.declare import public
 from chalicelib.web.edge.page import HTML, page
 from chalicelib.web.edge.problems import STATUS
-from chalicelib.web.edge.route import Answer, Call, endpoint
+from chalicelib.web.edge.route import Answer, Call, Routes, endpoint
 from chalicelib.web.service.answers import HealthAnswer
 
-routes = Blueprint(__name__)
+routes = Routes(__name__, "service")
 
 
-@endpoint(routes, "GET", "/healthz", summary="Whether the service answers", answers={200: HealthAnswer}, tag="service")
+@public(routes, "/healthz", "Whether the service answers", HealthAnswer)
 def healthz(_call: Call) -> Answer:
     return Answer({"status": "ok"})
 
 
-@endpoint(
+@public(
     routes,
-    "GET",
     "/problems/{name}",
-    summary="What a problem type means and what a caller does about it",
-    answers={200: str},
-    reasons=(Reason.NOT_FOUND,),
-    tag="service",
+    "What a problem type means and what a caller does about it",
+    str,
     media_type=HTML,
+    reasons=(Reason.NOT_FOUND,),
 )
 def explain(call: Call) -> Answer:
     try:
@@ -52,11 +49,10 @@ def explain(call: Call) -> Answer:
     routes,
     "GET",
     "/pay/{payment_id}",
-    summary="Open the provider's payment session and go there",
-    answers={303: None, 409: str, 503: str},
-    reasons=(Reason.NOT_FOUND,),
-    tag="service",
+    "Open the provider's payment session and go there",
+    {303: None, 409: str, 503: str},
     media_type=HTML,
+    reasons=(Reason.NOT_FOUND,),
 )
 def pay(call: Call) -> Answer:
     """The only place where a visit calls the provider; nothing is decided here."""

@@ -2,7 +2,6 @@
 
 from typing import Annotated, Final, Literal
 
-from chalice.app import Blueprint
 from pydantic import Field
 
 from chalicelib.core.common.fields import Frozen, Text
@@ -14,15 +13,16 @@ from chalicelib.core.policy import fees
 from chalicelib.flows.commit import Outcome, caught_up
 from chalicelib.web.deposits.common import state_headers
 from chalicelib.web.edge import values
-from chalicelib.web.edge.common import READ, WRITES
+from chalicelib.web.edge.common import READERS
+from chalicelib.web.edge.declare import command, public, resource
 from chalicelib.web.edge.query import text
-from chalicelib.web.edge.route import Answer, Call, endpoint
+from chalicelib.web.edge.route import Answer, Call, Routes
 from chalicelib.web.refunds import render as refunds_render
 from chalicelib.web.tradeins import render as trade_ins_render
 from chalicelib.web.tradeins.answers import FeeAnswer, ScheduleListAnswer, TradeInAnswer
 
-routes = Blueprint(__name__)
-READERS: Final = {"buyer", "merchant", "inspector", "platform"}
+routes = Routes(__name__, "trade-in")
+WITH_INSPECTOR: Final = READERS | {"inspector"}
 
 
 class InspectionBody(Frozen):
@@ -39,19 +39,18 @@ class TradeInCancelBody(Frozen):
     by: Literal["seller", "courier"]
 
 
-@endpoint(
+@public(
     routes,
-    "GET",
     "/v1/trade-in/fees",
-    summary="What the published bands charge for a price",
-    answers={200: FeeAnswer},
+    "What the published bands charge for a price",
+    FeeAnswer,
     query=(
         text("schedule", "A fee schedule's id.", required=True),
         text("category", "A category of the schedule.", required=True),
         text("price", "The new item's unit price, a whole amount in the schedule's currency.", required=True),
     ),
     reasons=(Reason.INVALID_REQUEST, Reason.FEE_BAND_UNDEFINED),
-    tag="trade-in",
+    example="fee",
 )
 def fee(call: Call) -> Answer:
     """A price in no band has no fee: nothing is extrapolated."""
@@ -70,13 +69,12 @@ def fee(call: Call) -> Answer:
     )
 
 
-@endpoint(
+@public(
     routes,
-    "GET",
     "/v1/trade-in/schedules",
-    summary="The fee schedules in force: bands, grounds, who is at fault, what must be proved",
-    answers={200: ScheduleListAnswer},
-    tag="trade-in",
+    "The fee schedules in force: bands, grounds, who is at fault, what must be proved",
+    ScheduleListAnswer,
+    example="schedules",
 )
 def schedules(call: Call) -> Answer:
     found = sorted(fees.in_force(call.asked.at).items())
@@ -88,32 +86,29 @@ def visible(call: Call) -> None:
     _outcome(call)
 
 
-@endpoint(
+@resource(
     routes,
-    "GET",
     "/v1/trade-ins/{trade_in_id}",
-    summary="Show a trade-in with its inspection and refund",
-    roles=READERS,
-    answers={200: TradeInAnswer},
-    reasons=READ,
-    tag="trade-in",
+    "Show a trade-in with its inspection and refund",
+    TradeInAnswer,
+    roles=WITH_INSPECTOR,
     guard=visible,
+    example="awaiting_handover",
 )
 def show(call: Call) -> Answer:
     return _whole(_outcome(call))
 
 
-@endpoint(
+@command(
     routes,
-    "POST",
     "/v1/trade-ins/{trade_in_id}/inspection",
-    summary="The inspector's word, once; a mismatch ends the deposit, less one published fee",
+    "The inspector's word, once; a mismatch ends the deposit, less one published fee",
+    TradeInAnswer,
     roles={"inspector"},
     body=InspectionBody,
-    answers={200: TradeInAnswer},
-    reasons=(*READ, Reason.INVALID_GROUND, Reason.EVIDENCE_REQUIRED, Reason.WRONG_STATE, *WRITES),
-    tag="trade-in",
     guard=visible,
+    reasons=(Reason.INVALID_GROUND, Reason.EVIDENCE_REQUIRED, Reason.WRONG_STATE),
+    example="mismatched",
 )
 def inspection(call: Call) -> Answer:
     """`matched` changes nothing else. A buyer who could not be met is a ground like others, where the category has it."""
@@ -122,17 +117,16 @@ def inspection(call: Call) -> Answer:
     return _whole(call.services.desk.command(_deposit_id(call), command, call.asked))
 
 
-@endpoint(
+@command(
     routes,
-    "POST",
     "/v1/trade-ins/{trade_in_id}/cancel",
-    summary="Seller or courier let it fail: everything comes back, shipping too",
+    "Seller or courier let it fail: everything comes back, shipping too",
+    TradeInAnswer,
     roles={"merchant"},
     body=TradeInCancelBody,
-    answers={200: TradeInAnswer},
-    reasons=(*READ, Reason.WRONG_STATE, *WRITES),
-    tag="trade-in",
     guard=visible,
+    reasons=(Reason.WRONG_STATE,),
+    example="not_handed_over",
 )
 def cancel(call: Call) -> Answer:
     body: TradeInCancelBody = call.fields

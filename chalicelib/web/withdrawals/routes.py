@@ -2,20 +2,19 @@
 
 from typing import Final
 
-from chalice.app import Blueprint
-
 from chalicelib.core.common.fields import Frozen, Text
 from chalicelib.core.common.refusal import Reason
 from chalicelib.core.deposit.withdrawal import Withdrawal
 from chalicelib.core.ending.withdrawal import Receipt, Sender
 from chalicelib.flows.commit import Outcome
 from chalicelib.web.deposits.common import visible
-from chalicelib.web.edge.common import READ, WRITES, EmptyBody, replay_header
-from chalicelib.web.edge.route import HOLDER, Answer, Call, endpoint
+from chalicelib.web.edge.common import replay_header
+from chalicelib.web.edge.declare import command, resource
+from chalicelib.web.edge.route import HOLDER, Answer, Call, Routes
 from chalicelib.web.withdrawals import render
 from chalicelib.web.withdrawals.answers import WithdrawalAnswer
 
-routes = Blueprint(__name__)
+routes = Routes(__name__, "withdrawals")
 PATH: Final = "/v1/deposits/{deposit_id}/withdrawals"
 SENDERS: Final = {"buyer", HOLDER}
 ENDED: Final = (Reason.ALREADY_CANCELLED, Reason.WRONG_STATE, Reason.WITHDRAWAL_NOT_AVAILABLE)
@@ -28,17 +27,17 @@ class WithdrawalBody(Frozen):
     reach: Text
 
 
-@endpoint(
+@command(
     routes,
-    "POST",
     PATH,
-    summary="Step one: state the withdrawal from the contract",
+    "Step one: state the withdrawal from the contract",
+    WithdrawalAnswer,
+    status=201,
     roles=SENDERS,
     body=WithdrawalBody,
-    answers={201: WithdrawalAnswer},
-    reasons=(*READ, *ENDED, *WRITES),
-    tag="withdrawals",
     guard=visible,
+    reasons=ENDED,
+    example="stated",
 )
 def state(call: Call) -> Answer:
     """By the buyer's token, or by the `withdrawal_token` of the order. Nothing is decided before it is confirmed."""
@@ -49,33 +48,29 @@ def state(call: Call) -> Answer:
     return _receipt(outcome, one, receipt, 201, {"Location": location})
 
 
-@endpoint(
+@command(
     routes,
-    "POST",
     f"{PATH}/{{withdrawal_id}}/confirm",
-    summary="Step two: confirm it; the refund is decided, standard shipping included",
+    "Step two: confirm it; the refund is decided, standard shipping included",
+    WithdrawalAnswer,
     roles=SENDERS,
-    body=EmptyBody,
-    answers={200: WithdrawalAnswer},
-    reasons=(*READ, *ENDED, *WRITES),
-    tag="withdrawals",
     guard=visible,
+    reasons=ENDED,
+    example="confirmed",
 )
 def confirm(call: Call) -> Answer:
     deposit_id, withdrawal_id = call.params["deposit_id"], call.params["withdrawal_id"]
     return _receipt(*call.services.withdrawals.confirm(deposit_id, withdrawal_id, call.asked), 200, {})
 
 
-@endpoint(
+@resource(
     routes,
-    "GET",
     f"{PATH}/{{withdrawal_id}}",
-    summary="The latest receipt again",
+    "The latest receipt again",
+    WithdrawalAnswer,
     roles=SENDERS,
-    answers={200: WithdrawalAnswer},
-    reasons=READ,
-    tag="withdrawals",
     guard=visible,
+    example="confirmed",
 )
 def show(call: Call) -> Answer:
     deposit_id, withdrawal_id = call.params["deposit_id"], call.params["withdrawal_id"]
