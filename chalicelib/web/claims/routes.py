@@ -137,7 +137,8 @@ def check_access(call: Call) -> None:
 
 def claim_command(action: str, summary: str, **options: Unpack[Options]) -> Decorator:
     options["reasons"] = (*UNDECIDED, *options.get("reasons", ()))
-    return command(routes, f"{CLAIM}/{action}", summary, ClaimAnswer, guard=check_access, **options)
+    options.setdefault("guard", check_access)
+    return command(routes, f"{CLAIM}/{action}", summary, ClaimAnswer, **options)
 
 
 @resource(routes, CLAIM, "Show a claim with its history", ClaimAnswer, guard=check_access, example="in_review")

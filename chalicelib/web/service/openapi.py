@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Callable, Iterable, Mapping
 from http import HTTPStatus
+from importlib import import_module
 from typing import Any, Final
 
 from chalicelib.core.common.refusal import Reason
@@ -11,9 +12,10 @@ from chalicelib.core.policy import market
 from chalicelib.core.policy.texts import text
 from chalicelib.web.deposits.answers import DepositAnswer, NewDepositAnswer
 from chalicelib.web.edge.bodies import IDEMPOTENCY_KEY
+from chalicelib.web.edge.common import EmptyBody
 from chalicelib.web.edge.languages import DEFAULT, LOCALES
 from chalicelib.web.edge.problems import STATUS
-from chalicelib.web.edge.route import ENDPOINTS, Endpoint, raw_only
+from chalicelib.web.edge.route import ENDPOINTS, Endpoint, Example, raw_only
 from chalicelib.web.offers.answers import OfferAnswer
 from chalicelib.web.refunds.answers import RefundAnswer
 from chalicelib.web.service import examples
@@ -263,8 +265,10 @@ def _parameters(one: Endpoint) -> list[Schema]:
 def _request_body(one: Endpoint, schemas: Schemas) -> Schema:
     schema = schemas.body(one)
     content: Schema = {"schema": schema}
-    example = examples.bodies().get((one.method, one.path))
-    if example is not None:
+    example = example_of(one).body
+    if one.body is EmptyBody:
+        content["example"] = {}
+    elif example is not None:
         content["example"] = example
     needed = schemas.components[schema["$ref"].removeprefix(REFERENCE)].get("required")
     return {"required": bool(needed), "content": {"application/json": content}}
@@ -282,6 +286,15 @@ def _responses(one: Endpoint, schemas: Schemas) -> Schema:
     return dict(sorted(found.items()))
 
 
+def example_of(one: Endpoint) -> Example:
+    """As declared; a name is that of a function in ``examples.py`` of the view's folder."""
+    if not isinstance(one.example, str):
+        return one.example or Example()
+    folder = one.view.__module__.rpartition(".")[0]
+    example: Example = getattr(import_module(f"{folder}.examples"), one.example)()
+    return example
+
+
 def _answer(one: Endpoint, status: int, answer: Any, schemas: Schemas) -> Schema:
     told: Schema = {"description": HTTPStatus(status).phrase}
     names = _headers(one, status, answer)
@@ -289,9 +302,9 @@ def _answer(one: Endpoint, status: int, answer: Any, schemas: Schemas) -> Schema
         told["headers"] = {name: {"$ref": f"{COMPONENTS}headers/{name}"} for name in names}
     if answer is not None:
         content: Schema = {"schema": schemas.answer(answer)}
-        shown = examples.answers().get((one.method, one.path), {})
+        shown = example_of(one).answers
         if shown:
-            content["examples"] = {name: {"value": value} for name, value in shown.items()}
+            content["examples"] = {title: {"value": value} for title, value in shown.items()}
         told["content"] = {one.media_type.partition(";")[0]: content}
     return told
 

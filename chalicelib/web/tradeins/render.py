@@ -6,11 +6,11 @@ from chalicelib.core.common.ids import child
 from chalicelib.core.common.instants import format_instant
 from chalicelib.core.deposit.deposit import Deposit
 from chalicelib.core.policy import fees
-from chalicelib.core.policy.fees import CategoryData, Schedule
+from chalicelib.core.policy.fees import CategoryData, Charge, Schedule
 from chalicelib.core.policy.texts import text
 from chalicelib.web.edge.values import money
-from chalicelib.web.refunds.render import refund
-from chalicelib.web.tradeins.answers import GroundAnswer, TradeInAnswer, TradeInPartAnswer
+from chalicelib.web.refunds.render import refund, rule
+from chalicelib.web.tradeins.answers import FeeAnswer, GroundAnswer, TradeInAnswer, TradeInPartAnswer
 
 
 def schedule(of: Schedule, locale: str) -> dict[str, Any]:
@@ -42,6 +42,15 @@ def _category(of: Schedule, one: CategoryData, locale: str) -> dict[str, Any]:
             }
             for ground in of.grounds(one.code)
         ],
+    }
+
+
+def charge(charged: Charge, locale: str) -> FeeAnswer:
+    """What the band of a price charges."""
+    return {
+        "fee": money(charged.fee),
+        "band": {"from": money(charged.band.lowest), "to": money(charged.band.highest)},
+        "rule": rule(charged.rule, locale),
     }
 
 

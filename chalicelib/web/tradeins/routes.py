@@ -12,12 +12,10 @@ from chalicelib.core.delivery.trade_in import CancelTradeIn, Inspect
 from chalicelib.core.policy import fees
 from chalicelib.flows.commit import Outcome, caught_up
 from chalicelib.web.deposits.common import state_headers
-from chalicelib.web.edge import values
 from chalicelib.web.edge.common import READERS
 from chalicelib.web.edge.declare import command, public, resource
 from chalicelib.web.edge.query import text
 from chalicelib.web.edge.route import Answer, Call, Routes
-from chalicelib.web.refunds import render as refunds_render
 from chalicelib.web.tradeins import render as trade_ins_render
 from chalicelib.web.tradeins.answers import FeeAnswer, ScheduleListAnswer, TradeInAnswer
 
@@ -54,19 +52,13 @@ class TradeInCancelBody(Frozen):
 )
 def fee(call: Call) -> Answer:
     """A price in no band has no fee: nothing is extrapolated."""
-    found = fees.in_force(call.asked.at).get(call.query["schedule"])
-    if found is None:
+    schedule = fees.in_force(call.asked.at).get(call.query["schedule"])
+    if schedule is None:
         raise Refused(Reason.INVALID_REQUEST, [FieldError("/schedule", "unknown_schedule")])
-    if not found.bands(call.query["category"]):
+    if not schedule.bands(call.query["category"]):
         raise Refused(Reason.INVALID_REQUEST, [FieldError("/category", "unknown_category")])
-    charge = found.charge(call.query["category"], _price(call.query["price"], found.currency))
-    return Answer(
-        {
-            "fee": values.money(charge.fee),
-            "band": {"from": values.money(charge.band.lowest), "to": values.money(charge.band.highest)},
-            "rule": refunds_render.rule(charge.rule, call.locale),
-        }
-    )
+    charge = schedule.charge(call.query["category"], _price(call.query["price"], schedule.currency))
+    return Answer(trade_ins_render.charge(charge, call.locale))
 
 
 @public(
