@@ -23,7 +23,7 @@ from chalicelib.gateways.sandbox import FAULTS, Sandbox
 from chalicelib.jobs.sweep import Report
 from chalicelib.web.deposits import render as deposits_render
 from chalicelib.web.edge import values
-from chalicelib.web.edge.declare import listing, public
+from chalicelib.web.edge.declare import public
 from chalicelib.web.edge.page import HTML, page
 from chalicelib.web.edge.query import CURSOR, Form, instant, next_cursor, position, text
 from chalicelib.web.edge.route import Answer, Call, Example, Routes, endpoint
@@ -261,13 +261,13 @@ class SettlementPage(TypedDict):
     next_cursor: str | None
 
 
-@listing(
+@public(
     routes,
     "/sandbox/provider/settlement",
     "The provider's settlement report: lines that have appeared, by deposit, shard by shard",
     SettlementPage,
+    reasons=(Reason.INVALID_CURSOR,),
     query=(*SPAN, CURSOR),
-    roles=None,
 )
 def settlement(call: Call) -> Answer:
     begins = position(call, _scope, SHARD) or {"shard": 0, "after": ""}

@@ -10,12 +10,13 @@ from chalicelib.core.common.refusal import FieldError, Reason, Refused
 from chalicelib.core.policy import cancellation_reasons
 from chalicelib.flows.cancellations import BulkView, etag
 from chalicelib.web.cancellations import render
-from chalicelib.web.cancellations.answers import BulkAnswer, CancellationCountsAnswer, CancellationReasonListAnswer
+from chalicelib.web.cancellations.answers import BulkAnswer, CancellationCountsAnswer, CancellationReasonAnswer
 from chalicelib.web.deposits.common import whole
 from chalicelib.web.deposits.declare import deposit_command
 from chalicelib.web.edge.common import READ, Evidence
 from chalicelib.web.edge.declare import command, public, resource
 from chalicelib.web.edge.route import Answer, Call, Routes, endpoint
+from chalicelib.web.edge.values import Rows
 
 routes = Routes(__name__, "cancellations")
 PATH: Final = "/v1/offers/{offer_id}/merchant-cancellations"
@@ -50,7 +51,7 @@ class BulkBody(Frozen):
     routes,
     "/v1/cancellation-reasons",
     "The reasons for which a merchant may cancel, what shows them, and what follows",
-    CancellationReasonListAnswer,
+    Rows[CancellationReasonAnswer],
     example="catalogue",
 )
 def list_reasons(call: Call) -> Answer:

@@ -14,7 +14,7 @@ from chalicelib.core.common.refusal import FieldError, Reason, Refused
 from chalicelib.core.deposit.events.goods import Units
 from chalicelib.core.policy.claim_rules import ClaimKind
 from chalicelib.web.claims import render
-from chalicelib.web.claims.answers import ClaimAnswer, ClaimListAnswer
+from chalicelib.web.claims.answers import ClaimAnswer
 from chalicelib.web.edge.common import BACK_OFFICE, READ, WRITES, Evidence, UnitsBody, replay_header
 from chalicelib.web.edge.declare import command, listing, resource
 from chalicelib.web.edge.query import CURSOR, DEFAULT_LIMIT, PLACE, choice, limit, next_cursor, position, text
@@ -100,7 +100,7 @@ def open_claim(call: Call) -> Answer:
     routes,
     "/v1/claims",
     "List a deposit's claims, newest first, or those that are undecided, what silence decides first at the head",
-    ClaimListAnswer,
+    ClaimAnswer,
     query=(
         text("deposit", "The claims of this deposit."),
         choice("status", ("open",), "Everything undecided; for merchant and platform."),

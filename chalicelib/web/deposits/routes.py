@@ -14,14 +14,7 @@ from chalicelib.core.policy import cancellation_reasons
 from chalicelib.core.selling.ordering import HandedIn, Order, Ordered
 from chalicelib.flows.commit import Outcome
 from chalicelib.web.deposits import render
-from chalicelib.web.deposits.answers import (
-    CurveAnswer,
-    DepositAnswer,
-    DepositListAnswer,
-    EventListAnswer,
-    NewDepositAnswer,
-    PreviewAnswer,
-)
+from chalicelib.web.deposits.answers import CurveAnswer, DepositAnswer, EventAnswer, NewDepositAnswer, PreviewAnswer
 from chalicelib.web.deposits.common import command, visible, whole
 from chalicelib.web.deposits.declare import deposit_command
 from chalicelib.web.edge.common import READ
@@ -139,7 +132,7 @@ def _withdrawal_token(call: Call, outcome: Outcome) -> str | None:
     routes,
     "/v1/deposits",
     "List deposits, newest first: a buyer's own, or those of an offer",
-    DepositListAnswer,
+    DepositAnswer,
     query=(
         limit(),
         CURSOR,
@@ -263,7 +256,7 @@ def refund_curve(call: Call) -> Answer:
     routes,
     "/v1/deposits/{deposit_id}/events",
     "The append-only history, oldest first",
-    EventListAnswer,
+    EventAnswer,
     query=(limit(MAX_LIMIT), CURSOR),
     guard=visible,
     reasons=READ,

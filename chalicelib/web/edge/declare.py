@@ -9,8 +9,10 @@ from chalicelib.core.common.refusal import Reason
 from chalicelib.web.edge.common import READ, READERS, WRITES, EmptyBody
 from chalicelib.web.edge.query import CURSOR, limit
 from chalicelib.web.edge.route import Decorator, Options, Routes, endpoint
+from chalicelib.web.edge.values import Page
 
 PAGE: Final = (limit(), CURSOR)
+PAGE_OF: Final[Any] = Page
 
 
 def public(routes: Routes, path: str, summary: str, answer: Any, **options: Unpack[Options]) -> Decorator:
@@ -25,12 +27,12 @@ def resource(routes: Routes, path: str, summary: str, answer: Any, **options: Un
     return public(routes, path, summary, answer, **options)
 
 
-def listing(routes: Routes, path: str, summary: str, answer: Any, **options: Unpack[Options]) -> Decorator:
-    """GET of a page, by default for ``READERS`` and without a filter."""
+def listing(routes: Routes, path: str, summary: str, row: Any, **options: Unpack[Options]) -> Decorator:
+    """GET of a page of rows, by default for ``READERS`` and without a filter."""
     options.setdefault("roles", READERS)
     options.setdefault("query", PAGE)
     options["reasons"] = (Reason.INVALID_CURSOR, *options.get("reasons", ()))
-    return public(routes, path, summary, answer, **options)
+    return public(routes, path, summary, PAGE_OF[row], **options)
 
 
 def command(

@@ -17,16 +17,9 @@ from chalicelib.web.edge.common import FIELD_REASONS
 from chalicelib.web.edge.declare import command, listing, public
 from chalicelib.web.edge.query import DEFAULT_LIMIT, PLACE, next_cursor, position
 from chalicelib.web.edge.route import Answer, Call, Routes, endpoint
+from chalicelib.web.edge.values import Rows
 from chalicelib.web.offers import render
-from chalicelib.web.offers.answers import (
-    CheckAnswer,
-    FindingAnswer,
-    MarketAnswer,
-    MarketListAnswer,
-    OfferAnswer,
-    OfferListAnswer,
-    PresetListAnswer,
-)
+from chalicelib.web.offers.answers import CheckAnswer, FindingAnswer, MarketAnswer, OfferAnswer, PresetAnswer
 
 routes = Routes(__name__, "offers")
 
@@ -115,7 +108,7 @@ def check(call: Call) -> Answer:
     return Answer(body)
 
 
-@listing(routes, "/v1/offers", "List offers, newest first", OfferListAnswer, roles=None, example="listed")
+@listing(routes, "/v1/offers", "List offers, newest first", OfferAnswer, roles=None, example="listed")
 def list_offers(call: Call) -> Answer:
     size = call.query.get("limit", DEFAULT_LIMIT)
     shown, after = call.services.catalogue.listed(call.asked, size, position(call, _unfiltered, PLACE))
@@ -164,7 +157,7 @@ def change_stock(call: Call) -> Answer:
     return _whole(call.services.catalogue.change_stock(call.params["offer_id"], body.sku, body.change, call.asked))
 
 
-@public(routes, "/v1/presets", "List the presets that fill what an offer leaves out", PresetListAnswer)
+@public(routes, "/v1/presets", "List the presets that fill what an offer leaves out", Rows[PresetAnswer])
 def presets(_call: Call) -> Answer:
     rows = [
         {
@@ -178,7 +171,7 @@ def presets(_call: Call) -> Answer:
     return Answer({"data": rows})
 
 
-@public(routes, "/v1/markets", "List the markets and their policies", MarketListAnswer)
+@public(routes, "/v1/markets", "List the markets and their policies", Rows[MarketAnswer])
 def markets(call: Call) -> Answer:
     return Answer({"data": [_market(law, call.locale) for _, law in sorted(market.in_force(call.asked.at).items())]})
 

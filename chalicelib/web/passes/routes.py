@@ -4,7 +4,7 @@ from chalicelib.web.edge.declare import listing
 from chalicelib.web.edge.query import DEFAULT_LIMIT, PLACE, next_cursor, position
 from chalicelib.web.edge.route import Answer, Call, Routes
 from chalicelib.web.passes import render
-from chalicelib.web.passes.answers import PassListAnswer
+from chalicelib.web.passes.answers import PassAnswer
 
 routes = Routes(__name__, "cancellations")
 
@@ -13,7 +13,7 @@ routes = Routes(__name__, "cancellations")
     routes,
     "/v1/priority-passes",
     "A buyer's priority passes, of the newest deposits first",
-    PassListAnswer,
+    PassAnswer,
     roles={"buyer"},
     example="listed",
 )

@@ -13,8 +13,9 @@ from chalicelib.web.edge.common import replay_header
 from chalicelib.web.edge.declare import command, resource
 from chalicelib.web.edge.query import text
 from chalicelib.web.edge.route import Answer, Call, Routes
+from chalicelib.web.edge.values import Page
 from chalicelib.web.questions import render
-from chalicelib.web.questions.answers import QuestionAnswer, QuestionListAnswer
+from chalicelib.web.questions.answers import QuestionAnswer
 
 routes = Routes(__name__, "cancellations")
 Words = Annotated[str, StringConstraints(min_length=1, max_length=2_000)]
@@ -56,7 +57,7 @@ def ask(call: Call) -> Answer:
     routes,
     "/v1/questions",
     "The questions of a deposit, newest first",
-    QuestionListAnswer,
+    Page[QuestionAnswer],
     query=(text("deposit", "Whose questions.", required=True),),
     example="listed",
 )

@@ -15,7 +15,7 @@ from chalicelib.web.edge.page import HTML
 from chalicelib.web.edge.query import DEFAULT_LIMIT, PLACE, next_cursor, position
 from chalicelib.web.edge.route import Answer, Call, Routes, endpoint
 from chalicelib.web.reconciliation import render
-from chalicelib.web.reconciliation.answers import BreakAnswer, BreakListAnswer, RunAnswer, RunListAnswer
+from chalicelib.web.reconciliation.answers import BreakAnswer, RunAnswer
 
 routes = Routes(__name__, "reconciliation")
 STYLED: Final = "default-src 'none'; style-src 'unsafe-inline'"
@@ -58,9 +58,7 @@ def start(call: Call) -> Answer:
     return Answer(render.run(shown), 202, headers)
 
 
-@listing(
-    routes, "/v1/reconciliation-runs", "List runs, newest first", RunListAnswer, roles=BOOKKEEPERS, example="listed"
-)
+@listing(routes, "/v1/reconciliation-runs", "List runs, newest first", RunAnswer, roles=BOOKKEEPERS, example="listed")
 def list_runs(call: Call) -> Answer:
     size = call.query.get("limit", DEFAULT_LIMIT)
     found, after = call.services.reconciliation.listed(size, position(call, _filter, PLACE), call.locale)
@@ -89,7 +87,7 @@ def show(call: Call) -> Answer:
     routes,
     "/v1/reconciliation-runs/{run_id}/breaks",
     "List what fits on neither side, in the order in which it was found",
-    BreakListAnswer,
+    BreakAnswer,
     roles=BOOKKEEPERS,
     guard=visible,
     reasons=READ,

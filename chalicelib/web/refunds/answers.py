@@ -2,12 +2,21 @@
 
 from typing import Annotated, Any, Final, Literal, NotRequired
 
-from pydantic import Field, with_config
+from pydantic import with_config
 
 # Before Python 3.12 pydantic reads only this one; it comes with pydantic.
 from typing_extensions import TypedDict
 
-from chalicelib.web.edge.values import CLOSED, HashAnswer, InstantAnswer, MoneyAnswer, RuleAnswer, SignedMoneyAnswer
+from chalicelib.core.deposit.refund import RefundStatus, WaitingOn
+from chalicelib.web.edge.values import (
+    CLOSED,
+    HashAnswer,
+    InstantAnswer,
+    MoneyAnswer,
+    RuleAnswer,
+    SignedMoneyAnswer,
+    one_of,
+)
 
 CAUSES: Final = (
     "buyer_cancel",
@@ -37,8 +46,8 @@ CODES: Final = (
     "owed",
     "compensation",
 )
-CauseAnswer = Annotated[str, Field(json_schema_extra={"enum": list(CAUSES)})]
-CodeAnswer = Annotated[str, Field(json_schema_extra={"enum": list(CODES)})]
+CauseAnswer = Annotated[str, one_of(CAUSES)]
+CodeAnswer = Annotated[str, one_of(CODES)]
 
 
 @with_config(CLOSED)
@@ -81,33 +90,17 @@ class RefundAnswer(TypedDict):
     object: Literal["refund"]
     deposit: str
     cause: CauseAnswer
-    status: Literal[
-        "approved",
-        "sent",
-        "pending",
-        "unknown",
-        "succeeded",
-        "settled",
-        "requires_action",
-        "returned",
-        "manual_review",
-    ]
+    status: Annotated[str, one_of(RefundStatus)]
     amount: MoneyAnswer
     lines: list[RefundLineAnswer]
     promised_by: InstantAnswer
-    waiting_on: Literal["provider", "bank", "buyer", "platform", "nobody"]
+    waiting_on: WaitingOn
     destination: DestinationAnswer
     review: str | None
     declined: str | None
     attempts: list[AttemptAnswer]
     created_at: InstantAnswer
     updated_at: InstantAnswer
-
-
-@with_config(CLOSED)
-class RefundListAnswer(TypedDict):
-    data: list[RefundAnswer]
-    next_cursor: str | None
 
 
 @with_config(CLOSED)

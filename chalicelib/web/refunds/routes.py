@@ -15,7 +15,7 @@ from chalicelib.web.edge.declare import command, listing, resource
 from chalicelib.web.edge.query import CURSOR, DEFAULT_LIMIT, NUMBER, PLACE, choice, limit, next_cursor, position, text
 from chalicelib.web.edge.route import Answer, Call, Routes, endpoint
 from chalicelib.web.refunds import render
-from chalicelib.web.refunds.answers import ProofAnswer, RefundAnswer, RefundListAnswer, VerdictAnswer
+from chalicelib.web.refunds.answers import ProofAnswer, RefundAnswer, VerdictAnswer
 
 routes = Routes(__name__, "refunds")
 
@@ -170,7 +170,7 @@ def verify(call: Call) -> Answer:
     routes,
     "/v1/refunds",
     "List a deposit's refunds, newest first, or what is still owed, the earliest promise first (platform: due first)",
-    RefundListAnswer,
+    RefundAnswer,
     query=(
         text("deposit", "The refunds of this deposit."),
         choice("status", ("open",), "Everything not yet with the buyer; for merchant and platform."),

@@ -1,5 +1,6 @@
 """From models and shapes of answers to the named schemas of the contract."""
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
@@ -24,6 +25,9 @@ SHARED: Final[Mapping[str, Schema]] = {
 }
 # pydantic also lists the types behind them, which nobody refers to.
 BY_HAND: Final = (Amount.__name__, Money.__name__)
+
+
+LIST: Final = re.compile(r"(?:Page|Rows)_(\w+)Answer_")
 
 
 class _Plain(GenerateJsonSchema):
@@ -74,7 +78,10 @@ class Schemas:
 
 
 def _name(name: str) -> str:
-    """The public name: answers without the ending, parts of the terms with what they are part of."""
+    """The public name: answers without the ending, lists by their rows, parts of the terms by what they are part of."""
+    rows = LIST.fullmatch(name)
+    if rows is not None:
+        return f"{rows[1]}List"
     for module in (terms, market):
         if hasattr(module, name):
             return f"{module.__name__.rpartition('.')[2].capitalize()}{name}"

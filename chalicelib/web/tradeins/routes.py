@@ -16,8 +16,9 @@ from chalicelib.web.edge.common import READERS
 from chalicelib.web.edge.declare import command, public, resource
 from chalicelib.web.edge.query import text
 from chalicelib.web.edge.route import Answer, Call, Routes
+from chalicelib.web.edge.values import Rows
 from chalicelib.web.tradeins import render as trade_ins_render
-from chalicelib.web.tradeins.answers import FeeAnswer, ScheduleListAnswer, TradeInAnswer
+from chalicelib.web.tradeins.answers import FeeAnswer, ScheduleAnswer, TradeInAnswer
 
 routes = Routes(__name__, "trade-in")
 WITH_INSPECTOR: Final = READERS | {"inspector"}
@@ -65,7 +66,7 @@ def fee(call: Call) -> Answer:
     routes,
     "/v1/trade-in/schedules",
     "The fee schedules in force: bands, grounds, who is at fault, what must be proved",
-    ScheduleListAnswer,
+    Rows[ScheduleAnswer],
     example="schedules",
 )
 def schedules(call: Call) -> Answer:
