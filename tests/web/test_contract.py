@@ -36,7 +36,7 @@ from chalicelib.web.edge.route import ENDPOINTS, Endpoint, Example
 from chalicelib.web.offers import examples as offer_examples
 from chalicelib.web.offers.answers import OfferAnswer
 from chalicelib.web.refunds.answers import CAUSES, CODES
-from chalicelib.web.service import contract
+from chalicelib.web.service import reference
 from chalicelib.web.service.openapi import example_of
 from chalicelib.web.service.stories import OFFER_BODY, TRADE_IN_BODY
 from chalicelib.web.tradeins import examples as trade_in_examples
@@ -683,11 +683,11 @@ def test_the_page_takes_nothing_from_elsewhere(world: World) -> None:
     assert "default-src 'none'" in found.headers["content-security-policy"]
 
 
-@pytest.mark.parametrize("name", contract.ASSETS)
+@pytest.mark.parametrize("name", reference.ASSETS)
 def test_its_files_come_from_disk_and_may_be_kept(world: World, name: str) -> None:
     found = world.anyone().get(f"/docs/assets/{name}")
     assert found.status == 200
-    assert found.headers["content-type"] == contract.ASSETS[name]
+    assert found.headers["content-type"] == reference.ASSETS[name]
     assert "max-age" in found.headers["cache-control"]
     assert len(found.raw) > 100_000
 
@@ -698,7 +698,7 @@ def test_no_other_file_is_given(world: World, name: str) -> None:
 
 
 def test_without_the_package_the_page_leads_to_the_document(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(contract, "CARRIER", "a_package_that_nobody_installs")
+    monkeypatch.setattr(reference, "PACKAGE", "a_package_that_nobody_installs")
     assert b'href="/openapi.json"' in world.anyone().get("/docs").raw
     assert world.anyone().get("/docs/assets/swagger-ui.css").status == 404
 

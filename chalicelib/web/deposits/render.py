@@ -5,7 +5,6 @@ from typing import Final
 from chalicelib.core.common.ids import child
 from chalicelib.core.common.instants import SECOND, format_instant
 from chalicelib.core.common.journal import Caller, Entry
-from chalicelib.core.deadlines import awaited
 from chalicelib.core.decide import actions
 from chalicelib.core.deposit.clock import lock_at, status_at
 from chalicelib.core.deposit.deposit import Deposit
@@ -13,8 +12,7 @@ from chalicelib.core.deposit.event_json import to_json
 from chalicelib.core.deposit.events.all import DepositEvent
 from chalicelib.core.deposit.ledger import Balances
 from chalicelib.core.deposit.lock import Window
-from chalicelib.core.deposit.payment import Payment, PaymentStatus
-from chalicelib.core.deposit.status import Status
+from chalicelib.core.deposit.payment import Payment, PaymentStatus, may_be_paid
 from chalicelib.core.ending.entitlement import Entitlement, Step
 from chalicelib.core.merchant import cancellation
 from chalicelib.core.policy import offer_terms, payment_routes
@@ -142,13 +140,6 @@ def payment(of: Deposit, one: Payment) -> PaymentAnswer:
         "due_at": format_instant(one.due_at),
         "next_action": {"type": "redirect", "url": f"/pay/{payment_id}"} if payable else None,
     }
-
-
-def may_be_paid(of: Deposit, one: Payment) -> bool:
-    """Whether the deposit still waits for this payment."""
-    if one.kind == "balance":
-        return awaited(of) == one
-    return of.status is Status.AWAITING_PAYMENT
 
 
 def _balance_due_at(of: Deposit) -> str | None:

@@ -19,7 +19,7 @@ from chalicelib.web.edge.route import ENDPOINTS, Endpoint, Example, raw_only
 from chalicelib.web.offers.answers import OfferAnswer
 from chalicelib.web.refunds.answers import RefundAnswer
 from chalicelib.web.service import examples
-from chalicelib.web.service.contract import ASSETS
+from chalicelib.web.service.reference import ASSETS
 from chalicelib.web.service.schemas import REFERENCE, Schema, Schemas
 from chalicelib.web.tradeins.answers import TradeInAnswer
 from chalicelib.web.withdrawals.answers import WithdrawalAnswer

@@ -4,12 +4,11 @@ import html
 
 from chalicelib.core.common.ids import parse_child
 from chalicelib.core.common.refusal import Reason, Refused
-from chalicelib.core.deposit.payment import MAY_ARRIVE
+from chalicelib.core.deposit.payment import MAY_ARRIVE, may_be_paid
 from chalicelib.core.policy.texts import text
 from chalicelib.flows.commit import caught_up
 from chalicelib.flows.effects import fold_stored
 from chalicelib.flows.ports.provider import Session
-from chalicelib.web.deposits.render import may_be_paid
 from chalicelib.web.edge.declare import public
 from chalicelib.web.edge.page import HTML, page
 from chalicelib.web.edge.problems import STATUS
