@@ -16,8 +16,8 @@ from chalicelib.core.policy.claim_rules import ClaimKind
 from chalicelib.web.claims import render
 from chalicelib.web.claims.answers import ClaimAnswer
 from chalicelib.web.edge.common import BACK_OFFICE, READ, WRITES, Evidence, UnitsBody, replay_header
-from chalicelib.web.edge.declare import command, listing, resource
-from chalicelib.web.edge.query import CURSOR, DEFAULT_LIMIT, PLACE, choice, limit, next_cursor, position, text
+from chalicelib.web.edge.declare import PAGE, command, listing, resource
+from chalicelib.web.edge.query import PLACE, choice, page_size, position, text, write_page
 from chalicelib.web.edge.route import Answer, Call, Decorator, Options, Routes, endpoint
 
 routes = Routes(__name__, "claims")
@@ -104,8 +104,7 @@ def open_claim(call: Call) -> Answer:
     query=(
         text("deposit", "The claims of this deposit."),
         choice("status", ("open",), "Everything undecided; for merchant and platform."),
-        limit(),
-        CURSOR,
+        *PAGE,
     ),
     reasons=READ,
     example="listed",
@@ -117,17 +116,11 @@ def list_claims(call: Call) -> Answer:
         raise Refused(Reason.INVALID_REQUEST, [FieldError("/deposit", "missing" if deposit_id is None else "invalid")])
     if deposit_id is not None:
         position(call, _filter)
-        return Answer(
-            {
-                "data": [render.claim(one) for one in call.services.claims.of(deposit_id, call.asked)],
-                "next_cursor": None,
-            }
-        )
+        return write_page(call, _filter, map(render.claim, call.services.claims.of(deposit_id, call.asked)), None)
     if call.caller.role not in BACK_OFFICE:
         raise Refused(Reason.FORBIDDEN)
-    size = call.query.get("limit", DEFAULT_LIMIT)
-    found, after = call.services.claims.undecided(call.asked, size, position(call, _filter, PLACE))
-    return Answer({"data": [render.claim(one) for one in found], "next_cursor": next_cursor(call, _filter, after)})
+    claims, after = call.services.claims.undecided(call.asked, page_size(call), position(call, _filter, PLACE))
+    return write_page(call, _filter, map(render.claim, claims), after)
 
 
 def check_access(call: Call) -> None:

@@ -21,16 +21,16 @@ from chalicelib.web.edge.common import READ
 from chalicelib.web.edge.declare import listing, resource
 from chalicelib.web.edge.query import (
     CURSOR,
-    DEFAULT_LIMIT,
     MAX_LIMIT,
     PLACE,
     VERSION,
     choice,
     instant,
     limit,
-    next_cursor,
+    page_size,
     position,
     text,
+    write_page,
 )
 from chalicelib.web.edge.route import Answer, Call, Routes, endpoint
 
@@ -146,11 +146,11 @@ def list_deposits(call: Call) -> Answer:
         call.asked,
         offer=call.query.get("offer"),
         status=call.query.get("status"),
-        limit=call.query.get("limit", DEFAULT_LIMIT),
+        limit=page_size(call),
         position=position(call, _filter, PLACE),
     )
     rows = [render.deposit(outcome, call.caller) for outcome in outcomes]
-    return Answer({"data": rows, "next_cursor": next_cursor(call, _filter, after)})
+    return write_page(call, _filter, rows, after)
 
 
 @resource(
@@ -270,8 +270,7 @@ def events(call: Call) -> Answer:
     journal = call.services.desk.get(deposit_id, call.asked).journal
     page = journal[after : after + size]
     rows = [render.event(deposit_id, after + n, entry) for n, entry in enumerate(page, start=1)]
-    more = {"v": after + size} if after + size < len(journal) else None
-    return Answer({"data": rows, "next_cursor": next_cursor(call, _one_deposit, more)})
+    return write_page(call, _one_deposit, rows, {"v": after + size} if after + size < len(journal) else None)
 
 
 def _one_deposit(call: Call) -> str:

@@ -15,7 +15,7 @@ from chalicelib.flows import offers as flow
 from chalicelib.flows.offers import Offered
 from chalicelib.web.edge.common import FIELD_REASONS
 from chalicelib.web.edge.declare import command, listing, public
-from chalicelib.web.edge.query import DEFAULT_LIMIT, PLACE, next_cursor, position
+from chalicelib.web.edge.query import PLACE, no_filter, page_size, position, write_page
 from chalicelib.web.edge.route import Answer, Call, Routes, endpoint
 from chalicelib.web.edge.values import Rows
 from chalicelib.web.offers import render
@@ -110,10 +110,8 @@ def check(call: Call) -> Answer:
 
 @listing(routes, "/v1/offers", "List offers, newest first", OfferAnswer, roles=None, example="listed")
 def list_offers(call: Call) -> Answer:
-    size = call.query.get("limit", DEFAULT_LIMIT)
-    shown, after = call.services.catalogue.listed(call.asked, size, position(call, _unfiltered, PLACE))
-    rows = [render.offer(one) for one in shown]
-    return Answer({"data": rows, "next_cursor": next_cursor(call, _unfiltered, after)})
+    offers, after = call.services.catalogue.listed(call.asked, page_size(call), position(call, no_filter, PLACE))
+    return write_page(call, no_filter, map(render.offer, offers), after)
 
 
 @public(routes, "/v1/offers/{offer_id}", "Show an offer", OfferAnswer, reasons=(Reason.NOT_FOUND,), example="shown")
@@ -181,10 +179,6 @@ def markets(call: Call) -> Answer:
 )
 def one_market(call: Call) -> Answer:
     return Answer(_market(market.named(call.params["code"], call.asked.at), call.locale))
-
-
-def _unfiltered(_call: Call) -> str:
-    return ""
 
 
 def _market(law: market.Market, locale: str) -> dict[str, Any]:

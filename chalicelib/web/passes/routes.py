@@ -1,7 +1,7 @@
 """Priority passes over HTTP: what a buyer holds."""
 
 from chalicelib.web.edge.declare import listing
-from chalicelib.web.edge.query import DEFAULT_LIMIT, PLACE, next_cursor, position
+from chalicelib.web.edge.query import PLACE, no_filter, page_size, position, write_page
 from chalicelib.web.edge.route import Answer, Call, Routes
 from chalicelib.web.passes import render
 from chalicelib.web.passes.answers import PassAnswer
@@ -19,11 +19,6 @@ routes = Routes(__name__, "cancellations")
 )
 def list_passes(call: Call) -> Answer:
     """Send one as `priority_pass` with an order: one unit, before the sale opens, beside its limits, from its reserve."""
-    size = call.query.get("limit", DEFAULT_LIMIT)
-    found, after = call.services.passes.listed(call.asked, size, position(call, _all, PLACE))
-    rows = [render.priority_pass(outcome.deposit, one) for outcome, one in found]
-    return Answer({"data": rows, "next_cursor": next_cursor(call, _all, after)})
-
-
-def _all(_call: Call) -> str:
-    return ""
+    passes, after = call.services.passes.listed(call.asked, page_size(call), position(call, no_filter, PLACE))
+    rows = [render.priority_pass(outcome.deposit, priority_pass) for outcome, priority_pass in passes]
+    return write_page(call, no_filter, rows, after)

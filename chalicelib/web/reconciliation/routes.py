@@ -12,7 +12,7 @@ from chalicelib.core.reconciliation.run import Break
 from chalicelib.flows.reconciliation.runs import RunView
 from chalicelib.web.edge.declare import listing, resource
 from chalicelib.web.edge.page import HTML
-from chalicelib.web.edge.query import DEFAULT_LIMIT, PLACE, next_cursor, position
+from chalicelib.web.edge.query import PLACE, page_size, position, write_page
 from chalicelib.web.edge.route import Answer, Call, Routes, endpoint
 from chalicelib.web.reconciliation import render
 from chalicelib.web.reconciliation.answers import BreakAnswer, RunAnswer
@@ -60,9 +60,9 @@ def start(call: Call) -> Answer:
 
 @listing(routes, "/v1/reconciliation-runs", "List runs, newest first", RunAnswer, roles=BOOKKEEPERS, example="listed")
 def list_runs(call: Call) -> Answer:
-    size = call.query.get("limit", DEFAULT_LIMIT)
-    found, after = call.services.reconciliation.listed(size, position(call, _filter, PLACE), call.locale)
-    return Answer({"data": [render.run(one) for one in found], "next_cursor": next_cursor(call, _filter, after)})
+    begin = position(call, _filter, PLACE)
+    runs, after = call.services.reconciliation.listed(page_size(call), begin, call.locale)
+    return write_page(call, _filter, map(render.run, runs), after)
 
 
 def visible(call: Call) -> None:
@@ -94,11 +94,9 @@ def show(call: Call) -> Answer:
     example="breaks",
 )
 def breaks(call: Call) -> Answer:
-    size = call.query.get("limit", DEFAULT_LIMIT)
-    reconciliation = call.services.reconciliation
-    found, after = reconciliation.breaks(call.params["run_id"], size, position(call, _filter, PLACE))
-    rows = [render.difference(one, note) for one, note in zip(found, reconciliation.notes_of(found), strict=True)]
-    return Answer({"data": rows, "next_cursor": next_cursor(call, _filter, after)})
+    reconciliation, begin = call.services.reconciliation, position(call, _filter, PLACE)
+    breaks, after = reconciliation.breaks(call.params["run_id"], page_size(call), begin)
+    return write_page(call, _filter, map(render.difference, breaks, reconciliation.notes_of(breaks)), after)
 
 
 @resource(

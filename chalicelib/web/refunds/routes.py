@@ -11,8 +11,8 @@ from chalicelib.core.deposit.refund import Refund
 from chalicelib.core.refunding.destination import Payee
 from chalicelib.flows.commit import Outcome
 from chalicelib.web.edge.common import BACK_OFFICE, READ, WRITES, Note, replay_header
-from chalicelib.web.edge.declare import command, listing, resource
-from chalicelib.web.edge.query import CURSOR, DEFAULT_LIMIT, NUMBER, PLACE, choice, limit, next_cursor, position, text
+from chalicelib.web.edge.declare import PAGE, command, listing, resource
+from chalicelib.web.edge.query import NUMBER, PLACE, choice, page_size, position, text, write_page
 from chalicelib.web.edge.route import Answer, Call, Routes, endpoint
 from chalicelib.web.refunds import render
 from chalicelib.web.refunds.answers import ProofAnswer, RefundAnswer, VerdictAnswer
@@ -174,8 +174,7 @@ def verify(call: Call) -> Answer:
     query=(
         text("deposit", "The refunds of this deposit."),
         choice("status", ("open",), "Everything not yet with the buyer; for merchant and platform."),
-        limit(),
-        CURSOR,
+        *PAGE,
     ),
     reasons=READ,
     example="listed",
@@ -196,18 +195,16 @@ def _of_deposit(call: Call, deposit_id: str) -> Answer:
     begin = position(call, _filter, NUMBER)
     newest_first = tuple(reversed(outcome.deposit.refunds))
     start = int(str(begin["n"])) if begin is not None else 0
-    size = call.query.get("limit", DEFAULT_LIMIT)
-    rows = [render.refund(outcome.deposit, one, call.locale) for one in newest_first[start : start + size]]
-    more = {"n": start + size} if start + size < len(newest_first) else None
-    return Answer({"data": rows, "next_cursor": next_cursor(call, _filter, more)})
+    end = start + page_size(call)
+    rows = [render.refund(outcome.deposit, refund, call.locale) for refund in newest_first[start:end]]
+    return write_page(call, _filter, rows, {"n": end} if end < len(newest_first) else None)
 
 
 def _still_owed(call: Call) -> Answer:
-    size = call.query.get("limit", DEFAULT_LIMIT)
     begin = position(call, _filter, PLACE, NUMBER, {**PLACE, **NUMBER})
-    found, after = call.services.refunds.still_owed(call.asked, size, begin)
-    rows = [render.refund(outcome.deposit, refund, call.locale) for outcome, refund in found]
-    return Answer({"data": rows, "next_cursor": next_cursor(call, _filter, after)})
+    refunds, after = call.services.refunds.still_owed(call.asked, page_size(call), begin)
+    rows = [render.refund(outcome.deposit, refund, call.locale) for outcome, refund in refunds]
+    return write_page(call, _filter, rows, after)
 
 
 def _whole(outcome: Outcome, refund: Refund) -> Answer:
