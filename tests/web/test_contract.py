@@ -37,7 +37,7 @@ from chalicelib.web.offers import examples as offer_examples
 from chalicelib.web.offers.answers import OfferAnswer
 from chalicelib.web.refunds.answers import CAUSES, CODES
 from chalicelib.web.service import reference
-from chalicelib.web.service.openapi import example_of
+from chalicelib.web.service.openapi import load_example
 from chalicelib.web.service.stories import OFFER_BODY, TRADE_IN_BODY
 from chalicelib.web.tradeins import examples as trade_in_examples
 from chalicelib.wiring import services
@@ -286,7 +286,7 @@ def test_every_example_of_an_answer_fits(spec: Json) -> None:
         if media_type == "application/json"
         for example in content.get("examples", {}).values()
     ]
-    assert len(shown) >= sum(bool(example_of(one).answers) for one in ENDPOINTS)
+    assert len(shown) >= sum(bool(load_example(one).answers) for one in ENDPOINTS)
     assert [faults(spec, schema, value) for schema, value in shown] == [[]] * len(shown)
 
 

@@ -13,7 +13,7 @@ from chalicelib.web.cancellations import render
 from chalicelib.web.cancellations.answers import BulkAnswer, CancellationCountsAnswer, CancellationReasonAnswer
 from chalicelib.web.deposits.common import whole
 from chalicelib.web.deposits.declare import deposit_command
-from chalicelib.web.edge.common import READ, Evidence
+from chalicelib.web.edge.common import READ, Evidence, Note
 from chalicelib.web.edge.declare import command, public, resource
 from chalicelib.web.edge.route import Answer, Call, Routes, endpoint
 from chalicelib.web.edge.values import Rows
@@ -21,13 +21,8 @@ from chalicelib.web.edge.values import Rows
 routes = Routes(__name__, "cancellations")
 PATH: Final = "/v1/offers/{offer_id}/merchant-cancellations"
 Code = Annotated[str, StringConstraints(pattern=r"^[A-Z][A-Z_]{0,39}$")]
-Note = Annotated[str, StringConstraints(min_length=1, max_length=2_000)]
 MAX_DEPOSITS: Final = cancellation_reasons.max_bulk_deposits()
-CANNOT: Final = (
-    Reason.EVIDENCE_REQUIRED,
-    Reason.REASON_NOT_PUBLISHED,
-    Reason.APPROVAL_REQUIRED,
-)
+NOT_JUSTIFIED: Final = (Reason.EVIDENCE_REQUIRED, Reason.REASON_NOT_PUBLISHED, Reason.APPROVAL_REQUIRED)
 
 
 class MerchantCancelBody(Frozen):
@@ -56,8 +51,8 @@ class BulkBody(Frozen):
 )
 def list_reasons(call: Call) -> Answer:
     """An offer publishes the codes it may use before it opens; no other can be cited."""
-    found = cancellation_reasons.reasons(call.asked.at).values()
-    return Answer({"data": [render.reason(one, call.locale) for one in found]})
+    published = cancellation_reasons.reasons(call.asked.at).values()
+    return Answer({"data": [render.reason(reason, call.locale) for reason in published]})
 
 
 @deposit_command(
@@ -66,7 +61,7 @@ def list_reasons(call: Call) -> Answer:
     "Cancel as the merchant, for a published reason and with its evidence; everything not shipped comes back",
     roles={"merchant"},
     body=MerchantCancelBody,
-    reasons=(Reason.ALREADY_CANCELLED, Reason.WRONG_STATE, *CANNOT),
+    reasons=(Reason.ALREADY_CANCELLED, Reason.WRONG_STATE, *NOT_JUSTIFIED),
     example="called_off",
 )
 def merchant_cancel(call: Call) -> Answer:
@@ -92,8 +87,8 @@ def count(call: Call) -> Answer:
     return Answer(render.counts(offer_id, call.services.cancellations.counted(offer_id), call.locale))
 
 
-def own_offer(call: Call) -> None:
-    """Ownership is told before faults of the body."""
+def check_offer_access(call: Call) -> None:
+    """Refuse another merchant's offer before faults of the body."""
     call.services.cancellations.own(call.params["offer_id"], call.asked)
 
 
@@ -105,7 +100,7 @@ def own_offer(call: Call) -> None:
     {202: BulkAnswer},
     roles={"merchant"},
     body=BulkBody,
-    guard=own_offer,
+    guard=check_offer_access,
     reasons=(
         *READ,
         Reason.INVALID_REQUEST,
@@ -119,19 +114,23 @@ def own_offer(call: Call) -> None:
 def start(call: Call) -> Answer:
     """Each deposit is judged by itself: one that has ended, or whose evidence is not enough, is skipped and named."""
     body: BulkBody = call.fields
-    own_offer(call)
-    strange = [FieldError(f"/deposits/{n}", "not_well_formed") for n, one in enumerate(body.deposits) if _no_id(one)]
-    if strange:
-        raise Refused(Reason.INVALID_REQUEST, strange)
-    shown = call.services.cancellations.start(
+    check_offer_access(call)
+    faults = [
+        FieldError(f"/deposits/{n}", "not_well_formed")
+        for n, deposit_id in enumerate(body.deposits)
+        if not well_formed("dep", deposit_id)
+    ]
+    if faults:
+        raise Refused(Reason.INVALID_REQUEST, faults)
+    view = call.services.cancellations.start(
         call.params["offer_id"], body.deposits, body.reason, body.evidence, body.note, call.asked
     )
-    return _bulk(shown, 202, {"Location": f"{PATH.format(offer_id=shown.bulk.asked.offer)}/{shown.bulk.id}"})
+    return _write_bulk(view, 202, {"Location": f"{PATH.format(offer_id=view.bulk.asked.offer)}/{view.bulk.id}"})
 
 
-def found(call: Call) -> None:
-    """Ownership is told before faults of the request."""
-    _found(call)
+def check_bulk_access(call: Call) -> None:
+    """Refuse another merchant's bulk cancellation before faults of the request."""
+    _find_bulk(call)
 
 
 @resource(
@@ -140,11 +139,11 @@ def found(call: Call) -> None:
     "Show a bulk cancellation: how far it is, and what became of each deposit",
     BulkAnswer,
     roles={"merchant", "platform"},
-    guard=found,
+    guard=check_bulk_access,
     example="bulk_done",
 )
 def show(call: Call) -> Answer:
-    return _bulk(_found(call), 200, {})
+    return _write_bulk(_find_bulk(call), 200, {})
 
 
 @command(
@@ -153,23 +152,19 @@ def show(call: Call) -> Answer:
     "Agree as a second person of the merchant",
     BulkAnswer,
     roles={"merchant"},
-    guard=found,
+    guard=check_bulk_access,
     reasons=(Reason.APPROVAL_REQUIRED, Reason.WRONG_STATE),
     example="bulk_approved",
 )
 def approve(call: Call) -> Answer:
-    shown = call.services.cancellations.approve(call.params["offer_id"], call.params["bulk_id"], call.asked)
-    return _bulk(shown, 200, {})
+    view = call.services.cancellations.approve(call.params["offer_id"], call.params["bulk_id"], call.asked)
+    return _write_bulk(view, 200, {})
 
 
-def _found(call: Call) -> BulkView:
+def _find_bulk(call: Call) -> BulkView:
     return call.services.cancellations.find(call.params["offer_id"], call.params["bulk_id"], call.asked)
 
 
-def _bulk(shown: BulkView, status: int, headers: dict[str, str]) -> Answer:
-    replayed = {"Idempotent-Replayed": "true"} if shown.replayed else {}
-    return Answer(render.bulk(shown), status, {**headers, "ETag": etag(shown.bulk), **replayed})
-
-
-def _no_id(text: str) -> bool:
-    return not well_formed("dep", text)
+def _write_bulk(view: BulkView, status: int, headers: dict[str, str]) -> Answer:
+    replayed = {"Idempotent-Replayed": "true"} if view.replayed else {}
+    return Answer(render.bulk(view), status, {**headers, "ETag": etag(view.bulk), **replayed})

@@ -4,8 +4,15 @@ from typing import Annotated, Final, Literal, Unpack
 
 from pydantic import AfterValidator, Field, StringConstraints
 
-from chalicelib.core.claims.answering import AcceptOffer, AddEvidence, Claiming, Escalate, Respond, RuleClaim
-from chalicelib.core.claims.answering import WithdrawClaim as Withdraw
+from chalicelib.core.claims.answering import (
+    AcceptOffer,
+    AddEvidence,
+    Claiming,
+    Escalate,
+    Respond,
+    RuleClaim,
+    WithdrawClaim,
+)
 from chalicelib.core.claims.opening import OpenClaim
 from chalicelib.core.common.fields import Frozen, MoneyField, Text, field_error
 from chalicelib.core.common.ids import parse_child
@@ -27,13 +34,13 @@ MONEY: Final = (Reason.CURRENCY_MISMATCH, Reason.FUNDS_IN_DISPUTE, Reason.REFUND
 UNDECIDED: Final = (Reason.WRONG_STATE, Reason.CLAIM_CLOSED)
 
 
-def _more_than_nothing(amount: Money) -> Money:
+def _check_positive(amount: Money) -> Money:
     if amount.minor <= 0:
         raise field_error("too_small")
     return amount
 
 
-Amount = Annotated[MoneyField, AfterValidator(_more_than_nothing)]
+Amount = Annotated[MoneyField, AfterValidator(_check_positive)]
 
 
 class ClaimBody(Frozen):
@@ -88,12 +95,12 @@ def open_claim(call: Call) -> Answer:
     """
     body: ClaimBody = call.fields
     service = call.services.claims
-    lines = tuple(Units(one.line, one.quantity) for one in body.lines)
+    lines = tuple(Units(units.line, units.quantity) for units in body.lines)
     evidence = tuple(dict.fromkeys(body.evidence))
     command = OpenClaim(body.kind, service.digest(body.statement) or "", lines, body.amount, evidence)
-    told = service.open(body.deposit, command, body.statement, call.asked)
-    shown = render.claim(told)
-    return Answer(shown, 201, {"Location": f"/v1/claims/{shown['id']}", **replay_header(told.outcome)})
+    view = service.open(body.deposit, command, body.statement, call.asked)
+    answer = render.claim(view)
+    return Answer(answer, 201, {"Location": f"/v1/claims/{answer['id']}", **replay_header(view.outcome)})
 
 
 @listing(
@@ -124,11 +131,12 @@ def list_claims(call: Call) -> Answer:
 
 
 def check_access(call: Call) -> None:
-    """Ownership is told before faults of the body."""
+    """Refuse another's claim before faults of the body."""
     call.services.claims.find(call.params["claim_id"], call.asked)
 
 
 def claim_command(action: str, summary: str, **options: Unpack[Options]) -> Decorator:
+    """POST to ``action`` under a claim that the caller may see."""
     options["reasons"] = (*UNDECIDED, *options.get("reasons", ()))
     options.setdefault("guard", check_access)
     return command(routes, f"{CLAIM}/{action}", summary, ClaimAnswer, **options)
@@ -154,7 +162,7 @@ def respond(call: Call) -> Answer:
     """
     body: ResponseBody = call.fields
     digest = call.services.claims.digest(body.statement)
-    return _done(call, Respond(_number(call), body.decision, body.amount, digest), body.statement)
+    return _run(call, Respond(_claim_number(call), body.decision, body.amount, digest), body.statement)
 
 
 @claim_command(
@@ -162,18 +170,18 @@ def respond(call: Call) -> Answer:
 )
 def accept_offer(call: Call) -> Answer:
     """Never by silence: an offer that is not taken in 48 hours goes to the platform."""
-    return _done(call, AcceptOffer(_number(call)))
+    return _run(call, AcceptOffer(_claim_number(call)))
 
 
 @claim_command("escalate", "Take no offer: the platform decides", roles={"buyer"}, example="escalated")
 def escalate(call: Call) -> Answer:
-    return _done(call, Escalate(_number(call)))
+    return _run(call, Escalate(_claim_number(call)))
 
 
 @claim_command("withdraw", "Take a claim back", roles={"buyer"}, example="withdrawn")
 def withdraw(call: Call) -> Answer:
     """While it is undecided."""
-    return _done(call, Withdraw(_number(call)))
+    return _run(call, WithdrawClaim(_claim_number(call)))
 
 
 @claim_command(
@@ -183,7 +191,7 @@ def add_evidence(call: Call) -> Answer:
     """While it is undecided; at most twenty items, both sides together."""
     body: EvidenceBody = call.fields
     evidence, digest = tuple(dict.fromkeys(body.evidence)), call.services.claims.digest(body.statement)
-    return _done(call, AddEvidence(_number(call), call.caller.role, evidence, digest), body.statement)
+    return _run(call, AddEvidence(_claim_number(call), call.caller.role, evidence, digest), body.statement)
 
 
 @claim_command(
@@ -193,16 +201,16 @@ def rule(call: Call) -> Answer:
     """With a reason in words. After `due_at` it is kept in the history and changes nothing."""
     body: RulingBody = call.fields
     digest = call.services.claims.digest(body.reason) or ""
-    return _done(call, RuleClaim(_number(call), body.decision, digest, body.amount), body.reason)
+    return _run(call, RuleClaim(_claim_number(call), body.decision, digest, body.amount), body.reason)
 
 
-def _done(call: Call, command: Claiming, words: str | None = None) -> Answer:
-    told = call.services.claims.run(call.params["claim_id"], command, words, call.asked)
-    return Answer(render.claim(told), 200, replay_header(told.outcome))
+def _run(call: Call, command: Claiming, words: str | None = None) -> Answer:
+    view = call.services.claims.run(call.params["claim_id"], command, words, call.asked)
+    return Answer(render.claim(view), 200, replay_header(view.outcome))
 
 
-def _number(call: Call) -> int:
-    """Which claim of its deposit; what is no id of a claim names none."""
+def _claim_number(call: Call) -> int:
+    """The claim's number in its deposit. NOT_FOUND for what is no id of a claim."""
     parsed = parse_child("clm", call.params["claim_id"])
     if parsed is None:
         raise Refused(Reason.NOT_FOUND)

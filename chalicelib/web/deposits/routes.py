@@ -122,7 +122,7 @@ def create(call: Call) -> Answer:
 
 
 def _withdrawal_token(call: Call, outcome: Outcome) -> str | None:
-    """Null where the market knows no withdrawal."""
+    """The token for a withdrawal without a login; None where the market has no withdrawal."""
     if outcome.terms.policy.withdrawal is None:
         return None
     return call.services.vault.token(outcome.deposit.id, outcome.deposit.created.token_key)
@@ -221,7 +221,7 @@ def changes(call: Call) -> Answer:
         instant("at", "From now to two years ahead; now when left out."),
         choice(
             "reason",
-            tuple(one.code for one in cancellation_reasons.all_reasons()),
+            tuple(reason.code for reason in cancellation_reasons.all_reasons()),
             "Of a merchant's cancellation; without it as for a default of the seller.",
         ),
     ),
@@ -234,8 +234,8 @@ def refund_preview(call: Call) -> Answer:
     reason = call.query.get("reason")
     if reason is not None and cause != cancellation.CAUSE:
         raise Refused(Reason.INVALID_REQUEST, [FieldError("/reason", "only_with_merchant_cancel")])
-    owed = call.services.desk.preview(call.params["deposit_id"], cause, at, call.asked, reason)
-    return Answer(render.preview(owed, cause, call.asked.at if at is None else at, call.locale))
+    entitlement = call.services.desk.preview(call.params["deposit_id"], cause, at, call.asked, reason)
+    return Answer(render.preview(entitlement, cause, call.asked.at if at is None else at, call.locale))
 
 
 @resource(

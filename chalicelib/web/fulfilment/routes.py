@@ -122,7 +122,7 @@ def shipments(call: Call) -> Answer:
 def deliveries(call: Call) -> Answer:
     """Statutory periods run from the later of the two words, the merchant's and the buyer's, for the last line."""
     body: DeliveryBody = call.fields
-    units = tuple(Units(one.line, one.quantity or 0) for one in body.lines)
+    units = tuple(Units(arrived.line, arrived.quantity or 0) for arrived in body.lines)
     return command(call, Deliver(units, body.delivered_at, body.evidence))
 
 

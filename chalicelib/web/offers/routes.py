@@ -104,7 +104,7 @@ def publish(call: Call) -> Answer:
 )
 def check(call: Call) -> Answer:
     findings = _findings(call)
-    body: CheckAnswer = {"ok": not any(one["severity"] == "error" for one in findings), "findings": findings}
+    body: CheckAnswer = {"ok": not any(finding["severity"] == "error" for finding in findings), "findings": findings}
     return Answer(body)
 
 
@@ -119,7 +119,7 @@ def show(call: Call) -> Answer:
     return _whole(call.services.catalogue.get(call.params["offer_id"], call.asked))
 
 
-def _own(call: Call) -> None:
+def check_access(call: Call) -> None:
     """Another merchant's offer is public to read, and none of theirs to write."""
     if flow.fold(call.services.catalogue.load(call.params["offer_id"])).made.merchant != call.caller.merchant:
         raise Refused(Reason.NOT_FOUND)
@@ -131,7 +131,7 @@ def _own(call: Call) -> None:
     "End the sale; deposits already made live on",
     OfferAnswer,
     roles={"merchant"},
-    guard=_own,
+    guard=check_access,
     reasons=(Reason.WRONG_STATE,),
     example="closed",
 )
@@ -146,7 +146,7 @@ def close(call: Call) -> Answer:
     OfferAnswer,
     roles={"merchant"},
     body=StockBody,
-    guard=_own,
+    guard=check_access,
     reasons=(Reason.WRONG_STATE,),
     example="restocked",
 )
@@ -240,10 +240,10 @@ def _finding(severity: str, pointer: str, why: str, locale: str) -> FindingAnswe
     }
 
 
-def _whole(shown: Offered, *, created: bool = False) -> Answer:
-    headers = {"ETag": flow.etag(shown.offer, shown.at)}
+def _whole(view: Offered, *, created: bool = False) -> Answer:
+    headers = {"ETag": flow.etag(view.offer, view.at)}
     if created:
-        headers["Location"] = f"/v1/offers/{shown.offer.id}"
-    if shown.replayed:
+        headers["Location"] = f"/v1/offers/{view.offer.id}"
+    if view.replayed:
         headers["Idempotent-Replayed"] = "true"
-    return Answer(render.offer(shown), 201 if created else 200, headers)
+    return Answer(render.offer(view), 201 if created else 200, headers)

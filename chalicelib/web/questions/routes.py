@@ -48,9 +48,9 @@ class AnswerBody(Frozen):
 def ask(call: Call) -> Answer:
     """At most ten for a deposit. An automated score may open a `verification` question; it is no evidence by itself."""
     body: AskBody = call.fields
-    told = call.services.questions.ask(call.params["deposit_id"], body.kind, body.text, call.asked)
-    shown = _shown(told)
-    return Answer(shown, 201, {"Location": f"/v1/questions/{shown['id']}", **replay_header(told[0])})
+    view = call.services.questions.ask(call.params["deposit_id"], body.kind, body.text, call.asked)
+    answer = _render(view)
+    return Answer(answer, 201, {"Location": f"/v1/questions/{answer['id']}", **replay_header(view[0])})
 
 
 @resource(
@@ -63,12 +63,12 @@ def ask(call: Call) -> Answer:
 )
 def list_questions(call: Call) -> Answer:
     """At most ten, so there are no pages."""
-    rows = call.services.questions.of(call.query["deposit"], call.asked)
-    return Answer({"data": [_shown(told) for told in rows], "next_cursor": None})
+    views = call.services.questions.of(call.query["deposit"], call.asked)
+    return Answer({"data": [_render(view) for view in views], "next_cursor": None})
 
 
-def found(call: Call) -> None:
-    """Ownership is told before faults of the body."""
+def check_access(call: Call) -> None:
+    """Refuse another's question before faults of the body."""
     call.services.questions.find(call.params["question_id"], call.asked)
 
 
@@ -77,11 +77,11 @@ def found(call: Call) -> None:
     "/v1/questions/{question_id}",
     "Show a question and its answer",
     QuestionAnswer,
-    guard=found,
+    guard=check_access,
     example="answered",
 )
 def show(call: Call) -> Answer:
-    return Answer(_shown(call.services.questions.find(call.params["question_id"], call.asked)))
+    return Answer(_render(call.services.questions.find(call.params["question_id"], call.asked)))
 
 
 @command(
@@ -91,17 +91,17 @@ def show(call: Call) -> Answer:
     QuestionAnswer,
     roles={"buyer"},
     body=AnswerBody,
-    guard=found,
+    guard=check_access,
     reasons=(Reason.WRONG_STATE,),
     example="answered",
 )
 def answer(call: Call) -> Answer:
     """Late is better than never: what was not decided on the silence by then cannot be any more."""
     body: AnswerBody = call.fields
-    told = call.services.questions.answer(call.params["question_id"], body.text, call.asked)
-    return Answer(_shown(told), 200, replay_header(told[0]))
+    view = call.services.questions.answer(call.params["question_id"], body.text, call.asked)
+    return Answer(_render(view), 200, replay_header(view[0]))
 
 
-def _shown(told: QuestionView) -> QuestionAnswer:
-    outcome, one, words = told
-    return render.question(outcome.deposit, one, words, outcome.at)
+def _render(view: QuestionView) -> QuestionAnswer:
+    outcome, question, words = view
+    return render.question(outcome.deposit, question, words, outcome.at)

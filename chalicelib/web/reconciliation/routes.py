@@ -2,14 +2,15 @@
 
 import csv
 import io
-from typing import Annotated, Final, Literal
+from typing import Final, Literal
 
-from pydantic import Field, StringConstraints
+from pydantic import Field
 
 from chalicelib.core.common.fields import Frozen, InstantField
 from chalicelib.core.common.refusal import Reason
 from chalicelib.core.reconciliation.run import Break
 from chalicelib.flows.reconciliation.runs import RunView
+from chalicelib.web.edge.common import READ, Note
 from chalicelib.web.edge.declare import listing, resource
 from chalicelib.web.edge.page import HTML
 from chalicelib.web.edge.query import PLACE, page_size, position, write_page
@@ -18,9 +19,8 @@ from chalicelib.web.reconciliation import render
 from chalicelib.web.reconciliation.answers import BreakAnswer, RunAnswer
 
 routes = Routes(__name__, "reconciliation")
-STYLED: Final = "default-src 'none'; style-src 'unsafe-inline'"
+STYLES_ONLY: Final = "default-src 'none'; style-src 'unsafe-inline'"
 BOOKKEEPERS: Final = {"platform", "service"}
-READ: Final = (Reason.FORBIDDEN, Reason.NOT_FOUND)
 
 
 class RunBody(Frozen):
@@ -34,7 +34,7 @@ class ResolveBody(Frozen):
     """What a person decided about a break."""
 
     action: Literal["accept_provider", "retry", "write_off"]
-    note: Annotated[str, StringConstraints(min_length=1, max_length=2_000)] | None = None
+    note: Note | None = None
 
 
 @endpoint(
@@ -51,11 +51,11 @@ class ResolveBody(Frozen):
 def start(call: Call) -> Answer:
     """The schedule works it off, slice by slice; a daily run starts by itself. One running run for each span."""
     body: RunBody = call.fields
-    shown = call.services.reconciliation.start(body.start, body.end, call.asked)
-    headers = {"Location": f"/v1/reconciliation-runs/{shown.run.id}"}
-    if shown.replayed:
+    view = call.services.reconciliation.start(body.start, body.end, call.asked)
+    headers = {"Location": f"/v1/reconciliation-runs/{view.run.id}"}
+    if view.replayed:
         headers["Idempotent-Replayed"] = "true"
-    return Answer(render.run(shown), 202, headers)
+    return Answer(render.run(view), 202, headers)
 
 
 @listing(routes, "/v1/reconciliation-runs", "List runs, newest first", RunAnswer, roles=BOOKKEEPERS, example="listed")
@@ -65,9 +65,9 @@ def list_runs(call: Call) -> Answer:
     return write_page(call, _filter, map(render.run, runs), after)
 
 
-def visible(call: Call) -> None:
-    """What does not exist is told before faults of the query."""
-    _shown(call)
+def check_run_exists(call: Call) -> None:
+    """Refuse a run that does not exist before faults of the query."""
+    _find_run(call)
 
 
 @resource(
@@ -76,11 +76,11 @@ def visible(call: Call) -> None:
     "Show a run: its progress, and at the end its certificate",
     RunAnswer,
     roles=BOOKKEEPERS,
-    guard=visible,
+    guard=check_run_exists,
     example="shown",
 )
 def show(call: Call) -> Answer:
-    return Answer(render.run(_shown(call)))
+    return Answer(render.run(_find_run(call)))
 
 
 @listing(
@@ -89,7 +89,7 @@ def show(call: Call) -> Answer:
     "List what fits on neither side, in the order in which it was found",
     BreakAnswer,
     roles=BOOKKEEPERS,
-    guard=visible,
+    guard=check_run_exists,
     reasons=READ,
     example="breaks",
 )
@@ -106,14 +106,14 @@ def breaks(call: Call) -> Answer:
     str,
     roles=BOOKKEEPERS,
     media_type="text/csv; charset=utf-8",
-    guard=visible,
+    guard=check_run_exists,
 )
 def report_csv(call: Call) -> Answer:
     """One row for each total, count and break. After 10,000 breaks it says how many more there are."""
-    shown = _shown(call)
-    written = io.StringIO()
-    csv.writer(written, lineterminator="\r\n").writerows(render.rows(shown, _all_breaks(call)))
-    return Answer(written.getvalue())
+    view = _find_run(call)
+    file = io.StringIO()
+    csv.writer(file, lineterminator="\r\n").writerows(render.rows(view, _all_breaks(call)))
+    return Answer(file.getvalue())
 
 
 @resource(
@@ -123,14 +123,16 @@ def report_csv(call: Call) -> Answer:
     str,
     roles=BOOKKEEPERS,
     media_type=HTML,
-    guard=visible,
+    guard=check_run_exists,
 )
 def report_page(call: Call) -> Answer:
-    return Answer(render.page(_shown(call), _all_breaks(call), call.locale), 200, {"Content-Security-Policy": STYLED})
+    return Answer(
+        render.page(_find_run(call), _all_breaks(call), call.locale), 200, {"Content-Security-Policy": STYLES_ONLY}
+    )
 
 
-def known(call: Call) -> None:
-    """The same for a break."""
+def check_break_exists(call: Call) -> None:
+    """Refuse a break that does not exist before faults of the body."""
     call.services.reconciliation.find_break(call.params["break_id"])
 
 
@@ -142,7 +144,7 @@ def known(call: Call) -> None:
     {200: BreakAnswer},
     roles={"platform"},
     body=ResolveBody,
-    guard=known,
+    guard=check_break_exists,
     reasons=(*READ, Reason.WRONG_STATE, Reason.IDEMPOTENCY_KEY_REUSED, Reason.BUSY),
     example="resolved",
 )
@@ -152,22 +154,24 @@ def resolve(call: Call) -> Answer:
     the provider, asked first, knows nothing of the old one and has forgotten it.
     """
     body: ResolveBody = call.fields
-    one, replayed = call.services.reconciliation.resolve(call.params["break_id"], body.action, body.note, call.asked)
-    return Answer(render.difference(one, body.note), 200, {"Idempotent-Replayed": "true"} if replayed else {})
+    difference, replayed = call.services.reconciliation.resolve(
+        call.params["break_id"], body.action, body.note, call.asked
+    )
+    return Answer(render.difference(difference, body.note), 200, {"Idempotent-Replayed": "true"} if replayed else {})
 
 
-def _shown(call: Call) -> RunView:
+def _find_run(call: Call) -> RunView:
     return call.services.reconciliation.find(call.params["run_id"], call.locale)
 
 
 def _all_breaks(call: Call) -> list[Break]:
-    """As many as an answer can carry."""
+    """Of the run; at most about ``MAX_ROWS``."""
     reconciliation, run_id = call.services.reconciliation, call.params["run_id"]
-    found, after = reconciliation.breaks(run_id, 100, None)
-    while after is not None and len(found) < render.MAX_ROWS:
+    breaks, after = reconciliation.breaks(run_id, 100, None)
+    while after is not None and len(breaks) < render.MAX_ROWS:
         more, after = reconciliation.breaks(run_id, 100, after)
-        found += more
-    return found
+        breaks += more
+    return breaks
 
 
 def _filter(call: Call) -> str:

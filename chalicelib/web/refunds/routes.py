@@ -46,8 +46,8 @@ class RerouteBody(Frozen):
     note: Note | None = None
 
 
-def visible(call: Call) -> None:
-    """Ownership is told before faults of the query."""
+def check_access(call: Call) -> None:
+    """Refuse another's refund before faults of the body."""
     call.services.refunds.find(call.params["refund_id"], call.asked)
 
 
@@ -56,7 +56,7 @@ def visible(call: Call) -> None:
     "/v1/refunds/{refund_id}",
     "Show a refund with its lines and attempts",
     RefundAnswer,
-    guard=visible,
+    guard=check_access,
     example="shown",
 )
 def show(call: Call) -> Answer:
@@ -91,8 +91,8 @@ def grant(call: Call) -> Answer:
     outcome, refund = call.services.refunds.grant(
         body.deposit, body.amount, body.expected_refundable, body.note, call.asked
     )
-    shown = render.refund(outcome.deposit, refund, outcome.locale)
-    return Answer(shown, 201, {"Location": f"/v1/refunds/{shown['id']}", **replay_header(outcome)})
+    answer = render.refund(outcome.deposit, refund, outcome.locale)
+    return Answer(answer, 201, {"Location": f"/v1/refunds/{answer['id']}", **replay_header(outcome)})
 
 
 @command(
@@ -102,7 +102,7 @@ def grant(call: Call) -> Answer:
     RefundAnswer,
     roles={"buyer"},
     body=DestinationBody,
-    guard=visible,
+    guard=check_access,
     reasons=(Reason.CONSENT_REQUIRED, Reason.WRONG_STATE),
     example="account_named",
 )
@@ -116,7 +116,7 @@ def destination(call: Call) -> Answer:
     if not body.consent:
         raise Refused(Reason.CONSENT_REQUIRED, [FieldError("/consent", "consent_needed")])
     payee = Payee(body.holder, body.bank, body.account)
-    return _whole(*call.services.refunds.name_destination(call.params["refund_id"], payee, call.asked))
+    return _write_refund(*call.services.refunds.name_destination(call.params["refund_id"], payee, call.asked))
 
 
 @command(
@@ -126,14 +126,14 @@ def destination(call: Call) -> Answer:
     RefundAnswer,
     roles={"platform"},
     body=RerouteBody,
-    guard=visible,
+    guard=check_access,
     reasons=(Reason.WRONG_STATE,),
     example="rerouted",
 )
 def reroute(call: Call) -> Answer:
     """Only where nothing that was sent can still be executed; in `manual_review` the provider is asked first."""
     body: RerouteBody = call.fields
-    return _whole(*call.services.refunds.reroute(call.params["refund_id"], body.note, call.asked))
+    return _write_refund(*call.services.refunds.reroute(call.params["refund_id"], body.note, call.asked))
 
 
 @resource(
@@ -141,7 +141,7 @@ def reroute(call: Call) -> Answer:
     "/v1/refunds/{refund_id}/proof",
     "Everything that is needed to compute a refund again, without trusting us",
     ProofAnswer,
-    guard=visible,
+    guard=check_access,
     example="proved",
 )
 def proof(call: Call) -> Answer:
@@ -161,8 +161,11 @@ def proof(call: Call) -> Answer:
 )
 def verify(call: Call) -> Answer:
     """Reads nothing but the proof itself. The same check runs offline: `make verify PROOF=file`."""
-    found = proofs.differences(call.json)
-    rows = [{"pointer": one.pointer, "expected": one.expected, "found": one.found} for one in found]
+    differences = proofs.differences(call.json)
+    rows = [
+        {"pointer": difference.pointer, "expected": difference.expected, "found": difference.found}
+        for difference in differences
+    ]
     return Answer({"valid": not rows, "differences": rows})
 
 
@@ -184,13 +187,13 @@ def list_refunds(call: Call) -> Answer:
     if (deposit_id is None) == (status is None):
         raise Refused(Reason.INVALID_REQUEST, [FieldError("/deposit", "missing" if deposit_id is None else "invalid")])
     if deposit_id is not None:
-        return _of_deposit(call, deposit_id)
+        return _list_of_deposit(call, deposit_id)
     if call.caller.role not in BACK_OFFICE:
         raise Refused(Reason.FORBIDDEN)
-    return _still_owed(call)
+    return _list_still_owed(call)
 
 
-def _of_deposit(call: Call, deposit_id: str) -> Answer:
+def _list_of_deposit(call: Call, deposit_id: str) -> Answer:
     outcome = call.services.desk.get(deposit_id, call.asked)
     begin = position(call, _filter, NUMBER)
     newest_first = tuple(reversed(outcome.deposit.refunds))
@@ -200,14 +203,14 @@ def _of_deposit(call: Call, deposit_id: str) -> Answer:
     return write_page(call, _filter, rows, {"n": end} if end < len(newest_first) else None)
 
 
-def _still_owed(call: Call) -> Answer:
+def _list_still_owed(call: Call) -> Answer:
     begin = position(call, _filter, PLACE, NUMBER, {**PLACE, **NUMBER})
     refunds, after = call.services.refunds.still_owed(call.asked, page_size(call), begin)
     rows = [render.refund(outcome.deposit, refund, call.locale) for outcome, refund in refunds]
     return write_page(call, _filter, rows, after)
 
 
-def _whole(outcome: Outcome, refund: Refund) -> Answer:
+def _write_refund(outcome: Outcome, refund: Refund) -> Answer:
     return Answer(render.refund(outcome.deposit, refund, outcome.locale), 200, replay_header(outcome))
 
 

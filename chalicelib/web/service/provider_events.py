@@ -10,7 +10,7 @@ from chalicelib.web.edge.route import Answer, Call, Routes, endpoint, raw_only
 
 routes = Routes(__name__, "provider-events")
 # How long we ask for an unknown subject again: our own write may not be visible to us yet. After that it is not ours.
-NOT_YET_OURS: Final = 15 * 60 * SECOND
+RETRY_UNKNOWN_MS: Final = 15 * 60 * SECOND
 
 
 @endpoint(
@@ -26,18 +26,20 @@ NOT_YET_OURS: Final = 15 * 60 * SECOND
     example="payment_updated",
 )
 def receive(call: Call) -> Answer:
-    found = call.services
-    if call.params["provider"] != found.provider.name:
+    services = call.services
+    if call.params["provider"] != services.provider.name:
         raise Refused(Reason.NOT_FOUND)
-    event_id = signatures.verify(call.headers, call.raw, found.settings.webhook_secrets, call.asked.received // SECOND)
-    subject, happened_at = _hint(call.raw, call.asked.at)
-    known = found.attendant("provider").hear(subject, f"{found.provider.name}/{event_id}")
-    if not known and call.asked.at - happened_at < NOT_YET_OURS and subject.startswith(("pay_", "ref_")):
+    event_id = signatures.verify(
+        call.headers, call.raw, services.settings.webhook_secrets, call.asked.received // SECOND
+    )
+    subject, happened_at = _read_hint(call.raw, call.asked.at)
+    is_ours = services.attendant("provider").hear(subject, f"{services.provider.name}/{event_id}")
+    if not is_ours and call.asked.at - happened_at < RETRY_UNKNOWN_MS and subject.startswith(("pay_", "ref_")):
         raise Refused(Reason.BUSY, retry_after=60)
     return Answer("", 204)
 
 
-def _hint(raw: bytes, now: int) -> tuple[str, int]:
+def _read_hint(raw: bytes, now: int) -> tuple[str, int]:
     """What the event is about and when it happened: a later delivery is signed anew, so the signature cannot tell.
 
     A signed event we cannot read is nobody's, and not worth a retry; one without an instant counts as new.

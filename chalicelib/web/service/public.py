@@ -59,19 +59,19 @@ def pay(call: Call) -> Answer:
     parsed = parse_child("pay", payment_id)
     if parsed is None:
         raise Refused(Reason.NOT_FOUND)
-    found = caught_up(fold_stored(call.services.desk.commits.load(f"dep_{parsed[0]}")), call.asked.at)
-    if parsed[1] > len(found.payments):
+    deposit = caught_up(fold_stored(call.services.desk.commits.load(f"dep_{parsed[0]}")), call.asked.at)
+    if parsed[1] > len(deposit.payments):
         raise Refused(Reason.NOT_FOUND)
-    payment = found.payments[parsed[1] - 1]
-    payable = payment.status in MAY_ARRIVE and may_be_paid(found, payment)
+    payment = deposit.payments[parsed[1] - 1]
+    payable = payment.status in MAY_ARRIVE and may_be_paid(deposit, payment)
     if not payable:
-        return _told("pay_not_payable", 409, call.locale)
+        return _write_page("pay_not_payable", 409, call.locale)
     session = call.services.provider.open_session(payment_id, payment.amount, payment.method)
     if not isinstance(session, Session):
-        return _told("pay_unavailable", 503, call.locale)
+        return _write_page("pay_unavailable", 503, call.locale)
     return Answer("", 303, {"Location": session.url})
 
 
-def _told(key: str, status: int, locale: str) -> Answer:
+def _write_page(key: str, status: int, locale: str) -> Answer:
     words = text("pages", key, locale=locale)
     return Answer(page("Earnest", f"<p>{html.escape(words)}</p>", locale), status)

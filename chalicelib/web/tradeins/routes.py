@@ -70,13 +70,13 @@ def fee(call: Call) -> Answer:
     example="schedules",
 )
 def schedules(call: Call) -> Answer:
-    found = sorted(fees.in_force(call.asked.at).items())
-    return Answer({"data": [trade_ins_render.schedule(one, call.locale) for _, one in found]})
+    published = sorted(fees.in_force(call.asked.at).items())
+    return Answer({"data": [trade_ins_render.schedule(schedule, call.locale) for _, schedule in published]})
 
 
-def visible(call: Call) -> None:
-    """Ownership is told before faults of the body."""
-    _outcome(call)
+def check_access(call: Call) -> None:
+    """Refuse another's trade-in before faults of the body."""
+    _find(call)
 
 
 @resource(
@@ -85,11 +85,11 @@ def visible(call: Call) -> None:
     "Show a trade-in with its inspection and refund",
     TradeInAnswer,
     roles=WITH_INSPECTOR,
-    guard=visible,
+    guard=check_access,
     example="awaiting_handover",
 )
 def show(call: Call) -> Answer:
-    return _whole(_outcome(call))
+    return _write_trade_in(_find(call))
 
 
 @command(
@@ -99,7 +99,7 @@ def show(call: Call) -> Answer:
     TradeInAnswer,
     roles={"inspector"},
     body=InspectionBody,
-    guard=visible,
+    guard=check_access,
     reasons=(Reason.INVALID_GROUND, Reason.EVIDENCE_REQUIRED, Reason.WRONG_STATE),
     example="mismatched",
 )
@@ -107,7 +107,7 @@ def inspection(call: Call) -> Answer:
     """`matched` changes nothing else. A buyer who could not be met is a ground like others, where the category has it."""
     body: InspectionBody = call.fields
     command = Inspect(body.outcome, body.grounds, body.evidence)
-    return _whole(call.services.desk.command(_deposit_id(call), command, call.asked))
+    return _write_trade_in(call.services.desk.command(_deposit_id(call), command, call.asked))
 
 
 @command(
@@ -117,16 +117,16 @@ def inspection(call: Call) -> Answer:
     TradeInAnswer,
     roles={"merchant"},
     body=TradeInCancelBody,
-    guard=visible,
+    guard=check_access,
     reasons=(Reason.WRONG_STATE,),
     example="not_handed_over",
 )
 def cancel(call: Call) -> Answer:
     body: TradeInCancelBody = call.fields
-    return _whole(call.services.desk.command(_deposit_id(call), CancelTradeIn(body.by), call.asked))
+    return _write_trade_in(call.services.desk.command(_deposit_id(call), CancelTradeIn(body.by), call.asked))
 
 
-def _outcome(call: Call) -> Outcome:
+def _find(call: Call) -> Outcome:
     outcome = call.services.desk.get(_deposit_id(call), call.asked)
     if outcome.deposit.trade_in is None:
         raise Refused(Reason.NOT_FOUND)
@@ -141,9 +141,9 @@ def _deposit_id(call: Call) -> str:
     return f"dep_{parsed[0]}"
 
 
-def _price(given: str, currency: str) -> Money:
+def _price(text: str, currency: str) -> Money:
     try:
-        price = Money.parse(given, currency)
+        price = Money.parse(text, currency)
     except ValueError as unreadable:
         raise Refused(Reason.INVALID_REQUEST, [FieldError("/price", str(unreadable))]) from None
     if "." in price.amount:
@@ -151,6 +151,6 @@ def _price(given: str, currency: str) -> Money:
     return price
 
 
-def _whole(outcome: Outcome) -> Answer:
-    seen = caught_up(outcome.deposit, outcome.at)
-    return Answer(trade_ins_render.trade_in_full(seen, outcome.locale), 200, state_headers(outcome))
+def _write_trade_in(outcome: Outcome) -> Answer:
+    deposit = caught_up(outcome.deposit, outcome.at)
+    return Answer(trade_ins_render.trade_in_full(deposit, outcome.locale), 200, state_headers(outcome))

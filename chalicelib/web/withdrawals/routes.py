@@ -43,9 +43,9 @@ def state(call: Call) -> Answer:
     """By the buyer's token, or by the `withdrawal_token` of the order. Nothing is decided before it is confirmed."""
     body: WithdrawalBody = call.fields
     sender = Sender(body.name, body.reach, call.locale)
-    outcome, one, receipt = call.services.withdrawals.state(call.params["deposit_id"], sender, call.asked)
+    outcome, withdrawal, receipt = call.services.withdrawals.state(call.params["deposit_id"], sender, call.asked)
     location = PATH.format(deposit_id=outcome.deposit.id) + f"/{receipt.id}"
-    return _receipt(outcome, one, receipt, 201, {"Location": location})
+    return _write_receipt(outcome, withdrawal, receipt, 201, {"Location": location})
 
 
 @command(
@@ -60,7 +60,7 @@ def state(call: Call) -> Answer:
 )
 def confirm(call: Call) -> Answer:
     deposit_id, withdrawal_id = call.params["deposit_id"], call.params["withdrawal_id"]
-    return _receipt(*call.services.withdrawals.confirm(deposit_id, withdrawal_id, call.asked), 200, {})
+    return _write_receipt(*call.services.withdrawals.confirm(deposit_id, withdrawal_id, call.asked), 200, {})
 
 
 @resource(
@@ -74,8 +74,12 @@ def confirm(call: Call) -> Answer:
 )
 def show(call: Call) -> Answer:
     deposit_id, withdrawal_id = call.params["deposit_id"], call.params["withdrawal_id"]
-    return _receipt(*call.services.withdrawals.find(deposit_id, withdrawal_id, call.asked), 200, {})
+    return _write_receipt(*call.services.withdrawals.find(deposit_id, withdrawal_id, call.asked), 200, {})
 
 
-def _receipt(outcome: Outcome, one: Withdrawal, receipt: Receipt, status: int, headers: dict[str, str]) -> Answer:
-    return Answer(render.withdrawal(outcome.deposit, one, receipt), status, {**headers, **replay_header(outcome)})
+def _write_receipt(
+    outcome: Outcome, withdrawal: Withdrawal, receipt: Receipt, status: int, headers: dict[str, str]
+) -> Answer:
+    return Answer(
+        render.withdrawal(outcome.deposit, withdrawal, receipt), status, {**headers, **replay_header(outcome)}
+    )
