@@ -13,7 +13,7 @@ from chalicelib.web.cancellations import render
 from chalicelib.web.cancellations.answers import BulkAnswer, CancellationCountsAnswer, CancellationReasonAnswer
 from chalicelib.web.deposits.common import whole
 from chalicelib.web.deposits.declare import deposit_command
-from chalicelib.web.edge.common import READ, Evidence, Note
+from chalicelib.web.edge.common import READ, Evidence, Note, replay_header
 from chalicelib.web.edge.declare import command, public, resource
 from chalicelib.web.edge.route import Answer, Call, Routes, endpoint
 from chalicelib.web.edge.values import Rows
@@ -166,5 +166,4 @@ def _find_bulk(call: Call) -> BulkView:
 
 
 def _write_bulk(view: BulkView, status: int, headers: dict[str, str]) -> Answer:
-    replayed = {"Idempotent-Replayed": "true"} if view.replayed else {}
-    return Answer(render.bulk(view), status, {**headers, "ETag": etag(view.bulk), **replayed})
+    return Answer(render.bulk(view), status, {**headers, "ETag": etag(view.bulk), **replay_header(view)})

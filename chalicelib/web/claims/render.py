@@ -1,4 +1,4 @@
-"""What claims look like in an answer."""
+"""Claims as answers."""
 
 from collections.abc import Sequence
 
@@ -12,13 +12,13 @@ from chalicelib.web.claims.answers import ClaimAnswer, ClaimStepAnswer
 from chalicelib.web.edge.values import money
 
 # Not steps of the two sides: notices, and the bookkeeping behind a decision.
-SILENT = (ClaimReminded, ClaimReversed)
+NOT_STEPS = (ClaimReminded, ClaimReversed)
 
 
 def claim(view: ClaimView) -> ClaimAnswer:
     deposit, claim, at = view.outcome.deposit, view.claim, view.outcome.at
     opened, due_at = claim.opened, claim.due_at_by(at)
-    steps = [step for step in view.history if not isinstance(step.entry.event, SILENT)]
+    steps = [step for step in view.history if not isinstance(step.entry.event, NOT_STEPS)]
     refunds = [child("ref", deposit.id, n) for n in claim.refunds]
     return {
         "id": child("clm", deposit.id, claim.n),

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Final, Literal, Unpack
 
-from pydantic import AfterValidator, Field, StringConstraints
+from pydantic import AfterValidator, Field
 
 from chalicelib.core.claims.answering import (
     AcceptOffer,
@@ -22,13 +22,12 @@ from chalicelib.core.deposit.events.goods import Units
 from chalicelib.core.policy.claim_rules import ClaimKind
 from chalicelib.web.claims import render
 from chalicelib.web.claims.answers import ClaimAnswer
-from chalicelib.web.edge.common import BACK_OFFICE, READ, WRITES, Evidence, UnitsBody, replay_header
+from chalicelib.web.edge.common import BACK_OFFICE, READ, WRITES, Evidence, Note, UnitsBody, replay_header
 from chalicelib.web.edge.declare import PAGE, command, listing, resource
 from chalicelib.web.edge.query import PLACE, choice, page_size, position, text, write_page
 from chalicelib.web.edge.route import Answer, Call, Decorator, Options, Routes, endpoint
 
 routes = Routes(__name__, "claims")
-Words = Annotated[str, StringConstraints(min_length=1, max_length=2_000)]
 CLAIM: Final = "/v1/claims/{claim_id}"
 MONEY: Final = (Reason.CURRENCY_MISMATCH, Reason.FUNDS_IN_DISPUTE, Reason.REFUND_EXCEEDS_REFUNDABLE)
 UNDECIDED: Final = (Reason.WRONG_STATE, Reason.CLAIM_CLOSED)
@@ -48,7 +47,7 @@ class ClaimBody(Frozen):
 
     deposit: Text
     kind: ClaimKind
-    statement: Words
+    statement: Note
     lines: Annotated[tuple[UnitsBody, ...], Field(max_length=10)] = ()
     amount: Amount | None = None
     evidence: Evidence = ()
@@ -59,14 +58,14 @@ class ResponseBody(Frozen):
 
     decision: Literal["accept", "offer", "reject"]
     amount: Amount | None = None
-    statement: Words | None = None
+    statement: Note | None = None
 
 
 class EvidenceBody(Frozen):
     """More that shows it, from either side."""
 
     evidence: Annotated[Evidence, Field(min_length=1)]
-    statement: Words | None = None
+    statement: Note | None = None
 
 
 class RulingBody(Frozen):
@@ -74,7 +73,7 @@ class RulingBody(Frozen):
 
     decision: Literal["uphold", "partly", "dismiss"]
     amount: Amount | None = None
-    reason: Words
+    reason: Note
 
 
 @endpoint(

@@ -1,4 +1,4 @@
-"""How money, instants, hashes, parties and problems look in an answer."""
+"""Shapes that answers of several capabilities share: money, instants, hashes, rules, pages, problems."""
 
 from collections.abc import Iterable
 from typing import Annotated, Any, Final, Generic, NotRequired, TypeVar

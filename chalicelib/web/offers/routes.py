@@ -1,25 +1,24 @@
 """Offer routes: publish, check, list, read, close, restock; presets and markets."""
 
-from typing import Annotated, Any, Self
+from typing import Any
 
-from pydantic import ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field
 
 from chalicelib import policies
-from chalicelib.core.common.field_errors import field_errors_of
-from chalicelib.core.common.fields import Category, Frozen, MoneyField, Sku, field_error, lists_to_tuples
-from chalicelib.core.common.money import Money
+from chalicelib.core.common.fields import Frozen, Sku
 from chalicelib.core.common.refusal import Reason, Refused
-from chalicelib.core.policy import fees, market, offer_terms, texts
+from chalicelib.core.policy import market, offer_terms
 from chalicelib.core.policy.texts import text
 from chalicelib.flows import offers as flow
 from chalicelib.flows.offers import Offered
-from chalicelib.web.edge.common import FIELD_REASONS
+from chalicelib.web.edge.common import FIELD_REASONS, replay_header
 from chalicelib.web.edge.declare import command, listing, public
 from chalicelib.web.edge.query import PLACE, no_filter, page_size, position, write_page
 from chalicelib.web.edge.route import Answer, Call, Routes, endpoint
 from chalicelib.web.edge.values import Rows
 from chalicelib.web.offers import render
-from chalicelib.web.offers.answers import CheckAnswer, FindingAnswer, MarketAnswer, OfferAnswer, PresetAnswer
+from chalicelib.web.offers.answers import CheckAnswer, MarketAnswer, OfferAnswer, PresetAnswer
+from chalicelib.web.offers.check import check_offer
 
 routes = Routes(__name__, "offers")
 
@@ -29,51 +28,6 @@ class StockBody(Frozen):
 
     sku: Sku
     change: int = Field(ge=-1_000_000_000, le=1_000_000_000)
-
-
-class SentBand(Frozen):
-    """A band as ``GET /v1/trade-in/schedules`` gives it."""
-
-    lowest: MoneyField = Field(alias="from")
-    highest: MoneyField = Field(alias="to")
-    fee: MoneyField
-
-
-class SentCategory(Frozen):
-    """Its bands in the order in which they are checked; what else it has is for people."""
-
-    model_config = ConfigDict(extra="ignore")
-
-    code: Category
-    bands: Annotated[tuple[SentBand, ...], Field(min_length=1, max_length=100)]
-
-    @model_validator(mode="after")
-    def _one_currency(self) -> Self:
-        if len({one.currency for band in self.bands for one in (band.lowest, band.highest, band.fee)}) > 1:
-            raise field_error("currency_mismatch")
-        return self
-
-    def published(self) -> tuple[fees.Band, ...]:
-        return tuple(fees.Band(band.lowest, band.highest, band.fee) for band in self.bands)
-
-
-class SentSchedule(Frozen):
-    """A schedule that a merchant wants to publish."""
-
-    model_config = ConfigDict(extra="ignore")
-
-    categories: Annotated[tuple[SentCategory, ...], Field(min_length=1, max_length=50)]
-
-
-class SentTradeIn(Frozen):
-    """What an offer says of trade-ins, with the whole schedule in place of its id."""
-
-    schedule: SentSchedule
-    values: dict[Sku, MoneyField]
-
-    def currencies(self) -> set[str]:
-        bands = (band for category in self.schedule.categories for band in category.bands)
-        return {band.fee.currency for band in bands} | {value.currency for value in self.values.values()}
 
 
 @endpoint(
@@ -88,7 +42,7 @@ class SentTradeIn(Frozen):
     example="published",
 )
 def publish(call: Call) -> Answer:
-    return _whole(call.services.catalogue.publish(call.json, call.asked), created=True)
+    return _write_offer(call.services.catalogue.publish(call.json, call.asked), created=True)
 
 
 @endpoint(
@@ -103,7 +57,7 @@ def publish(call: Call) -> Answer:
     example="checked",
 )
 def check(call: Call) -> Answer:
-    findings = _findings(call)
+    findings = check_offer(call.json, call.asked.at, call.locale)
     body: CheckAnswer = {"ok": not any(finding["severity"] == "error" for finding in findings), "findings": findings}
     return Answer(body)
 
@@ -116,7 +70,7 @@ def list_offers(call: Call) -> Answer:
 
 @public(routes, "/v1/offers/{offer_id}", "Show an offer", OfferAnswer, reasons=(Reason.NOT_FOUND,), example="shown")
 def show(call: Call) -> Answer:
-    return _whole(call.services.catalogue.get(call.params["offer_id"], call.asked))
+    return _write_offer(call.services.catalogue.get(call.params["offer_id"], call.asked))
 
 
 def check_access(call: Call) -> None:
@@ -136,7 +90,7 @@ def check_access(call: Call) -> None:
     example="closed",
 )
 def close(call: Call) -> Answer:
-    return _whole(call.services.catalogue.close(call.params["offer_id"], call.asked))
+    return _write_offer(call.services.catalogue.close(call.params["offer_id"], call.asked))
 
 
 @command(
@@ -152,7 +106,9 @@ def close(call: Call) -> Answer:
 )
 def change_stock(call: Call) -> Answer:
     body: StockBody = call.fields
-    return _whole(call.services.catalogue.change_stock(call.params["offer_id"], body.sku, body.change, call.asked))
+    return _write_offer(
+        call.services.catalogue.change_stock(call.params["offer_id"], body.sku, body.change, call.asked)
+    )
 
 
 @public(routes, "/v1/presets", "List the presets that fill what an offer leaves out", Rows[PresetAnswer])
@@ -187,63 +143,7 @@ def _market(law: market.Market, locale: str) -> dict[str, Any]:
     return {"object": "market", **plain}
 
 
-def _findings(call: Call) -> list[FindingAnswer]:
-    body, sent, found = _with_schedule(call.json, call.locale)
-    try:
-        draft, _ = offer_terms.resolve(offer_terms.read(body, call.asked.at), call.asked.at)
-    except Refused as refused:
-        return [*found, *(_finding("error", one.pointer, one.why, call.locale) for one in refused.faults)]
-    if sent is not None and sent.currencies() - {draft.currency}:
-        found.append(_finding("error", "/trade_in", "currency_mismatch", call.locale))
-    warned = offer_terms.warnings(draft, call.asked.at)
-    return [*found, *(_finding("warning", one.pointer, one.why, call.locale) for one in warned)]
-
-
-def _with_schedule(body: dict[str, Any], locale: str) -> tuple[dict[str, Any], SentTradeIn | None, list[FindingAnswer]]:
-    """A whole schedule may stand in place of an id: it is checked by itself, and the rest as an offer without one."""
-    trade_in = body.get("trade_in")
-    if not isinstance(trade_in, dict) or not isinstance(trade_in.get("schedule"), dict):
-        return body, None, []
-    rest = {**body, "trade_in": None}
-    try:
-        sent = SentTradeIn.model_validate(lists_to_tuples(trade_in))
-    except ValidationError as invalid:
-        faults = field_errors_of(invalid, "/trade_in")
-        return rest, None, [_finding("error", one.pointer, one.why, locale) for one in faults]
-    found = [
-        _band_finding(f"/trade_in/schedule/categories/{one.category}/bands/{one.band}", one, locale)
-        for one in fees.findings([category.published() for category in sent.schedule.categories])
-    ]
-    return rest, sent, found
-
-
-def _band_finding(pointer: str, found: fees.Finding, locale: str) -> FindingAnswer:
-    words = {"here": _span(found.here.lowest, found.here.highest, locale)}
-    if found.before is not None:
-        words["before"] = _span(found.before.lowest, found.before.highest, locale)
-    if found.why == "band_gap":
-        lowest, highest = fees.gap(found)
-        words |= {"gap_from": texts.amount(lowest, locale), "gap_to": texts.amount(highest, locale)}
-    message = text("findings", found.why, locale=locale).format(**words)
-    return {"severity": "error" if found.error else "warning", "pointer": pointer, "message": message}
-
-
-def _span(lowest: Money, highest: Money, locale: str) -> str:
-    return f"{texts.amount(lowest, locale)} – {texts.amount(highest, locale)}"  # noqa: RUF001 - a dash between amounts
-
-
-def _finding(severity: str, pointer: str, why: str, locale: str) -> FindingAnswer:
-    return {
-        "severity": "error" if severity == "error" else "warning",
-        "pointer": pointer,
-        "message": text("faults", why, locale=locale),
-    }
-
-
-def _whole(view: Offered, *, created: bool = False) -> Answer:
-    headers = {"ETag": flow.etag(view.offer, view.at)}
-    if created:
-        headers["Location"] = f"/v1/offers/{view.offer.id}"
-    if view.replayed:
-        headers["Idempotent-Replayed"] = "true"
+def _write_offer(view: Offered, *, created: bool = False) -> Answer:
+    location = {"Location": f"/v1/offers/{view.offer.id}"} if created else {}
+    headers = {"ETag": flow.etag(view.offer, view.at), **location, **replay_header(view)}
     return Answer(render.offer(view), 201 if created else 200, headers)

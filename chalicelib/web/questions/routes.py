@@ -1,15 +1,11 @@
 """Questions to buyers over HTTP: the merchant asks, the buyer answers, both can read it again."""
 
-from typing import Annotated
-
-from pydantic import StringConstraints
-
 from chalicelib.core.common.fields import Frozen
 from chalicelib.core.common.refusal import Reason
 from chalicelib.core.policy.cancellation_reasons import QuestionKind
 from chalicelib.flows.questions import QuestionView
 from chalicelib.web.deposits.declare import deposit_command
-from chalicelib.web.edge.common import replay_header
+from chalicelib.web.edge.common import Note, replay_header
 from chalicelib.web.edge.declare import command, resource
 from chalicelib.web.edge.query import text
 from chalicelib.web.edge.route import Answer, Call, Routes
@@ -18,20 +14,19 @@ from chalicelib.web.questions import render
 from chalicelib.web.questions.answers import QuestionAnswer
 
 routes = Routes(__name__, "cancellations")
-Words = Annotated[str, StringConstraints(min_length=1, max_length=2_000)]
 
 
 class AskBody(Frozen):
     """What the merchant wants to know. An address or contact reason needs a question that stayed unanswered."""
 
     kind: QuestionKind
-    text: Words
+    text: Note
 
 
 class AnswerBody(Frozen):
     """The buyer's answer, in the buyer's own words."""
 
-    text: Words
+    text: Note
 
 
 @deposit_command(

@@ -10,7 +10,7 @@ from chalicelib.core.common.fields import Frozen, InstantField
 from chalicelib.core.common.refusal import Reason
 from chalicelib.core.reconciliation.run import Break
 from chalicelib.flows.reconciliation.runs import RunView
-from chalicelib.web.edge.common import READ, Note
+from chalicelib.web.edge.common import READ, Note, replay_header
 from chalicelib.web.edge.declare import listing, resource
 from chalicelib.web.edge.page import HTML
 from chalicelib.web.edge.query import PLACE, page_size, position, write_page
@@ -52,10 +52,8 @@ def start(call: Call) -> Answer:
     """The schedule works it off, slice by slice; a daily run starts by itself. One running run for each span."""
     body: RunBody = call.fields
     view = call.services.reconciliation.start(body.start, body.end, call.asked)
-    headers = {"Location": f"/v1/reconciliation-runs/{view.run.id}"}
-    if view.replayed:
-        headers["Idempotent-Replayed"] = "true"
-    return Answer(render.run(view), 202, headers)
+    location = f"/v1/reconciliation-runs/{view.run.id}"
+    return Answer(render.run(view), 202, {"Location": location, **replay_header(view)})
 
 
 @listing(routes, "/v1/reconciliation-runs", "List runs, newest first", RunAnswer, roles=BOOKKEEPERS, example="listed")

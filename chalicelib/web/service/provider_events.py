@@ -1,4 +1,4 @@
-"""Events from payment providers: the signature is proved, the content is a hint, the state is fetched and settled."""
+"""Events from payment providers: the signature is verified, then the provider is asked for the state of the subject."""
 
 import json
 from typing import Any, Final
@@ -9,7 +9,7 @@ from chalicelib.web.edge import signatures
 from chalicelib.web.edge.route import Answer, Call, Routes, endpoint, raw_only
 
 routes = Routes(__name__, "provider-events")
-# How long we ask for an unknown subject again: our own write may not be visible to us yet. After that it is not ours.
+# How long an event with an unknown subject is asked for again: the write that makes it known may not be visible yet.
 RETRY_UNKNOWN_MS: Final = 15 * 60 * SECOND
 
 
@@ -40,9 +40,9 @@ def receive(call: Call) -> Answer:
 
 
 def _read_hint(raw: bytes, now: int) -> tuple[str, int]:
-    """What the event is about and when it happened: a later delivery is signed anew, so the signature cannot tell.
+    """The event's subject, and when it happened: each delivery is signed anew, so the signature does not say.
 
-    A signed event we cannot read is nobody's, and not worth a retry; one without an instant counts as new.
+    The subject of an event that cannot be read is empty; an event without an instant counts as new.
     """
     try:
         event: Any = json.loads(raw)
