@@ -14,8 +14,8 @@ from chalicelib.web.cancellations.answers import BulkAnswer, CancellationCountsA
 from chalicelib.web.deposits.common import whole
 from chalicelib.web.deposits.declare import deposit_command
 from chalicelib.web.edge.common import READ, Evidence, Note, replay_header
-from chalicelib.web.edge.declare import command, public, resource
-from chalicelib.web.edge.route import Answer, Call, Routes, endpoint
+from chalicelib.web.edge.declare import command, creation, public, resource
+from chalicelib.web.edge.route import Answer, Call, Routes
 from chalicelib.web.edge.values import Rows
 
 routes = Routes(__name__, "cancellations")
@@ -61,7 +61,7 @@ def list_reasons(call: Call) -> Answer:
     "Cancel as the merchant, for a published reason and with its evidence; everything not shipped comes back",
     roles={"merchant"},
     body=MerchantCancelBody,
-    reasons=(Reason.ALREADY_CANCELLED, Reason.WRONG_STATE, *NOT_JUSTIFIED),
+    reasons=(Reason.ALREADY_CANCELLED, *NOT_JUSTIFIED),
     example="called_off",
 )
 def merchant_cancel(call: Call) -> Answer:
@@ -92,23 +92,16 @@ def check_offer_access(call: Call) -> None:
     call.services.cancellations.own(call.params["offer_id"], call.asked)
 
 
-@endpoint(
+@creation(
     routes,
-    "POST",
     PATH,
     "Cancel many deposits of an offer; where they are many, a second person must agree first",
-    {202: BulkAnswer},
+    BulkAnswer,
+    status=202,
     roles={"merchant"},
     body=BulkBody,
     guard=check_offer_access,
-    reasons=(
-        *READ,
-        Reason.INVALID_REQUEST,
-        Reason.EVIDENCE_REQUIRED,
-        Reason.REASON_NOT_PUBLISHED,
-        Reason.IDEMPOTENCY_KEY_REUSED,
-        Reason.BUSY,
-    ),
+    reasons=(*READ, Reason.EVIDENCE_REQUIRED, Reason.REASON_NOT_PUBLISHED),
     example="bulk_asked",
 )
 def start(call: Call) -> Answer:
@@ -153,7 +146,7 @@ def show(call: Call) -> Answer:
     BulkAnswer,
     roles={"merchant"},
     guard=check_bulk_access,
-    reasons=(Reason.APPROVAL_REQUIRED, Reason.WRONG_STATE),
+    reasons=(Reason.APPROVAL_REQUIRED,),
     example="bulk_approved",
 )
 def approve(call: Call) -> Answer:

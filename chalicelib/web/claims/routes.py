@@ -22,15 +22,14 @@ from chalicelib.core.deposit.events.goods import Units
 from chalicelib.core.policy.claim_rules import ClaimKind
 from chalicelib.web.claims import render
 from chalicelib.web.claims.answers import ClaimAnswer
-from chalicelib.web.edge.common import BACK_OFFICE, READ, WRITES, Evidence, Note, UnitsBody, replay_header
-from chalicelib.web.edge.declare import PAGE, command, listing, resource
+from chalicelib.web.edge.common import BACK_OFFICE, READ, Evidence, Note, UnitsBody, replay_header
+from chalicelib.web.edge.declare import PAGE, command, creation, listing, resource
 from chalicelib.web.edge.query import PLACE, choice, page_size, position, text, write_page
-from chalicelib.web.edge.route import Answer, Call, Decorator, Options, Routes, endpoint
+from chalicelib.web.edge.route import Answer, Call, Decorator, Options, Routes
 
 routes = Routes(__name__, "claims")
 CLAIM: Final = "/v1/claims/{claim_id}"
 MONEY: Final = (Reason.CURRENCY_MISMATCH, Reason.FUNDS_IN_DISPUTE, Reason.REFUND_EXCEEDS_REFUNDABLE)
-UNDECIDED: Final = (Reason.WRONG_STATE, Reason.CLAIM_CLOSED)
 
 
 def _check_positive(amount: Money) -> Money:
@@ -76,15 +75,14 @@ class RulingBody(Frozen):
     reason: Note
 
 
-@endpoint(
+@creation(
     routes,
-    "POST",
     "/v1/claims",
     "Dispute or appeal: what is owed is computed, and silence decides for the buyer",
-    {201: ClaimAnswer},
+    ClaimAnswer,
     roles={"buyer"},
     body=ClaimBody,
-    reasons=(Reason.INVALID_REQUEST, Reason.WRONG_STATE, Reason.CLAIM_CLOSED, *MONEY, *WRITES),
+    reasons=(Reason.WRONG_STATE, Reason.CLAIM_CLOSED, *MONEY, Reason.STALE_VERSION),
     example="opened",
 )
 def open_claim(call: Call) -> Answer:
@@ -136,7 +134,7 @@ def check_access(call: Call) -> None:
 
 def claim_command(action: str, summary: str, **options: Unpack[Options]) -> Decorator:
     """POST to ``action`` under a claim that the caller may see."""
-    options["reasons"] = (*UNDECIDED, *options.get("reasons", ()))
+    options["reasons"] = (Reason.CLAIM_CLOSED, *options.get("reasons", ()))
     options.setdefault("guard", check_access)
     return command(routes, f"{CLAIM}/{action}", summary, ClaimAnswer, **options)
 

@@ -18,7 +18,7 @@ from chalicelib.web.deposits.answers import CurveAnswer, DepositAnswer, EventAns
 from chalicelib.web.deposits.common import command, visible, whole
 from chalicelib.web.deposits.declare import deposit_command
 from chalicelib.web.edge.common import READ
-from chalicelib.web.edge.declare import listing, resource
+from chalicelib.web.edge.declare import PAGE, creation, listing, resource
 from chalicelib.web.edge.query import (
     CURSOR,
     MAX_LIMIT,
@@ -32,7 +32,7 @@ from chalicelib.web.edge.query import (
     text,
     write_page,
 )
-from chalicelib.web.edge.route import Answer, Call, Routes, endpoint
+from chalicelib.web.edge.route import Answer, Call, Routes
 
 routes = Routes(__name__, "deposits")
 
@@ -90,16 +90,14 @@ class CancelBody(Frozen):
     note: None = None
 
 
-@endpoint(
+@creation(
     routes,
-    "POST",
     "/v1/deposits",
     "Order under an offer's terms; the unit is reserved, nothing is taken yet",
-    {201: NewDepositAnswer},
+    NewDepositAnswer,
     roles={"buyer"},
     body=OrderBody,
     reasons=(
-        Reason.INVALID_REQUEST,
         Reason.PAYMENT_METHOD_NOT_OFFERED,
         Reason.OFFER_NOT_OPEN,
         Reason.TERMS_CHANGED,
@@ -108,8 +106,6 @@ class CancelBody(Frozen):
         Reason.PASS_NOT_VALID,
         Reason.LIMIT_REACHED,
         Reason.SOLD_OUT,
-        Reason.IDEMPOTENCY_KEY_REUSED,
-        Reason.BUSY,
     ),
     example="ordered",
 )
@@ -134,8 +130,7 @@ def _withdrawal_token(call: Call, outcome: Outcome) -> str | None:
     "List deposits, newest first: a buyer's own, or those of an offer",
     DepositAnswer,
     query=(
-        limit(),
-        CURSOR,
+        *PAGE,
         choice("status", tuple(Status), "Only deposits in this status; a page may then be short."),
         text("offer", "Only deposits of this offer; required for merchant and platform."),
     ),
@@ -170,7 +165,7 @@ def show(call: Call) -> Answer:
     "cancel",
     "End the deposit; what comes back is decided by the instant of asking",
     body=CancelBody,
-    reasons=(Reason.ALREADY_CANCELLED, Reason.WRONG_STATE),
+    reasons=(Reason.ALREADY_CANCELLED,),
     example="cancelled",
 )
 def cancel(call: Call) -> Answer:
@@ -182,7 +177,7 @@ def cancel(call: Call) -> Answer:
     "payment-method",
     "Pay another way; the payment opened before is replaced",
     body=PaymentMethodBody,
-    reasons=(Reason.PAYMENT_METHOD_NOT_OFFERED, Reason.WRONG_STATE),
+    reasons=(Reason.PAYMENT_METHOD_NOT_OFFERED,),
     example="method_changed",
 )
 def payment_method(call: Call) -> Answer:
@@ -195,13 +190,7 @@ def payment_method(call: Call) -> Answer:
     "changes",
     "Change what is ordered while cooling off; prices are the offer's frozen ones, the window goes on",
     body=ChangesBody,
-    reasons=(
-        Reason.PASS_NOT_VALID,
-        Reason.LIMIT_REACHED,
-        Reason.SOLD_OUT,
-        Reason.WRONG_STATE,
-        Reason.REFUND_IN_PROGRESS,
-    ),
+    reasons=(Reason.PASS_NOT_VALID, Reason.LIMIT_REACHED, Reason.SOLD_OUT, Reason.REFUND_IN_PROGRESS),
     example="items_changed",
 )
 def changes(call: Call) -> Answer:

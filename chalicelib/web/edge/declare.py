@@ -1,4 +1,5 @@
-"""Declarations that many routes share: public reads, one resource, a page of a list, a command on a resource.
+"""Declarations that many routes share: public reads, one resource, a page of a list, a command on a
+resource, and what creates one.
 
 Each of them is ``endpoint`` with its method, its usual answer and its usual refusals filled in.
 """
@@ -38,7 +39,15 @@ def listing(routes: Routes, path: str, summary: str, row: Any, **options: Unpack
 def command(
     routes: Routes, path: str, summary: str, answer: Any, *, status: int = 200, **options: Unpack[Options]
 ) -> Decorator:
-    """POST to a resource, under a key and perhaps an If-Match, by default with an empty body."""
+    """POST to a resource that may be in a state which does not allow it; by default with an empty body."""
     options.setdefault("body", EmptyBody)
-    options["reasons"] = (*READ, *options.get("reasons", ()), *WRITES)
+    options["reasons"] = (*READ, Reason.WRONG_STATE, *options.get("reasons", ()), *WRITES)
+    return endpoint(routes, "POST", path, summary, {status: answer}, **options)
+
+
+def creation(
+    routes: Routes, path: str, summary: str, answer: Any, *, status: int = 201, **options: Unpack[Options]
+) -> Decorator:
+    """POST that makes something, once for each key."""
+    options["reasons"] = (*options.get("reasons", ()), Reason.IDEMPOTENCY_KEY_REUSED, Reason.BUSY)
     return endpoint(routes, "POST", path, summary, {status: answer}, **options)

@@ -73,7 +73,7 @@ class DeliveryBody(Frozen):
     "Say that goods can be inspected; with the last line the balance falls due",
     roles={"merchant"},
     body=ReadyBody,
-    reasons=(Reason.EVIDENCE_REQUIRED, Reason.WRONG_STATE),
+    reasons=(Reason.EVIDENCE_REQUIRED,),
     example="ready",
 )
 def ready(call: Call) -> Answer:
@@ -86,7 +86,7 @@ def ready(call: Call) -> Answer:
     "balance-payments",
     "Pay the rest, by the buyer's own choice of method",
     body=PaymentMethodBody,
-    reasons=(Reason.PAYMENT_METHOD_NOT_OFFERED, Reason.WRONG_STATE),
+    reasons=(Reason.PAYMENT_METHOD_NOT_OFFERED,),
     example="balance_opened",
 )
 def balance_payments(call: Call) -> Answer:
@@ -101,7 +101,6 @@ def balance_payments(call: Call) -> Answer:
     "Record what left; with the last unit the deposit is completed",
     roles={"merchant"},
     body=ShipmentBody,
-    reasons=(Reason.WRONG_STATE,),
     example="shipped",
 )
 def shipments(call: Call) -> Answer:
@@ -116,7 +115,7 @@ def shipments(call: Call) -> Answer:
     "The merchant's word on when goods arrived",
     roles={"merchant"},
     body=DeliveryBody,
-    reasons=(Reason.EVIDENCE_REQUIRED, Reason.WRONG_STATE),
+    reasons=(Reason.EVIDENCE_REQUIRED,),
     example="delivered",
 )
 def deliveries(call: Call) -> Answer:
@@ -126,13 +125,7 @@ def deliveries(call: Call) -> Answer:
     return command(call, Deliver(units, body.delivered_at, body.evidence))
 
 
-@deposit_command(
-    routes,
-    "receipt",
-    "The buyer's word that everything shipped so far has arrived",
-    reasons=(Reason.WRONG_STATE,),
-    example="received",
-)
+@deposit_command(routes, "receipt", "The buyer's word that everything shipped so far has arrived", example="received")
 def receipt(call: Call) -> Answer:
     return command(call, Receive())
 
@@ -142,7 +135,6 @@ def receipt(call: Call) -> Answer:
     "buyer-default",
     "End a deposit whose balance was not paid when it was due, nor in the time to cure that",
     roles={"merchant"},
-    reasons=(Reason.WRONG_STATE,),
     example="defaulted",
 )
 def buyer_default(call: Call) -> Answer:

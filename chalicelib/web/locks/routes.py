@@ -30,7 +30,7 @@ class LockBody(Frozen):
     "See what a lock would mean, in the buyer's language; a former intent is closed",
     LockIntentAnswer,
     status=201,
-    reasons=(Reason.WRONG_STATE, Reason.LOCK_NOT_ALLOWED),
+    reasons=(Reason.LOCK_NOT_ALLOWED,),
     example="intended",
 )
 def lock_intents(call: Call) -> Answer:
@@ -48,7 +48,6 @@ def lock_intents(call: Call) -> Answer:
     reasons=(
         Reason.LOCK_INTENT_INVALID,
         Reason.LOCK_INTENT_USED,
-        Reason.WRONG_STATE,
         Reason.LOCK_INTENT_EXPIRED,
         Reason.TERMS_CHANGED,
         Reason.REFUND_IN_PROGRESS,
@@ -64,11 +63,7 @@ def lock(call: Call) -> Answer:
 
 
 @deposit_command(
-    routes,
-    "unlock",
-    "Take a lock back while its undo is open",
-    reasons=(Reason.WRONG_STATE, Reason.UNDO_CLOSED),
-    example="unlocked",
+    routes, "unlock", "Take a lock back while its undo is open", reasons=(Reason.UNDO_CLOSED,), example="unlocked"
 )
 def unlock(call: Call) -> Answer:
     """The same window goes on; when it has ended meanwhile, the buyer may only cancel, in full, until `window.ends_at`."""

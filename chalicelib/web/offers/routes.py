@@ -12,7 +12,7 @@ from chalicelib.core.policy.texts import text
 from chalicelib.flows import offers as flow
 from chalicelib.flows.offers import Offered
 from chalicelib.web.edge.common import FIELD_REASONS, replay_header
-from chalicelib.web.edge.declare import command, listing, public
+from chalicelib.web.edge.declare import command, creation, listing, public
 from chalicelib.web.edge.query import PLACE, no_filter, page_size, position, write_page
 from chalicelib.web.edge.route import Answer, Call, Routes, endpoint
 from chalicelib.web.edge.values import Rows
@@ -30,15 +30,14 @@ class StockBody(Frozen):
     change: int = Field(ge=-1_000_000_000, le=1_000_000_000)
 
 
-@endpoint(
+@creation(
     routes,
-    "POST",
     "/v1/offers",
     "Publish an offer under resolved terms",
-    {201: OfferAnswer},
+    OfferAnswer,
     roles={"merchant"},
     raw_body="OfferBody",
-    reasons=(*FIELD_REASONS, Reason.IDEMPOTENCY_KEY_REUSED, Reason.BUSY),
+    reasons=FIELD_REASONS,
     example="published",
 )
 def publish(call: Call) -> Answer:
@@ -86,7 +85,6 @@ def check_access(call: Call) -> None:
     OfferAnswer,
     roles={"merchant"},
     guard=check_access,
-    reasons=(Reason.WRONG_STATE,),
     example="closed",
 )
 def close(call: Call) -> Answer:
@@ -101,7 +99,6 @@ def close(call: Call) -> Answer:
     roles={"merchant"},
     body=StockBody,
     guard=check_access,
-    reasons=(Reason.WRONG_STATE,),
     example="restocked",
 )
 def change_stock(call: Call) -> Answer:

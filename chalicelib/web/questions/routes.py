@@ -1,7 +1,6 @@
 """Questions to buyers over HTTP: the merchant asks, the buyer answers, both can read it again."""
 
 from chalicelib.core.common.fields import Frozen
-from chalicelib.core.common.refusal import Reason
 from chalicelib.core.policy.cancellation_reasons import QuestionKind
 from chalicelib.flows.questions import QuestionView
 from chalicelib.web.deposits.declare import deposit_command
@@ -37,7 +36,6 @@ class AnswerBody(Frozen):
     status=201,
     roles={"merchant"},
     body=AskBody,
-    reasons=(Reason.WRONG_STATE,),
     example="asked",
 )
 def ask(call: Call) -> Answer:
@@ -87,7 +85,6 @@ def show(call: Call) -> Answer:
     roles={"buyer"},
     body=AnswerBody,
     guard=check_access,
-    reasons=(Reason.WRONG_STATE,),
     example="answered",
 )
 def answer(call: Call) -> Answer:

@@ -11,7 +11,7 @@ from chalicelib.core.common.refusal import Reason
 from chalicelib.core.reconciliation.run import Break
 from chalicelib.flows.reconciliation.runs import RunView
 from chalicelib.web.edge.common import READ, Note, replay_header
-from chalicelib.web.edge.declare import listing, resource
+from chalicelib.web.edge.declare import creation, listing, resource
 from chalicelib.web.edge.page import HTML
 from chalicelib.web.edge.query import PLACE, page_size, position, write_page
 from chalicelib.web.edge.route import Answer, Call, Routes, endpoint
@@ -37,15 +37,15 @@ class ResolveBody(Frozen):
     note: Note | None = None
 
 
-@endpoint(
+@creation(
     routes,
-    "POST",
     "/v1/reconciliation-runs",
     "Compare a span with the provider's settlement report",
-    {202: RunAnswer},
+    RunAnswer,
+    status=202,
     roles=BOOKKEEPERS,
     body=RunBody,
-    reasons=(Reason.INVALID_REQUEST, Reason.WRONG_STATE, Reason.IDEMPOTENCY_KEY_REUSED, Reason.BUSY),
+    reasons=(Reason.WRONG_STATE,),
     example="begun",
 )
 def start(call: Call) -> Answer:

@@ -10,8 +10,8 @@ from chalicelib.core.common.refusal import FieldError, Reason, Refused
 from chalicelib.core.deposit.refund import Refund
 from chalicelib.core.refunding.destination import Payee
 from chalicelib.flows.commit import Outcome
-from chalicelib.web.edge.common import BACK_OFFICE, READ, WRITES, Note, replay_header
-from chalicelib.web.edge.declare import PAGE, command, listing, resource
+from chalicelib.web.edge.common import BACK_OFFICE, READ, Note, replay_header
+from chalicelib.web.edge.declare import PAGE, command, creation, listing, resource
 from chalicelib.web.edge.query import NUMBER, PLACE, choice, page_size, position, text, write_page
 from chalicelib.web.edge.route import Answer, Call, Routes, endpoint
 from chalicelib.web.refunds import render
@@ -64,21 +64,14 @@ def show(call: Call) -> Answer:
     return Answer(render.refund(outcome.deposit, refund, outcome.locale))
 
 
-@endpoint(
+@creation(
     routes,
-    "POST",
     "/v1/refunds",
     "Grant goodwill: some of what is held goes back, whatever the rules say",
-    {201: RefundAnswer},
+    RefundAnswer,
     roles={"merchant"},
     body=GrantBody,
-    reasons=(
-        Reason.INVALID_REQUEST,
-        Reason.CURRENCY_MISMATCH,
-        Reason.REFUND_EXCEEDS_REFUNDABLE,
-        Reason.FUNDS_IN_DISPUTE,
-        *WRITES,
-    ),
+    reasons=(Reason.CURRENCY_MISMATCH, Reason.REFUND_EXCEEDS_REFUNDABLE, Reason.FUNDS_IN_DISPUTE, Reason.STALE_VERSION),
     example="granted",
 )
 def grant(call: Call) -> Answer:
@@ -103,7 +96,7 @@ def grant(call: Call) -> Answer:
     roles={"buyer"},
     body=DestinationBody,
     guard=check_access,
-    reasons=(Reason.CONSENT_REQUIRED, Reason.WRONG_STATE),
+    reasons=(Reason.CONSENT_REQUIRED,),
     example="account_named",
 )
 def destination(call: Call) -> Answer:
@@ -127,7 +120,6 @@ def destination(call: Call) -> Answer:
     roles={"platform"},
     body=RerouteBody,
     guard=check_access,
-    reasons=(Reason.WRONG_STATE,),
     example="rerouted",
 )
 def reroute(call: Call) -> Answer:

@@ -100,7 +100,7 @@ def show(call: Call) -> Answer:
     roles={"inspector"},
     body=InspectionBody,
     guard=check_access,
-    reasons=(Reason.INVALID_GROUND, Reason.EVIDENCE_REQUIRED, Reason.WRONG_STATE),
+    reasons=(Reason.INVALID_GROUND, Reason.EVIDENCE_REQUIRED),
     example="mismatched",
 )
 def inspection(call: Call) -> Answer:
@@ -118,7 +118,6 @@ def inspection(call: Call) -> Answer:
     roles={"merchant"},
     body=TradeInCancelBody,
     guard=check_access,
-    reasons=(Reason.WRONG_STATE,),
     example="not_handed_over",
 )
 def cancel(call: Call) -> Answer:

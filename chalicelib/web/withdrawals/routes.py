@@ -17,7 +17,7 @@ from chalicelib.web.withdrawals.answers import WithdrawalAnswer
 routes = Routes(__name__, "withdrawals")
 PATH: Final = "/v1/deposits/{deposit_id}/withdrawals"
 SENDERS: Final = {"buyer", HOLDER}
-ENDED: Final = (Reason.ALREADY_CANCELLED, Reason.WRONG_STATE, Reason.WITHDRAWAL_NOT_AVAILABLE)
+ENDED: Final = (Reason.ALREADY_CANCELLED, Reason.WITHDRAWAL_NOT_AVAILABLE)
 
 
 class WithdrawalBody(Frozen):
