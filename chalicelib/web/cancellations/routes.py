@@ -11,7 +11,7 @@ from chalicelib.core.policy import cancellation_reasons
 from chalicelib.flows.cancellations import BulkView, etag
 from chalicelib.web.cancellations import render
 from chalicelib.web.cancellations.answers import BulkAnswer, CancellationCountsAnswer, CancellationReasonAnswer
-from chalicelib.web.deposits.common import whole
+from chalicelib.web.deposits.common import write_deposit
 from chalicelib.web.deposits.declare import deposit_command
 from chalicelib.web.edge.common import READ, Evidence, Note, replay_header
 from chalicelib.web.edge.declare import command, creation, public, resource
@@ -71,7 +71,7 @@ def merchant_cancel(call: Call) -> Answer:
     outcome = call.services.cancellations.cancel(
         call.params["deposit_id"], body.reason, body.evidence, body.note, call.asked
     )
-    return whole(call, outcome)
+    return write_deposit(call, outcome)
 
 
 @public(

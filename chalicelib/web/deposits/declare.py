@@ -3,7 +3,7 @@
 from typing import Any, Final, Unpack
 
 from chalicelib.web.deposits.answers import DepositAnswer
-from chalicelib.web.deposits.common import visible
+from chalicelib.web.deposits.common import check_deposit_access
 from chalicelib.web.edge.declare import command
 from chalicelib.web.edge.route import Decorator, Options, Routes
 
@@ -22,5 +22,5 @@ def deposit_command(
 ) -> Decorator:
     """POST to ``action`` under a deposit that the caller may see; by default for the buyer, who gets the whole deposit."""
     options.setdefault("roles", BUYER)
-    options.setdefault("guard", visible)
+    options.setdefault("guard", check_deposit_access)
     return command(routes, f"{DEPOSIT}/{action}", summary, answer, status=status, **options)

@@ -15,7 +15,7 @@ from chalicelib.core.selling.ordering import HandedIn, Order, Ordered
 from chalicelib.flows.commit import Outcome
 from chalicelib.web.deposits import render
 from chalicelib.web.deposits.answers import CurveAnswer, DepositAnswer, EventAnswer, NewDepositAnswer, PreviewAnswer
-from chalicelib.web.deposits.common import command, visible, whole
+from chalicelib.web.deposits.common import check_deposit_access, run_command, write_deposit
 from chalicelib.web.deposits.declare import deposit_command
 from chalicelib.web.edge.common import READ
 from chalicelib.web.edge.declare import PAGE, creation, listing, resource
@@ -112,7 +112,7 @@ class CancelBody(Frozen):
 def create(call: Call) -> Answer:
     ordered: OrderBody = call.fields
     outcome = call.services.orders.create(ordered.order(), call.asked)
-    answer = whole(call, outcome)
+    answer = write_deposit(call, outcome)
     body = {**render.deposit(outcome, call.caller), "withdrawal_token": _withdrawal_token(call, outcome)}
     return Answer(body, 201, {**answer.headers, "Location": f"/v1/deposits/{outcome.deposit.id}"})
 
@@ -153,11 +153,11 @@ def list_deposits(call: Call) -> Answer:
     "/v1/deposits/{deposit_id}",
     "Show a deposit as it stands at this instant",
     DepositAnswer,
-    guard=visible,
+    guard=check_deposit_access,
     example="shown",
 )
 def show(call: Call) -> Answer:
-    return whole(call, call.services.desk.get(call.params["deposit_id"], call.asked))
+    return write_deposit(call, call.services.desk.get(call.params["deposit_id"], call.asked))
 
 
 @deposit_command(
@@ -169,7 +169,7 @@ def show(call: Call) -> Answer:
     example="cancelled",
 )
 def cancel(call: Call) -> Answer:
-    return command(call, Cancel())
+    return run_command(call, Cancel())
 
 
 @deposit_command(
@@ -182,7 +182,7 @@ def cancel(call: Call) -> Answer:
 )
 def payment_method(call: Call) -> Answer:
     body: PaymentMethodBody = call.fields
-    return command(call, ChangePaymentMethod(body.payment_method))
+    return run_command(call, ChangePaymentMethod(body.payment_method))
 
 
 @deposit_command(
@@ -197,7 +197,7 @@ def changes(call: Call) -> Answer:
     """Open lock intents die. What was paid stays; when the new total is less, the rest is refunded."""
     body: ChangesBody = call.fields
     items = [Ordered(item.sku, item.quantity) for item in body.items]
-    return whole(call, call.services.changes.change(call.params["deposit_id"], items, call.asked))
+    return write_deposit(call, call.services.changes.change(call.params["deposit_id"], items, call.asked))
 
 
 @resource(
@@ -214,7 +214,7 @@ def changes(call: Call) -> Answer:
             "Of a merchant's cancellation; without it as for a default of the seller.",
         ),
     ),
-    guard=visible,
+    guard=check_deposit_access,
     reasons=(Reason.ALREADY_CANCELLED, Reason.WRONG_STATE, Reason.WITHDRAWAL_NOT_AVAILABLE),
     example="previewed",
 )
@@ -232,7 +232,7 @@ def refund_preview(call: Call) -> Answer:
     "/v1/deposits/{deposit_id}/refund-curve",
     "What a buyer's cancel gives back from now on: free until, then",
     CurveAnswer,
-    guard=visible,
+    guard=check_deposit_access,
     reasons=(Reason.ALREADY_CANCELLED, Reason.WRONG_STATE),
     example="curve",
 )
@@ -247,7 +247,7 @@ def refund_curve(call: Call) -> Answer:
     "The append-only history, oldest first",
     EventAnswer,
     query=(limit(MAX_LIMIT), CURSOR),
-    guard=visible,
+    guard=check_deposit_access,
     reasons=READ,
     example="history",
 )

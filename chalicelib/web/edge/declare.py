@@ -1,5 +1,4 @@
-"""Declarations that many routes share: public reads, one resource, a page of a list, a command on a
-resource, and what creates one.
+"""Declarations that routes share: public reads, one resource, a page of a list, a command on a resource, a creation.
 
 Each of them is ``endpoint`` with its method, its usual answer and its usual refusals filled in.
 """

@@ -8,7 +8,7 @@ from chalicelib.core.common.fields import Frozen, InstantField
 from chalicelib.core.common.refusal import Reason
 from chalicelib.core.delivery.fulfilment import Deliver, PayBalance, Ready, Receive, Ship
 from chalicelib.core.deposit.events.goods import Units
-from chalicelib.web.deposits.common import command, whole
+from chalicelib.web.deposits.common import run_command, write_deposit
 from chalicelib.web.deposits.declare import deposit_command
 from chalicelib.web.deposits.routes import PaymentMethodBody
 from chalicelib.web.edge.common import Evidence, LineNumber, UnitsBody
@@ -78,7 +78,7 @@ class DeliveryBody(Frozen):
 )
 def ready(call: Call) -> Answer:
     body: ReadyBody = call.fields
-    return command(call, Ready(body.lines, body.inspect_at, body.evidence))
+    return run_command(call, Ready(body.lines, body.inspect_at, body.evidence))
 
 
 @deposit_command(
@@ -92,7 +92,7 @@ def ready(call: Call) -> Answer:
 def balance_payments(call: Call) -> Answer:
     """Opens a payment of the whole balance: `payment.next_action` says where to go. A former one is replaced."""
     body: PaymentMethodBody = call.fields
-    return command(call, PayBalance(body.payment_method))
+    return run_command(call, PayBalance(body.payment_method))
 
 
 @deposit_command(
@@ -106,7 +106,7 @@ def balance_payments(call: Call) -> Answer:
 def shipments(call: Call) -> Answer:
     """Only when everything is paid and the lock is final."""
     body: ShipmentBody = call.fields
-    return command(call, Ship(tuple(Units(units.line, units.quantity) for units in body.lines)))
+    return run_command(call, Ship(tuple(Units(units.line, units.quantity) for units in body.lines)))
 
 
 @deposit_command(
@@ -122,12 +122,12 @@ def deliveries(call: Call) -> Answer:
     """Statutory periods run from the later of the two words, the merchant's and the buyer's, for the last line."""
     body: DeliveryBody = call.fields
     units = tuple(Units(arrived.line, arrived.quantity or 0) for arrived in body.lines)
-    return command(call, Deliver(units, body.delivered_at, body.evidence))
+    return run_command(call, Deliver(units, body.delivered_at, body.evidence))
 
 
 @deposit_command(routes, "receipt", "The buyer's word that everything shipped so far has arrived", example="received")
 def receipt(call: Call) -> Answer:
-    return command(call, Receive())
+    return run_command(call, Receive())
 
 
 @deposit_command(
@@ -139,4 +139,4 @@ def receipt(call: Call) -> Answer:
 )
 def buyer_default(call: Call) -> Answer:
     """Decided as a buyer's cancel after the lock. The provider is asked first: money on its way is never lost."""
-    return whole(call, call.services.defaults.declare(call.params["deposit_id"], call.asked))
+    return write_deposit(call, call.services.defaults.declare(call.params["deposit_id"], call.asked))

@@ -3,7 +3,7 @@
 from chalicelib.core.common.fields import Frozen, Text
 from chalicelib.core.common.refusal import Reason
 from chalicelib.core.locking.lock import ConfirmLock, OpenIntent, Unlock
-from chalicelib.web.deposits.common import command
+from chalicelib.web.deposits.common import run_command
 from chalicelib.web.deposits.declare import deposit_command
 from chalicelib.web.edge.common import replay_header
 from chalicelib.web.edge.route import Answer, Call, Routes
@@ -59,7 +59,7 @@ def lock_intents(call: Call) -> Answer:
 def lock(call: Call) -> Answer:
     """A refusal does not use the intent up. Capitals and outer blanks of the words do not matter."""
     body: LockBody = call.fields
-    return command(call, ConfirmLock(body.intent, body.disclosure_hash, body.acknowledgement))
+    return run_command(call, ConfirmLock(body.intent, body.disclosure_hash, body.acknowledgement))
 
 
 @deposit_command(
@@ -67,4 +67,4 @@ def lock(call: Call) -> Answer:
 )
 def unlock(call: Call) -> Answer:
     """The same window goes on; when it has ended meanwhile, the buyer may only cancel, in full, until `window.ends_at`."""
-    return command(call, Unlock())
+    return run_command(call, Unlock())

@@ -7,7 +7,7 @@ from chalicelib.core.common.refusal import Reason
 from chalicelib.core.deposit.withdrawal import Withdrawal
 from chalicelib.core.ending.withdrawal import Receipt, Sender
 from chalicelib.flows.commit import Outcome
-from chalicelib.web.deposits.common import visible
+from chalicelib.web.deposits.common import check_deposit_access
 from chalicelib.web.edge.common import replay_header
 from chalicelib.web.edge.declare import command, resource
 from chalicelib.web.edge.route import HOLDER, Answer, Call, Routes
@@ -35,7 +35,7 @@ class WithdrawalBody(Frozen):
     status=201,
     roles=SENDERS,
     body=WithdrawalBody,
-    guard=visible,
+    guard=check_deposit_access,
     reasons=ENDED,
     example="stated",
 )
@@ -54,7 +54,7 @@ def state(call: Call) -> Answer:
     "Step two: confirm it; the refund is decided, standard shipping included",
     WithdrawalAnswer,
     roles=SENDERS,
-    guard=visible,
+    guard=check_deposit_access,
     reasons=ENDED,
     example="confirmed",
 )
@@ -69,7 +69,7 @@ def confirm(call: Call) -> Answer:
     "The latest receipt again",
     WithdrawalAnswer,
     roles=SENDERS,
-    guard=visible,
+    guard=check_deposit_access,
     example="confirmed",
 )
 def show(call: Call) -> Answer:
