@@ -2,11 +2,12 @@
 
 import logging
 from collections.abc import Callable, Mapping
-from typing import Final, TypeVar
+from typing import Final, NamedTuple, TypeVar
 
 from chalice.app import Response
 
 from chalicelib.core.common.refusal import Reason, Refused
+from chalicelib.web.edge.languages import negotiate
 from chalicelib.web.edge.problems import problem
 from chalicelib.wiring import services, settings
 
@@ -28,14 +29,30 @@ PREFLIGHT_HEADERS: Final = {
 REBUILT_AFTER_SECONDS: Final = 30  # until a container that cannot be built is replaced, or gets its settings
 
 
+class Envelope(NamedTuple):
+    """What is read of every request before its checks. ``headers`` have names in lower case."""
+
+    headers: Mapping[str, str]
+    path: str
+    request_id: str
+    locale: str
+
+
+def read_envelope(headers: Mapping[str, str], path: str, request_id: str) -> Envelope:
+    lower = lower_names(headers)
+    return Envelope(lower, path, request_id, negotiate(lower.get("accept-language")))
+
+
 def respond(headers: Mapping[str, str], status: int, extra: Mapping[str, str], body: str = "") -> Response:
     """A response with the headers of all responses. ``headers`` are the request's, in lower case."""
     return Response(body=body, status_code=status, headers={**SECURITY_HEADERS, **_cors(headers), **extra})
 
 
-def write_refusal(refusal: Refused, headers: Mapping[str, str], path: str, request_id: str, locale: str) -> Response:
-    status, extra, body = problem(refusal, locale=locale, instance=path, request_id=request_id)
-    return respond(headers, status, extra, body)
+def write_refusal(refusal: Refused, envelope: Envelope) -> Response:
+    status, extra, body = problem(
+        refusal, locale=envelope.locale, instance=envelope.path, request_id=envelope.request_id
+    )
+    return respond(envelope.headers, status, extra, body)
 
 
 def answer_preflight(headers: Mapping[str, str]) -> Response:
@@ -60,7 +77,7 @@ def lower_names(headers: Mapping[str, str]) -> dict[str, str]:
 
 
 def _cors(headers: Mapping[str, str]) -> dict[str, str]:
-    """An allowed origin is named back. No cookies are used, so ``*`` gives nobody anything."""
+    """The headers that allow the request's origin, if the settings list it. No cookies are used, so ``*`` gives no access."""
     origin = headers.get("origin")
     origins = _origins() if origin is not None else ()
     if origin is None or not ("*" in origins or origin in origins):

@@ -22,9 +22,8 @@ from chalicelib.core.common.journal import Caller, Key, RequestContext
 from chalicelib.core.common.money import Money
 from chalicelib.core.common.refusal import FieldError, Reason, Refused
 from chalicelib.web.edge import bodies
-from chalicelib.web.edge.languages import negotiate
 from chalicelib.web.edge.rates import Rates
-from chalicelib.web.edge.responses import answer_preflight, build, lower_names, respond, write_refusal
+from chalicelib.web.edge.responses import Envelope, answer_preflight, build, read_envelope, respond, write_refusal
 from chalicelib.web.edge.tokens import Verifier
 from chalicelib.wiring import Services, Settings, services
 
@@ -127,9 +126,7 @@ class Call(Struct):
     headers: Mapping[str, str]
     raw: bytes
     params: Mapping[str, str]
-    request_id: str
     source_ip: str
-    path: str
     locale: str
     asked: RequestContext
     json: dict[str, Any] = field(default_factory=dict)
@@ -194,51 +191,42 @@ def _route(routes: Routes, method: str, path: str, name: str, handler: Callable[
 
 def unroutable(reason: Reason, headers: Mapping[str, str], path: str, request_id: str) -> Response:
     """The answer where no route fits. A caller under /v1 needs a valid token first, as everywhere; size is judged before."""
-    headers = lower_names(headers)
+    envelope = read_envelope(headers, path, request_id)
     try:
         if path.startswith("/v1/") and reason is not Reason.BODY_TOO_LARGE:
-            _verify_token(build(services), headers.get("authorization"))
+            _verify_token(build(services), envelope.headers.get("authorization"))
         raise Refused(reason)
     except Refused as refusal:
-        return write_refusal(refusal, headers, path, request_id, negotiate(headers.get("accept-language")))
+        return write_refusal(refusal, envelope)
 
 
 def _handle(declared: Endpoint, request: Request, params: Mapping[str, str]) -> Response:
-    headers = lower_names(request.headers)
-    locale = negotiate(headers.get("accept-language"))
-    request_id = str(request.context.get("requestId", ""))
     path = str(request.context.get("path") or request.path)
+    envelope = read_envelope(request.headers, path, str(request.context.get("requestId", "")))
     try:
-        call = _accept(declared, request, headers, params, locale, request_id, path)
+        call = _accept(declared, request, params, envelope)
         _check(call, request)
         answer = declared.view(call)
     except Refused as refusal:
-        return write_refusal(refusal, headers, path, request_id, locale)
+        return write_refusal(refusal, envelope)
     except Exception:
-        log.exception("unexpected", extra={"request_id": request_id, "route": f"{declared.method} {declared.path}"})
-        return write_refusal(Refused(Reason.INTERNAL_ERROR), headers, path, request_id, locale)
-    return _write_answer(answer, declared.media_type, headers)
+        route = f"{declared.method} {declared.path}"
+        log.exception("unexpected", extra={"request_id": envelope.request_id, "route": route})
+        return write_refusal(Refused(Reason.INTERNAL_ERROR), envelope)
+    return _write_answer(answer, declared.media_type, envelope.headers)
 
 
-def _accept(
-    declared: Endpoint,
-    request: Request,
-    headers: Mapping[str, str],
-    params: Mapping[str, str],
-    locale: str,
-    request_id: str,
-    path: str,
-) -> Call:
+def _accept(declared: Endpoint, request: Request, params: Mapping[str, str], envelope: Envelope) -> Call:
     """The request as a call, once its size and its token are accepted."""
     raw = request.raw_body
     raw = raw.encode() if isinstance(raw, str) else raw or b""
     bodies.check_size(raw)
-    container = build(services)
+    container, headers, locale = build(services), envelope.headers, envelope.locale
     caller = ANONYMOUS if declared.roles is None else _identify(declared.roles, container, headers.get("authorization"))
     received = int(request.context.get("requestTimeEpoch") or container.machine())
     asked = RequestContext(container.at(received), caller, received, locale, if_match=headers.get("if-match"))
     source_ip = str(request.context.get("identity", {}).get("sourceIp", ""))
-    return Call(declared, container, headers, raw, params, request_id, source_ip, path, locale, asked)
+    return Call(declared, container, headers, raw, params, source_ip, locale, asked)
 
 
 def _identify(roles: AbstractSet[str], container: Services, authorization: str | None) -> Caller:
@@ -293,7 +281,7 @@ def _check_role(call: Call) -> None:
 
 
 def _check_fields(call: Call, request: Request) -> None:
-    """Faults of query and body. The guard comes first, so that they tell nobody whether another's resource exists."""
+    """Faults of query and body. The guard comes first, so that faults do not reveal whether another's resource exists."""
     declared = call.endpoint
     try:
         call.query = _read_query(declared.query, request.query_params)

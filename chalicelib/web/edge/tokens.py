@@ -19,7 +19,7 @@ MERCHANT: Final = re.compile(r"mer_[a-z0-9]{1,26}")
 SUBJECT: Final = re.compile(r"[^\ud800-\udfff]{1,255}")
 # All claims at their longest fit into it; a longer token is refused undecoded.
 MAX_TOKEN_CHARS: Final = 8192
-# Clocks of issuers and ours may differ by this much.
+# How much the clock of an issuer may differ from this one.
 LEEWAY_SECONDS: Final = 60
 # Headers that carry a key, or the address of one; a token with them is refused.
 FOREIGN_KEYS: Final = frozenset({"jku", "x5u", "jwk"})

@@ -173,13 +173,13 @@ def confirmation(story: Story) -> ConfirmLock:
 
 
 def locked() -> Story:
-    """A minute later they lock it."""
+    """A minute later the buyer locks it."""
     before = intended()
     return before.then(confirmation(before), before.outcome.at + duration_ms("PT1M"))
 
 
 def changed() -> Story:
-    """The buyer thinks again, and stays with one car."""
+    """The buyer changes the order an hour later, to the same single car."""
     before = paid()
     items = (Ordered("su7-max", 1),)
     return before.then(ChangeItems(items, before.deposit.stock), ORDERED + duration_ms("PT1H"))
@@ -219,7 +219,7 @@ def received() -> Story:
 
 
 def defaulted() -> Story:
-    """Never paid, told once, time to cure it over."""
+    """The balance was not paid, and the time to cure that is over."""
     before = ready()
     return before.then(DeclareDefault(), before.outcome.at + duration_ms("P30D"), SHOP)
 
@@ -256,13 +256,13 @@ def traded_in() -> Story:
 
 
 def mismatched() -> Story:
-    """Not what was declared: one fee of its published band."""
+    """The device is not what was declared: one fee of its published band is kept."""
     inspection = Inspect("mismatched", ("PH_CONDITION_MISMATCH",), ("photo:8f14e45f",))
     return traded_in().then(inspection, ORDERED + duration_ms("P2D"), INSPECTOR)
 
 
 def not_handed_over() -> Story:
-    """The courier never came."""
+    """The courier did not come for the old phone."""
     return traded_in().then(CancelTradeIn("courier"), ORDERED + duration_ms("P2D"), SHOP)
 
 
