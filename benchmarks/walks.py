@@ -20,7 +20,7 @@ from chalicelib.core.common.instants import HOUR, MINUTE, format_instant
 from chalicelib.core.common.money import Money
 from chalicelib.flows.retry import Timing
 from chalicelib.web.edge import signatures
-from chalicelib.web.service.examples import OFFER_BODY
+from chalicelib.web.service.stories import OFFER_BODY
 from chalicelib.wiring import assembled, installed
 from tests.flows.bank import Bank
 from tests.flows.shop import Clock

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Annotated, Any, Final, Literal
 
-from chalice.app import Blueprint, Chalice
+from chalice.app import Chalice
 from pydantic import Field, with_config
 from typing_extensions import TypedDict  # before Python 3.12 pydantic reads only this one
 
@@ -23,9 +23,10 @@ from chalicelib.gateways.sandbox import FAULTS, Sandbox
 from chalicelib.jobs.sweep import Report
 from chalicelib.web.deposits import render as deposits_render
 from chalicelib.web.edge import values
+from chalicelib.web.edge.declare import public
 from chalicelib.web.edge.page import HTML, page
 from chalicelib.web.edge.query import CURSOR, Form, instant, next_cursor, position, text
-from chalicelib.web.edge.route import Answer, Call, endpoint
+from chalicelib.web.edge.route import Answer, Call, Example, Routes, endpoint
 from chalicelib.web.edge.values import CLOSED, InstantAnswer, MoneyAnswer
 from chalicelib.wiring import Services, machine_clock
 from local.issuer import Issuer
@@ -35,7 +36,7 @@ SHARD: Final[Form] = {
     "shard": lambda value: isinstance(value, int) and 0 <= value < SHARDS,
     "after": lambda value: isinstance(value, str),
 }
-routes = Blueprint(__name__)
+routes = Routes(__name__, "sandbox")
 A_RUN: Final = 300_000
 REPORT_PAGE: Final = 100
 CSV: Final = "text/csv; charset=utf-8"
@@ -113,12 +114,12 @@ class FaultBody(Frozen):
     routes,
     "POST",
     "/sandbox/tokens",
-    summary="A token of the sandbox issuer, valid 30 days",
+    "A token of the sandbox issuer, valid 30 days",
+    {200: dict[str, str]},
     body=TokenBody,
-    answers={200: dict[str, str]},
     keyed=False,
     reasons=(Reason.INVALID_REQUEST,),
-    tag="sandbox",
+    example=Example(body={"role": "buyer"}),
 )
 def tokens(call: Call) -> Answer:
     body: TokenBody = call.fields
@@ -129,9 +130,7 @@ def tokens(call: Call) -> Answer:
     return Answer({"token": token})
 
 
-@endpoint(
-    routes, "GET", "/sandbox/clock", summary="The sandbox's instant", answers={200: dict[str, str]}, tag="sandbox"
-)
+@public(routes, "/sandbox/clock", "The sandbox's instant", dict[str, str])
 def clock(_call: Call) -> Answer:
     return Answer({"now": instants.format_instant(_desk().provider.now())})
 
@@ -140,12 +139,12 @@ def clock(_call: Call) -> Answer:
     routes,
     "POST",
     "/sandbox/clock",
-    summary="Move the sandbox's clock forward; what the provider then owes is done before the answer",
+    "Move the sandbox's clock forward; what the provider then owes is done before the answer",
+    {200: dict[str, str]},
     body=ClockBody,
-    answers={200: dict[str, str]},
     keyed=False,
     reasons=(Reason.INVALID_REQUEST,),
-    tag="sandbox",
+    example=Example(body={"advance": "PT168H"}),
 )
 def move_clock(call: Call) -> Answer:
     body: ClockBody = call.fields
@@ -169,12 +168,12 @@ def move_clock(call: Call) -> Answer:
     routes,
     "POST",
     "/sandbox/payments/{payment_id}",
-    summary="Let the provider settle a payment; its event is worked off before the answer",
+    "Let the provider settle a payment; its event is worked off before the answer",
+    {200: dict[str, object]},
     body=PaymentBody,
-    answers={200: dict[str, object]},
     keyed=False,
     reasons=(Reason.NOT_FOUND, Reason.INVALID_REQUEST, Reason.CURRENCY_MISMATCH, Reason.WRONG_STATE),
-    tag="sandbox",
+    example=Example(body={"outcome": "succeeded"}),
 )
 def pay(call: Call) -> Answer:
     body: PaymentBody = call.fields
@@ -208,12 +207,12 @@ def _paying(payment_id: str) -> tuple[Deposit, int]:
     routes,
     "POST",
     "/sandbox/faults",
-    summary="Arm a fault of the provider",
+    "Arm a fault of the provider",
+    {201: dict[str, object]},
     body=FaultBody,
-    answers={201: dict[str, object]},
     keyed=False,
     reasons=(Reason.INVALID_REQUEST,),
-    tag="sandbox",
+    example=Example(body={"on": "refund", "fault": "timeout_after", "times": 1}),
 )
 def arm(call: Call) -> Answer:
     body: FaultBody = call.fields
@@ -223,23 +222,19 @@ def arm(call: Call) -> Answer:
     return Answer({"on": body.on, "fault": body.fault, "times": body.times}, 201)
 
 
-@endpoint(
-    routes, "DELETE", "/sandbox/faults", summary="Disarm every fault", answers={204: None}, keyed=False, tag="sandbox"
-)
+@endpoint(routes, "DELETE", "/sandbox/faults", "Disarm every fault", {204: None}, keyed=False)
 def disarm(_call: Call) -> Answer:
     _desk().provider.disarm()
     return Answer("", 204)
 
 
-@endpoint(
+@public(
     routes,
-    "GET",
     "/sandbox/provider/refunds",
-    summary="The provider's own books for a deposit",
-    answers={200: dict[str, object]},
+    "The provider's own books for a deposit",
+    dict[str, object],
     query=(text("deposit", "The deposit.", required=True),),
     reasons=(Reason.INVALID_REQUEST,),
-    tag="sandbox",
 )
 def books(call: Call) -> Answer:
     deposit_id = call.query["deposit"]
@@ -266,15 +261,13 @@ class SettlementPage(TypedDict):
     next_cursor: str | None
 
 
-@endpoint(
+@public(
     routes,
-    "GET",
     "/sandbox/provider/settlement",
-    summary="The provider's settlement report: lines that have appeared, by deposit, shard by shard",
-    answers={200: SettlementPage},
+    "The provider's settlement report: lines that have appeared, by deposit, shard by shard",
+    SettlementPage,
+    reasons=(Reason.INVALID_CURSOR,),
     query=(*SPAN, CURSOR),
-    reasons=(Reason.INVALID_CURSOR, Reason.INVALID_REQUEST),
-    tag="sandbox",
 )
 def settlement(call: Call) -> Answer:
     begins = position(call, _scope, SHARD) or {"shard": 0, "after": ""}
@@ -292,16 +285,14 @@ def _settled(start: int, end: int, shard: int, after: str) -> tuple[list[Row], d
     return rows, {"shard": shard, "after": after} if shard < SHARDS else None
 
 
-@endpoint(
+@public(
     routes,
-    "GET",
     "/sandbox/provider/settlement.csv",
-    summary="The same report as a file, by instant of execution",
-    answers={200: str},
+    "The same report as a file, by instant of execution",
+    str,
     query=SPAN,
-    reasons=(Reason.INVALID_REQUEST,),
-    tag="sandbox",
     media_type=CSV,
+    reasons=(Reason.INVALID_REQUEST,),
 )
 def settlement_csv(call: Call) -> Answer:
     return Answer("".join(_desk().provider.settlement_csv(*_span(call))))
@@ -332,11 +323,10 @@ def _told(row: Row) -> SettlementLine:
     routes,
     "POST",
     "/sandbox/jobs/{job}",
-    summary="Run a job now, to its end",
-    answers={200: dict[str, object]},
+    "Run a job now, to its end",
+    {200: dict[str, object]},
     keyed=False,
     reasons=(Reason.NOT_FOUND,),
-    tag="sandbox",
 )
 def run_job(call: Call) -> Answer:
     desk = _desk()
@@ -348,15 +338,7 @@ def run_job(call: Call) -> Answer:
     return Answer(asdict(report))
 
 
-@endpoint(
-    routes,
-    "GET",
-    "/sandbox/checkout/{payment_id}",
-    summary="The provider's payment page",
-    answers={200: str},
-    tag="sandbox",
-    media_type=HTML,
-)
+@public(routes, "/sandbox/checkout/{payment_id}", "The provider's payment page", str, media_type=HTML)
 def checkout(call: Call) -> Answer:
     payment_id = html.escape(call.params["payment_id"])
     content: Any = f"""<p><code>{payment_id}</code></p>

@@ -146,5 +146,5 @@ def next_due(deposit: Deposit, now: int, grace: int) -> int | None:
 def awaited(deposit: Deposit) -> Payment | None:
     """The balance payment that may still arrive: it is looked for, whatever became of its events."""
     latest = deposit.payment
-    waits = latest.kind == "balance" and latest.status in payments_.MAY_ARRIVE and deposit.status not in FINAL
-    return latest if waits else None
+    may_arrive = latest.kind == "balance" and latest.status in payments_.MAY_ARRIVE
+    return latest if may_arrive and payments_.may_be_paid(deposit, latest) else None

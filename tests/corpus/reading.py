@@ -16,6 +16,7 @@ import app as lambda_app
 from chalicelib.core.common.journal import Caller
 from chalicelib.core.deposit import fold
 from chalicelib.core.deposit import order as orders
+from chalicelib.core.deposit.causes import Cause, LineCode
 from chalicelib.core.deposit.fold import postings
 from chalicelib.core.merchant.bulk import BulkEvent
 from chalicelib.core.policy import cancellation_reasons
@@ -26,7 +27,6 @@ from chalicelib.flows.retry import Timing
 from chalicelib.store.deposits import DepositStore
 from chalicelib.web.edge import route
 from chalicelib.web.edge.tokens import Verifier
-from chalicelib.web.refunds.answers import CAUSES, CODES
 from chalicelib.wiring import Services, Settings, assembled, installed
 from tests.corpus.records import Ask, Items, Json
 from tests.simulator.dynamo import FakeDynamo
@@ -135,8 +135,8 @@ def event_types() -> set[str]:
 def published() -> dict[str, set[str]]:
     """The closed sets whose every word stands in the corpus."""
     return {
-        "cause": set(CAUSES),
-        "code": set(CODES),
+        "cause": {cause.value for cause in Cause},
+        "code": {code.value for code in LineCode},
         "reason": {reason.code for reason in cancellation_reasons.all_reasons()},
         "claim": set(get_args(ClaimKind)),
     }

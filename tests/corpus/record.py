@@ -21,7 +21,7 @@ from chalicelib.core.policy.terms import Terms, canonical, terms_hash
 from chalicelib.flows import claims, questions, withdrawals
 from chalicelib.flows.effects import SYSTEM
 from chalicelib.store.deposits import DepositStore, partition
-from chalicelib.web.service import examples
+from chalicelib.web.service import stories as samples
 from local.issuer import ISSUER
 from tests.core import test_proof
 from tests.core.stories import DEPOSIT_ID
@@ -102,7 +102,7 @@ def told_stories(reading: Reading) -> Iterator[Record]:
         entries = [_entry(event, story.deposit.created.buyer) for event in story.events]
         yield from _of_all_ages(_begun(reading, f"story: {name}", DEPOSIT_ID, entries, story.terms))
     for name in EXAMPLES:
-        example = getattr(examples, name)()
+        example = getattr(samples, name)()
         journal = list(example.outcome.journal)
         yield from _of_all_ages(_begun(reading, f"example: {name}", example.deposit.id, journal, example.terms))
 
@@ -193,7 +193,7 @@ def sold(reading: Reading) -> Iterator[Record]:
     """An offer is published, restocked and closed, and one is ordered: every request by the routes themselves."""
     reading.hold({})
     shop, buyer = "usr_22222222222222222222222222/merchant/mer_shop", f"{SOMEBODY}/buyer/"
-    at, asked = examples.OPENED, list[Json]()
+    at, asked = samples.OPENED, list[Json]()
 
     def ask(path: str, template: str, caller: str, body: Json) -> Json:
         sent: Json = {
@@ -211,7 +211,7 @@ def sold(reading: Reading) -> Iterator[Record]:
         answer: Json = json.loads(told["body"])
         return answer
 
-    offer = ask("/v1/offers", "/v1/offers", shop, dict(examples.OFFER_BODY))
+    offer = ask("/v1/offers", "/v1/offers", shop, dict(samples.OFFER_BODY))
     path = f"/v1/offers/{offer['id']}"
     ask(f"{path}/stock", "/v1/offers/{offer_id}/stock", shop, {"sku": "su7-max", "change": 10})
     order = {"offer": offer["id"], "items": [{"sku": "su7-max", "quantity": 1}], "payment_method": "card"}

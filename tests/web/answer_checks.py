@@ -7,7 +7,7 @@ from chalicelib.core.common.instants import parse_instant
 from chalicelib.core.common.money import Money
 from chalicelib.core.common.refusal import Reason
 from chalicelib.web.edge.problems import STATUS
-from chalicelib.web.edge.route import SECURITY_HEADERS
+from chalicelib.web.edge.responses import SECURITY_HEADERS
 from chalicelib.wiring import services
 from tests.world import Client, Json, Reply
 

@@ -26,7 +26,7 @@ from chalicelib.flows.ports.store import WriteContention
 from chalicelib.web.edge import route
 from chalicelib.web.edge.rates import Rates
 from chalicelib.web.edge.route import ENDPOINTS, Endpoint
-from chalicelib.web.service import examples
+from chalicelib.web.refunds.examples import make_proof
 from chalicelib.wiring import services
 from local.issuer import AUDIENCE, ISSUER
 from tests import scope
@@ -666,7 +666,7 @@ def good_bodies(scene: Scene) -> dict[str, Json]:
         },
         "/v1/refunds/{refund_id}/destination": ACCOUNT,
         "/v1/refunds/{refund_id}/reroute": {"kind": "payout", "note": "closed"},
-        "/v1/refund-proofs/verify": dict(examples.proved()),
+        "/v1/refund-proofs/verify": dict(make_proof()),
         "/v1/reconciliation-runs": {"from": "2020-01-01T00:00:00Z", "to": "2020-01-01T00:00:00.001Z"},
         "/v1/breaks/{break_id}/resolve": {"action": "write_off", "note": "known"},
         "/v1/trade-ins/{trade_in_id}/inspection": {

@@ -4,8 +4,9 @@ from typing import Final
 
 import pytest
 
-from chalicelib.web.edge import route
-from chalicelib.web.edge.route import ALLOWED, ENDPOINTS, EXPOSED, SECURITY_HEADERS
+from chalicelib.web.edge import responses
+from chalicelib.web.edge.responses import ALLOWED, EXPOSED, SECURITY_HEADERS
+from chalicelib.web.edge.route import ENDPOINTS
 from tests.web.answer_checks import accepted, instant, path_of, refused, sound
 from tests.world import Json, World
 
@@ -163,7 +164,7 @@ def test_every_answer_carries_what_protects_it_and_names_the_origin_back(
 
 
 def test_only_the_origins_of_the_settings_are_named_back(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(route, "_origins", lambda: (SHOP,))
+    monkeypatch.setattr(responses, "_origins", lambda: (SHOP,))
     anyone = world.anyone()
     assert anyone.get("/v1/offers", origin=SHOP).headers["access-control-allow-origin"] == SHOP
     for stranger in ("https://shop.example.evil", "http://shop.example", "null", SHOP.upper(), f"{SHOP}/", ""):

@@ -9,7 +9,7 @@ import pytest
 from chalicelib.core.common.instants import DAY, format_instant
 from chalicelib.core.common.money import Money
 from chalicelib.web.edge.route import ENDPOINTS
-from chalicelib.web.service import examples
+from chalicelib.web.refunds.examples import make_proof
 from chalicelib.wiring import services
 from local.issuer import VALID_SECONDS
 from tests.web.answer_checks import ACCOUNT, cny, instant, now_of, pages, sound
@@ -292,7 +292,7 @@ def scene(
             },
             "POST /v1/refunds/{refund_id}/destination": ACCOUNT,
             "POST /v1/refunds/{refund_id}/reroute": {"kind": "payout"},
-            "POST /v1/refund-proofs/verify": dict(examples.proved()),
+            "POST /v1/refund-proofs/verify": dict(make_proof()),
             "POST /v1/reconciliation-runs": {
                 "from": format_instant(before),
                 "to": format_instant(before + next(_spans)),

@@ -1,4 +1,4 @@
-"""Every no as an RFC 9457 problem: the one table from reason to status, and how a problem is written."""
+"""Refusals as RFC 9457 problems: the one table from reason to status, and how a problem is written."""
 
 import json
 from collections.abc import Mapping
