@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 NOT_DEPLOYED: Final = re.compile(
-    r"^(local|tests|site|deploy|benchmarks|moto|ministack|waitress|boto3|botocore)/|/gateways/(sandbox|books)\.py$",
+    r"^(local|tests|site|deploy|benchmarks|moto|ministack|waitress|boto3|botocore)/|/gateways/sandbox/",
     re.IGNORECASE,
 )
 UNZIPPED_LIMIT: Final = 250 * 1024 * 1024  # Lambda's published limit for code and layers

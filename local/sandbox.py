@@ -18,8 +18,9 @@ from chalicelib.core.common.refusal import FieldError, Reason, Refused
 from chalicelib.core.deposit.deposit import Deposit
 from chalicelib.core.reconciliation.lines import SHARDS
 from chalicelib.flows.effects import fold_stored
-from chalicelib.gateways.books import Row
-from chalicelib.gateways.sandbox import FAULTS, Sandbox
+from chalicelib.gateways.sandbox.books import Row
+from chalicelib.gateways.sandbox.faults import FAULTS
+from chalicelib.gateways.sandbox.provider import Sandbox
 from chalicelib.jobs.sweep import Report
 from chalicelib.web.deposits import render as deposits_render
 from chalicelib.web.edge import values
@@ -286,7 +287,7 @@ def _settled(start: int, end: int, shard: int, after: str) -> tuple[list[Row], d
     """A page of the report and where the next one begins. The lines of one payment or refund are never parted."""
     rows: list[Row] = []
     while len(rows) < REPORT_PAGE and shard < SHARDS:
-        found, last = _desk().provider.settled(start, end, shard, after, REPORT_PAGE - len(rows))
+        found, last = _desk().provider.report_rows(start, end, shard, after, REPORT_PAGE - len(rows))
         rows += found
         shard, after = (shard, last) if last is not None else (shard + 1, "")
     return rows, {"shard": shard, "after": after} if shard < SHARDS else None
