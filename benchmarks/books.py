@@ -21,7 +21,7 @@ from chalicelib.core.reconciliation.run import BreakFound, Run, RunEvent, RunFai
 from chalicelib.flows.ports.effects import Stored
 from chalicelib.flows.ports.provider import NotFound, ReportPage
 from chalicelib.flows.ports.store import Leased, RunAt
-from chalicelib.store.movements import FIELDS, LINES
+from chalicelib.store.movements import FIELD_SEPARATOR, LINE_SEPARATOR
 
 BEGAN: Final = 1_795_219_200_000  # a midnight
 ENDED: Final = BEGAN + DAY
@@ -104,9 +104,9 @@ def _behind(after: str) -> int:
 def _row(shard: int, n: int) -> dict[str, Any]:
     name = body(shard, n)
     at = ENDED - 1 if mistake(n) == "in_transit" else BEGAN + n % 40_000_000
-    capture = FIELDS.join(("c0001", f"pay_{name}_1.1", str(AMOUNT), "CNY", str(at), "2", "1"))
-    refund = FIELDS.join(("r0001", f"sbx_ref_{name}_1.1", str(AMOUNT), "CNY", str(at), "2", "1"))
-    return {"pk": {"S": f"dep_{name}"}, "lines": {"S": f"{capture}{LINES}{refund}"}}
+    capture = FIELD_SEPARATOR.join(("c0001", f"pay_{name}_1.1", str(AMOUNT), "CNY", str(at), "2", "1"))
+    refund = FIELD_SEPARATOR.join(("r0001", f"sbx_ref_{name}_1.1", str(AMOUNT), "CNY", str(at), "2", "1"))
+    return {"pk": {"S": f"dep_{name}"}, "lines": {"S": f"{capture}{LINE_SEPARATOR}{refund}"}}
 
 
 class Report:

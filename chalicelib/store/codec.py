@@ -23,13 +23,13 @@ def encode(value: object) -> Wire:
     if write is not None:
         return write(value)
     if isinstance(value, Struct):
-        return {"M": members(value)}
+        return {"M": encode_fields(value)}
     if isinstance(value, str):
         return {"S": str(value)}
     raise TypeError(type(value))
 
 
-def members(record: Any) -> dict[str, Wire]:
+def encode_fields(record: Any) -> dict[str, Wire]:
     """A record's fields by name, without those that are None or an empty tuple."""
     values = ((name, getattr(record, name)) for name in record.__struct_fields__)
     return {name: encode(value) for name, value in values if value is not None and value != ()}
@@ -72,7 +72,7 @@ def reader(hint: Any) -> Callable[[Wire], Any]:
 def _record_reader(kind: type[Struct]) -> Callable[[Wire], Any]:
     hints = get_type_hints(kind)
     readers = {field.name: reader(hints[field.name]) for field in fields(kind)}
-    # What ``members`` left out. Fields with a default of another kind keep that default.
+    # What ``encode_fields`` left out. Fields with a default of another kind keep that default.
     omitted: dict[str, Any] = {name: None for name in readers if type(None) in get_args(hints[name])}
     omitted |= {name: () for name in readers if get_origin(hints[name]) is tuple}
 

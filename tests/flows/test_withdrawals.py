@@ -18,7 +18,7 @@ from chalicelib.core.ending.withdrawal import MAX_STATED, Receipt, Sender
 from chalicelib.flows.commit import Outcome
 from chalicelib.flows.effects import fold_stored
 from chalicelib.flows.withdrawals import Withdrawals, text_key
-from chalicelib.store.journals import key
+from chalicelib.store.requests import key
 from chalicelib.store.vault import Vault
 from tests.conftest import Tables
 from tests.flows.concurrency import THREADS, at_once, unhurried
