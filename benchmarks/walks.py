@@ -160,7 +160,7 @@ def walks(service: Service, buyer: str) -> Iterator[tuple[str, Callable[[], Any]
         service.send_event(refund)
 
     service.clock.now += MINUTE
-    service.bank.take(payment, due)
+    service.bank.capture(payment, due)
     yield "pay: signed event, hint, look, settle", lambda: service.send_event(payment)
     service.clock.now += HOUR
     yield "lock intent", lambda: command("lock-intents")

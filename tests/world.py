@@ -61,7 +61,7 @@ class Reply:
 class Client:
     """Somebody who calls: with a token or without."""
 
-    house: Any
+    server: Any
     token: str | None = None
     headers: dict[str, str] = field(default_factory=dict)
 
@@ -84,7 +84,7 @@ class Client:
             sent.setdefault("idempotency-key", f"key-{next(_serial)}")
         if sent.get("idempotency-key") == "":
             del sent["idempotency-key"]
-        status, answered, content = self.house.request(method, path, sent, raw, asked=asked)
+        status, answered, content = self.server.request(method, path, sent, raw, asked=asked)
         return Reply(status, {name.lower(): value for name, value in answered.items()}, content)
 
     def get(self, path: str, *, asked: int | None = None, **headers: str) -> Reply:
@@ -137,10 +137,10 @@ class Dispute:
 class World:
     """The house with its people, and the stories that many tests begin with."""
 
-    house: Any
+    server: Any
 
     def anyone(self, token: str | None = None, **headers: str) -> Client:
-        return Client(self.house, token, {name.replace("_", "-"): value for name, value in headers.items()})
+        return Client(self.server, token, {name.replace("_", "-"): value for name, value in headers.items()})
 
     def person(self, role: str, merchant: str | None = None, sub: str | None = None, **headers: str) -> Client:
         body = {name: value for name, value in (("role", role), ("merchant", merchant), ("sub", sub)) if value}
@@ -313,7 +313,7 @@ def another(world: World, client: "DynamoDBClient", **changes: Any) -> Iterator[
     create_tables(client, found.table, found.sandbox_table)
     built = build(found, client)
     assert built.sandbox is not None
-    built.sandbox.deliver = world.house._deliver
+    built.sandbox.deliver = world.server._deliver
     desk = sandbox._contexts[0]
     sandbox._contexts[:] = [dataclasses.replace(desk, services=built)]
     try:

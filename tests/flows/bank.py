@@ -15,7 +15,7 @@ from chalicelib.core.reconciliation.lines import Line, LineKind, shard_of, sort_
 from chalicelib.core.refunding.destination import Payee
 from chalicelib.flows.ports.provider import NotFound, ReportPage, Unknown
 from chalicelib.gateways.settlement_file import paged
-from tests.flows.shop import EARNEST, Clock, Teller
+from tests.flows.shop import EARNEST, Clock, ScriptedProvider
 
 # What may become of the next order to give money back.
 BEFORE: Final = "before"  # no answer, and nothing is executed
@@ -25,7 +25,7 @@ PENDING: Final = "pending"
 
 
 @dataclass
-class Bank(Teller):
+class Bank(ScriptedProvider):
     """``executed`` are the keys of all that it carried out, ``lines`` its report. ``mute`` answers no look."""
 
     clock: Clock = field(default_factory=Clock)
@@ -33,36 +33,36 @@ class Bank(Teller):
     executed: list[str] = field(default_factory=list)
     lines: list[Line] = field(default_factory=list)
     settle_days: int | None = None
-    mute: bool = False
-    shut: int = 0
-    opened: Callable[[int], object] | None = None
+    answers_no_queries: bool = False
+    failing_pages: int = 0
+    on_page: Callable[[int], object] | None = None
     pages: int = 0
 
     # What it is asked.
 
     def refund(self, key: str, payment_id: str, capture: str, amount: Money) -> RefundSeen | Unknown:
         super().refund(key, payment_id, capture, amount)
-        return self._ordered(key, amount)
+        return self._execute_once(key, amount)
 
     def pay_out(self, key: str, amount: Money, payee: Payee) -> RefundSeen | Unknown:
         super().pay_out(key, amount, payee)
-        return self._ordered(key, amount)
+        return self._execute_once(key, amount)
 
     def find_refund(self, key: str) -> RefundSeen | NotFound | Unknown:
         found = super().find_refund(key)
-        return Unknown() if self.mute else found
+        return Unknown() if self.answers_no_queries else found
 
     def find_payment(self, payment_id: str) -> PaymentSeen | NotFound | Unknown:
         found = super().find_payment(payment_id)
-        return Unknown() if self.mute else found
+        return Unknown() if self.answers_no_queries else found
 
     def page(self, start: int, end: int, shard: int, after: str, limit: int) -> ReportPage | Unknown:
         """The report; ``shut`` so many pages cannot be had, ``opened`` is told which one is turned."""
         self.pages += 1
-        if self.opened is not None:
-            self.opened(self.pages)
-        if self.shut:
-            self.shut -= 1
+        if self.on_page is not None:
+            self.on_page(self.pages)
+        if self.failing_pages:
+            self.failing_pages -= 1
             return Unknown()
         rows = sorted(one for one in self.lines if shard_of(one.place) == shard and start <= one.at < end)
         found, last = paged((one for one in rows if one.place > after), limit, attrgetter("place"))
@@ -70,7 +70,7 @@ class Bank(Teller):
 
     # What happens there.
 
-    def take(self, payment_id: str, amount: Money = EARNEST, at: int | None = None) -> PaymentSeen:
+    def capture(self, payment_id: str, amount: Money = EARNEST, at: int | None = None) -> PaymentSeen:
         """The buyer pays; nobody is told."""
         known = self.payments.get(payment_id)
         before = known.captures if isinstance(known, PaymentSeen) else ()
@@ -98,7 +98,7 @@ class Bank(Teller):
         self.report("refund", key, ref, amount, self.clock.now)
         return seen
 
-    def give_back(self, key: str) -> RefundSeen:
+    def return_refund(self, key: str) -> RefundSeen:
         """What was executed comes back from the buyer's bank; nobody is told."""
         seen = self.refunds[key]
         assert isinstance(seen, RefundSeen)
@@ -108,12 +108,12 @@ class Bank(Teller):
     def report(self, kind: LineKind, reference: str, ref: str, amount: Money, at: int) -> None:
         self.lines.append(Line(sort_key(kind, reference), ref, amount.minor, amount.currency, at))
 
-    def unreported(self, reference: str) -> None:
+    def remove_lines(self, reference: str) -> None:
         """Nothing that was made for this reference is in the report."""
         places = {sort_key(kind, reference) for kind in ("capture", "refund", "return")}
         self.lines = [one for one in self.lines if one.place not in places]
 
-    def _ordered(self, key: str, amount: Money) -> RefundSeen | Unknown:
+    def _execute_once(self, key: str, amount: Money) -> RefundSeen | Unknown:
         known = self.refunds.get(key)
         if isinstance(known, RefundSeen) and self.clock.now - known.at < self.key_retention_ms:
             return known

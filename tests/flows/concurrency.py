@@ -11,14 +11,14 @@ from chalicelib.flows.offers import Offered
 from chalicelib.flows.retry import Timing
 from chalicelib.wiring import machine_clock, pause
 from tests.conftest import Tables
-from tests.flows.shop import GRACE, insisting
+from tests.flows.shop import GRACE, retry_while_busy
 from tests.store.builders import shards
 
 THREADS: Final = 16
 T = TypeVar("T")
 
 
-def at_once(acts: Sequence[Callable[[], T]], most: int = THREADS) -> list[T]:
+def run_at_once(acts: Sequence[Callable[[], T]], most: int = THREADS) -> list[T]:
     """All of them from as many threads as there are, the first ones at the same moment."""
     together = min(len(acts), most)
     start = Barrier(together)
@@ -33,15 +33,15 @@ def at_once(acts: Sequence[Callable[[], T]], most: int = THREADS) -> list[T]:
         return list(threads.map(run, enumerate(acts)))
 
 
-def unhurried() -> Timing:
+def slow_timing() -> Timing:
     """Patience by a clock at a fifth of the speed: this machine may be five times as busy as a table in the cloud."""
     began = machine_clock()
     return Timing(lambda: began + (machine_clock() - began) // 5, pause, GRACE)
 
 
-def insist(act: Callable[..., Outcome], *args: Any, **more: Any) -> Callable[[], Outcome | Reason]:
+def retrying(act: Callable[..., Outcome], *args: Any, **more: Any) -> Callable[[], Outcome | Reason]:
     """A client who asks again with the same key until there is an answer."""
-    return lambda: insisting(lambda: act(*args, **more))
+    return lambda: retry_while_busy(lambda: act(*args, **more))
 
 
 def outcomes(results: Sequence[Outcome | Reason]) -> list[Outcome]:
@@ -49,7 +49,7 @@ def outcomes(results: Sequence[Outcome | Reason]) -> list[Outcome]:
     return [one for one in results if isinstance(one, Outcome)]
 
 
-def sums(table: Tables, offered: Offered) -> tuple[int, int]:
+def stock_sums(table: Tables, offered: Offered) -> tuple[int, int]:
     """Left and live of all shards; each shard's own sum is checked by ``shards``."""
     found = shards(table, offered.offer)
     return sum(left for left, *_ in found), sum(live for _, live, *_ in found)

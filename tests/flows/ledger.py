@@ -25,7 +25,7 @@ from chalicelib.store.runs import RunStore
 from tests.conftest import Tables
 from tests.flows.bank import Bank
 from tests.flows.refund_shop import METHODS
-from tests.flows.shop import Clock, Shop, fresh_key, person
+from tests.flows.shop import Clock, Shop, fresh_key, new_buyer
 from tests.simulator.dynamo import FakeDynamo
 from tests.store.builders import T0
 
@@ -41,22 +41,22 @@ class Killed(BaseException):
 
 
 @dataclass
-class Axe:
+class KillSwitch:
     """Every call of the outer world passes here; the one that is ``fatal`` kills, before it is done or right after."""
 
-    fatal: int = 0
-    after: bool = False
+    kill_at: int = 0
+    kill_after_call: bool = False
     calls: list[str] = field(default_factory=list)
 
-    def over(self, outer: Any) -> Any:
+    def guard(self, outer: Any) -> Any:
         return _Handle(self, outer)
 
 
 class _Handle:
     """Stands for something outer."""
 
-    def __init__(self, axe: Axe, outer: Any) -> None:
-        self._axe = axe
+    def __init__(self, axe: KillSwitch, outer: Any) -> None:
+        self._switch = axe
         self._outer = outer
 
     def __getattr__(self, name: str) -> Any:
@@ -65,9 +65,9 @@ class _Handle:
 
     def _guarded(self, name: str, call: Callable[..., Any]) -> Callable[..., Any]:
         def guarded(*args: Any, **named: Any) -> Any:
-            self._axe.calls.append(name)
-            dies = len(self._axe.calls) == self._axe.fatal
-            if dies and not self._axe.after:
+            self._switch.calls.append(name)
+            dies = len(self._switch.calls) == self._switch.kill_at
+            if dies and not self._switch.kill_after_call:
                 raise Killed(name)
             answer = call(*args, **named)
             if dies:
@@ -77,20 +77,20 @@ class _Handle:
         return guarded
 
 
-class Ledger(Shop):
+class ReconciliationShop(Shop):
     """``axe`` hangs over the calls of the reconciliation alone."""
 
-    def __init__(self, tables: Tables, clock: Clock, bank: Bank | None = None, axe: Axe | None = None) -> None:
+    def __init__(self, tables: Tables, clock: Clock, bank: Bank | None = None, axe: KillSwitch | None = None) -> None:
         self.tables = tables
         super().__init__(tables, clock.timing())
         self.clock = clock
         self.bank = bank if bank is not None else Bank(clock=clock)
-        self.served_by(self.bank)
+        self.use_provider(self.bank)
         self._offered: Offered | None = None
-        self.reconciliation, self.worker = self._compares(axe or Axe())
+        self.reconciliation, self.worker = self._build_reconciliation(axe or KillSwitch())
 
-    def _compares(self, axe: Axe) -> tuple[Reconciliation, RunWorker]:
-        tables, bank = self.tables._replace(client=axe.over(self.tables.client)), axe.over(self.bank)
+    def _build_reconciliation(self, axe: KillSwitch) -> tuple[Reconciliation, RunWorker]:
+        tables, bank = self.tables._replace(client=axe.guard(self.tables.client)), axe.guard(self.bank)
         shop = Shop(tables, self.timing)
         attendant = DepositWorker(shop.commits, bank, shop.payees, self.clock)
         refunds = Refunds(shop.commits, attendant, shop.payees, shop.keys)
@@ -107,7 +107,7 @@ class Ledger(Shop):
         assert isinstance(engine, FakeDynamo)
         return engine
 
-    def copied(self, axe: Axe | None = None) -> "Ledger":
+    def copy(self, axe: KillSwitch | None = None) -> "ReconciliationShop":
         """The same world once more; what happens in it stays there."""
         clock = Clock(self.clock.now)
         twin = self._engine.copied()
@@ -120,32 +120,32 @@ class Ledger(Shop):
             executed=list(self.bank.executed),
             lines=list(self.bank.lines),
             faults=copy.copy(self.bank.faults),
-            asked=[],
+            calls=[],
         )
         client: Any = twin
-        return Ledger(self.tables._replace(client=client), clock, bank, axe)
+        return ReconciliationShop(self.tables._replace(client=client), clock, bank, axe)
 
-    def sharing(self, axe: Axe | None = None) -> "Ledger":
+    def share(self, axe: KillSwitch | None = None) -> "ReconciliationShop":
         """Another container over the same tables, on the same clock."""
-        return Ledger(self.tables, self.clock, self.bank, axe)
+        return ReconciliationShop(self.tables, self.clock, self.bank, axe)
 
     # Stories.
 
-    def ordered(self, at: int = T0, method: str = "card") -> str:
+    def place_order(self, at: int = T0, method: str = "card") -> str:
         self.clock.now = at
         if self._offered is None:
             self._offered = self.publish(units=None, payment={"methods": METHODS})
-        return self.order(self._offered, person(), method=method).deposit.id
+        return self.order(self._offered, new_buyer(), method=method).deposit.id
 
-    def sold(self, at: int = T0, method: str = "card") -> str:
-        deposit_id = self.ordered(at, method)
-        self.heard(child("pay", deposit_id, 1), self.bank.take(child("pay", deposit_id, 1)))
+    def sell(self, at: int = T0, method: str = "card") -> str:
+        deposit_id = self.place_order(at, method)
+        self.settle_seen(child("pay", deposit_id, 1), self.bank.capture(child("pay", deposit_id, 1)))
         return deposit_id
 
-    def heard(self, payment_id: str, seen: Any) -> None:
+    def settle_seen(self, payment_id: str, seen: Any) -> None:
         self.attendant.settle(f"dep_{payment_id[4:30]}", seen, "event")
 
-    def ended(self, deposit_id: str, at: int, *faults: str) -> str:
+    def cancel_and_send(self, deposit_id: str, at: int, *faults: str) -> str:
         """Cancelled by the buyer, and the refund sent; its id."""
         self.clock.now = at
         self.bank.faults.extend(faults)
@@ -154,8 +154,8 @@ class Ledger(Shop):
         assert not self.bank.faults
         return child("ref", deposit_id, 1)
 
-    def refunded(self, *faults: str, at: int = T0 + 3 * DAY, method: str = "card") -> str:
-        return self.ended(self.sold(T0, method), at, *faults)
+    def sell_and_refund(self, *faults: str, at: int = T0 + 3 * DAY, method: str = "card") -> str:
+        return self.cancel_and_send(self.sell(T0, method), at, *faults)
 
     def deposit(self, deposit_id: str) -> Deposit:
         return fold_stored(self.load(deposit_id))
@@ -167,7 +167,7 @@ class Ledger(Shop):
 
     def start(self, span: tuple[int, int] = SPAN, key_text: str | None = None, at: int | None = TODAY) -> RunView:
         self.clock.now = at if at is not None else self.clock.now
-        asked = self.asked(SERVICE, "runs", key_text or f"run {next(_numbers)}", f"{span}")
+        asked = self.request_context(SERVICE, "runs", key_text or f"run {next(_numbers)}", f"{span}")
         return self.reconciliation.start(*span, asked)
 
     def work(self, owner: str = "job/r", left: int = 1_000_000) -> tuple[int, bool]:
@@ -175,7 +175,7 @@ class Ledger(Shop):
         assert not worked.failed
         return worked[:2]
 
-    def reconciled(self, span: tuple[int, int] = SPAN) -> Certificate:
+    def run_to_end(self, span: tuple[int, int] = SPAN) -> Certificate:
         """A run from its beginning to its end."""
         started = self.start(span)
         assert self.work() == (1, True)
@@ -219,10 +219,10 @@ def counts(finished: RunFinished) -> dict[str, Any]:
     return {name: getattr(finished, name) for name in names}
 
 
-def in_memory(lag: Callable[[], int] | None = None) -> Ledger:
+def shop_in_memory(lag: Callable[[], int] | None = None) -> ReconciliationShop:
     clock = Clock()
     engine: Any = FakeDynamo(clock, lag or (lambda: 0), counting=False)
-    return Ledger(Tables(engine, "earnest", "sandbox"), clock)
+    return ReconciliationShop(Tables(engine, "earnest", "sandbox"), clock)
 
 
 def fresh() -> str:

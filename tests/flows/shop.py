@@ -53,7 +53,7 @@ from chalicelib.store.vault import Vault
 from chalicelib.wiring import machine_clock, pause
 from tests.conftest import Tables
 from tests.store.builders import STAFF, T0
-from tests.store.faults import Line, line
+from tests.store.faults import FaultInjector, inject_faults
 
 GRACE: Final = 60_000
 MINUTE: Final = 60_000
@@ -89,13 +89,13 @@ REAL: Final = Timing(machine_clock, pause, GRACE)
 
 
 @dataclass
-class Teller:
+class ScriptedProvider:
     """A provider with nothing but what the test told it. ``asked`` lists what it was asked."""
 
     payments: dict[str, PaymentSeen | Unknown] = field(default_factory=dict)
     refunds: dict[str, RefundSeen | Unknown] = field(default_factory=dict)
     holders: dict[str, str | NotFound | Unknown] = field(default_factory=dict)
-    asked: list[str] = field(default_factory=list)
+    calls: list[str] = field(default_factory=list)
     name: str = "teller"
     key_retention_ms: int = DAY
 
@@ -103,19 +103,19 @@ class Teller:
         raise NotImplementedError(payment_id, amount, method)
 
     def find_payment(self, payment_id: str) -> PaymentSeen | NotFound | Unknown:
-        self.asked.append(payment_id)
+        self.calls.append(payment_id)
         return self.payments.get(payment_id, NotFound())
 
     def refund(self, key: str, payment_id: str, capture: str, amount: Money) -> RefundSeen | Unknown:
-        self.asked.append(f"{key} of {payment_id}, {capture}, {amount.minor}")
+        self.calls.append(f"{key} of {payment_id}, {capture}, {amount.minor}")
         return self.refunds.get(key, Unknown())
 
     def pay_out(self, key: str, amount: Money, payee: Payee) -> RefundSeen | Unknown:
-        self.asked.append(f"{key} to {payee.holder}, {payee.bank} {payee.account}, {amount.minor}")
+        self.calls.append(f"{key} to {payee.holder}, {payee.bank} {payee.account}, {amount.minor}")
         return self.refunds.get(key, Unknown())
 
     def find_refund(self, key: str) -> RefundSeen | NotFound | Unknown:
-        self.asked.append(key)
+        self.calls.append(key)
         return self.refunds.get(key, NotFound())
 
     def holder_of(self, bank: str, account: str) -> str | NotFound | Unknown:
@@ -130,33 +130,33 @@ class Shop:
         self.store = DepositStore(tables.client, tables.name, timing.grace_ms)
         self.offers = OfferStore(tables.client, tables.name)
         self.catalogue = Catalogue(self.offers, timing)
-        self.shelf = StockCache()
+        self.stock_cache = StockCache()
         self.vault = Vault((SECRET,))
         self.texts = TextStore(tables.client, tables.name, timing.pause)
         self.commits = Commits(self.store, self.offers, timing)
         self.passes = Passes(self.commits)
         self.orders = Orders(
-            self.store, self.offers, self.catalogue, timing, self.shelf, self.passes, self.vault.token_key
+            self.store, self.offers, self.catalogue, timing, self.stock_cache, self.passes, self.vault.token_key
         )
         self.questions = Questions(self.commits, self.texts, self.vault)
         bulks, tallies = BulkStore(tables.client, tables.name), TallyStore(tables.client, tables.name)
         self.cancellations = Cancellations(self.commits, bulks, tallies, self.vault, timing.now)
-        self.changes = Changes(self.commits, self.catalogue, self.shelf)
+        self.changes = Changes(self.commits, self.catalogue, self.stock_cache)
         self.withdrawals = Withdrawals(self.commits, self.texts, self.vault)
         self.desk = DepositDesk(self.commits)
         self.payees = Payees(self.texts, self.vault)
         self.keys = KeyStore(tables.client, tables.name)
         self.claims = Claims(self.commits, self.keys, self.texts, self.vault)
-        self.served_by(Teller())
+        self.use_provider(ScriptedProvider())
 
-    def served_by(self, provider: "Teller") -> None:
+    def use_provider(self, provider: "ScriptedProvider") -> None:
         """This provider, from now on."""
         self.provider = provider
         self.attendant = DepositWorker(self.commits, provider, self.payees, self.timing.now)
         self.refunds = Refunds(self.commits, self.attendant, self.payees, self.keys)
         self.defaults = Defaults(self.desk, self.attendant)
 
-    def asked(
+    def request_context(
         self, by: Caller, what: str = "", key_text: str | None = None, body: str = "", **changes: Any
     ) -> RequestContext:
         """A request as the edge stamps it; without a key it is a read."""
@@ -171,14 +171,14 @@ class Shop:
         item = {"sku": SKU, "name": "SU7 Max", "price": {"amount": "299900", "currency": "CNY"}, "stock": units}
         limits = {"per_buyer": per_buyer, "per_identity": None}
         body = {"title": "SU7", "market": "CN", "preset": "su7_2024", "items": [item], "limits": limits, **changes}
-        asked = self.asked(STAFF, "publish", key_text or fresh_key(), f"{body}")
+        asked = self.request_context(STAFF, "publish", key_text or fresh_key(), f"{body}")
         return self.catalogue.publish(body, asked)
 
-    def sees(self, offered: Offered, left: Sequence[int], sku: str = SKU) -> None:
+    def set_seen_stock(self, offered: Offered, left: Sequence[int], sku: str = SKU) -> None:
         """This container has looked at the shards just now, and found these units."""
-        self.shelf.seen[offered.offer.id] = StockSeen(self.timing.now(), {sku: left}, {sku: list(left)})
+        self.stock_cache.seen[offered.offer.id] = StockSeen(self.timing.now(), {sku: left}, {sku: list(left)})
 
-    def warm(self, offered: Offered) -> Offered:
+    def fill_caches(self, offered: Offered) -> Offered:
         """The offer and its terms are in this container's caches."""
         self.catalogue.recent(offered.offer.id)
         self.offers.terms(offered.offer.made.terms_hash)
@@ -198,12 +198,14 @@ class Shop:
         terms_hash = offered.offer.made.terms_hash
         order = Order(offered.offer.id, (Ordered(SKU, quantity),), method, terms_hash, priority_pass)
         body = f"{offered.offer.id} {quantity} {priority_pass}"
-        return self.orders.create(order, self.asked(by, "order", key_text or fresh_key(), body, **changes))
+        return self.orders.create(order, self.request_context(by, "order", key_text or fresh_key(), body, **changes))
 
     def command(
         self, deposit_id: str, command: Command, by: Caller, key_text: str | None = None, **changes: Any
     ) -> Outcome:
-        asked = self.asked(by, f"{type(command).__name__} {deposit_id}", key_text or fresh_key(), f"{command}")
+        asked = self.request_context(
+            by, f"{type(command).__name__} {deposit_id}", key_text or fresh_key(), f"{command}"
+        )
         return self.desk.command(deposit_id, command, replace(asked, **changes))
 
     def cancel(self, deposit_id: str, by: Caller, key_text: str | None = None, **changes: Any) -> Outcome:
@@ -213,16 +215,16 @@ class Shop:
         self, deposit_id: str, reason: str = "OUT_OF_STOCK", key_text: str | None = None, by: Caller = STAFF
     ) -> Outcome:
         """The merchant cancels for a published reason, with a record or two of it."""
-        asked = self.asked(by, f"merchant-cancel {deposit_id}", key_text or fresh_key(), reason)
+        asked = self.request_context(by, f"merchant-cancel {deposit_id}", key_text or fresh_key(), reason)
         return self.cancellations.cancel(deposit_id, reason, ("record:1", "record:2"), None, asked)
 
-    def granted(self, by: Caller, **terms: Any) -> str:
+    def create_pass(self, by: Caller, **terms: Any) -> str:
         """A buyer's pass, from an order that was not paid yet when the merchant cancelled it."""
         deposit_id = self.order(self.publish(units=None, **terms), by).deposit.id
         self.merchant_cancel(deposit_id)
         return child("pas", deposit_id, 1)
 
-    def show(
+    def open_intent(
         self, deposit_id: str, by: Caller, key_text: str | None = None, language: str = "en", **changes: Any
     ) -> LockIntentOpened:
         """The buyer is shown what a lock would mean."""
@@ -240,7 +242,7 @@ class Shop:
         self, deposit_id: str, by: Caller, *items: tuple[str, int], key_text: str | None = None, **changes: Any
     ) -> Outcome:
         """The buyer wants these instead."""
-        asked = self.asked(by, f"change {deposit_id}", key_text or fresh_key(), f"{items}", **changes)
+        asked = self.request_context(by, f"change {deposit_id}", key_text or fresh_key(), f"{items}", **changes)
         return self.changes.change(deposit_id, [Ordered(*item) for item in items], asked)
 
     def pay(
@@ -263,10 +265,10 @@ class Shop:
         kind: Any = "short_shipment" if lines else "other"
         units = tuple(Units(*one) for one in lines)
         command = OpenClaim(kind, self.claims.digest(STATEMENT) or "", units, amount)
-        asked = self.asked(by, "claim", key_text or fresh_key(), f"{deposit_id} {command}", **changes)
+        asked = self.request_context(by, "claim", key_text or fresh_key(), f"{deposit_id} {command}", **changes)
         return self.claims.open(deposit_id, command, STATEMENT, asked)
 
-    def say(
+    def run_claim_command(
         self,
         claim_id: str,
         command: Claiming,
@@ -276,51 +278,53 @@ class Shop:
         **changes: Any,
     ) -> ClaimView:
         """Anything that is said to a claim."""
-        asked = self.asked(by, f"{type(command).__name__} {claim_id}", key_text or fresh_key(), f"{command}", **changes)
+        asked = self.request_context(
+            by, f"{type(command).__name__} {claim_id}", key_text or fresh_key(), f"{command}", **changes
+        )
         return self.claims.run(claim_id, command, words, asked)
 
     def respond(self, claim_id: str, decision: Any, amount: Money | None = None, **options: Any) -> ClaimView:
         """The merchant's answer; a rejection has words."""
         words = STATEMENT if decision == "reject" else None
         command = Respond(int(claim_id.rpartition("_")[2]), decision, amount, self.claims.digest(words))
-        return self.say(claim_id, command, STAFF, words=words, **options)
+        return self.run_claim_command(claim_id, command, STAFF, words=words, **options)
 
     def load(self, deposit_id: str) -> Stored[Any]:
         return self.commits.load(deposit_id)
 
-    def types(self, deposit_id: str) -> list[str]:
+    def event_types(self, deposit_id: str) -> list[str]:
         """The public names of what is written in a journal."""
         return [one.event.TYPE for one in self.load(deposit_id).journal]
 
 
-class Stand(Shop):
-    """A shop on a clock moved by hand. Its own wire can be tampered with, its twin's cannot."""
+class FaultyShop(Shop):
+    """A shop on a clock moved by hand. Its own faults can be tampered with, its twin's cannot."""
 
-    def __init__(self, table: Tables, own: Tables, wire: Line) -> None:
+    def __init__(self, table: Tables, own: Tables, faults: FaultInjector) -> None:
         self.clock = Clock()
         super().__init__(own, self.clock.timing())
-        self.twin = Shop(table, self.clock.timing())
+        self.second_shop = Shop(table, self.clock.timing())
         self.table = table
-        self._wire = wire
+        self._faults = faults
 
     @classmethod
     @contextmanager
-    def over(cls, table: Tables, attempts: int = 1) -> Iterator[Self]:
-        with line(table, attempts=attempts) as (own, wire):
-            yield cls(table, own, wire)
+    def open(cls, table: Tables, attempts: int = 1) -> Iterator[Self]:
+        with inject_faults(table, attempts=attempts) as (own, faults):
+            yield cls(table, own, faults)
 
     @property
-    def wire(self) -> Line:
-        """The wire, its trips counted from here."""
-        self._wire.trips.clear()
-        return self._wire
+    def faults(self) -> FaultInjector:
+        """The faults, its trips counted from here."""
+        self._faults.trips.clear()
+        return self._faults
 
 
 def captured(at: int, amount: Money = EARNEST, payment: int = 1, ref: str = "cap") -> PaymentSeen:
     return PaymentSeen(payment, "succeeded", (CaptureSeen(f"{ref}_{payment}", amount, at),))
 
 
-def person() -> Caller:
+def new_buyer() -> Caller:
     """A buyer nobody met before."""
     return Caller(digest_id("usr", f"buyer {next(_numbers)}"), "buyer")
 
@@ -333,19 +337,19 @@ def digest(*parts: object) -> bytes:
     return hashlib.sha256(repr(parts).encode()).digest()[:8]
 
 
-def answer(outcome: Outcome) -> tuple[Deposit, object, int, str]:
-    """What an answer is rendered from: equal here is equal on the wire."""
+def rendered_state(outcome: Outcome) -> tuple[Deposit, object, int, str]:
+    """What an answer is rendered from: equal here is equal on the faults."""
     return outcome.deposit, outcome.journal, outcome.at, outcome.locale
 
 
-def refused(act: Callable[[], object]) -> Refused:
+def catch_refusal(act: Callable[[], object]) -> Refused:
     """The refusal that must come."""
     with pytest.raises(Refused) as caught:
         act()
     return caught.value
 
 
-def insisting(act: Callable[[], Outcome], most: int = 20) -> Outcome | Reason:
+def retry_while_busy(act: Callable[[], Outcome], most: int = 20) -> Outcome | Reason:
     """What a patient client ends up with: busy and lost answers are asked again, with the same key."""
     for _ in range(most):
         try:

@@ -34,7 +34,7 @@ class FaultyClient:
         actor = self._scheduler.actor
         assert actor is not None, "the store is used by actors"
         random = actor.random
-        if self._faults.brisk and name not in WRITES:
+        if self._faults.fast_reads and name not in WRITES:
             return self._at_once(actor, name, parameters)
         self._step(actor, random, "process.crash_before_io")
         write = name in WRITES

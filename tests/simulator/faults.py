@@ -118,7 +118,7 @@ class Faults:
     rates: dict[str, float]
     hits: Counter[str] = field(default_factory=Counter)
     off: bool = False
-    brisk: bool = False  # reads take no time, so nobody comes between
+    fast_reads: bool = False  # reads take no time, so nobody comes between
 
     @classmethod
     def drawn(cls, random: Random) -> "Faults":

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 
-class _Ears(logging.Handler):
+class _LogHandler(logging.Handler):
     def __init__(self, hear: Callable[[str], None]) -> None:
         super().__init__()
         self._hear = hear
@@ -16,9 +16,9 @@ class _Ears(logging.Handler):
 
 
 @contextmanager
-def listening(hear: Callable[[str], None]) -> Iterator[None]:
+def capture_log(hear: Callable[[str], None]) -> Iterator[None]:
     """While the block runs, every line goes to ``hear``, its extra fields too."""
-    ears, log = _Ears(hear), logging.getLogger("earnest")
+    ears, log = _LogHandler(hear), logging.getLogger("earnest")
     log.addHandler(ears)
     try:
         yield

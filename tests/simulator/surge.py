@@ -128,7 +128,7 @@ def _fault(code: str, **extra: Any) -> ClientError:
 
 
 @dataclass
-class Told:
+class BuyerAnswer:
     """What became of one buyer: the answers in their order, and when the last one came."""
 
     statuses: list[int] = field(default_factory=list)
@@ -146,7 +146,7 @@ class Surge:
     units: int
     seed: int = 1
     scheduler: Scheduler = field(init=False)
-    told: list[Told] = field(default_factory=list)
+    told: list[BuyerAnswer] = field(default_factory=list)
     false_sold_out: int = 0
     left: int = 0
 
@@ -197,7 +197,7 @@ class Surge:
             "payment_method": "card",
             "terms_hash": self.offer["terms_hash"],
         }
-        told = Told(began=self.scheduler.now)
+        told = BuyerAnswer(began=self.scheduler.now)
         self.told.append(told)
         for _ in range(MAX_TRIES):
             status, answer = self._ask("/v1/deposits", f"buyer{number}", order, f"order-{number}")
@@ -274,7 +274,7 @@ class Surge:
 
     # What came of it.
 
-    def sold(self) -> list[Told]:
+    def sold(self) -> list[BuyerAnswer]:
         """Whoever got a deposit, in the order in which they were told."""
         return sorted((one for one in self.told if one.statuses[-1] == 201), key=lambda one: one.ended)
 

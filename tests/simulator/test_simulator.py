@@ -112,7 +112,7 @@ def test_a_history_does_not_depend_on_the_ones_before_it() -> None:
 
 def test_a_failing_history_shrinks_to_what_it_takes(monkeypatch: pytest.MonkeyPatch) -> None:
     """Planted: nobody may cancel what was paid. It takes an order, a payment and a cancel."""
-    at_rest = Invariants.at_rest
+    at_rest = Invariants.check_finished
 
     def forbidding(self: Invariants, *arguments: Any) -> None:
         at_rest(self, *arguments)

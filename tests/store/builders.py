@@ -103,13 +103,13 @@ def entry(event: Any, by: Caller = BUYER, **changes: Any) -> Entry[Any]:
     return replace(Entry(event, event.at, by), **changes)
 
 
-def begun(deposit_id: str | None = None, **changes: Any) -> tuple[Deposit, tuple[Entry[DepositEvent], ...]]:
+def new_deposit(deposit_id: str | None = None, **changes: Any) -> tuple[Deposit, tuple[Entry[DepositEvent], ...]]:
     """A deposit in its first state and the entry that makes it."""
     event = created(**changes)
     return orders.begin_deposit(deposit_id or fresh("dep"), event), (entry(event),)
 
 
-def after(stored: Stored[DepositEvent], *events: DepositEvent) -> Deposit:
+def apply_events(stored: Stored[DepositEvent], *events: DepositEvent) -> Deposit:
     """The deposit of a journal with these events added."""
     return fold.fold(stored.id, (*(one.event for one in stored.journal), *events))
 
@@ -121,22 +121,22 @@ def draft(units: int | None = 37, per_buyer: int | None = None, **changes: Any) 
     return offer_terms.resolve(offer_terms.read({**body, **changes}, T0), T0)[0]
 
 
-def offered(terms: Draft, offer_id: str | None = None, batch: str = "batch") -> tuple[Offer, tuple[Entry[Any], ...]]:
+def make_offer(terms: Draft, offer_id: str | None = None, batch: str = "batch") -> tuple[Offer, tuple[Entry[Any], ...]]:
     """An offer under these terms and the entry that makes it."""
     made = OfferMade(T0, "mer_shop", terms_hash(terms), None, None, offers.stock_of(terms), batch)
     return offers.fold(offer_id or fresh("off"), [made]), (entry(made, STAFF),)
 
 
-def taken(shard: int, units: int, sku: str = "su7-max") -> TakenStock:
+def taken_stock(shard: int, units: int, sku: str = "su7-max") -> TakenStock:
     return TakenStock(sku, shard, units)
 
 
-def drawn(offer: Offer, shard: int, units: int, sku: str = "su7-max") -> StockMove:
+def take_stock(offer: Offer, shard: int, units: int, sku: str = "su7-max") -> StockMove:
     """Units that a deposit takes from a shard; fewer than none go back to it."""
     return StockMove(offer.id, offer.made.batch, StockDelta(sku, shard, -units, units, 0))
 
 
-def walked(turn: Callable[[Any], Any]) -> list[Any]:
+def read_all_pages(turn: Callable[[Any], Any]) -> list[Any]:
     """Every row of a list, page after page. ``turn`` gives the page at a position."""
     page = turn(None)
     rows = list(page.rows)
@@ -147,9 +147,9 @@ def walked(turn: Callable[[Any], Any]) -> list[Any]:
     return rows
 
 
-def lay_out(table: Tables, terms: Draft) -> Offer:
+def publish_offer(table: Tables, terms: Draft) -> Offer:
     """A published offer."""
-    offer, entries = offered(terms)
+    offer, entries = make_offer(terms)
     OfferStore(table.client, table.name).create(offer, terms, entries)
     return offer
 

@@ -54,7 +54,7 @@ class Act:
     act: Callable[[], object]
 
 
-class Line:
+class FaultInjector:
     """The way to the engine, and what is to go wrong on it. ``trips`` are the operations really sent or answered."""
 
     def __init__(self, lost_of_100: int, seed: int) -> None:
@@ -89,17 +89,17 @@ class Line:
         """Show the body of every call of an operation."""
         self._watched[operation] = see
 
-    def counted(self, act: Callable[[], object]) -> tuple[list[str], float]:
+    def measure(self, act: Callable[[], object]) -> tuple[list[str], float]:
         """The trips of something, and the write units it consumed."""
         trips, units = len(self.trips), len(self.units)
         act()
         return self.trips[trips:], sum(cost for name, cost in self.units[units:] if name not in READS)
 
-    def total(self) -> float:
+    def total_units(self) -> float:
         """All units consumed so far, reads too."""
         return sum(cost for _, cost in self.units)
 
-    def next(self, operation: str, body: Callable[[], str]) -> Refuse | Lose | None:
+    def next_fault(self, operation: str, body: Callable[[], str]) -> Refuse | Lose | None:
         """What goes wrong with a call that is sent now; somebody else may act first."""
         with self._lock:
             self.trips.append(operation)
@@ -118,7 +118,7 @@ class Line:
             kind = self._random.choice(LOST)
         return kind(endpoint_url=url)
 
-    def answered(self, operation: str, parsed: dict[str, Any]) -> None:
+    def count_answer(self, operation: str, parsed: dict[str, Any]) -> None:
         """Count what an answer says that it cost; hold back what is to be held back."""
         if operation == "BatchGetItem" and self._withheld:
             self._withheld = False
@@ -137,8 +137,8 @@ class Line:
 class Sockets:
     """A line over the hooks of a client of its own."""
 
-    def __init__(self, client: Any, line: Line) -> None:
-        self._line = line
+    def __init__(self, client: Any, faults: FaultInjector) -> None:
+        self._faults = faults
         self._http = URLLib3Session(max_pool_connections=32)
         client.meta.events.register("before-send.dynamodb", self._sent)
         client.meta.events.register("provide-client-params.dynamodb", _counting)
@@ -148,25 +148,25 @@ class Sockets:
         self._http.close()
 
     def _sent(self, request: Any, event_name: str, **_: Any) -> Any:
-        match self._line.next(event_name.rpartition(".")[2], lambda: str(request.body.decode())):
+        match self._faults.next_fault(event_name.rpartition(".")[2], lambda: str(request.body.decode())):
             case Refuse(code, reasons):
                 return _refusal(request, code, reasons)
             case Lose():
                 self._http.send(request)
-                raise self._line.lost_answer(request.url)
+                raise self._faults.lost_answer(request.url)
             case None:
                 return None
 
     def _answered(self, parsed: dict[str, Any], model: Any, **_: Any) -> None:
-        self._line.answered(model.name, parsed)
+        self._faults.count_answer(model.name, parsed)
 
 
 class Caller:
     """A client of the engine in memory whose calls take a line. It tries again as botocore does, without waiting."""
 
-    def __init__(self, engine: MemoryClient, line: Line, attempts: int) -> None:
+    def __init__(self, engine: MemoryClient, faults: FaultInjector, attempts: int) -> None:
         self._engine = engine
-        self._line = line
+        self._faults = faults
         self._attempts = attempts
 
     def __getattr__(self, name: str) -> Any:
@@ -191,35 +191,37 @@ class Caller:
     def _once(self, method: str, parameters: Mapping[str, Any]) -> Any:
         operation = camel_case(method)
         time.sleep(0)  # a thread that waits for an answer lets the others go on
-        wrong = self._line.next(operation, lambda: json.dumps(parameters, default=bytes.hex))
+        wrong = self._faults.next_fault(operation, lambda: json.dumps(parameters, default=bytes.hex))
         if isinstance(wrong, Refuse):
             reasons = [{"Code": reason} for reason in wrong.reasons or ()]
             told: Any = {"Error": {"Code": wrong.code, "Message": "as planned"}, "CancellationReasons": reasons}
             raise EXCEPTIONS[wrong.code](told, operation)
         answer = getattr(self._engine, method)(**parameters, ReturnConsumedCapacity="INDEXES")
         if isinstance(wrong, Lose):
-            raise self._line.lost_answer(URL)
-        self._line.answered(operation, answer)
+            raise self._faults.lost_answer(URL)
+        self._faults.count_answer(operation, answer)
         time.sleep(0)
         return answer
 
 
 @contextmanager
-def line(tables: Tables, *, attempts: int = 1, lost_of_100: int = 0, seed: int = 7) -> Iterator[tuple[Tables, Line]]:
+def inject_faults(
+    tables: Tables, *, attempts: int = 1, lost_of_100: int = 0, seed: int = 7
+) -> Iterator[tuple[Tables, FaultInjector]]:
     """The same tables over a client of its own, which tries once unless told otherwise, and its line."""
     engine: Any = tables.client
-    wire = Line(lost_of_100, seed)
+    faults = FaultInjector(lost_of_100, seed)
     if isinstance(engine, MemoryClient):
-        own: Any = Caller(engine, wire, attempts)
-        yield tables._replace(client=own), wire
+        own: Any = Caller(engine, faults, attempts)
+        yield tables._replace(client=own), faults
         return
     url = engine.meta.endpoint_url
     assert "127.0.0.1" in url, "faults travel on real sockets"
     config = CONFIG.merge(Config(retries={"mode": "standard", "total_max_attempts": attempts}))
     client = _session().client("dynamodb", endpoint_url=url, config=config)
-    sockets = Sockets(client, wire)
+    sockets = Sockets(client, faults)
     try:
-        yield tables._replace(client=client), wire
+        yield tables._replace(client=client), faults
     finally:
         sockets.close()
         client.close()

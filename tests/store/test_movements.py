@@ -37,7 +37,7 @@ from chalicelib.store import movements
 from chalicelib.store.deposits import DepositStore
 from chalicelib.store.movements import index_attributes, parse_lines
 from tests.conftest import Tables
-from tests.store.builders import DEPOSIT, T0, after, begun, created, entry
+from tests.store.builders import DEPOSIT, T0, apply_events, created, entry, new_deposit
 
 WIDE: Final = (T0 - 30 * DAY, T0 + 30 * DAY)
 TODAY: Final = T0 + 10 * DAY
@@ -71,7 +71,7 @@ class Books:
         self.store = DepositStore(table.client, table.name, 60_000)
 
     def deposit(self, deposit_id: str, *events: DepositEvent) -> str:
-        deposit, entries = begun(deposit_id)
+        deposit, entries = new_deposit(deposit_id)
         self.store.create(deposit, entries, [], 0)
         self.add(deposit_id, *events)
         return deposit_id
@@ -79,7 +79,7 @@ class Books:
     def add(self, deposit_id: str, *events: DepositEvent) -> None:
         stored = self.load(deposit_id)
         if events:
-            self.store.append(stored, [entry(event) for event in events], after(stored, *events), [])
+            self.store.append(stored, [entry(event) for event in events], apply_events(stored, *events), [])
 
     def load(self, deposit_id: str) -> Stored[DepositEvent]:
         stored = self.store.get(deposit_id)
