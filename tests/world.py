@@ -1,4 +1,4 @@
-"""One running house for the session, in this process: the real engine, the real Lambda entry point, no socket."""
+"""One running service for the session, in this process: a real engine, the real Lambda entry point, no socket."""
 
 import dataclasses
 import json
@@ -46,8 +46,8 @@ class Reply:
 
     @property
     def json(self) -> Json:
-        found: Json = json.loads(self.raw)
-        return found
+        body: Json = json.loads(self.raw)
+        return body
 
     @property
     def problem(self) -> str:
@@ -59,7 +59,7 @@ class Reply:
 
 @dataclass
 class Client:
-    """Somebody who calls: with a token or without."""
+    """A caller, with a token or without."""
 
     server: Any
     token: str | None = None
@@ -73,8 +73,8 @@ class Client:
         ``asked`` is the instant at which the request reached the edge, by the sandbox's clock, in milliseconds.
         An ``idempotency_key`` of "" sends none.
         """
-        given = {name.replace("_", "-"): value for name, value in headers.items()}
-        sent = {**self.headers, **given}
+        changed = {name.replace("_", "-"): value for name, value in headers.items()}
+        sent = {**self.headers, **changed}
         if self.token is not None:
             sent.setdefault("authorization", f"Bearer {self.token}")
         raw = body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
@@ -135,7 +135,7 @@ class Dispute:
 
 @dataclass
 class World:
-    """The house with its people, and the stories that many tests begin with."""
+    """The service with its callers, and the stories that many tests begin with."""
 
     server: Any
 
@@ -303,7 +303,7 @@ class World:
 
 @contextmanager
 def another(world: World, client: "DynamoDBClient", **changes: Any) -> Iterator[World]:
-    """The same house over tables and a clock of its own, with settings changed: nothing of other tests is in it."""
+    """The service over tables and a clock of its own, with changed settings."""
     from chalicelib.store.schema import create_tables  # noqa: PLC0415
     from chalicelib.wiring import build, installed, services  # noqa: PLC0415
     from local import sandbox  # noqa: PLC0415
@@ -314,13 +314,13 @@ def another(world: World, client: "DynamoDBClient", **changes: Any) -> Iterator[
     built = build(found, client)
     assert built.sandbox is not None
     built.sandbox.deliver = world.server._deliver
-    desk = sandbox._contexts[0]
-    sandbox._contexts[:] = [dataclasses.replace(desk, services=built)]
+    context = sandbox._contexts[0]
+    sandbox._contexts[:] = [dataclasses.replace(context, services=built)]
     try:
         with installed(lambda: built):
             yield world
     finally:
-        sandbox._contexts[:] = [desk]
+        sandbox._contexts[:] = [context]
         for table in (found.table, found.sandbox_table):
             client.delete_table(TableName=table)
 
@@ -334,7 +334,7 @@ def house_engine(request: pytest.FixtureRequest) -> "DynamoDBClient":
 
 @pytest.fixture(scope="session")
 def world(house_engine: "DynamoDBClient", tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    """The whole house on the session's engine, in tables of its own. No job runs unless a test runs it."""
+    """The whole service on the session's engine, in tables of its own. No job runs unless a test runs it."""
     from chalicelib.store.schema import create_tables  # noqa: PLC0415
     from chalicelib.wiring import build, installed, settings  # noqa: PLC0415
     from local.__main__ import environment  # noqa: PLC0415
@@ -351,9 +351,9 @@ def world(house_engine: "DynamoDBClient", tmp_path_factory: pytest.TempPathFacto
         create_tables(house_engine, found.table, found.sandbox_table)
         built = build(found, house_engine)
         with installed(lambda: built):
-            house = DevServer(Issuer.at(state))
-            house.prepare()
-            yield World(house)
+            server = DevServer(Issuer.at(state))
+            server.prepare()
+            yield World(server)
     finally:
         os.environ.clear()
         os.environ |= before
@@ -361,6 +361,6 @@ def world(house_engine: "DynamoDBClient", tmp_path_factory: pytest.TempPathFacto
 
 @pytest.fixture
 def own(world: World, house_engine: "DynamoDBClient") -> Iterator[World]:
-    """A house over tables and a clock that no other test knows of."""
+    """The service over tables and a clock that no other test uses."""
     with another(world, house_engine) as found:
         yield found

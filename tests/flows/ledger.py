@@ -1,4 +1,4 @@
-"""A shop, its bank and a reconciliation over both, on an engine in memory that can be copied, and an axe for it."""
+"""A shop, its bank and a reconciliation of both, on an engine in memory that can be copied, and a kill switch."""
 
 import copy
 import dataclasses
@@ -37,31 +37,31 @@ Certificate = tuple[dict[str, Any], list[BreakFound]]
 
 
 class Killed(BaseException):
-    """The worker died; nothing of it can catch that."""
+    """The worker died; a BaseException, so that no handler catches it."""
 
 
 @dataclass
 class KillSwitch:
-    """Every call of the outer world passes here; the one that is ``fatal`` kills, before it is done or right after."""
+    """Counts the calls of guarded objects. Call number ``kill_at`` raises Killed, before the call or right after it."""
 
     kill_at: int = 0
     kill_after_call: bool = False
     calls: list[str] = field(default_factory=list)
 
     def guard(self, outer: Any) -> Any:
-        return _Handle(self, outer)
+        return _Guarded(self, outer)
 
 
-class _Handle:
-    """Stands for something outer."""
+class _Guarded:
+    """An object whose calls pass the switch."""
 
-    def __init__(self, axe: KillSwitch, outer: Any) -> None:
-        self._switch = axe
+    def __init__(self, switch: KillSwitch, outer: Any) -> None:
+        self._switch = switch
         self._outer = outer
 
     def __getattr__(self, name: str) -> Any:
-        found = getattr(self._outer, name)
-        return self._guarded(name, found) if callable(found) else found
+        attribute = getattr(self._outer, name)
+        return self._guarded(name, attribute) if callable(attribute) else attribute
 
     def _guarded(self, name: str, call: Callable[..., Any]) -> Callable[..., Any]:
         def guarded(*args: Any, **named: Any) -> Any:
@@ -78,19 +78,21 @@ class _Handle:
 
 
 class ReconciliationShop(Shop):
-    """``axe`` hangs over the calls of the reconciliation alone."""
+    """``switch`` guards the calls of the reconciliation only."""
 
-    def __init__(self, tables: Tables, clock: Clock, bank: Bank | None = None, axe: KillSwitch | None = None) -> None:
+    def __init__(
+        self, tables: Tables, clock: Clock, bank: Bank | None = None, switch: KillSwitch | None = None
+    ) -> None:
         self.tables = tables
         super().__init__(tables, clock.timing())
         self.clock = clock
         self.bank = bank if bank is not None else Bank(clock=clock)
         self.use_provider(self.bank)
         self._offered: Offered | None = None
-        self.reconciliation, self.worker = self._build_reconciliation(axe or KillSwitch())
+        self.reconciliation, self.worker = self._build_reconciliation(switch or KillSwitch())
 
-    def _build_reconciliation(self, axe: KillSwitch) -> tuple[Reconciliation, RunWorker]:
-        tables, bank = self.tables._replace(client=axe.guard(self.tables.client)), axe.guard(self.bank)
+    def _build_reconciliation(self, switch: KillSwitch) -> tuple[Reconciliation, RunWorker]:
+        tables, bank = self.tables._replace(client=switch.guard(self.tables.client)), switch.guard(self.bank)
         shop = Shop(tables, self.timing)
         attendant = DepositWorker(shop.commits, bank, shop.payees, self.clock)
         refunds = Refunds(shop.commits, attendant, shop.payees, shop.keys)
@@ -107,11 +109,11 @@ class ReconciliationShop(Shop):
         assert isinstance(engine, FakeDynamo)
         return engine
 
-    def copy(self, axe: KillSwitch | None = None) -> "ReconciliationShop":
-        """The same world once more; what happens in it stays there."""
+    def copy(self, switch: KillSwitch | None = None) -> "ReconciliationShop":
+        """An independent copy of the tables, the clock and the bank."""
         clock = Clock(self.clock.now)
-        twin = self._engine.copied()
-        twin.clock = clock
+        engine = self._engine.copied()
+        engine.clock = clock
         bank = dataclasses.replace(
             self.bank,
             clock=clock,
@@ -122,12 +124,12 @@ class ReconciliationShop(Shop):
             faults=copy.copy(self.bank.faults),
             calls=[],
         )
-        client: Any = twin
-        return ReconciliationShop(self.tables._replace(client=client), clock, bank, axe)
+        client: Any = engine
+        return ReconciliationShop(self.tables._replace(client=client), clock, bank, switch)
 
-    def share(self, axe: KillSwitch | None = None) -> "ReconciliationShop":
+    def share(self, switch: KillSwitch | None = None) -> "ReconciliationShop":
         """Another container over the same tables, on the same clock."""
-        return ReconciliationShop(self.tables, self.clock, self.bank, axe)
+        return ReconciliationShop(self.tables, self.clock, self.bank, switch)
 
     # Stories.
 
@@ -146,7 +148,7 @@ class ReconciliationShop(Shop):
         self.attendant.settle(f"dep_{payment_id[4:30]}", seen, "event")
 
     def cancel_and_send(self, deposit_id: str, at: int, *faults: str) -> str:
-        """Cancelled by the buyer, and the refund sent; its id."""
+        """The buyer cancels and the refund is sent. Returns its id."""
         self.clock.now = at
         self.bank.faults.extend(faults)
         self.cancel(deposit_id, Caller(self.deposit(deposit_id).created.buyer, "buyer"))
@@ -176,18 +178,18 @@ class ReconciliationShop(Shop):
         return worked[:2]
 
     def run_to_end(self, span: tuple[int, int] = SPAN) -> Certificate:
-        """A run from its beginning to its end."""
+        """Start a run and work it to its end."""
         started = self.start(span)
         assert self.work() == (1, True)
         return self.certificate(started.run.id)
 
     def deposits_written(self) -> dict[str, list[Any]]:
-        """Every event of every deposit."""
+        """Every event of every deposit, by id."""
         ids = [pk for pk in self._engine.items if pk.startswith("dep_")]
-        return {one: [entry.event for entry in self.load(one).journal] for one in ids}
+        return {item_id: [entry.event for entry in self.load(item_id).journal] for item_id in ids}
 
     def types_written(self) -> dict[str, list[str]]:
-        return {one: [event.TYPE for event in events] for one, events in self.deposits_written().items()}
+        return {item_id: [event.TYPE for event in events] for item_id, events in self.deposits_written().items()}
 
     def load_run(self, run_id: str) -> list[Any]:
         """Every event of a run."""
@@ -196,22 +198,22 @@ class ReconciliationShop(Shop):
         return [entry.event for entry in at.stored.journal]
 
     def certificate(self, run_id: str) -> Certificate:
-        """What a run certified, without its instant and its name, and what it found."""
-        shown = self.reconciliation.find(run_id, "en")
-        finished = shown.run.finished
-        assert finished is not None, shown.run.status
-        found = [replace(one.found, run="") for one in self.breaks(run_id)]
-        assert len(found) == finished.breaks
-        return counts(finished), found
+        """The figures of a finished run and its breaks, without instants and the run's id."""
+        run = self.reconciliation.find(run_id, "en").run
+        finished = run.finished
+        assert finished is not None, run.status
+        breaks = [replace(item.found, run="") for item in self.breaks(run_id)]
+        assert len(breaks) == finished.breaks
+        return counts(finished), breaks
 
     def breaks(self, run_id: str) -> list[Break]:
-        found: list[Break] = []
+        breaks: list[Break] = []
         position = None
         while True:
             page, position = self.reconciliation.breaks(run_id, 50, position)
-            found += page
+            breaks += page
             if position is None:
-                return found
+                return breaks
 
 
 def counts(finished: RunFinished) -> dict[str, Any]:

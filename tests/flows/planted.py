@@ -1,4 +1,4 @@
-"""Differences planted on purpose: what was done to a deposit, and what a run must then find, and what it must not.
+"""Planted differences: a story of a deposit, and what a run must find of it.
 
 The run looks at eight days on the ninth. Cards show in a report after five days, payouts after two.
 """
@@ -37,14 +37,14 @@ def young(ledger: ReconciliationShop) -> str:
 
 
 def old_enough(ledger: ReconciliationShop) -> str:
-    """Captured five days ago to the millisecond: it should stand there."""
+    """Captured exactly five days ago: its line should be in the report."""
     deposit_id = ledger.sell(TODAY - 5 * DAY)
     ledger.bank.remove_lines(child("pay", deposit_id, 1))
     return deposit_id
 
 
 def vanished(ledger: ReconciliationShop) -> str:
-    """The provider does not even know of it any more."""
+    """The provider does not know the payment any more."""
     deposit_id = ledger.sell()
     ledger.bank.remove_lines(child("pay", deposit_id, 1))
     del ledger.bank.payments[child("pay", deposit_id, 1)]
@@ -58,21 +58,23 @@ def refund_missing(ledger: ReconciliationShop) -> str:
 
 
 def in_another_span(ledger: ReconciliationShop) -> str:
-    """The provider says that it took the money before the span; its report of that one shows it."""
+    """The provider says that the capture was before the span; the report of that span shows it."""
     deposit_id = ledger.sell()
     payment_id = child("pay", deposit_id, 1)
     seen = ledger.bank.payments[payment_id]
     assert isinstance(seen, PaymentSeen)
     earlier = replace(seen.captures[0], at=T0 - 3 * DAY)
     ledger.bank.payments[payment_id] = replace(seen, captures=(earlier,))
-    ledger.bank.lines = [one._replace(at=T0 - 3 * DAY) if one.ref == earlier.ref else one for one in ledger.bank.lines]
+    ledger.bank.lines = [
+        line._replace(at=T0 - 3 * DAY) if line.ref == earlier.ref else line for line in ledger.bank.lines
+    ]
     return deposit_id
 
 
 def nobody(ledger: ReconciliationShop) -> str:
-    strange = fresh_id("dep")
-    ledger.bank.report("capture", child("pay", strange, 1), "cap_nobody", EARNEST, T0)
-    return strange
+    deposit_id = fresh_id("dep")
+    ledger.bank.report("capture", child("pay", deposit_id, 1), "cap_nobody", EARNEST, T0)
+    return deposit_id
 
 
 def by_hand(ledger: ReconciliationShop) -> str:
@@ -101,10 +103,10 @@ def other_refund(ledger: ReconciliationShop) -> str:
 
 
 def _changed(ledger: ReconciliationShop, deposit_id: str, kind: str) -> str:
-    """The report has a fen less."""
+    """The report's amount is a fen less."""
     ledger.bank.lines = [
-        one._replace(minor=one.minor - 1) if (one.body, one.kind) == (deposit_id[4:], kind) else one
-        for one in ledger.bank.lines
+        line._replace(minor=line.minor - 1) if (line.body, line.kind) == (deposit_id[4:], kind) else line
+        for line in ledger.bank.lines
     ]
     return deposit_id
 
@@ -112,14 +114,14 @@ def _changed(ledger: ReconciliationShop, deposit_id: str, kind: str) -> str:
 def other_currency(ledger: ReconciliationShop) -> str:
     deposit_id = ledger.sell()
     ledger.bank.lines = [
-        one._replace(currency="IDR") if one.body == deposit_id[4:] else one for one in ledger.bank.lines
+        line._replace(currency="IDR") if line.body == deposit_id[4:] else line for line in ledger.bank.lines
     ]
     return deposit_id
 
 
 def told_twice(ledger: ReconciliationShop) -> str:
     deposit_id = ledger.sell()
-    ledger.bank.lines += [one for one in ledger.bank.lines if one.body == deposit_id[4:]]
+    ledger.bank.lines += [line for line in ledger.bank.lines if line.body == deposit_id[4:]]
     return deposit_id
 
 
@@ -132,7 +134,7 @@ def executed_twice(ledger: ReconciliationShop) -> str:
 
 
 def never_sent(ledger: ReconciliationShop) -> str:
-    """A report shows what was never asked for: the refund waits for its account."""
+    """The report shows a refund that was never sent, because it waits for an account."""
     deposit_id = ledger.sell(method="virtual_account")
     refund_id = ledger.cancel_and_send(deposit_id, T0 + 3 * DAY)
     ledger.bank.report("refund", refund_id, "ref_1", EARNEST, T0 + 4 * DAY)
@@ -140,7 +142,7 @@ def never_sent(ledger: ReconciliationShop) -> str:
 
 
 def not_at_the_provider(ledger: ReconciliationShop) -> str:
-    """A capture for a payment of ours that the provider itself does not know."""
+    """The report has a capture of a payment that the provider does not find."""
     deposit_id = ledger.place_order()
     ledger.bank.report("capture", child("pay", deposit_id, 1), "cap_1", EARNEST, T0)
     return deposit_id
@@ -155,17 +157,17 @@ def came_back_by_report_only(ledger: ReconciliationShop) -> str:
 
 
 def overdue(ledger: ReconciliationShop) -> str:
-    """Declined, and the buyer named no account until its promise was missed."""
+    """Declined, and the buyer named no account before the promised date."""
     return ledger.cancel_and_send(ledger.sell(), T0 + DAY, DECLINED)
 
 
 def stands_still(ledger: ReconciliationShop) -> str:
-    """Without an answer for longer than two days, and nobody looked."""
+    """Unknown for more than two days, and never queried."""
     return ledger.sell_and_refund(BEFORE, at=TODAY - 3 * DAY)
 
 
 def waits(ledger: ReconciliationShop) -> str:
-    """Without an answer since yesterday: somebody will look."""
+    """Unknown since yesterday; a query is due."""
     return ledger.cancel_and_send(ledger.sell(T0 + 3 * DAY), TODAY - DAY, BEFORE)
 
 
@@ -176,7 +178,7 @@ def lost_capture(ledger: ReconciliationShop) -> str:
 
 
 def late_capture(ledger: ReconciliationShop) -> str:
-    """The buyer chose another way, gave up, and then the first one was captured after all."""
+    """The buyer changed the method and cancelled; then the first payment was captured."""
     deposit_id = ledger.place_order()
     by = Caller(ledger.deposit(deposit_id).created.buyer, "buyer")
     ledger.command(deposit_id, ChangePaymentMethod("alipay"), by)
@@ -206,7 +208,7 @@ def lost_return(ledger: ReconciliationShop) -> str:
 
 
 def lost_both(ledger: ReconciliationShop) -> str:
-    """Executed and returned, and nobody heard of either."""
+    """Executed and returned; both events were lost."""
     refund_id = ledger.sell_and_refund(AFTER)
     ledger.clock.now += DAY
     ledger.bank.return_refund(refund_id)
@@ -268,5 +270,5 @@ DIFFERENCES: Final[dict[str, Difference]] = {
 
 
 def plant_all(ledger: ReconciliationShop) -> dict[str, str]:
-    """All of them in one world; the deposit of each story."""
-    return {name: f"dep_{plant.story(ledger)[4:30]}" for name, plant in DIFFERENCES.items()}
+    """Plant all differences in one shop. Returns the deposit's id by the name of the difference."""
+    return {name: f"dep_{difference.story(ledger)[4:30]}" for name, difference in DIFFERENCES.items()}

@@ -1,4 +1,4 @@
-"""A shop whose refunds go to a bank that executes, and a buyer who names an account."""
+"""A shop with a paid deposit, whose refunds go to an executing bank, and a buyer who names an account."""
 
 from typing import Any, Final
 
@@ -24,7 +24,7 @@ HAN: Final = Payee("Han Meimei", "Bank of China", "6217000010007654321")
 
 
 class RefundShop(FaultyShop):
-    """A buyer has paid; ``method`` says how, so by which way the money goes back."""
+    """One deposit at a time; ``method`` decides the route of its refund."""
 
     def __init__(self, *parts: Any) -> None:
         super().__init__(*parts)
@@ -36,14 +36,14 @@ class RefundShop(FaultyShop):
         self.id = ""
 
     def pay_deposit(self, method: str = "card") -> str:
-        """Captured now; the bank knows the same."""
+        """Order and pay now. Returns the deposit's id."""
         self.id = self.order(self.offered, self.by, method=method).deposit.id
         seen = self.bank.capture(child("pay", self.id, 1))
         self.attendant.settle(self.id, seen, "event")
         return self.id
 
     def create_refund(self, method: str = "card") -> str:
-        """A refund of everything is decided; its id."""
+        """Pay and cancel. Returns the id of the approved refund of everything."""
         self.pay_deposit(method)
         self.cancel(self.id, self.by)
         return self.ref
@@ -84,7 +84,7 @@ class RefundShop(FaultyShop):
         )
 
     def attend(self, at: int | None = None, owner: str = "job/1") -> bool:
-        """What the job does at an instant; another worker being at it is no fault, nor is a table that is busy."""
+        """Run the deposit worker at an instant. False when another worker has the item or the table is busy."""
         self.clock.now = self.clock.now if at is None else at
         try:
             return self.attendant.attend(self.id, owner)
@@ -92,12 +92,12 @@ class RefundShop(FaultyShop):
             return False
 
     def sweep(self) -> Report:
-        """What send_refunds does everywhere."""
+        """Run the job send_refunds over all items."""
         job = Sweep("send_refunds", "work", self.store, {"dep": self.attendant}, self.clock)
         return job.run("job/1", lambda: 60_000)
 
     def run_until_quiet(self, most: int = 60) -> None:
-        """The job comes whenever something is due, until nothing is within a week."""
+        """Run the job whenever something is due, until nothing is due within a week."""
         until = self.clock.now + 7 * DAY
         for n in range(most):
             due = self.second_shop.load(self.id).due
@@ -105,16 +105,16 @@ class RefundShop(FaultyShop):
                 return
             self.attend(max(due, self.clock.now), f"job/{n + 2}")
             self.clock.now += 1
-        raise AssertionError("it never comes to rest")
+        raise AssertionError("something is always due")
 
     def check_refunded_once(self) -> None:
-        """The buyer has everything, once."""
+        """Check that the refund was executed once and succeeded in full."""
         assert self.bank.executed.count(self.bank.executed[-1]) == 1, self.bank.executed
         assert (self.deposit.money.refunded, self.status) == (EARNEST, "succeeded")
 
     def stored_item(self) -> dict[str, Any]:
-        found: Any = self.table.client.get_item(TableName=self.table.name, Key=key(self.id), ConsistentRead=True)
-        return dict(found["Item"])
+        answer: Any = self.table.client.get_item(TableName=self.table.name, Key=key(self.id), ConsistentRead=True)
+        return dict(answer["Item"])
 
     def table_text(self) -> str:
         return str(self.table.client.scan(TableName=self.table.name, ConsistentRead=True)["Items"])

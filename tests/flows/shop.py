@@ -1,4 +1,4 @@
-"""The flows over one table, with a clock that a test moves by hand and a provider that does as it is told."""
+"""The flows of a container over one table, a clock that the test moves, and a provider whose answers the test sets."""
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
@@ -69,7 +69,7 @@ _numbers: Final = count(1)
 
 @dataclass
 class Clock:
-    """Milliseconds, moved by the test; a sleep takes the longest it may."""
+    """Milliseconds, moved by the test. A pause takes 400 ms, the longest possible."""
 
     now: int = T0
     pauses: list[int] = field(default_factory=list)
@@ -90,7 +90,7 @@ REAL: Final = Timing(machine_clock, pause, GRACE)
 
 @dataclass
 class ScriptedProvider:
-    """A provider with nothing but what the test told it. ``asked`` lists what it was asked."""
+    """A provider that gives the answers that the test has set. ``calls`` lists the calls it got."""
 
     payments: dict[str, PaymentSeen | Unknown] = field(default_factory=dict)
     refunds: dict[str, RefundSeen | Unknown] = field(default_factory=dict)
@@ -123,7 +123,7 @@ class ScriptedProvider:
 
 
 class Shop:
-    """One container: its own caches and hints, over tables that it shares with others."""
+    """The flows of one container: its own caches, over tables that it shares with other containers."""
 
     def __init__(self, tables: Tables, timing: Timing) -> None:
         self.timing = timing
@@ -150,7 +150,7 @@ class Shop:
         self.use_provider(ScriptedProvider())
 
     def use_provider(self, provider: "ScriptedProvider") -> None:
-        """This provider, from now on."""
+        """Use this provider from now on."""
         self.provider = provider
         self.attendant = DepositWorker(self.commits, provider, self.payees, self.timing.now)
         self.refunds = Refunds(self.commits, self.attendant, self.payees, self.keys)
@@ -159,7 +159,7 @@ class Shop:
     def request_context(
         self, by: Caller, what: str = "", key_text: str | None = None, body: str = "", **changes: Any
     ) -> RequestContext:
-        """A request as the edge stamps it; without a key it is a read."""
+        """The context of a request as the edge makes it; without a key it is a read."""
         key = Key(digest(by.id, what, key_text), digest(body)) if key_text is not None else None
         now = self.timing.now()
         return replace(RequestContext(now, by, now, key=key, key_text=key_text or ""), **changes)
@@ -167,7 +167,7 @@ class Shop:
     def publish(
         self, units: int | None = 37, per_buyer: int | None = None, key_text: str | None = None, **changes: Any
     ) -> Offered:
-        """An offer of the 2024 programme."""
+        """Publish an offer of the 2024 programme."""
         item = {"sku": SKU, "name": "SU7 Max", "price": {"amount": "299900", "currency": "CNY"}, "stock": units}
         limits = {"per_buyer": per_buyer, "per_identity": None}
         body = {"title": "SU7", "market": "CN", "preset": "su7_2024", "items": [item], "limits": limits, **changes}
@@ -175,11 +175,11 @@ class Shop:
         return self.catalogue.publish(body, asked)
 
     def set_seen_stock(self, offered: Offered, left: Sequence[int], sku: str = SKU) -> None:
-        """This container has looked at the shards just now, and found these units."""
+        """Put these units per shard into the stock cache, as read now."""
         self.stock_cache.seen[offered.offer.id] = StockSeen(self.timing.now(), {sku: left}, {sku: list(left)})
 
     def fill_caches(self, offered: Offered) -> Offered:
-        """The offer and its terms are in this container's caches."""
+        """Load an offer and its terms into this container's caches."""
         self.catalogue.recent(offered.offer.id)
         self.offers.terms(offered.offer.made.terms_hash)
         return offered
@@ -194,7 +194,7 @@ class Shop:
         priority_pass: str | None = None,
         **changes: Any,
     ) -> Outcome:
-        """The buyer orders; the same key is the same tap."""
+        """The buyer orders; the same key is the same request."""
         terms_hash = offered.offer.made.terms_hash
         order = Order(offered.offer.id, (Ordered(SKU, quantity),), method, terms_hash, priority_pass)
         body = f"{offered.offer.id} {quantity} {priority_pass}"
@@ -214,12 +214,12 @@ class Shop:
     def merchant_cancel(
         self, deposit_id: str, reason: str = "OUT_OF_STOCK", key_text: str | None = None, by: Caller = STAFF
     ) -> Outcome:
-        """The merchant cancels for a published reason, with a record or two of it."""
+        """The merchant cancels for a published reason, with two pieces of evidence."""
         asked = self.request_context(by, f"merchant-cancel {deposit_id}", key_text or fresh_key(), reason)
         return self.cancellations.cancel(deposit_id, reason, ("record:1", "record:2"), None, asked)
 
     def create_pass(self, by: Caller, **terms: Any) -> str:
-        """A buyer's pass, from an order that was not paid yet when the merchant cancelled it."""
+        """The id of a pass that the buyer has from an unpaid order that the merchant cancelled."""
         deposit_id = self.order(self.publish(units=None, **terms), by).deposit.id
         self.merchant_cancel(deposit_id)
         return child("pas", deposit_id, 1)
@@ -227,13 +227,13 @@ class Shop:
     def open_intent(
         self, deposit_id: str, by: Caller, key_text: str | None = None, language: str = "en", **changes: Any
     ) -> LockIntentOpened:
-        """The buyer is shown what a lock would mean."""
+        """The buyer opens a lock intent and gets its disclosure."""
         return self.command(deposit_id, OpenIntent(language), by, key_text, **changes).deposit.intents[-1].shown
 
     def lock(
         self, deposit_id: str, by: Caller, shown: LockIntentOpened, key_text: str | None = None, **changes: Any
     ) -> Outcome:
-        """The buyer has read what was shown, and types the words."""
+        """The buyer confirms a lock with the words of its disclosure."""
         intent = child("lki", deposit_id, shown.intent)
         typed = ConfirmLock(intent, shown.disclosure_hash, shown.acknowledgement)
         return self.command(deposit_id, typed, by, key_text, **changes)
@@ -241,14 +241,14 @@ class Shop:
     def change_items(
         self, deposit_id: str, by: Caller, *items: tuple[str, int], key_text: str | None = None, **changes: Any
     ) -> Outcome:
-        """The buyer wants these instead."""
+        """The buyer changes the goods to these items."""
         asked = self.request_context(by, f"change {deposit_id}", key_text or fresh_key(), f"{items}", **changes)
         return self.changes.change(deposit_id, [Ordered(*item) for item in items], asked)
 
     def pay(
         self, deposit_id: str, at: int | None = None, amount: Money = EARNEST, payment: int = 1, ref: str = "cap"
     ) -> Outcome:
-        """The provider says that the whole amount was captured at an instant."""
+        """Settle a capture of the amount at an instant."""
         seen = captured(self.timing.now() if at is None else at, amount, payment, ref)
         return self.attendant.settle(deposit_id, seen, "t")
 
@@ -261,7 +261,7 @@ class Shop:
         key_text: str | None = None,
         **changes: Any,
     ) -> ClaimView:
-        """The buyer claims units that did not come, or an amount; the deposit stands in the body, as over HTTP."""
+        """The buyer claims units that were not shipped, or an amount. The request's body names the deposit, as over HTTP."""
         kind: Any = "short_shipment" if lines else "other"
         units = tuple(Units(*one) for one in lines)
         command = OpenClaim(kind, self.claims.digest(STATEMENT) or "", units, amount)
@@ -277,14 +277,14 @@ class Shop:
         words: str | None = None,
         **changes: Any,
     ) -> ClaimView:
-        """Anything that is said to a claim."""
+        """Run any command on a claim."""
         asked = self.request_context(
             by, f"{type(command).__name__} {claim_id}", key_text or fresh_key(), f"{command}", **changes
         )
         return self.claims.run(claim_id, command, words, asked)
 
     def respond(self, claim_id: str, decision: Any, amount: Money | None = None, **options: Any) -> ClaimView:
-        """The merchant's answer; a rejection has words."""
+        """The merchant answers a claim; a rejection has a statement."""
         words = STATEMENT if decision == "reject" else None
         command = Respond(int(claim_id.rpartition("_")[2]), decision, amount, self.claims.digest(words))
         return self.run_claim_command(claim_id, command, STAFF, words=words, **options)
@@ -293,12 +293,12 @@ class Shop:
         return self.commits.load(deposit_id)
 
     def event_types(self, deposit_id: str) -> list[str]:
-        """The public names of what is written in a journal."""
+        """The public names of the events of a journal."""
         return [one.event.TYPE for one in self.load(deposit_id).journal]
 
 
 class FaultyShop(Shop):
-    """A shop on a clock moved by hand. Its own faults can be tampered with, its twin's cannot."""
+    """A shop on a clock moved by the test. Its client injects faults, that of ``second_shop`` does not."""
 
     def __init__(self, table: Tables, own: Tables, faults: FaultInjector) -> None:
         self.clock = Clock()
@@ -325,7 +325,7 @@ def captured(at: int, amount: Money = EARNEST, payment: int = 1, ref: str = "cap
 
 
 def new_buyer() -> Caller:
-    """A buyer nobody met before."""
+    """A buyer without any orders."""
     return Caller(digest_id("usr", f"buyer {next(_numbers)}"), "buyer")
 
 
@@ -338,19 +338,19 @@ def digest(*parts: object) -> bytes:
 
 
 def rendered_state(outcome: Outcome) -> tuple[Deposit, object, int, str]:
-    """What an answer is rendered from: equal here is equal on the faults."""
+    """All that an answer is rendered from: equal values give equal answers."""
     return outcome.deposit, outcome.journal, outcome.at, outcome.locale
 
 
 def catch_refusal(act: Callable[[], object]) -> Refused:
-    """The refusal that must come."""
+    """The refusal that the call must raise."""
     with pytest.raises(Refused) as caught:
         act()
     return caught.value
 
 
 def retry_while_busy(act: Callable[[], Outcome], most: int = 20) -> Outcome | Reason:
-    """What a patient client ends up with: busy and lost answers are asked again, with the same key."""
+    """The outcome or refusal after retries: BUSY is retried with the same key."""
     for _ in range(most):
         try:
             return act()

@@ -100,10 +100,10 @@ def test_a_page_of_breaks_reads_its_notes_in_one_batch() -> None:
     for one in ledger.breaks(run_id)[:4]:
         asked = ledger.request_context(PLATFORM, f"resolve {one.id}", fresh_key(), one.id)
         ledger.reconciliation.resolve(one.id, "write_off", f"Note of {one.id}", asked)
-    axe = KillSwitch()
-    desk = ledger.share(axe).reconciliation
+    switch = KillSwitch()
+    desk = ledger.share(switch).reconciliation
     rows, _ = desk.breaks(run_id, 100, None)
-    axe.calls.clear()
+    switch.calls.clear()
     notes = desk.notes_of(rows)
     assert notes == [f"Note of {one.id}" for one in rows[:4]] + [None]
-    assert axe.calls == ["batch_get_item"]
+    assert switch.calls == ["batch_get_item"]

@@ -314,13 +314,13 @@ def dies_everywhere(
     """
     started = world.copy()
     run_id = started.start().run.id
-    axe = KillSwitch()
-    alone = started.copy(axe)
+    switch = KillSwitch()
+    alone = started.copy(switch)
     assert alone.work() == (1, True)
-    calls = len(axe.calls)
+    calls = len(switch.calls)
     whole, types = uncounted(alone.certificate(run_id)), alone.types_written()
     for fatal in range(first, calls + 1, step):
-        if at is not None and axe.calls[fatal - 1] not in at:
+        if at is not None and switch.calls[fatal - 1] not in at:
             continue
         dying = started.copy(KillSwitch(fatal, after))
         with pytest.raises(Killed):
@@ -328,8 +328,8 @@ def dies_everywhere(
         dying.clock.now += LEASE_MS
         survivor = dying.share()
         survivor.work("job/next")
-        assert uncounted(survivor.certificate(run_id)) == whole, axe.calls[fatal - 1]
-        assert survivor.types_written() == types, axe.calls[fatal - 1]
+        assert uncounted(survivor.certificate(run_id)) == whole, switch.calls[fatal - 1]
+        assert survivor.types_written() == types, switch.calls[fatal - 1]
     return whole, types
 
 
@@ -353,9 +353,9 @@ def test_every_second_call_fails_and_the_run_still_ends(compact: ReconciliationS
     ledger = compact.copy()
     run_id = ledger.start().run.id
     for fatal in count(20, 20):
-        axe = KillSwitch(fatal)
+        switch = KillSwitch(fatal)
         try:
-            if ledger.share(axe).work("job/1") == (1, True):
+            if ledger.share(switch).work("job/1") == (1, True):
                 break
         except Killed:
             continue

@@ -1,4 +1,4 @@
-"""Reconciliation over a whole history, twice: what it finds is what was injected into the report, or is still owed.
+"""Reconciliation over a whole history, twice: the breaks are those injected into the report, and overdue refunds.
 
 The expectation comes from the provider's books and from the flaws that the report was given, never from the code that
 compares. The second run is killed at any I/O, its answers are lost, and two workers are at it; it must leave the same
@@ -63,7 +63,7 @@ class Certificate:
 
 
 class Audit:
-    """``history`` is at rest, and the weather is calm."""
+    """Runs when nothing is due any more and faults are off."""
 
     def __init__(self, history: "History") -> None:
         self._history = history
@@ -71,7 +71,7 @@ class Audit:
         self._provider = history.provider
 
     def starts_at(self) -> int:
-        """When every line shows that will ever show, and every promise has come due."""
+        """The instant at which every line is in the report and every promised date is past."""
         newest = max((line.at for line in self._provider.moved()), default=0)
         promised = [
             refund.promised_by for state in self._history.invariants.states.values() for refund in state.open_refunds

@@ -1,7 +1,7 @@
-"""What a merchant's cancellations, questions, bulk runs, passes and the reserve commit to, kept again from events alone.
+"""A model of merchant cancellations, questions, bulk runs, passes and the reserve from their events.
 
-Reasons, figures and times come from causes.py and sales.py, where they were read and worked out by hand; who asked and when
-comes from the journals' envelopes.
+Reasons, figures and times come from expected_reasons.py and sales.py, written by hand; callers and instants come from the
+journals' envelopes.
 """
 
 from collections import Counter
@@ -54,7 +54,7 @@ Place = tuple[str, int]
 
 @dataclass
 class OfferOpening:
-    """When everybody may order, and until when the kept units are for passes."""
+    """When an offer opens, and until when its reserved units are for passes."""
 
     merchant: str
     opens_at: int
@@ -82,13 +82,13 @@ class PassRecord:
     reminded: set[int] = field(default_factory=set)
 
     def next_at(self) -> int:
-        """When the clock has something to say of it."""
+        """The next instant at which a deadline event is due."""
         return min(at for at in (*self.event.remind_at, self.event.valid_until) if at not in self.reminded)
 
 
 @dataclass
 class OwedRefunds:
-    """What a merchant's cancellation must send back, and what it owes on top."""
+    """The refund of a merchant's cancellation, and the compensation on top."""
 
     cause: str
     back: int
@@ -249,11 +249,11 @@ class CancellationInvariants:
 
     def _owe(self, pk: str, reason: str) -> None:
         """Everything that counted and was not given back, less what was paid for goods that are with the buyer."""
-        bound, cause = self.records[pk], REASON_RULES[reason]
-        kept = min(bound.kept_value(), bound.held)
-        paid = bound.paid_at is not None and cause.doubles
-        on_top = bound.sale.on_top(bound.ordered, bound.goods, bound.left_value()) if paid else 0
-        self.owed[pk] = OwedRefunds(reason, bound.held - kept, on_top)
+        record, cause = self.records[pk], REASON_RULES[reason]
+        kept = min(record.kept_value(), record.held)
+        paid = record.paid_at is not None and cause.doubles
+        on_top = record.sale.on_top(record.ordered, record.goods, record.left_value()) if paid else 0
+        self.owed[pk] = OwedRefunds(reason, record.held - kept, on_top)
 
     def _approved(self, pk: str, event: RefundApproved) -> None:
         owed = self.owed.get(pk)
@@ -298,13 +298,13 @@ class CancellationInvariants:
 
     def _granted(self, pk: str, name: str, event: PassGranted, asked: int) -> None:
         """For the goods of that order at their price, for half a year, and only where the reason or an appeal grants one."""
-        owed, bound = self.owed.get(pk), self.records[pk]
+        owed, record = self.owed.get(pk), self.records[pk]
         if owed is None or not self._grants(pk, owed) or name in self.passes or event.reason != owed.cause:
             self.violated("pass", f"{pk} {event}")
             return
         owed.passes += 1
-        skus = {sku for sku, _ in bound.lines}
-        right = set(event.skus) == skus and event.price_cap.minor == max(bound.sale.prices[sku] for sku in skus)
+        skus = {sku for sku, _ in record.lines}
+        right = set(event.skus) == skus and event.price_cap.minor == max(record.sale.prices[sku] for sku in skus)
         times = {event.valid_until - before for before in REMINDED} == set(event.remind_at)
         if not right or not times or event.valid_until != asked + VALID:
             self.violated("pass", f"{pk} {event} asked at {asked}")
@@ -366,15 +366,15 @@ class CancellationInvariants:
         if one is None or self.uses[held.id, pk] != 1:
             self.violated("pass", f"{pk} names {held.id}, used {self.uses[held.id, pk]} times")
             return
-        created, origin, bound = self.created[pk], self.created[one.origin], self.records[pk]
+        created, origin, record = self.created[pk], self.created[one.origin], self.records[pk]
         if (created.buyer, created.merchant) != (origin.buyer, origin.merchant):
             self.violated("pass", f"{pk} was bought with a pass of {origin.buyer} at {origin.merchant}")
-        [(sku, value), *more] = bound.lines
+        [(sku, value), *more] = record.lines
         within = sku in one.event.skus and value <= one.event.price_cap.minor
-        if more or bound.quantities != [1] or not within:
-            self.violated("pass", f"{pk} orders {bound.quantities} of {bound.lines} with {one.event}")
+        if more or record.quantities != [1] or not within:
+            self.violated("pass", f"{pk} orders {record.quantities} of {record.lines} with {one.event}")
         if (one.used_for == pk) == self._goes_back(pk):
-            self.violated("pass", f"{pk} ended as {bound.ended_by or 'living'}, {held.id} is used for {one.used_for}")
+            self.violated("pass", f"{pk} ended as {record.ended_by or 'living'}, {held.id} is used for {one.used_for}")
 
     def _goes_back(self, pk: str) -> bool:
         """Whether the pass it was ordered with is the buyer's again: it ended unpaid, and no other one came of it."""

@@ -1,7 +1,6 @@
-"""What claims commit to, kept again from events alone: who may open one, what is owed, when silence decides, and what it pays.
+"""A model of claims from their events: who may open one, what is owed, when a deadline decides, and what is paid.
 
-Times are written down here by hand; what goods are worth comes from the plan's sales, and who asked and when from the
-journals' envelopes.
+Times are constants here; values of goods come from the plan's sales, callers and instants from the journals' envelopes.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -67,7 +66,7 @@ STEPS: Final[Mapping[type[DepositEvent], tuple[frozenset[str], frozenset[str], s
 
 @dataclass
 class ClaimRecord:
-    """A claim by what was written of it; ``status_at`` also by the clock."""
+    """A claim by its events; ``status_at`` also by the clock."""
 
     opened: ClaimOpened
     status: str
@@ -93,7 +92,7 @@ class ClaimRecord:
 
     @property
     def reserve(self) -> int:
-        """The money that must not go anywhere else while it is open."""
+        """The money reserved while it is open."""
         return max(self.owed, *self.offers, 0)
 
     def status_at(self, at: int) -> str:
@@ -112,7 +111,7 @@ class ClaimRecord:
 
 @dataclass
 class ClaimPayout:
-    """What a decision promised, until the write that holds it is over."""
+    """The refunds that a decision announces, until its write is complete."""
 
     amount: int
     refunds: tuple[int, ...]
@@ -137,12 +136,12 @@ class ClaimInvariants:
         return self.cases.get(pk, [])
 
     def claimed(self, pk: str) -> int:
-        """The money in question in a deposit's open claims."""
-        return sum(one.reserve for one in self.cases_of(pk) if one.open)
+        """The money reserved by a deposit's open claims."""
+        return sum(case.reserve for case in self.cases_of(pk) if case.open)
 
     def is_due(self, pk: str) -> bool:
-        """Whether silence has decided something that nobody has written down yet."""
-        return any(one.open and self.now() >= one.due_at for one in self.cases_of(pk))
+        """Whether a deadline has decided a claim and its event is not written yet."""
+        return any(case.open and self.now() >= case.due_at for case in self.cases_of(pk))
 
     # One event of a deposit.
 
@@ -279,12 +278,12 @@ class ClaimInvariants:
     # What is owed, worked out again.
 
     def owed(self, state: Deposit, kind: str, lines: Mapping[int, int], amount: int | None) -> int:
-        bound, left = self.records[state.id], self.left(state)
+        record, left = self.records[state.id], self.left(state)
         forfeited, fees = self.kept_amounts.get(state.id, (0, 0))
         if kind == GOODS:
-            return min(self._undelivered(bound, lines), left)
+            return min(self._undelivered(record, lines), left)
         if kind == MISTAKE:
-            return min(forfeited, left) if bound.ended_at is not None else max(left - bound.kept_value(), 0)
+            return min(forfeited, left) if record.ended_at is not None else max(left - record.kept_value(), 0)
         return min(fees if kind == "trade_in" else amount or 0, left)
 
     def left(self, state: Deposit) -> int:
@@ -292,18 +291,18 @@ class ClaimInvariants:
         excess = self.refunds.excess
         return sum(max(_left_of(state, one) - excess[one.capture], 0) for one in state.captures if one.counts)
 
-    def _undelivered(self, bound: DepositRecord, lines: Mapping[int, int]) -> int:
+    def _undelivered(self, record: DepositRecord, lines: Mapping[int, int]) -> int:
         """All that was paid while a balance is open, as nothing has left then; else the units at their price."""
-        value = sum(bound.sale.prices[bound.lines[line - 1][0]] * units for line, units in lines.items())
+        value = sum(record.sale.prices[record.lines[line - 1][0]] * units for line, units in lines.items())
         if not any(lines.values()):
             return 0
-        if bound.owed and bound.ended_at is None:
-            return bound.counted
-        return value - bound.sale.credit + (bound.sale.shipping if self._nothing_came(bound, lines) else 0)
+        if record.owed and record.ended_at is None:
+            return record.counted
+        return value - record.sale.credit + (record.sale.shipping if self._nothing_came(record, lines) else 0)
 
-    def _nothing_came(self, bound: DepositRecord, lines: Mapping[int, int]) -> bool:
-        every = range(1, len(bound.lines) + 1)
-        return not bound.shipped.total() and all(bound.claimable(line) == lines.get(line, 0) for line in every)
+    def _nothing_came(self, record: DepositRecord, lines: Mapping[int, int]) -> bool:
+        every = range(1, len(record.lines) + 1)
+        return not record.shipped.total() and all(record.claimable(line) == lines.get(line, 0) for line in every)
 
     def max_payable(self, state: Deposit, case: ClaimRecord) -> int:
         """What can be offered. Who takes a lock back pays for the goods that they have."""
@@ -322,12 +321,12 @@ class ClaimInvariants:
         self, state: Deposit, kind: str, lines: Mapping[int, int], amount: int | None, asked: int
     ) -> str | None:
         """Why a buyer may not open this claim; None when it must be taken."""
-        bound, mine = self.records[state.id], self.cases_of(state.id)
-        lock = bound.lock_of(asked)
-        if not (lock is not None or bound.ended_at is not None or bound.completed) or bound.ended_by == "expired":
+        record, mine = self.records[state.id], self.cases_of(state.id)
+        lock = record.lock_of(asked)
+        if not (lock is not None or record.ended_at is not None or record.completed) or record.ended_by == "expired":
             return "neither committed nor over"
-        over = bound.ended_at is not None or bound.completed
-        if over and asked >= max(bound.shipped_at, bound.ended_at or 0) + OPEN_FOR:
+        over = record.ended_at is not None or record.completed
+        if over and asked >= max(record.shipped_at, record.ended_at or 0) + OPEN_FOR:
             return "too late"
         if len(mine) >= MOST_CLAIMS:
             return "too many"
@@ -340,7 +339,7 @@ class ClaimInvariants:
         wrong = {GOODS: self._wrong_goods, MISTAKE: self._wrong_lock, APPEAL: self._wrong_appeal}
         if kind in wrong and (why := wrong[kind](state, lines, asked)):
             return why
-        if kind == "trade_in" and (not bound.sale.credit or bound.ended_at is None):
+        if kind == "trade_in" and (not record.sale.credit or record.ended_at is None):
             return "no trade-in that is over"
         if kind in FREE_OF_MONEY:
             return None
@@ -348,17 +347,17 @@ class ClaimInvariants:
         return None if 0 < wanted <= self.unreserved(state) else f"{wanted} of {self.unreserved(state)}"
 
     def _wrong_goods(self, state: Deposit, lines: Mapping[int, int], asked: int) -> str | None:
-        bound = self.records[state.id]
-        if any(units > bound.claimable(line) for line, units in lines.items()):
+        record = self.records[state.id]
+        if any(units > record.claimable(line) for line, units in lines.items()):
             return "more than there is"
-        over = bound.ended_at is not None or bound.completed
-        lock, promised = bound.lock_of(asked), bound.sale.promised
+        over = record.ended_at is not None or record.completed
+        lock, promised = record.lock_of(asked), record.sale.promised
         to_come = not over and any(
-            bound.quantities[line - 1] > bound.shipped[line] + bound.dropped[line] for line in lines
+            record.quantities[line - 1] > record.shipped[line] + record.dropped[line] for line in lines
         )
         if to_come and promised is not None and lock is not None and asked < lock.at + promised:
             return "still to come"
-        if bound.owed and not over and (promised is None or not self._nothing_came(bound, lines)):
+        if record.owed and not over and (promised is None or not self._nothing_came(record, lines)):
             return "not paid, and promised for no time, or a part of it"
         return None
 
@@ -379,8 +378,8 @@ class ClaimInvariants:
 
     def _decided(self, pk: str, before: Deposit, case: ClaimRecord, event: Payer) -> None:
         """What is owed, offered or ruled, once; less only where that money went back another way meanwhile."""
-        bound, opened = self.records[pk], case.opened
-        claimable = {line: min(units, bound.claimable(line)) for line, units in bound.claimed[case.n].items()}
+        record, opened = self.records[pk], case.opened
+        claimable = {line: min(units, record.claimable(line)) for line, units in record.claimed[case.n].items()}
         amount = opened.amount.minor if opened.amount is not None else None
         still = self.owed(before, opened.kind, {line: units for line, units in claimable.items() if units}, amount)
         meant = case.owed

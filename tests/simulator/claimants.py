@@ -195,7 +195,7 @@ class Claimants(Persons):
 
     def _chargeback(self, action: Action) -> None:
         """The bank takes a payment back, and decides some time later."""
-        self._wait_until(action, lambda bound: bound.paid_at is not None)
+        self._wait_until(action, lambda record: record.paid_at is not None)
         state = self._state(action)
         provider = self._history.provider
         paid = [

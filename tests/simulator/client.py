@@ -1,4 +1,4 @@
-"""The low-level client that our store holds in a simulation: the fake engine behind time, crashes and faults."""
+"""The DynamoDB client of a simulation: the fake engine with time, crashes and faults."""
 
 from collections.abc import Callable
 from random import Random

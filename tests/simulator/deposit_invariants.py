@@ -1,7 +1,7 @@
-"""What each deposit's events commit to: locks, goods, balance and announcements, kept again from the events alone.
+"""A model of each deposit from its events: locks, goods, balance and announcements.
 
-Nothing here asks the code under test what it thinks: windows and stakes come from the plan's sales, the start of a window
-from the provider's books, instants of asking from the request, and what a buyer typed from the one who typed it.
+Independent of the code under test: windows and stakes come from the plan's sales, the start of a window from the
+provider's books, instants of requests and typed words from the requests.
 """
 
 from collections import Counter

@@ -71,11 +71,11 @@ class Disputants(Merchants):
             self._history.expect(reply, {422, 503})
             return
         right = self._may_open(state, body)
-        steps, at = len(state_of(self._justice, state).claims), self._now
+        steps, at = len(state_of(self._claims, state).claims), self._now
         intended = self._claiming(action, body)
         reply = self._sender.send_once(intended) if when else self._sender.send_until_answered(intended)
         self._history.expect(reply, REFUSED | {201, 429})
-        after = state_of(self._justice, state)
+        after = state_of(self._claims, state)
         still = after.version == state.version or (self._may_open(after, body) and len(after.claims) == steps)
         refused = reply is not None and reply.status in {409, 429}
         if right and still and refused and (when or at == self._now or self._may_open(after, body)):
@@ -83,46 +83,46 @@ class Disputants(Merchants):
 
     def _may_open(self, state: Deposit, body: dict[str, Any]) -> bool:
         lines = {one["line"]: one["quantity"] for one in body.get("lines", ())}
-        return self._justice.find_fault(state, body["kind"], lines, _minor(body.get("amount")), self._now) is None
+        return self._claims.find_fault(state, body["kind"], lines, _minor(body.get("amount")), self._now) is None
 
     def _wait_to_claim(self, action: Action, kind: str, when: str) -> bool:
-        bound = self._record(action)
-        if bound is None:
+        record = self._record(action)
+        if record is None:
             return False
         if kind == "appeal":
-            self._wait(lambda: bound.ended_at is not None, 12 * HOUR)
+            self._wait(lambda: record.ended_at is not None, 12 * HOUR)
         elif kind in GOODS_KINDS:
-            self._wait(lambda: bool(bound.shipped.total()) or bound.ended_at is not None, 6 * HOUR)
+            self._wait(lambda: bool(record.shipped.total()) or record.ended_at is not None, 6 * HOUR)
         else:
-            self._wait(lambda: bound.lock_of(self._now) is not None or bound.ended_at is not None, 12 * HOUR)
-        lock = bound.lock_of(self._now)
+            self._wait(lambda: record.lock_of(self._now) is not None or record.ended_at is not None, 12 * HOUR)
+        lock = record.lock_of(self._now)
         ends = {
-            "promised": lock.at + bound.sale.promised if lock is not None and bound.sale.promised else None,
+            "promised": lock.at + record.sale.promised if lock is not None and record.sale.promised else None,
             "mistaken": lock.at + MISTAKEN if lock is not None else None,
-            "last": max(bound.shipped_at, bound.ended_at or 0) + OPEN_FOR,
+            "last": max(record.shipped_at, record.ended_at or 0) + OPEN_FOR,
         }
         if when:
             self._sleep_to(ends[when], EDGES, OPEN_FOR + DAY)
-        return lock is not None or bound.ended_at is not None or not self._random.randrange(6)
+        return lock is not None or record.ended_at is not None or not self._random.randrange(6)
 
     def _claimed(self, state: Deposit, kind: str) -> dict[str, Any] | None:
         """What is asked for: mostly what there is, sometimes more."""
-        bound = self._history.invariants.records[state.id]
+        record = self._history.invariants.records[state.id]
         body: dict[str, Any] = {"deposit": state.id, "kind": KINDS.get(kind, kind), "statement": WORDS}
         if kind in GOODS_KINDS:
-            left = {line: bound.claimable(line) for line in range(1, len(bound.lines) + 1)}
+            left = {line: record.claimable(line) for line in range(1, len(record.lines) + 1)}
             named = {line: units + (not self._random.randrange(8)) for line, units in left.items() if units}
             if kind == "again":
-                named = dict(enumerate(bound.quantities, start=1))
+                named = dict(enumerate(record.quantities, start=1))
             if kind == "part":
                 named = dict.fromkeys(list(named)[:1], 1)
             body["lines"] = [{"line": line, "quantity": units} for line, units in named.items() if units]
-            return body if body["lines"] and all(0 < u <= bound.quantities[n - 1] for n, u in named.items()) else None
+            return body if body["lines"] and all(0 < u <= record.quantities[n - 1] for n, u in named.items()) else None
         if kind == "wrong":
             body["kind"] = self._random.choice((GOODS, "other", "refund_amount"))
         if kind in {"other", "refund_amount"}:
             least = LEAST[state.currency]
-            units = max(bound.held // least, 2)
+            units = max(record.held // least, 2)
             some = self._random.choice((units, units + 1, self._random.randrange(1, units)))
             body["amount"] = money(some * least, state.currency)
         if self._random.randrange(2):
@@ -209,7 +209,7 @@ class Disputants(Merchants):
         self._history.expect(reply, REFUSED | {200, 429} | ({422} if step == "ruling" else set()))
         if reply is None:
             return
-        untouched = case.steps == steps and state_of(self._justice, state).version == version
+        untouched = case.steps == steps and state_of(self._claims, state).version == version
         if plainly and right and untouched and reply.status in {409, 422}:
             self._violated("P13", f"{one} {step} {body} was sent at {asked}, in time, and refused: {reply.body}")
         mine = case.steps == steps + 1 and step in {"responses", "ruling"}
@@ -222,7 +222,7 @@ class Disputants(Merchants):
         amount = _minor(body.get("amount")) or 0
         if step == "responses" and body["decision"] == "offer":
             enough = amount >= case.owed and amount > max(case.offers, default=0) and len(case.offers) < MAX_OFFERS
-            there = amount <= self._justice.max_payable(state, case)
+            there = amount <= self._claims.max_payable(state, case)
             return status in {AWAITING, OFFERED} and enough and there
         if step == "responses":
             return status == AWAITING
@@ -293,7 +293,7 @@ class Disputants(Merchants):
     # What they know, and how they wait.
 
     @property
-    def _justice(self) -> ClaimInvariants:
+    def _claims(self) -> ClaimInvariants:
         return self._history.invariants.claims
 
     def _awaited(self, action: Action, statuses: frozenset[str]) -> ClaimRecord | None:
@@ -302,7 +302,7 @@ class Disputants(Merchants):
         found: list[ClaimRecord] = []
 
         def stands() -> bool:
-            found[:] = [one for one in self._justice.cases_of(state.id) if one.status in statuses] if state else []
+            found[:] = [one for one in self._claims.cases_of(state.id) if one.status in statuses] if state else []
             return bool(found)
 
         if state is None or not self._wait(stands, PATIENCE):
@@ -318,9 +318,9 @@ class Disputants(Merchants):
         return bool(condition())
 
 
-def state_of(justice: ClaimInvariants, state: Deposit) -> Deposit:
+def state_of(claims: ClaimInvariants, state: Deposit) -> Deposit:
     """The same deposit as it stands now."""
-    return justice.states[state.id]
+    return claims.states[state.id]
 
 
 def _minor(amount: dict[str, str] | None) -> int | None:

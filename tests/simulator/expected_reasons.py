@@ -1,6 +1,6 @@
-"""What each reason of a merchant asks for and leads to, read from the published catalogue by hand; times in milliseconds.
+"""Requirements and effects of each merchant reason, copied by hand from the published catalogue. Times in milliseconds.
 
-Nothing of it is asked of the code under test, or of the data that it reads.
+Independent of the code under test and of the data that it reads.
 """
 
 from collections.abc import Sequence
@@ -64,5 +64,5 @@ USUAL: Final = frozenset(REASON_RULES) - {UNLISTED}
 
 
 def count_evidence(evidence: Sequence[str]) -> int:
-    """Different items, of which an automated score is none."""
+    """The number of different items; an automated score does not count."""
     return len({item for item in evidence if not item.lower().startswith("score:")})

@@ -83,18 +83,18 @@ class Reply:
 
     @property
     def json(self) -> dict[str, Any]:
-        found: dict[str, Any] = json.loads(self.body)
-        return found
+        body: dict[str, Any] = json.loads(self.body)
+        return body
 
     @property
     def problem(self) -> str:
-        told = self.headers.get("content-type") == "application/problem+json"
-        return str(self.json["type"]).removeprefix("/problems/") if told else ""
+        is_problem = self.headers.get("content-type") == "application/problem+json"
+        return str(self.json["type"]).removeprefix("/problems/") if is_problem else ""
 
 
 @dataclass
 class History:
-    """Everything of one run. ``play`` returns it when nothing moves any more."""
+    """One run. ``play`` returns it when nothing is due any more."""
 
     plan: Plan
     faults: Faults
@@ -138,12 +138,12 @@ class History:
         return self
 
     def digest(self) -> str:
-        """What happened and what stands at the end."""
+        """A digest of the trace and of the items at the end."""
         text = "\n".join(self.scheduler.trace) + self._dump
         return hashlib.sha256(text.encode()).hexdigest()
 
     def _set_up(self) -> None:
-        """Offers are published in calm weather."""
+        """Publish the offers without faults."""
         calm, self.faults.off = self.faults.off, True
         for number in sorted({action.offer for action in self.plan.actions if action.kind in ORDERS}):
             self.spawn(SALES[number].title, partial(self._publish, number))
@@ -161,7 +161,7 @@ class History:
         self.invariants.cancellations.openings[offer["id"]] = opened(offer, opens_at, now)
 
     def _finish(self) -> None:
-        """Faults are over: every job gets its time, the books are compared, and then nothing may be left open."""
+        """Turn faults off, run all due jobs, compare the books, and check that nothing is left open."""
         self.faults.off = self.faults.fast_reads = True
         self._end_disputes()
         self._run_due_jobs()
@@ -176,14 +176,14 @@ class History:
         self._check_for_canary(self._dump)
 
     def _end_disputes(self) -> None:
-        """No chargeback stays open for ever."""
+        """End every open chargeback."""
         self.scheduler.drain()
         for payment_id, row in self.provider.payments.items():
             if any(one.status == "open" for one in row.disputes):
                 self.provider.dispute(payment_id, "won")
 
     def _run_due_jobs(self) -> None:
-        """Jobs come whenever something is due, until nothing is."""
+        """Run jobs whenever something is due, until nothing is."""
         calm_since = self.scheduler.now
         for _ in range(MAX_ROUNDS):
             far = self.scheduler.now + 40 * DAY  # what waits for a person has no nearer instant
@@ -210,10 +210,10 @@ class History:
         return awaited(state) is None or bool(state.open_claims) or any(map(due_at, state.refunds))
 
     def _check_for_canary(self, text: str) -> None:
-        """P10: a buyer's account stands in no item, log, problem or answer, however it came there."""
+        """P10: no item, log, problem or answer contains a buyer's account."""
         if CANARY in text.lower():
             place = text.lower().index(CANARY)
-            self.invariants.violated("P10", f"an account is told: {text[max(place - 200, 0) : place + 60]}")
+            self.invariants.violated("P10", f"an account is shown: {text[max(place - 200, 0) : place + 60]}")
 
     def _doing(self, action: Action) -> Callable[[], None]:
         if action.kind in {"send_refunds", "close_windows", "reconcile"}:
@@ -231,7 +231,7 @@ class History:
         return self.faults.strikes(name, self.actor().random)
 
     def spawn(self, name: str, run: Callable[[], Any], after: int = 0) -> None:
-        """Somebody does something, too."""
+        """Start another actor."""
         self.scheduler.spawn(self._somebody(name, run), self.scheduler.now + after)
 
     def expect(self, reply: Reply | None, statuses: set[int] | frozenset[int]) -> None:
@@ -302,7 +302,7 @@ class History:
     # Jobs and events.
 
     def schedule_job(self, job: str, after: int) -> None:
-        """The schedule of a job comes in a while."""
+        """Schedule a job."""
         self.spawn(f"{self.actor().name}-{job}-{self._next()}", lambda: self._scheduled(job), after)
 
     def _scheduled(self, job: str) -> None:

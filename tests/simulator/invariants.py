@@ -1,7 +1,7 @@
-"""The promises, checked after every single write against the whole store and the provider's own books.
+"""The promises, checked after every write against the whole store and the provider's own books.
 
-They read the journals with the real fold, and everything a mutant could bend from elsewhere: windows and stakes from the
-plan's sales (see commitments.py), stock from the shards, captures and executions from the provider.
+Journals are read with the real fold. Everything that a mutant could change comes from elsewhere: windows and stakes from
+the plan's sales (see deposit_invariants.py), stock from the shards, captures and executions from the provider.
 """
 
 from collections import Counter
@@ -65,7 +65,7 @@ class Invariants:
         self.refunds.claimed = self.claims.claimed
 
     def watch(self, provider: SimulatedProvider) -> None:
-        """Whose books are compared, and whose calls are seen."""
+        """Compare this provider's books, and check the calls that it gets."""
         self.provider = self.refunds.provider = provider
         provider.on_call = self.refunds.check_call
 
@@ -73,11 +73,11 @@ class Invariants:
         self.violations.append(f"{promise} at {self.now()}: {what}")
 
     def record_request(self, path: str, body: dict[str, Any]) -> None:
-        """What somebody sends now."""
+        """Record the body of a request that is sent now."""
         self.bodies.setdefault((path, self.now()), []).append(body)
 
     def check_write(self, changes: list[tuple[str, Item | None, Item]]) -> None:
-        """One call of the store took effect."""
+        """Check the items that one call of the store changed."""
         for pk, before, after in changes:
             if pk.startswith("dep_"):
                 self._deposit(pk, before, after)
@@ -95,14 +95,14 @@ class Invariants:
         self._books()
 
     def _check_book_item(self, pk: str, before: Item | None, after: Item) -> None:
-        """Nothing is rewritten, and whatever a run calls broken was broken by somebody."""
+        """Check that a run or break was not rewritten, and that an injected difference explains each break."""
         assert self.provider is not None, "set before the history begins"
         old = before["journal"]["L"] if before is not None else []
         if after["journal"]["L"][: len(old)] != old:
             self.violated("history", f"{pk} was rewritten")
-        strange = explained(after, self.provider) if pk.startswith("brk_") else None
-        if strange is not None:
-            self.violated("books", f"nothing explains {strange}")
+        unexplained = explained(after, self.provider) if pk.startswith("brk_") else None
+        if unexplained is not None:
+            self.violated("books", f"nothing explains {unexplained}")
 
     def _deposit(self, pk: str, before: Item | None, after: Item) -> None:
         old = before["journal"]["L"] if before is not None else []
@@ -227,15 +227,15 @@ class Invariants:
 
     def _units(self, pk: str, state: Deposit) -> None:
         """P4: a living deposit holds what it ordered; of one that has ended, what was shipped is sold."""
-        bound = self.records[pk]
+        record = self.records[pk]
         live, sold = _by_sku(state.stock), _by_sku(state.sold)
-        gone = bound.ended_at is not None
-        ordered, shipped = bound.units_of(), bound.shipped_of()
-        over = gone or bound.completed
-        for sku in bound.sale.counted:
+        gone = record.ended_at is not None
+        ordered, shipped = record.units_of(), record.shipped_of()
+        over = gone or record.completed
+        for sku in record.sale.counted:
             if (live[sku], sold[sku]) != (0 if over else ordered[sku], shipped[sku] if over else 0):
                 self.violated("P4", f"{pk} {sku}: {live} live, {sold} sold, {ordered} ordered, {shipped} shipped")
-        counts = bound.sale.limited and not bound.with_pass and (not gone or bound.counts_on)
+        counts = record.sale.limited and not record.with_pass and (not gone or record.counts_on)
         if state.limit_units != (ordered.total() if counts else 0):
             self.violated("P4", f"{pk} counts {state.limit_units} of {ordered} against the limit")
 
@@ -331,13 +331,13 @@ class Invariants:
 
     def _nothing_left_over(self, pk: str, state: Deposit) -> None:
         """A deposit that lives or was completed holds what counted, no more; one that has ended only what was shipped."""
-        bound = self.records[pk]
-        expected = bound.held
-        if bound.ended_at is not None:
-            kept = 0 if bound.ended_by == "withdrawal" else _goods_kept(state)
-            if kept > bound.shipped_value():
-                self.violated("P1", f"{pk} keeps {kept} for goods worth {bound.shipped_value()}")
-            expected = kept - bound.given_after
+        record = self.records[pk]
+        expected = record.held
+        if record.ended_at is not None:
+            kept = 0 if record.ended_by == "withdrawal" else _goods_kept(state)
+            if kept > record.shipped_value():
+                self.violated("P1", f"{pk} keeps {kept} for goods worth {record.shipped_value()}")
+            expected = kept - record.given_after
         if state.money.held.minor != expected:
             self.violated("P1", f"{pk} {state.status} holds {state.money.held} at rest, not {expected}")
 

@@ -146,10 +146,10 @@ class People(Disputants):
         reply = self._buyer_commands(action, "balance-payments", {"payment_method": self._some_method(action)})
         if reply is None or reply.status != 200:
             return
-        bound = self._record(action)
-        if action.how == "in_time" and bound is not None:
-            self._wait_until(action, lambda bound: bound.cure_until is not None)
-            self._sleep_to(bound.cure_until, (-MINUTE, -1_000, -300, -100, -1, 0, 1))
+        record = self._record(action)
+        if action.how == "in_time" and record is not None:
+            self._wait_until(action, lambda record: record.cure_until is not None)
+            self._sleep_to(record.cure_until, (-MINUTE, -1_000, -300, -100, -1, 0, 1))
         else:
             self._sleep(1_000, 6 * HOUR if action.how == "late" else 10 * MINUTE)
         self._pay(action)
@@ -157,9 +157,9 @@ class People(Disputants):
     # Leaving.
 
     def _cancel(self, action: Action, *, plainly: bool = False) -> None:
-        bound = self._record(action)
-        if action.how == "edge" and bound is not None and bound.locked is not None:
-            self._sleep_to(bound.final_at, (-2, -1, 0, 1))
+        record = self._record(action)
+        if action.how == "edge" and record is not None and record.locked is not None:
+            self._sleep_to(record.final_at, (-2, -1, 0, 1))
             plainly = True
         asked = self._now
         reply = self._buyer_commands(action, "cancel", {}, plainly=plainly)
@@ -171,8 +171,8 @@ class People(Disputants):
 
         Whoever asks while a payment is still being told may be answered by what stood here then.
         """
-        bound = self._history.invariants.records[deposit_id]
-        if bound.paid_at is not None and asked >= bound.paid_known_at and not bound.completed:
+        record = self._history.invariants.records[deposit_id]
+        if record.paid_at is not None and asked >= record.paid_known_at and not record.completed:
             self._violated("P6", f"{deposit_id} could not be cancelled: {reply.body}")
 
     def _edge_cancel(self, action: Action) -> None:
@@ -231,8 +231,8 @@ class People(Disputants):
     # Locking.
 
     def _intent(self, action: Action) -> None:
-        bound = self._record(action)
-        if bound is not None and (bound.paid_at is not None or not self._random.randrange(4)):
+        record = self._record(action)
+        if record is not None and (record.paid_at is not None or not self._random.randrange(4)):
             self._keep_shown(action, self._buyer_commands(action, "lock-intents", {}))
 
     def _keep_shown(self, action: Action, reply: "Reply | None") -> None:
@@ -263,9 +263,9 @@ class People(Disputants):
             self._violated("P5", f"{action.told()} was accepted: {reply.body}")
 
     def _unlock(self, action: Action) -> None:
-        bound = self._record(action)
-        if action.how == "edge" and bound is not None and bound.locked is not None:
-            self._sleep_to(bound.final_at, (-2, -1, 0, 1))
+        record = self._record(action)
+        if action.how == "edge" and record is not None and record.locked is not None:
+            self._sleep_to(record.final_at, (-2, -1, 0, 1))
         self._buyer_commands(action, "unlock", {}, plainly=action.how == "edge")
 
     def _change(self, action: Action, *, plainly: bool = False) -> None:
@@ -308,60 +308,60 @@ class People(Disputants):
     # What the merchant does.
 
     def _ready(self, action: Action) -> None:
-        bound = self._record(action)
-        if not self._wait_for_final(action) or bound is None:
+        record = self._record(action)
+        if not self._wait_for_final(action) or record is None:
             return
         inspect_at = self._now + self._random.choice((0, MINUTE, HOUR))
-        lines = list(range(1, len(bound.lines) + 1))
+        lines = list(range(1, len(record.lines) + 1))
         body = {"lines": lines, "inspect_at": format_instant(inspect_at), "evidence": ["photo:ready"]}
         self._merchant_commands(action, "ready", body)
 
     def _ship(self, action: Action) -> None:
         """One unit, all that is left, or more than there is; mostly when everything is paid."""
         paid = action.how == "at_once" or self._wait_until(
-            action, lambda bound: bound.owed == 0 and bound.final(self._now)
+            action, lambda record: record.owed == 0 and record.final(self._now)
         )
-        bound = self._record(action)
-        if not paid or bound is None:
+        record = self._record(action)
+        if not paid or record is None:
             return
-        left = {line: bound.to_ship(line) for line in range(1, len(bound.lines) + 1)}
+        left = {line: record.to_ship(line) for line in range(1, len(record.lines) + 1)}
         lines = [{"line": line, "quantity": units} for line, units in left.items() if units > 0]
         if action.how == "one":
             lines = [{"line": one["line"], "quantity": 1} for one in lines[:1]]
         if action.how == "too_many":
-            lines = [{"line": line, "quantity": ordered} for line, ordered in enumerate(bound.quantities, start=1)]
+            lines = [{"line": line, "quantity": ordered} for line, ordered in enumerate(record.quantities, start=1)]
         if lines:
-            asked, gone, dropped = self._now, bound.shipped.copy(), bound.dropped.copy()
-            may = bound.final(asked) and not bound.owed and bound.ended_at is None and action.how != "too_many"
+            asked, gone, dropped = self._now, record.shipped.copy(), record.dropped.copy()
+            may = record.final(asked) and not record.owed and record.ended_at is None and action.how != "too_many"
             reply = self._merchant_commands(action, "shipments", {"lines": lines})
-            still = (bound.shipped, bound.dropped) == (gone, dropped) and not bound.owed and bound.ended_at is None
-            unsaid = self._justice.is_due(bound.id)
+            still = (record.shipped, record.dropped) == (gone, dropped) and not record.owed and record.ended_at is None
+            unsaid = self._claims.is_due(record.id)
             if may and still and not unsaid and reply is not None and reply.status == 409:
-                self._violated("P7", f"{bound.id} is paid and bound, and could not be shipped: {reply.body}")
+                self._violated("P7", f"{record.id} is paid and record, and could not be shipped: {reply.body}")
 
     def _deliver(self, action: Action) -> None:
-        self._wait_until(action, lambda bound: bound.shipped.total() > 0)
+        self._wait_until(action, lambda record: record.shipped.total() > 0)
         self._sleep(MINUTE, HOUR)
-        bound = self._record(action)
-        if bound is None or not bound.shipped.total():
+        record = self._record(action)
+        if record is None or not record.shipped.total():
             return
-        arrived = max(bound.shipped_at, self._now - MINUTE)
-        body = {"lines": sorted(+bound.shipped), "delivered_at": format_instant(arrived), "evidence": ["scan:1"]}
+        arrived = max(record.shipped_at, self._now - MINUTE)
+        body = {"lines": sorted(+record.shipped), "delivered_at": format_instant(arrived), "evidence": ["scan:1"]}
         self._merchant_commands(action, "deliveries", body)
 
     def _receipt(self, action: Action) -> None:
-        if self._wait_until(action, lambda bound: bound.shipped.total() > 0):
+        if self._wait_until(action, lambda record: record.shipped.total() > 0):
             self._sleep(MINUTE, HOUR)
             self._buyer_commands(action, "receipt", {})
 
     def _default(self, action: Action) -> None:
         """At once, which is too early; at the very end of the cure; or later."""
         if action.how != "at_once":
-            late = self._wait_until(action, lambda bound: bound.due_at is not None)
-            bound = self._record(action)
-            if not late or bound is None:
+            late = self._wait_until(action, lambda record: record.due_at is not None)
+            record = self._record(action)
+            if not late or record is None:
                 return
-            self._sleep_to(bound.cure_until, (-1, -1, 0, 1) if action.how == "edge" else (MINUTE, HOUR))
+            self._sleep_to(record.cure_until, (-1, -1, 0, 1) if action.how == "edge" else (MINUTE, HOUR))
         self._merchant_commands(action, "buyer-default", {}, plainly=action.how == "edge")
 
     # The old device.

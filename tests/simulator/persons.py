@@ -1,4 +1,4 @@
-"""What people who send requests have in common: their tokens and keys, what they know, and how they wait."""
+"""Base of the classes that send requests: tokens and keys, what a caller knows, and waiting."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
@@ -83,7 +83,7 @@ class Persons:
             f"{one.who}/{action.how}", bearer, one.stranger, path, template, body, f"{one.key}-{step}"
         )
 
-    # What they know, and how they wait.
+    # What a caller knows, and waiting.
 
     def _order_number(self, action: Action) -> int:
         return action.order if action.order is not None else -1
@@ -100,30 +100,30 @@ class Persons:
         return self._history.invariants.records.get(deposit["id"]) if deposit is not None else None
 
     def _wait_for_final(self, action: Action) -> bool:
-        """Until the lock is final, to the millisecond or some minutes more; "at_once" does not wait. Whether to go on."""
-        bound = self._record(action)
-        if action.how == "at_once" or bound is None:
+        """Wait until the lock is final, to the millisecond or some minutes more; "at_once" does not wait. Whether to go on."""
+        record = self._record(action)
+        if action.how == "at_once" or record is None:
             return True
         around = (-1, 0, 0, 1) if action.how == "edge" else (0, MINUTE, 5 * MINUTE, HOUR)
-        paid = self._wait_until(action, lambda bound: bound.paid_at is not None)
-        self._sleep_to(bound.final_at, around)
+        paid = self._wait_until(action, lambda record: record.paid_at is not None)
+        self._sleep_to(record.final_at, around)
         return paid
 
     def _wait_for_window_end(self, action: Action, around: tuple[int, ...]) -> None:
-        bound = self._record(action)
-        if bound is not None:
-            self._sleep_to(bound.window_ends_at, around, HOUR)
+        record = self._record(action)
+        if record is not None:
+            self._sleep_to(record.window_ends_at, around, HOUR)
 
     def _wait_until(self, action: Action, condition: Callable[[DepositRecord], bool]) -> bool:
-        """Until something has happened, as somebody knows who looks every few minutes; not for ever.
+        """Poll a condition every few minutes for at most 6 hours.
 
-        Whether to go on: who waited for nothing mostly gives up.
+        Whether to go on: true when it holds, and in one of five cases when it does not.
         """
         until = self._now + LONGEST
-        bound = self._record(action)
-        while bound is not None and not condition(bound) and self._now < until and bound.ended_at is None:
+        record = self._record(action)
+        while record is not None and not condition(record) and self._now < until and record.ended_at is None:
             self._sleep(MINUTE, 20 * MINUTE)
-        return (bound is not None and condition(bound)) or not self._random.randrange(5)
+        return (record is not None and condition(record)) or not self._random.randrange(5)
 
     def _sleep_to(self, instant: int | None, around: tuple[int, ...], longest: int = LONGEST) -> None:
         if instant is None:

@@ -1,6 +1,6 @@
-"""A payment provider with books of its own and every misbehaviour of a real one. It never guards our mistakes.
+"""A payment provider with books of its own and the faults of real ones. It does not prevent mistakes of the service.
 
-A key is remembered for ``key_retention_ms``; after that the same key executes again, which is how money is lost.
+A key is remembered for ``key_retention_ms``; after that the same key executes again.
 """
 
 from collections import defaultdict
@@ -86,8 +86,8 @@ class SimulatedProvider:
         self.key_retention_ms = key_retention_ms
         self.refunds: list[Executed] = []
         self.payments: dict[str, Paid] = {}
-        self.refund_answers: dict[str, list[RefundSeen]] = defaultdict(list)  # all that was ever said of a key
-        self.payment_answers: dict[str, list[PaymentSeen]] = defaultdict(list)  # and of a payment
+        self.refund_answers: dict[str, list[RefundSeen]] = defaultdict(list)  # all answers for a key
+        self.payment_answers: dict[str, list[PaymentSeen]] = defaultdict(list)  # and for a payment
         self.on_call: Callable[[Call], None] = lambda _call: None
         self._scheduler = scheduler
         self._faults = faults

@@ -1,6 +1,6 @@
-"""What refunds, accounts and chargebacks commit to, kept again from events, from the provider's books and from what was said.
+"""A model of refunds, accounts and chargebacks from events, the provider's books and the requests' bodies.
 
-Days, hours and cool-downs come from sales.py, where they were worked out by hand.
+Days, hours and cool-downs come from sales.py, written by hand.
 """
 
 from collections import Counter

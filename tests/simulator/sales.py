@@ -1,5 +1,6 @@
-"""The offers of every plan, and what their terms come to: worked out by hand, so that nothing of it is asked of the code
-under test. Durations in milliseconds, amounts in minor units.
+"""The offers of every plan and their figures, computed by hand and independent of the code under test.
+
+Durations in milliseconds, amounts in minor units.
 """
 
 from dataclasses import dataclass, field

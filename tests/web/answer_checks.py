@@ -1,4 +1,4 @@
-"""What holds for every answer, whatever was asked; and short ways to say things about answers."""
+"""Checks that hold for every answer, and short checks of refusals."""
 
 from itertools import count
 from typing import Final
@@ -27,14 +27,14 @@ INTERNALS: Final = (b"Traceback", b'File "', b"botocore", b"pydantic", b"chalice
 
 
 def check_answer(reply: Reply) -> Reply:
-    """Not our fault, nothing of our inside shown, safe to keep in no cache, and a no is a problem of the contract."""
+    """Check that an answer is no 5xx and has the contract's form."""
     assert reply.status < 500, reply.raw
     check_answer_form(reply)
     return reply
 
 
 def check_answer_form(reply: Reply) -> None:
-    """The same for answers that may be 503."""
+    """Check headers, that no internals are shown, and that an error is a problem of the contract."""
     assert not [word for word in INTERNALS if word in reply.raw], reply.raw
     for name, value in SECURITY_HEADERS.items():
         if name != "Cache-Control" or not reply.headers.get("content-type", "").startswith(KEPT):
@@ -51,7 +51,7 @@ def check_answer_form(reply: Reply) -> None:
 
 
 def check_refusal(reply: Reply, status: int, problem: str, pointer: str | None = None) -> Json:
-    """The problem that a no must be, with a fault at the pointer where one is named."""
+    """Check a refusal's status and problem, and the pointer of one of its errors. Returns the body."""
     check_answer_form(reply)
     assert (reply.status, reply.problem) == (status, problem), reply.raw
     if pointer is not None:
