@@ -7,7 +7,17 @@ from chalicelib.core.common.journal import Caller, E_co, Entry, Key
 from chalicelib.flows.ports.effects import Stored
 from chalicelib.flows.ports.store import DuePage, Leased, Page, VersionConflict
 from chalicelib.store.codec import Wire, encode, encode_fields, reader
-from chalicelib.store.requests import ALL_OLD, ConditionFailed, Item, batch_get, get_item, key, put_new, send
+from chalicelib.store.requests import (
+    ALL_OLD,
+    ConditionFailed,
+    Item,
+    batch_get,
+    get_item,
+    key,
+    put_new,
+    send,
+    update_action,
+)
 
 MAX_QUERY_IDS: Final = 1_000  # of one query
 INDEX_ATTRIBUTES: Final = (
@@ -84,26 +94,24 @@ class Journals(Generic[E_co]):
 
         Raises Leased when another owner has the lease, VersionConflict when the journal has changed.
         """
+        touch = update_action(
+            self._table,
+            stored.id,
+            "SET due = :due, n = :zero, failures = :failures, lease_owner = :owner, lease_until = :until",
+            "v = :v AND attribute_exists(due)"
+            " AND (attribute_not_exists(lease_until) OR lease_until <= :now OR lease_owner = :owner)",
+            {
+                "due": due,
+                "zero": 0,
+                "failures": failures,
+                "owner": owner,
+                "until": until,
+                "now": now,
+                "v": stored.version,
+            },
+        )
         try:
-            send(
-                self._client.update_item,
-                TableName=self._table,
-                Key=key(stored.id),
-                UpdateExpression="SET due = :due, n = :zero, failures = :failures,"
-                " lease_owner = :owner, lease_until = :until",
-                ConditionExpression="v = :v AND attribute_exists(due)"
-                " AND (attribute_not_exists(lease_until) OR lease_until <= :now OR lease_owner = :owner)",
-                ExpressionAttributeValues={
-                    ":due": {"N": str(due)},
-                    ":zero": {"N": "0"},
-                    ":failures": {"N": str(failures)},
-                    ":owner": {"S": owner},
-                    ":until": {"N": str(until)},
-                    ":now": {"N": str(now)},
-                    ":v": {"N": str(stored.version)},
-                },
-                ReturnValuesOnConditionCheckFailure=ALL_OLD,
-            )
+            send(self._client.update_item, **touch["Update"])
         except ConditionFailed as failed:
             current = self.read_image(failed.items[0])
             if current.version == stored.version:

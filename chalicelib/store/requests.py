@@ -10,7 +10,7 @@ from botocore.exceptions import ConnectionError as NotConnected
 
 from chalicelib.core.common.refusal import Reason, Refused
 from chalicelib.flows.ports.store import WriteContention
-from chalicelib.store.codec import Wire
+from chalicelib.store.codec import Wire, encode
 
 Item = Mapping[str, Wire]
 
@@ -79,6 +79,28 @@ def put_new(table: str, item: Item) -> dict[str, Any]:
         "ConditionExpression": "attribute_not_exists(pk)",
         "ReturnValuesOnConditionCheckFailure": ALL_OLD,
     }
+
+
+def update_action(
+    table: str,
+    item_id: str,
+    expression: str,
+    condition: str,
+    values: Mapping[str, int | str],
+    names: Sequence[str] = (),
+) -> dict[str, Any]:
+    """The action that updates an item under a condition. ``values`` as ``:name``, ``names`` as ``#name``."""
+    action: dict[str, Any] = {
+        "TableName": table,
+        "Key": key(item_id),
+        "UpdateExpression": expression,
+        "ConditionExpression": condition,
+        "ExpressionAttributeValues": {f":{name}": encode(value) for name, value in values.items()},
+        "ReturnValuesOnConditionCheckFailure": ALL_OLD,
+    }
+    if names:
+        action["ExpressionAttributeNames"] = {f"#{name}": name for name in names}
+    return {"Update": action}
 
 
 def transact(client: Any, actions: Sequence[Mapping[str, Any]]) -> None:

@@ -11,7 +11,7 @@ from chalicelib.flows.ports.effects import SealedText, Stored
 from chalicelib.flows.ports.store import Leased, Page, RunAt, SpanTaken, VersionConflict
 from chalicelib.store.codec import Wire
 from chalicelib.store.journals import Journals
-from chalicelib.store.requests import ALL_OLD, ConditionFailed, get_item, key, transact
+from chalicelib.store.requests import ConditionFailed, get_item, transact, update_action
 from chalicelib.store.texts import put_text
 
 RUNS: Final = "reconciliations"  # the partition of by_offer that lists the runs; a run's own id lists its breaks
@@ -85,28 +85,19 @@ class RunStore:
     ) -> RunAt:
         """One transaction; None keeps the run's cursor. Raises Leased when another worker moved the run."""
         set_cursor = " #cursor = :cursor," if cursor is not None else ""
-        update: dict[str, Any] = {
-            "Update": {
-                "TableName": self._table,
-                "Key": key(at.stored.id),
-                "UpdateExpression": "SET cursors = :next, due = :now,"
-                f"{set_cursor} lease_owner = :owner, lease_until = :until",
-                "ConditionExpression": "v = :v AND (attribute_not_exists(cursors) OR cursors = :before)"
-                " AND (attribute_not_exists(lease_until) OR lease_until <= :now OR lease_owner = :owner)",
-                "ExpressionAttributeValues": {
-                    ":next": {"N": str(at.cursors + 1)},
-                    ":before": {"N": str(at.cursors)},
-                    ":owner": {"S": owner},
-                    ":until": {"N": str(until)},
-                    ":now": {"N": str(now)},
-                    ":v": {"N": str(at.stored.version)},
-                },
-                "ReturnValuesOnConditionCheckFailure": ALL_OLD,
-            }
-        }
+        values: dict[str, int | str] = {"next": at.cursors + 1, "before": at.cursors, "v": at.stored.version}
+        values |= {"owner": owner, "until": until, "now": now}
         if cursor is not None:
-            update["Update"]["ExpressionAttributeNames"] = {"#cursor": "cursor"}
-            update["Update"]["ExpressionAttributeValues"][":cursor"] = {"S": json.dumps(cursor)}
+            values["cursor"] = json.dumps(cursor)
+        update = update_action(
+            self._table,
+            at.stored.id,
+            f"SET cursors = :next, due = :now,{set_cursor} lease_owner = :owner, lease_until = :until",
+            "v = :v AND (attribute_not_exists(cursors) OR cursors = :before)"
+            " AND (attribute_not_exists(lease_until) OR lease_until <= :now OR lease_owner = :owner)",
+            values,
+            ("cursor",) if cursor is not None else (),
+        )
         try:
             transact(self._client, [update, *({"Put": put} for put in puts)])
         except ConditionFailed as failed:
@@ -166,14 +157,6 @@ class RunStore:
 
     def _span(self, run: Run, holder: str, held_by: str) -> dict[str, Any]:
         """The action on the item that names the running run of a span, under the condition that it names ``held_by``."""
-        return {
-            "Update": {
-                "TableName": self._table,
-                "Key": key(f"span#{run.started.start}#{run.started.end}"),
-                "UpdateExpression": "SET #run = :holder",
-                "ConditionExpression": "attribute_not_exists(#run) OR #run = :held",
-                "ExpressionAttributeNames": {"#run": "run"},
-                "ExpressionAttributeValues": {":holder": {"S": holder}, ":held": {"S": held_by}},
-                "ReturnValuesOnConditionCheckFailure": ALL_OLD,
-            }
-        }
+        span = f"span#{run.started.start}#{run.started.end}"
+        condition, values = "attribute_not_exists(#run) OR #run = :held", {"holder": holder, "held": held_by}
+        return update_action(self._table, span, "SET #run = :holder", condition, values, ("run",))

@@ -8,9 +8,8 @@ from typing import Any
 
 from chalicelib.core.selling.offer import Offer
 from chalicelib.flows.ports.effects import KeyTaken, LimitCount, ReasonCounted, SealedText, StockMove
-from chalicelib.store.codec import Wire
 from chalicelib.store.keys import put_key
-from chalicelib.store.requests import ALL_OLD, batch_get, key
+from chalicelib.store.requests import batch_get, key, update_action
 from chalicelib.store.tallies import count_reason
 from chalicelib.store.texts import put_text
 
@@ -43,20 +42,14 @@ def _move_stock(table: str, move: StockMove) -> dict[str, Any]:
     moved = move.moved
     changes = {name: units for name in ("left", "live", "sold") if (units := getattr(moved, name))}
     falling = {name: -units for name, units in changes.items() if units < 0}
-    return {
-        "Update": {
-            "TableName": table,
-            "Key": key(shard_key(move.offer, move.batch, moved.sku, moved.shard)),
-            "UpdateExpression": "SET " + ", ".join(f"#{name} = #{name} + :{name}" for name in changes),
-            "ConditionExpression": " AND ".join(f"#{name} >= :least_{name}" for name in falling),
-            "ExpressionAttributeNames": {f"#{name}": name for name in changes},
-            "ExpressionAttributeValues": {
-                **{f":{name}": {"N": str(units)} for name, units in changes.items()},
-                **{f":least_{name}": {"N": str(units)} for name, units in falling.items()},
-            },
-            "ReturnValuesOnConditionCheckFailure": ALL_OLD,
-        }
-    }
+    return update_action(
+        table,
+        shard_key(move.offer, move.batch, moved.sku, moved.shard),
+        "SET " + ", ".join(f"#{name} = #{name} + :{name}" for name in changes),
+        " AND ".join(f"#{name} >= :least_{name}" for name in falling),
+        {**changes, **{f"least_{name}": units for name, units in falling.items()}},
+        tuple(changes),
+    )
 
 
 def put_shards(table: str, offer: Offer) -> list[dict[str, Any]]:
@@ -83,7 +76,8 @@ def put_shards(table: str, offer: Offer) -> list[dict[str, Any]]:
 def change_shard(table: str, offer: Offer, sku: str, shard: int, units: int) -> dict[str, Any]:
     """The action that adds units to a shard, or takes ``-units`` out of what is left of it."""
     pk = shard_key(offer.id, offer.made.batch, sku, shard)
-    return _update(table, pk, "SET #left = #left + :u, #total = #total + :u", units, "#left >= :least", least=-units)
+    expression, values = "SET #left = #left + :u, #total = #total + :u", {"u": units, "least": -units}
+    return update_action(table, pk, expression, "#left >= :least", values, ("left", "total"))
 
 
 def read_left(client: Any, table: str, offers: Sequence[Offer], *, consistent: bool) -> dict[str, dict[str, list[int]]]:
@@ -102,42 +96,10 @@ def read_left(client: Any, table: str, offers: Sequence[Offer], *, consistent: b
     return counts
 
 
-def _update(
-    table: str, pk: str, expression: str, units: int, condition: str, least: int | None = None
-) -> dict[str, Any]:
-    values: dict[str, Wire] = {":u": {"N": str(units)}}
-    if least is not None:
-        values[":least"] = {"N": str(least)}
-    names = {f"#{name}": name for name in ("left", "live", "total") if f"#{name}" in expression + condition}
-    return {
-        "Update": {
-            "TableName": table,
-            "Key": key(pk),
-            "UpdateExpression": expression,
-            "ConditionExpression": condition,
-            "ExpressionAttributeNames": names,
-            "ExpressionAttributeValues": values,
-            "ReturnValuesOnConditionCheckFailure": ALL_OLD,
-        }
-    }
-
-
 def _count_units(table: str, count: LimitCount) -> dict[str, Any]:
-    values: dict[str, Wire] = {":u": {"N": str(count.units)}}
-    condition = "units >= :least"
+    """The action that adds units to a buyer's count. A first order, which has no count, was checked before."""
+    pk, expression = limit_key(count.offer, count.buyer), "ADD units :u"
     if count.most is None:
-        values[":least"] = {"N": str(-count.units)}
-    else:
-        # A first order has no counter yet; whether it fits by itself was decided before.
-        values[":room"] = {"N": str(count.most - count.units)}
-        condition = "attribute_not_exists(units) OR units <= :room"
-    return {
-        "Update": {
-            "TableName": table,
-            "Key": key(limit_key(count.offer, count.buyer)),
-            "UpdateExpression": "ADD units :u",
-            "ConditionExpression": condition,
-            "ExpressionAttributeValues": values,
-            "ReturnValuesOnConditionCheckFailure": ALL_OLD,
-        }
-    }
+        return update_action(table, pk, expression, "units >= :least", {"u": count.units, "least": -count.units})
+    condition = "attribute_not_exists(units) OR units <= :room"
+    return update_action(table, pk, expression, condition, {"u": count.units, "room": count.most - count.units})

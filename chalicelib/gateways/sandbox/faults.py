@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+from msgspec import Struct
+
 from chalicelib.gateways.sandbox.state import SandboxState
 
 _CALLS: Final = (
@@ -25,30 +27,29 @@ FAULTS: Final[Mapping[str, Sequence[str]]] = {
 }
 
 
-class Faults:
+class Faults(Struct, frozen=True):
     """Armed faults: one queue for each key of ``FAULTS``."""
 
-    def __init__(self, state: SandboxState) -> None:
-        self._state = state
+    state: SandboxState
 
     def arm(self, on: str, fault: str, times: int) -> None:
         """Queue a fault."""
-        self._state.books.put(f"faults#{on}", f"{self._state.next_serial():012d}", {"fault": fault, "left": times})
+        self.state.books.put(f"faults#{on}", f"{self.state.next_serial():012d}", {"fault": fault, "left": times})
 
     def disarm(self) -> None:
         """Drop all faults."""
         for on in FAULTS:
-            for name, _ in self._state.books.rows(f"faults#{on}"):
-                self._state.books.delete(f"faults#{on}", name)
+            for name, _ in self.state.books.rows(f"faults#{on}"):
+                self.state.books.delete(f"faults#{on}", name)
 
     def take(self, on: str) -> str | None:
         """The next fault of a queue, which is used up by this, or None."""
-        entry = self._state.books.first(f"faults#{on}")
+        entry = self.state.books.first(f"faults#{on}")
         if entry is None:
             return None
         name, row = entry
         if row["left"] > 1:
-            self._state.books.put(f"faults#{on}", name, {**row, "left": row["left"] - 1})
+            self.state.books.put(f"faults#{on}", name, {**row, "left": row["left"] - 1})
         else:
-            self._state.books.delete(f"faults#{on}", name)
+            self.state.books.delete(f"faults#{on}", name)
         return str(row["fault"])

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import Final, Literal
 
+from msgspec import Struct
+
 from chalicelib.core.common.instants import HOUR, MINUTE
 from chalicelib.core.common.money import Money
 from chalicelib.core.common.refusal import FieldError, Reason, Refused
@@ -18,20 +20,19 @@ LATE_MS: Final = 90_000
 RETURN_MS: Final = 24 * HOUR
 
 
-class Payments:
+class Payments(Struct, frozen=True):
     """Payment rows: ``{status, asked, method, captures, disputes}``. Called under the sandbox's lock."""
 
-    def __init__(self, state: SandboxState, faults: Faults, report: Report, effects: Effects) -> None:
-        self._state = state
-        self._faults = faults
-        self._report = report
-        self._effects = effects
+    state: SandboxState
+    faults: Faults
+    report: Report
+    effects: Effects
 
     def get(self, payment_id: str) -> Row | None:
-        return self._state.books.get(payments_partition(payment_id), payment_id)
+        return self.state.books.get(payments_partition(payment_id), payment_id)
 
     def _put(self, payment_id: str, row: Row) -> None:
-        self._state.books.put(payments_partition(payment_id), payment_id, row)
+        self.state.books.put(payments_partition(payment_id), payment_id, row)
 
     def open(self, payment_id: str, amount: Money, method: str) -> None:
         """Begin a payment that does not exist yet."""
@@ -56,7 +57,7 @@ class Payments:
         disputes = _open_dispute(row, amount) if outcome == "opened" else _end_dispute(row["disputes"], outcome)
         if disputes != row["disputes"]:
             self._put(payment_id, {**row, "disputes": disputes})
-            self._effects.announce(payment_id, self._state.now())
+            self.effects.announce(payment_id, self.state.now())
 
     def carry_out(self, effect: Row, row: Row) -> None:
         """An effect of kind ``capture`` (money comes late) or ``reverse`` (the bank takes it back unannounced)."""
@@ -68,7 +69,7 @@ class Payments:
             self._put(payment_id, {**row, "disputes": disputes})
 
     def _take(self, payment_id: str, row: Row, amount: Money) -> None:
-        fault = self._faults.take("payment")
+        fault = self.faults.take("payment")
         if fault in {"timeout_before", "error_500"}:
             return
         if fault == "declined":
@@ -77,31 +78,31 @@ class Payments:
             self._put(payment_id, {**row, "status": "pending", "awaited": money_row(amount)})
             self._schedule("capture", payment_id, PENDING_MS if fault == "pending" else LATE_MS)
             if fault == "pending":
-                self._effects.announce(payment_id, self._state.now())
+                self.effects.announce(payment_id, self.state.now())
         else:
             self._take_now(payment_id, row, amount, fault)
 
     def _take_now(self, payment_id: str, row: Row, amount: Money, fault: str | None) -> None:
         taken = Money(amount.minor - 1, amount.currency) if fault == "wrong_amount" else amount
-        self._capture(payment_id, row, taken, self._state.now())
+        self._capture(payment_id, row, taken, self.state.now())
         if fault == "returned_later":
             self._schedule("reverse", payment_id, RETURN_MS)
         if fault not in {"timeout_after", "lost_event"}:
-            self._effects.announce(payment_id, self._state.now(), fault)
+            self.effects.announce(payment_id, self.state.now(), fault)
 
     def _schedule(self, kind: str, payment_id: str, delay_ms: int) -> None:
         key = {"page": payments_partition(payment_id), "line": payment_id, "subject": payment_id}
-        self._effects.schedule({"kind": kind, "at": self._state.now() + delay_ms, **key})
+        self.effects.schedule({"kind": kind, "at": self.state.now() + delay_ms, **key})
 
     def _capture(self, payment_id: str, row: Row, amount: Money, at: int) -> None:
         capture = {"ref": f"{payment_id}.{len(row['captures']) + 1}", "amount": money_row(amount), "at": at}
         self._put(payment_id, {**row, "status": "succeeded", "captures": [*row["captures"], capture]})
-        self._report.expect("capture", payment_id, str(capture["ref"]), amount, at)
+        self.report.expect("capture", payment_id, str(capture["ref"]), amount, at)
 
     def _fail(self, payment_id: str, row: Row) -> None:
         if row["status"] not in {"failed", "succeeded"}:
             self._put(payment_id, {**row, "status": "failed"})
-            self._effects.announce(payment_id, self._state.now())
+            self.effects.announce(payment_id, self.state.now())
 
 
 def payment_seen(payment_id: str, row: Row) -> PaymentSeen:

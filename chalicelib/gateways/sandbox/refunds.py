@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from chalicelib.core.common.instants import HOUR
@@ -19,17 +20,14 @@ from chalicelib.gateways.sandbox.state import SandboxState
 KEY_RETENTION_MS: Final = 24 * HOUR
 
 
-class Refunds:
+class Refunds(Struct, frozen=True):
     """Refund rows: ``{kind, ref, key, line, capture, amount, asked_at, at, status}``. Called under the sandbox's lock."""
 
-    def __init__(
-        self, state: SandboxState, faults: Faults, report: Report, effects: Effects, payments: Payments
-    ) -> None:
-        self._state = state
-        self._faults = faults
-        self._report = report
-        self._effects = effects
-        self._payments = payments
+    state: SandboxState
+    faults: Faults
+    report: Report
+    effects: Effects
+    payments: Payments
 
     def refund(self, key: str, payment_id: str, capture: str, amount: Money) -> RefundSeen | Unknown:
         code = None if self._is_covered(payment_id, capture, amount) else "not_covered"
@@ -42,7 +40,7 @@ class Refunds:
         known = self._remembered(key)
         if known is not None:
             return self._seen(key, known) if known["status"] != "in_flight" else Unknown()
-        fault = self._faults.take("refund")
+        fault = self.faults.take("refund")
         if fault in {"timeout_before", "error_500"}:
             return Unknown()
         row = self._new_row(kind, key, amount, capture)
@@ -56,7 +54,7 @@ class Refunds:
         return self._execute_now(key, row, fault)
 
     def find(self, key: str) -> RefundSeen | NotFound:
-        self._report.enter_due()
+        self.report.enter_due()
         rows = [row for row in self._rows(key) if row["status"] != "in_flight"]
         return self._seen(key, rows[-1]) if rows else NotFound()
 
@@ -66,22 +64,22 @@ class Refunds:
             self._complete(row, effect["at"])
         else:
             self._put({**row, "status": "returned", "at": effect["at"]})
-            self._report.expect("return", row["key"], row["ref"], read_money(row["amount"]), effect["at"])
+            self.report.expect("return", row["key"], row["ref"], read_money(row["amount"]), effect["at"])
 
     def _rows(self, key: str) -> list[Row]:
-        return [row for name, row in self._state.books.rows(refunds_partition(key)) if name.startswith(f"{key}#")]
+        return [row for name, row in self.state.books.rows(refunds_partition(key)) if name.startswith(f"{key}#")]
 
     def _put(self, row: Row) -> None:
-        self._state.books.put(refunds_partition(row["key"]), row["line"], row)
+        self.state.books.put(refunds_partition(row["key"]), row["line"], row)
 
     def _remembered(self, key: str) -> Row | None:
         """What the key already did, unless it is too old to be remembered."""
-        now = self._state.now()
+        now = self.state.now()
         return next((row for row in self._rows(key) if now - row["asked_at"] < KEY_RETENTION_MS), None)
 
     def _new_row(self, kind: str, key: str, amount: Money, capture: str | None) -> Row:
         n = len(self._rows(key)) + 1
-        now = self._state.now()
+        now = self.state.now()
         return {
             "kind": kind,
             "ref": f"sbx_{key}.{n}",
@@ -96,7 +94,7 @@ class Refunds:
 
     def _is_covered(self, payment_id: str, capture_ref: str, amount: Money) -> bool:
         """The provider's own limit: refunds and lost chargebacks of a capture never exceed it."""
-        payment = self._payments.get(payment_id)
+        payment = self.payments.get(payment_id)
         captures = payment["captures"] if payment else []
         capture = next((capture for capture in captures if capture["ref"] == capture_ref), None)
         if payment is None or capture is None or capture["amount"]["currency"] != amount.currency:
@@ -104,7 +102,7 @@ class Refunds:
         lost = [dispute for dispute in payment["disputes"] if dispute["status"] == "lost"]
         sent = [
             row
-            for _, row in self._state.books.rows(refunds_partition(payment_id))
+            for _, row in self.state.books.rows(refunds_partition(payment_id))
             if row["kind"] == "refund" and row["status"] not in {"declined", "returned"}
         ]
         taken = [read_money(row["amount"]) for row in (*lost, *sent) if row["capture"] == capture_ref]
@@ -113,16 +111,16 @@ class Refunds:
     def _execute_later(self, key: str, row: Row, is_pending: bool) -> RefundSeen | Unknown:
         row["status"] = "pending" if is_pending else "in_flight"
         self._put(row)
-        self._schedule("execute", row, self._state.now() + (PENDING_MS if is_pending else LATE_MS))
+        self._schedule("execute", row, self.state.now() + (PENDING_MS if is_pending else LATE_MS))
         return self._seen(key, row) if is_pending else Unknown()
 
     def _execute_now(self, key: str, row: Row, fault: str | None) -> RefundSeen | Unknown:
-        now = self._state.now()
+        now = self.state.now()
         self._complete(row, now)
         if fault == "returned_later":
             self._schedule("return", row, now + RETURN_MS)
         if fault != "lost_event":
-            self._effects.announce(refund_id(key), now, fault)
+            self.effects.announce(refund_id(key), now, fault)
         if fault == "timeout_after":
             return Unknown()
         seen = self._seen(key, row)
@@ -133,12 +131,12 @@ class Refunds:
     def _complete(self, row: Row, at: int) -> None:
         row |= {"status": "succeeded", "at": at, "executed_at": at}
         self._put(row)
-        self._report.expect(row["kind"], row["key"], row["ref"], read_money(row["amount"]), at)
+        self.report.expect(row["kind"], row["key"], row["ref"], read_money(row["amount"]), at)
 
     def _schedule(self, kind: str, row: Row, at: int) -> None:
         key = row["key"]
         where = {"page": refunds_partition(key), "line": row["line"], "subject": refund_id(key)}
-        self._effects.schedule({"kind": kind, "at": at, **where})
+        self.effects.schedule({"kind": kind, "at": at, **where})
 
     def _seen(self, key: str, row: Row) -> RefundSeen:
         _, ordinal, way = parse_subject(key)
@@ -148,7 +146,7 @@ class Refunds:
             amount=read_money(row["amount"]),
             provider_ref=row["ref"],
             at=row["at"],
-            settled=self._report.shows(sort_key("refund", key), row["ref"]),
+            settled=self.report.shows(sort_key("refund", key), row["ref"]),
             code=row.get("code", ""),
             way=way,
             executed_at=row.get("executed_at"),

@@ -5,6 +5,8 @@ from collections.abc import Iterator, Mapping
 from operator import itemgetter
 from typing import Final
 
+from msgspec import Struct
+
 from chalicelib.core.common.instants import HOUR, format_instant
 from chalicelib.core.common.money import Money
 from chalicelib.core.reconciliation.lines import shard_of, sort_key
@@ -21,44 +23,42 @@ TAB: Final = "\t"
 AFTER_TAB: Final = "\n"
 
 
-class Report:
+class Report(Struct, frozen=True):
     """A line appears a day after its execution: in its shard by place, and in the file by instant.
 
     A row is ``{n, type, reference, ref, minor, currency, at, place}``; ``n`` tells apart rows with the same values.
     """
 
-    def __init__(self, state: SandboxState, faults: Faults) -> None:
-        self._state = state
-        self._books = state.books
-        self._faults = faults
+    state: SandboxState
+    faults: Faults
 
     def expect(self, type_: str, reference: str, ref: str, money: Money, at: int) -> None:
         """Queue the line of what was executed at ``at``. A settlement fault that is armed now hits it."""
-        n, place = self._state.next_serial(), sort_key(KINDS[type_], reference)
+        n, place = self.state.next_serial(), sort_key(KINDS[type_], reference)
         row = {"n": n, "type": type_, "reference": reference, "ref": ref, "place": place, "at": at}
-        row |= {"minor": money.minor, "currency": money.currency, "fault": self._faults.take("settlement")}
-        self._books.put("report_expected", f"{at + SETTLEMENT_MS:015d}{TAB}{n:012d}", row)
+        row |= {"minor": money.minor, "currency": money.currency, "fault": self.faults.take("settlement")}
+        self.state.books.put("report_expected", f"{at + SETTLEMENT_MS:015d}{TAB}{n:012d}", row)
 
     def enter_due(self) -> None:
         """Let lines appear whose day is over. A fault that no execution has used up hits the first of them."""
-        with self._state.lock:
-            now = self._state.now()
-            while (entry := self._books.first("report_expected")) and entry[1]["at"] + SETTLEMENT_MS <= now:
+        with self.state.lock:
+            now = self.state.now()
+            while (entry := self.state.books.first("report_expected")) and entry[1]["at"] + SETTLEMENT_MS <= now:
                 name, row = entry
-                fault = row.pop("fault") or self._faults.take("settlement")
+                fault = row.pop("fault") or self.faults.take("settlement")
                 for copy in range(COPIES.get(fault, 1)):
                     self._write({**row, "minor": row["minor"] - (fault == "wrong_amount")}, copy)
-                self._books.delete("report_expected", name)
+                self.state.books.delete("report_expected", name)
 
     def _write(self, row: Row, copy: int) -> None:
         name = f"{_prefix(row['place'], row['ref'])}{row['at']:015d}{TAB}{row['n']:012d}{TAB}{copy}"
-        self._books.put(_partition(shard_of(row["place"])), name, row)
-        self._books.put("report_file", f"{row['at']:015d}{TAB}{name}", row)
+        self.state.books.put(_partition(shard_of(row["place"])), name, row)
+        self.state.books.put("report_file", f"{row['at']:015d}{TAB}{name}", row)
 
     def shows(self, place: str, ref: str) -> bool:
         """Whether a line has appeared."""
         prefix = _prefix(place, ref)
-        rows = self._books.rows_after(_partition(shard_of(place)), prefix, 1)
+        rows = self.state.books.rows_after(_partition(shard_of(place)), prefix, 1)
         return any(name.startswith(prefix) for name, _ in rows)
 
     def page(self, start: int, end: int, shard: int, after: str, limit: int) -> tuple[list[Row], str | None]:
@@ -80,7 +80,7 @@ class Report:
             yield str(writer.writerow((*columns, format_instant(row["at"]))))
 
     def _rows(self, partition: str, after: str) -> Iterator[Row]:
-        while batch := self._books.rows_after(partition, after, BATCH_ROWS):
+        while batch := self.state.books.rows_after(partition, after, BATCH_ROWS):
             yield from (row for _, row in batch)
             after = batch[-1][0]
 
