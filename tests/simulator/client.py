@@ -1,4 +1,4 @@
-"""The low-level client that our store holds in a simulation: the fake engine behind time, crashes and faults."""
+"""The DynamoDB client of a simulation: the fake engine with time, crashes and faults."""
 
 from collections.abc import Callable
 from random import Random
@@ -34,7 +34,7 @@ class FaultyClient:
         actor = self._scheduler.actor
         assert actor is not None, "the store is used by actors"
         random = actor.random
-        if self._faults.brisk and name not in WRITES:
+        if self._faults.fast_reads and name not in WRITES:
             return self._at_once(actor, name, parameters)
         self._step(actor, random, "process.crash_before_io")
         write = name in WRITES

@@ -20,6 +20,8 @@ from tests.web.answer_checks import (
     accepted,
     attend,
     breaks_of,
+    check_answer,
+    check_refusal,
     cny,
     instant,
     now_of,
@@ -27,9 +29,7 @@ from tests.web.answer_checks import (
     path_of,
     refund_at,
     refunds_of,
-    refused,
     same,
-    sound,
 )
 from tests.world import Client, Json, Reply, World
 
@@ -91,7 +91,7 @@ def test_one_run_of_a_span_at_a_time(own: World, platform: Client) -> None:
     ends = now_of(platform)
     begins = format_instant(instant(ends) - HOUR)
     first = accepted(start(platform, begins, ends), 202)
-    told = refused(start(service, begins, ends), 409, "wrong-state")
+    told = check_refusal(start(service, begins, ends), 409, "wrong-state")
     assert (told["state"], told["run"]) == ("running", first["id"])
     accepted(start(service, begins, format_instant(instant(ends) - 1)), 202)
     own.run("reconcile")
@@ -107,7 +107,7 @@ def test_a_run_that_is_begun_again_is_answered_again(own: World, platform: Clien
     assert accepted(platform.get(first.headers["location"]))["status"] == "balanced"
     same(first, start(platform, begins, ends, idempotency_key="r"))
     later = format_instant(instant(ends) - 1)
-    refused(start(platform, begins, later, idempotency_key="r"), 422, "idempotency-key-reused")
+    check_refusal(start(platform, begins, later, idempotency_key="r"), 422, "idempotency-key-reused")
     other = start(own.person("platform"), begins, ends, idempotency_key="r")
     assert accepted(other, 202)["id"] != first.json["id"]
 
@@ -192,7 +192,7 @@ def test_breaks_are_listed_page_by_page_and_tell_both_sides(own: World, platform
     other = own.reconciled(planted["from"], format_instant(instant(planted["to"]) - 1))
     page = accepted(platform.get(f"{RUNS}/{planted['id']}/breaks?limit=1"))
     path = f"{RUNS}/{other['id']}/breaks?cursor={page['next_cursor']}"
-    refused(platform.get(path), 400, "invalid-cursor")
+    check_refusal(platform.get(path), 400, "invalid-cursor")
 
 
 def the(rows: list[Json], kind: str) -> Json:
@@ -216,11 +216,11 @@ def test_a_break_is_resolved_once(own: World, platform: Client, planted: Json, a
             "note": "seen by Sari",
         }
         assert instant(done["resolved_at"]) >= instant(done["created_at"])
-        told = refused(resolve(platform, one, action), 409, "wrong-state")
+        told = check_refusal(resolve(platform, one, action), 409, "wrong-state")
         assert told["state"] == "resolved"
         same(first, resolve(platform, one, action, "seen by Sari", idempotency_key=kind))
         reused = resolve(platform, one, action, "seen by Budi", idempotency_key=kind)
-        refused(reused, 422, "idempotency-key-reused")
+        check_refusal(reused, 422, "idempotency-key-reused")
         assert done in breaks_of(platform, planted)
     # The certificate stays what it was.
     assert accepted(platform.get(f"{RUNS}/{planted['id']}")) == planted
@@ -232,8 +232,8 @@ def test_a_break_is_resolved_once(own: World, platform: Client, planted: Json, a
 def test_what_arrived_cannot_be_sent_again(platform: Client, planted: Json) -> None:
     rows = breaks_of(platform, planted)
     for kind in ("missing_at_provider", "amount_mismatch", "duplicate"):
-        refused(resolve(platform, the(rows, kind), "retry"), 409, "wrong-state")
-    refused(resolve(platform, the(rows, "unknown_here"), "retry"), 422, "invalid-request", "/action")
+        check_refusal(resolve(platform, the(rows, kind), "retry"), 409, "wrong-state")
+    check_refusal(resolve(platform, the(rows, "unknown_here"), "retry"), 422, "invalid-request", "/action")
     assert breaks_of(platform, planted) == rows
 
 
@@ -253,7 +253,7 @@ def test_a_refund_that_nobody_executed_is_sent_again_by_a_persons_word(own: Worl
     own.anyone().call("DELETE", "/sandbox/faults")
     accepted(resolve(platform, found, "retry", "the provider has nothing"))
     assert refund_at(buyer, refund)["status"] == "approved"
-    refused(resolve(platform, found, "retry"), 409, "wrong-state")
+    check_refusal(resolve(platform, found, "retry"), 409, "wrong-state")
     attend(deposit)
     assert refund_at(buyer, refund)["status"] == "succeeded"
     assert [row["status"] for row in own.books(deposit)] == ["succeeded"]
@@ -275,7 +275,7 @@ def test_what_arrived_late_is_not_sent_again(own: World, platform: Client) -> No
     run = own.reconciled(began, now_of(platform))
     assert run["status"] in {"balanced", "breaks_open"}
     for one in breaks_of(platform, run):
-        refused(resolve(platform, one, "retry"), 409, "wrong-state")
+        check_refusal(resolve(platform, one, "retry"), 409, "wrong-state")
     assert refund_at(buyer, refund)["status"] in {"succeeded", "settled"}
     assert len(own.books(deposit)) == 1
 
@@ -304,7 +304,7 @@ def test_a_return_while_the_job_sleeps_is_repaired(own: World, platform: Client)
 
 
 def csv_rows(who: Client, run: Json) -> list[dict[str, str]]:
-    reply = sound(who.get(run["report_url"]))
+    reply = check_answer(who.get(run["report_url"]))
     assert reply.status == 200
     assert reply.headers["content-type"] == "text/csv; charset=utf-8"
     return list(csv.DictReader(reply.raw.decode().split("\r\n")))
@@ -347,7 +347,7 @@ PAGES: Final = [
 def test_the_page_comes_in_three_languages_and_runs_nothing(platform: Client, planted: Json) -> None:
     path = f"{RUNS}/{planted['id']}/report.html"
     for locale, title, status in PAGES:
-        reply = sound(platform.get(path, accept_language=locale))
+        reply = check_answer(platform.get(path, accept_language=locale))
         told = reply.raw.decode()
         assert reply.headers["content-type"].startswith("text/html")
         assert title in told
@@ -377,10 +377,10 @@ def test_a_report_of_a_run_that_goes_on_shows_what_there_is(own: World, platform
     (head, *rest) = csv_rows(platform, run)
     assert (head["status"], head["kind"]) == ("running", "")
     assert {row["row"] for row in rest} == {"count"}
-    told = sound(platform.get(f"{RUNS}/{run['id']}/report.html")).raw.decode()
+    told = check_answer(platform.get(f"{RUNS}/{run['id']}/report.html")).raw.decode()
     assert "Still running" in told
     own.run("reconcile")
-    assert "Balanced" in sound(platform.get(f"{RUNS}/{run['id']}/report.html")).raw.decode()
+    assert "Balanced" in check_answer(platform.get(f"{RUNS}/{run['id']}/report.html")).raw.decode()
 
 
 def test_refunds_that_wait_for_the_buyer_are_breaks_only_once_their_promise_is_missed(

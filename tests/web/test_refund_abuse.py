@@ -15,6 +15,8 @@ from chalicelib.wiring import services
 from tests.web.answer_checks import (
     ACCOUNT,
     accepted,
+    check_answer,
+    check_refusal,
     cny,
     instant,
     now_of,
@@ -22,8 +24,6 @@ from tests.web.answer_checks import (
     path_of,
     refund_at,
     refunds_of,
-    refused,
-    sound,
 )
 from tests.world import Client, Json, Reply, World, rupiah
 
@@ -353,7 +353,7 @@ ROWS: Final = [
 @pytest.mark.parametrize(("what", "ask", "status", "problem", "pointer"), ROWS, ids=[row[0] for row in ROWS])
 def test_row(scene: Scene, what: str, ask: Ask, status: int, problem: str, pointer: str | None) -> None:
     del what
-    refused(ask(scene), status, problem, pointer)
+    check_refusal(ask(scene), status, problem, pointer)
 
 
 def test_nothing_of_all_this_changed_anything(scene: Scene) -> None:
@@ -422,7 +422,7 @@ def test_a_span_may_end_now_and_not_a_millisecond_later(scene: Scene) -> None:
     now = instant(now_of(scene.world.anyone())) + DAY
     body = {"from": format_instant(now - 1), "to": format_instant(now)}
     path = "/v1/reconciliation-runs"
-    refused(scene.platform.post(path, body, asked=now - 1), 422, BAD, "/to")
+    check_refusal(scene.platform.post(path, body, asked=now - 1), 422, BAD, "/to")
     accepted(scene.platform.post(path, body, asked=now), 202)
 
 
@@ -440,7 +440,7 @@ def test_a_span_is_at_most_366_days_long_and_begins_at_most_732_days_ago(
     if status == 202:
         accepted(reply, 202)
     else:
-        refused(reply, 422, BAD, "/from")
+        check_refusal(reply, 422, BAD, "/from")
 
 
 # --- Proofs that say something else than the rules ---
@@ -479,7 +479,7 @@ def test_whatever_is_changed_in_a_proof_is_noticed(scene: Scene) -> None:
         for other in others:
             if other == value:
                 continue
-            reply = sound(scene.verify(replaced(scene.proof, pointer, other)))
+            reply = check_answer(scene.verify(replaced(scene.proof, pointer, other)))
             if reply.status == 200:
                 assert not reply.json["valid"], (pointer, other)
                 assert reply.json["differences"], (pointer, other)

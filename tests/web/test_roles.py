@@ -12,7 +12,7 @@ from chalicelib.web.edge.route import ENDPOINTS
 from chalicelib.web.refunds.examples import make_proof
 from chalicelib.wiring import services
 from local.issuer import VALID_SECONDS
-from tests.web.answer_checks import ACCOUNT, cny, instant, now_of, pages, sound
+from tests.web.answer_checks import ACCOUNT, check_answer, cny, instant, now_of, pages
 from tests.world import Client, Json, Reply, World, rupiah
 
 LEEWAY_SECONDS: Final = 60
@@ -152,13 +152,13 @@ class Scene:
         method, template = route.split(" ")
         path = (template + QUERIES.get(route, "")).format(**self.names)
         body = None if method == "GET" else self.bodies.get(route, {})
-        return sound(self.callers[caller].call(method, path, body))
+        return check_answer(self.callers[caller].call(method, path, body))
 
 
 def expired_token(world: World) -> str:
     """A buyer's token that ended a second longer ago than clocks may differ."""
-    now = world.house._gateway._asked() // 1_000
-    return str(world.house._issuer.token("buyer", "late", None, now - VALID_SECONDS - LEEWAY_SECONDS - 1))
+    now = world.server._gateway._asked() // 1_000
+    return str(world.server._issuer.token("buyer", "late", None, now - VALID_SECONDS - LEEWAY_SECONDS - 1))
 
 
 @pytest.fixture(scope="module")
