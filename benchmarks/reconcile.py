@@ -36,8 +36,8 @@ def house(books: Books) -> tuple[RunWorker, Shelf]:
     shelf = begun(runs.fold(RUN_ID, [event]), Entry(event, NOW, Caller("bench", "service")))
     deposits: Any = Journals(Movements(Index(books), "bench").lines)
     commits: Any = SimpleNamespace(deposits=deposits)
-    attendant: Any = Silent()
-    matcher = Matcher(commits, Report(books), attendant, lambda: None)
+    worker: Any = Silent()
+    matcher = Matcher(commits, Report(books), worker, lambda: None)
     kept: Any = shelf
     flow = RunWorker(kept, deposits, Report(books), matcher, lambda: NOW, lambda: None)
     return flow, shelf

@@ -31,12 +31,12 @@ from tests.simulator.tokens import token
 HERE: Final = Path(lambda_app.__file__).parent / "chalicelib"
 # What is counted by name: heading, file below chalicelib, function. A rename is followed here and nowhere else.
 COUNTED: Final[Mapping[str, tuple[str, str]]] = {
-    "fold": ("core/deposit.py", "fold"),
-    "evolve": ("core/deposit.py", "evolve"),
-    "overdue": ("core/deadlines.py", "overdue"),
-    "caught_up": ("flows/commit.py", "caught_up"),
-    "entitlement": ("core/entitlement.py", "of"),
-    "status_at": ("core/deposit.py", "status_at"),
+    "fold": ("core/deposit/fold.py", "fold"),
+    "evolve": ("core/deposit/fold.py", "evolve"),
+    "catch_up": ("core/deadlines.py", "catch_up"),
+    "snapshot": ("flows/snapshot.py", "snapshot_of"),
+    "entitlement": ("core/ending/entitlement.py", "compute_entitlement"),
+    "status_at": ("core/deposit/clock.py", "status_at"),
 }
 EVENTS: Final = "/v1/provider-events/{provider}"
 DEPOSIT: Final = "/v1/deposits/{deposit_id}"

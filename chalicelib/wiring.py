@@ -21,7 +21,7 @@ from chalicelib.flows.defaults import Defaults
 from chalicelib.flows.deposit_worker import DepositWorker
 from chalicelib.flows.deposits import DepositDesk
 from chalicelib.flows.offers import Catalogue
-from chalicelib.flows.orders import Orders, StockCache
+from chalicelib.flows.orders import Orders
 from chalicelib.flows.passes import Passes
 from chalicelib.flows.payees import Payees
 from chalicelib.flows.ports.provider import Provider, Settlement
@@ -32,6 +32,7 @@ from chalicelib.flows.reconciliation.runs import Reconciliation
 from chalicelib.flows.reconciliation.worker import RunWorker
 from chalicelib.flows.refunds import Refunds
 from chalicelib.flows.retry import Timing
+from chalicelib.flows.stock_cache import StockCache
 from chalicelib.flows.throttle import Throttle
 from chalicelib.flows.withdrawals import Withdrawals
 from chalicelib.store.bulks import BulkStore
@@ -162,12 +163,12 @@ class Services(Struct, frozen=True):
         """The rules' instant of a request that reached the edge at ``received`` on the machine's clock."""
         return received + (self.sandbox.offset if self.sandbox is not None else 0)
 
-    def attendant(self, role: str = "service") -> DepositWorker:
+    def deposit_worker(self, role: str = "service") -> DepositWorker:
         return DepositWorker(self.desk.commits, self.provider, self.payees, self.clock, role)
 
     @property
     def refunds(self) -> Refunds:
-        return Refunds(self.desk.commits, self.attendant(), self.payees, self.keys)
+        return Refunds(self.desk.commits, self.deposit_worker(), self.payees, self.keys)
 
     @property
     def reconciliation(self) -> Reconciliation:
@@ -179,11 +180,11 @@ class Services(Struct, frozen=True):
 
     @property
     def _matcher(self) -> Matcher:
-        return Matcher(self.desk.commits, self.settlement, self.attendant(), self.pace)
+        return Matcher(self.desk.commits, self.settlement, self.deposit_worker(), self.pace)
 
     @property
     def defaults(self) -> Defaults:
-        return Defaults(self.desk, self.attendant())
+        return Defaults(self.desk, self.deposit_worker())
 
 
 def build(found: Settings, client: Any) -> Services:
@@ -218,7 +219,7 @@ def assembled(
     offers = OfferStore(client, found.table)
     catalogue = Catalogue(offers, timing)
     vault = Vault(found.secrets)
-    commits, shelf = Commits(deposits, offers, timing), StockCache()
+    commits, stock_cache = Commits(deposits, offers, timing), StockCache()
     texts, keys = TextStore(client, found.table, timing.pause), KeyStore(client, found.table)
     passes = Passes(commits)
     bulks, tallies = BulkStore(client, found.table), TallyStore(client, found.table)
@@ -229,9 +230,9 @@ def assembled(
         deposits=deposits,
         offers=offers,
         catalogue=catalogue,
-        orders=Orders(deposits, offers, catalogue, timing, shelf, passes, vault.token_key),
+        orders=Orders(deposits, offers, catalogue, timing, stock_cache, passes, vault.token_key),
         desk=DepositDesk(commits),
-        changes=Changes(commits, catalogue, shelf),
+        changes=Changes(commits, catalogue, stock_cache),
         withdrawals=Withdrawals(commits, texts, vault),
         payees=Payees(texts, vault),
         keys=keys,

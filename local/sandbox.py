@@ -17,7 +17,6 @@ from chalicelib.core.common.money import Money
 from chalicelib.core.common.refusal import FieldError, Reason, Refused
 from chalicelib.core.deposit.deposit import Deposit
 from chalicelib.core.reconciliation.lines import SHARDS
-from chalicelib.flows.effects import fold_stored
 from chalicelib.gateways.books import Row
 from chalicelib.gateways.sandbox import FAULTS, Sandbox
 from chalicelib.jobs.sweep import Report
@@ -198,7 +197,7 @@ def _paying(payment_id: str) -> tuple[Deposit, int]:
     parsed = parse_child("pay", payment_id)
     if parsed is None:
         raise Refused(Reason.NOT_FOUND)
-    deposit = fold_stored(_desk().services.desk.commits.load(f"dep_{parsed[0]}"))
+    deposit = _desk().services.desk.commits.load(f"dep_{parsed[0]}").deposit
     if parsed[1] > len(deposit.payments):
         raise Refused(Reason.NOT_FOUND)
     return deposit, parsed[1]

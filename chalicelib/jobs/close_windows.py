@@ -10,6 +10,6 @@ from chalicelib.wiring import Services
 
 
 def run(found: Services, time_left: Callable[[], int], shards: Sequence[int] | None = None) -> Report:
-    workers: Mapping[str, Worker] = {"dep": found.attendant(), "bmc": found.cancellations}
+    workers: Mapping[str, Worker] = {"dep": found.deposit_worker(), "bmc": found.cancellations}
     sweep = Sweep("close_windows", "time", found.deposits, workers, found.clock)
     return sweep.run(found.run_id("close_windows"), time_left, shards)

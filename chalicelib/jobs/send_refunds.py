@@ -7,5 +7,5 @@ from chalicelib.wiring import Services
 
 
 def run(found: Services, time_left: Callable[[], int], shards: Sequence[int] | None = None) -> Report:
-    sweep = Sweep("send_refunds", "work", found.deposits, {"dep": found.attendant()}, found.clock)
+    sweep = Sweep("send_refunds", "work", found.deposits, {"dep": found.deposit_worker()}, found.clock)
     return sweep.run(found.run_id("send_refunds"), time_left, shards)

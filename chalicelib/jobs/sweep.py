@@ -41,7 +41,7 @@ class Report:
 class Worker(Protocol):
     """Who does what is due at one kind of item."""
 
-    def attend(self, item_id: str, owner: str, /) -> bool: ...
+    def process_due(self, item_id: str, owner: str, /) -> bool: ...
 
     def push_back(self, item_id: str, owner: str, /) -> int: ...
 
@@ -90,7 +90,7 @@ class Sweep(Struct, frozen=True):
 
     def _one(self, item_id: str, owner: str, report: Report) -> None:
         try:
-            report.attended += self._worker(item_id).attend(item_id, owner)
+            report.attended += self._worker(item_id).process_due(item_id, owner)
         except (Leased, VersionConflict, WriteContention, Refused):
             _left(report)
         except Exception as fault:  # noqa: BLE001 - one broken item must not stop the others

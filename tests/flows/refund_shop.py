@@ -9,9 +9,9 @@ from chalicelib.core.common.refusal import Refused
 from chalicelib.core.deposit.deposit import Deposit
 from chalicelib.core.deposit.refund import Refund
 from chalicelib.core.refunding.destination import Payee
-from chalicelib.flows.commit import Outcome
-from chalicelib.flows.effects import fold_stored
+from chalicelib.flows.images import fold_stored
 from chalicelib.flows.ports.store import Leased, VersionConflict
+from chalicelib.flows.snapshot import Outcome
 from chalicelib.jobs.sweep import Report, Sweep
 from chalicelib.store.journals import key
 from tests.flows.bank import Bank
@@ -39,7 +39,7 @@ class Payback(Stand):
         """Captured now; the bank knows the same."""
         self.id = self.order(self.offered, self.by, method=method).deposit.id
         seen = self.bank.take(child("pay", self.id, 1))
-        self.attendant.settle(self.id, seen, "event")
+        self.deposit_worker.settle(self.id, seen, "event")
         return self.id
 
     def owed(self, method: str = "card") -> str:
@@ -83,13 +83,13 @@ class Payback(Stand):
         """What the job does at an instant; another worker being at it is no fault, nor is a table that is busy."""
         self.clock.now = self.clock.now if at is None else at
         try:
-            return self.attendant.attend(self.id, owner)
+            return self.deposit_worker.process_due(self.id, owner)
         except (Leased, VersionConflict, Refused):
             return False
 
     def sweep(self) -> Report:
         """What send_refunds does everywhere."""
-        job = Sweep("send_refunds", "work", self.store, {"dep": self.attendant}, self.clock)
+        job = Sweep("send_refunds", "work", self.store, {"dep": self.deposit_worker}, self.clock)
         return job.run("job/1", lambda: 60_000)
 
     def quietly(self, most: int = 60) -> None:

@@ -29,12 +29,12 @@ from chalicelib.core.selling.ordering import Order, Ordered
 from chalicelib.flows.cancellations import Cancellations
 from chalicelib.flows.changes import Changes
 from chalicelib.flows.claims import Claims, ClaimView
-from chalicelib.flows.commit import Commits, Outcome
+from chalicelib.flows.commit import Commits
 from chalicelib.flows.defaults import Defaults
 from chalicelib.flows.deposit_worker import DepositWorker
 from chalicelib.flows.deposits import DepositDesk
 from chalicelib.flows.offers import Catalogue, Offered
-from chalicelib.flows.orders import Orders, StockCache, StockSeen
+from chalicelib.flows.orders import Orders
 from chalicelib.flows.passes import Passes
 from chalicelib.flows.payees import Payees
 from chalicelib.flows.ports.effects import Stored
@@ -42,6 +42,8 @@ from chalicelib.flows.ports.provider import Declined, NotFound, Session, Unknown
 from chalicelib.flows.questions import Questions
 from chalicelib.flows.refunds import Refunds
 from chalicelib.flows.retry import Timing
+from chalicelib.flows.snapshot import Outcome
+from chalicelib.flows.stock_cache import StockCache, StockSeen
 from chalicelib.flows.withdrawals import Withdrawals
 from chalicelib.store.bulks import BulkStore
 from chalicelib.store.deposits import DepositStore
@@ -130,18 +132,18 @@ class Shop:
         self.store = DepositStore(tables.client, tables.name, timing.grace_ms)
         self.offers = OfferStore(tables.client, tables.name)
         self.catalogue = Catalogue(self.offers, timing)
-        self.shelf = StockCache()
+        self.stock_cache = StockCache()
         self.vault = Vault((SECRET,))
         self.texts = TextStore(tables.client, tables.name, timing.pause)
         self.commits = Commits(self.store, self.offers, timing)
         self.passes = Passes(self.commits)
         self.orders = Orders(
-            self.store, self.offers, self.catalogue, timing, self.shelf, self.passes, self.vault.token_key
+            self.store, self.offers, self.catalogue, timing, self.stock_cache, self.passes, self.vault.token_key
         )
         self.questions = Questions(self.commits, self.texts, self.vault)
         bulks, tallies = BulkStore(tables.client, tables.name), TallyStore(tables.client, tables.name)
         self.cancellations = Cancellations(self.commits, bulks, tallies, self.vault, timing.now)
-        self.changes = Changes(self.commits, self.catalogue, self.shelf)
+        self.changes = Changes(self.commits, self.catalogue, self.stock_cache)
         self.withdrawals = Withdrawals(self.commits, self.texts, self.vault)
         self.desk = DepositDesk(self.commits)
         self.payees = Payees(self.texts, self.vault)
@@ -152,9 +154,9 @@ class Shop:
     def served_by(self, provider: "Teller") -> None:
         """This provider, from now on."""
         self.provider = provider
-        self.attendant = DepositWorker(self.commits, provider, self.payees, self.timing.now)
-        self.refunds = Refunds(self.commits, self.attendant, self.payees, self.keys)
-        self.defaults = Defaults(self.desk, self.attendant)
+        self.deposit_worker = DepositWorker(self.commits, provider, self.payees, self.timing.now)
+        self.refunds = Refunds(self.commits, self.deposit_worker, self.payees, self.keys)
+        self.defaults = Defaults(self.desk, self.deposit_worker)
 
     def asked(
         self, by: Caller, what: str = "", key_text: str | None = None, body: str = "", **changes: Any
@@ -176,7 +178,7 @@ class Shop:
 
     def sees(self, offered: Offered, left: Sequence[int], sku: str = SKU) -> None:
         """This container has looked at the shards just now, and found these units."""
-        self.shelf.seen[offered.offer.id] = StockSeen(self.timing.now(), {sku: left}, {sku: list(left)})
+        self.stock_cache.seen[offered.offer.id] = StockSeen(self.timing.now(), {sku: left}, {sku: list(left)})
 
     def warm(self, offered: Offered) -> Offered:
         """The offer and its terms are in this container's caches."""
@@ -248,7 +250,7 @@ class Shop:
     ) -> Outcome:
         """The provider says that the whole amount was captured at an instant."""
         seen = captured(self.timing.now() if at is None else at, amount, payment, ref)
-        return self.attendant.settle(deposit_id, seen, "t")
+        return self.deposit_worker.settle(deposit_id, seen, "t")
 
     def claim(
         self,
@@ -277,7 +279,7 @@ class Shop:
     ) -> ClaimView:
         """Anything that is said to a claim."""
         asked = self.asked(by, f"{type(command).__name__} {claim_id}", key_text or fresh_key(), f"{command}", **changes)
-        return self.claims.run(claim_id, command, words, asked)
+        return self.claims.execute(claim_id, command, words, asked)
 
     def respond(self, claim_id: str, decision: Any, amount: Money | None = None, **options: Any) -> ClaimView:
         """The merchant's answer; a rejection has words."""
@@ -286,7 +288,7 @@ class Shop:
         return self.say(claim_id, command, STAFF, words=words, **options)
 
     def load(self, deposit_id: str) -> Stored[Any]:
-        return self.commits.load(deposit_id)
+        return self.commits.load(deposit_id).stored
 
     def types(self, deposit_id: str) -> list[str]:
         """The public names of what is written in a journal."""

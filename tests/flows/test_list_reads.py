@@ -57,7 +57,7 @@ def test_a_page_of_open_claims_reads_its_texts_in_one_batch(desk: Desk) -> None:
         by = person()
         desk.claim_with_two_texts(desk.paid(by), by)
     found: list[Any] = []
-    reads = desk.reads(lambda: found.extend(desk.claims.undecided(desk.asked(STAFF), 12, None)[0]))
+    reads = desk.reads(lambda: found.extend(desk.claims.list_undecided(desk.asked(STAFF), 12, None)[0]))
     assert [[step.words for step in told.history] for told in found] == [[STATEMENT, STATEMENT]] * 12
     assert reads == {"Query": 1, "BatchGetItem": 2}, "the journals, and the texts"
 
@@ -67,7 +67,7 @@ def test_all_claims_of_a_deposit_read_their_texts_in_one_batch(desk: Desk) -> No
     by = person()
     deposit_id = desk.paid(by)
     desk.claim_with_two_texts(deposit_id, by)
-    reads = desk.reads(lambda: desk.claims.of(deposit_id, desk.asked(by)))
+    reads = desk.reads(lambda: desk.claims.list_claims(deposit_id, desk.asked(by)))
     assert reads == {"GetItem": 1, "BatchGetItem": 1}
 
 
@@ -81,7 +81,7 @@ def test_all_questions_of_a_deposit_read_their_texts_in_one_batch(desk: Desk) ->
         desk.questions.answer(child("qst", deposit_id, n), f"Long Street {n}", asked)
         desk.clock.now += DAY
     found: list[Any] = []
-    reads = desk.reads(lambda: found.extend(desk.questions.of(deposit_id, desk.asked(by))))
+    reads = desk.reads(lambda: found.extend(desk.questions.list_questions(deposit_id, desk.asked(by))))
     assert [(words.asked, words.answered) for _, _, words in found] == [
         ("Which street, 2?", "Long Street 2"),
         ("Which street, 1?", "Long Street 1"),
@@ -100,8 +100,8 @@ def test_a_page_of_breaks_reads_its_notes_in_one_batch() -> None:
         ledger.reconciliation.resolve(one.id, "write_off", f"Note of {one.id}", asked)
     axe = Axe()
     desk = ledger.sharing(axe).reconciliation
-    rows, _ = desk.breaks(run_id, 100, None)
+    rows, _ = desk.list_breaks(run_id, 100, None)
     axe.calls.clear()
-    notes = desk.notes_of(rows)
+    notes = desk.read_notes(rows)
     assert notes == [f"Note of {one.id}" for one in rows[:4]] + [None]
     assert axe.calls == ["batch_get_item"]

@@ -98,7 +98,7 @@ def test_a_publication_older_than_thirty_seconds_writes_nothing(shop: Counter, a
         assert shop.catalogue.publish(body, asked).offer.version == 1
     else:
         assert refused(lambda: shop.catalogue.publish(body, asked)).reason is Reason.BUSY
-    found, _ = shop.catalogue.listed(shop.asked(STAFF), 20, None)
+    found, _ = shop.catalogue.list_offers(shop.asked(STAFF), 20, None)
     assert len(found) == written
 
 
@@ -225,7 +225,7 @@ def test_reading_shows_what_is_available_now(shop: Counter) -> None:
     shop.order(offered, person(), quantity=30)
     asked = shop.asked(person())
     assert shop.catalogue.get(offered.offer.id, asked).available == (Available(SKU, 7),)
-    [one], position = shop.catalogue.listed(asked, 20, None)
+    [one], position = shop.catalogue.list_offers(asked, 20, None)
     assert (one.offer.id, one.available, position) == (offered.offer.id, (Available(SKU, 7),), None)
 
 

@@ -9,11 +9,11 @@ import pytest
 
 from chalicelib.core.common.journal import Caller
 from chalicelib.core.common.refusal import Reason, Refused
-from chalicelib.flows.commit import Outcome
 from chalicelib.flows.deposit_worker import DepositWorker
-from chalicelib.flows.effects import fold_stored
+from chalicelib.flows.images import fold_stored
 from chalicelib.flows.offers import Offered
 from chalicelib.flows.ports.store import Leased, VersionConflict
+from chalicelib.flows.snapshot import Outcome
 from tests.conftest import Tables
 from tests.flows.concurrency import THREADS, at_once, insist, outcomes, sums, unhurried
 from tests.flows.shop import (
@@ -76,7 +76,7 @@ def test_a_cancel_racing_a_payment_ends_once_and_gives_the_money_back(shop: Shop
         one = shop.order(offered, by).deposit.id
         paid = captured(shop.timing.now())
         outcomes(
-            at_once([insist(shop.cancel, one, by, fresh_key()), insist(shop.attendant.settle, one, paid, "event")])
+            at_once([insist(shop.cancel, one, by, fresh_key()), insist(shop.deposit_worker.settle, one, paid, "event")])
         )
         happened = Counter(shop.types(one))
         money = fold_stored(shop.load(one)).money
@@ -102,7 +102,7 @@ def test_of_two_cancels_with_different_keys_one_wins(shop: Shop, table: Tables) 
 def test_the_same_payment_heard_from_all_sides_counts_once(shop: Shop) -> None:
     one = shop.order(shop.publish(units=None), person()).deposit.id
     paid = captured(shop.timing.now())
-    outcomes(at_once([insist(shop.attendant.settle, one, paid, f"event/{n}") for n in range(THREADS)]))
+    outcomes(at_once([insist(shop.deposit_worker.settle, one, paid, f"event/{n}") for n in range(THREADS)]))
     assert shop.types(one) == ["deposit.created", "payment.succeeded"]
 
 
@@ -135,8 +135,8 @@ def test_twenty_times_sixty_four_buyers_and_thirty_seven_units(table: Tables) ->
         offered, buyers, made = rounds[-1]
         assert sum(counted(table, offered.offer.id, by.id) for by in buyers) == 37
         late = Clock(max(one.deposit.created.due_at for one in made) + GRACE).timing()
-        workers = [("job/1", Shop(own, late).attendant), ("job/2", Shop(own, late).attendant)]
-        at_once([partial(_attended, at, one.deposit.id, owner) for one in made for owner, at in workers])
+        workers = [("job/1", Shop(own, late).deposit_worker), ("job/2", Shop(own, late).deposit_worker)]
+        at_once([partial(_process_due, at, one.deposit.id, owner) for one in made for owner, at in workers])
         assert sums(table, offered) == (37, 0)
         assert {counted(table, offered.offer.id, by.id) for by in buyers} == {0}
         assert Shop(own, REAL).order(offered, buyers[0]).deposit.limit_units == 1
@@ -150,10 +150,10 @@ def _once(shop: Shop, offered: Offered, by: Caller) -> Outcome | Reason:
         return no.reason
 
 
-def _attended(attendant: DepositWorker, deposit_id: str, owner: str) -> bool:
+def _process_due(worker: DepositWorker, deposit_id: str, owner: str) -> bool:
     """As a sweep does: another worker being at it is no fault."""
     try:
-        return attendant.attend(deposit_id, owner)
+        return worker.process_due(deposit_id, owner)
     except (Leased, VersionConflict):
         return False
 

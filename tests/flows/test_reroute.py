@@ -93,7 +93,7 @@ def test_what_came_back_is_rerouted(desk: Payback) -> None:
     desk.owed()
     desk.attend()
     desk.bank.give_back(desk.ref)
-    desk.attendant.hear(desk.ref, "event/1")
+    desk.deposit_worker.handle_provider_event(desk.ref, "event/1")
     desk.reroute()
     desk.name()
     desk.quietly()
@@ -126,7 +126,7 @@ def test_what_waits_for_nobody_s_look_is_not_sent_again_by_a_person(desk: Paybac
     if status == "returned":
         desk.attend()
         desk.bank.give_back(desk.ref)
-        desk.attendant.hear(desk.ref, "event/1")
+        desk.deposit_worker.handle_provider_event(desk.ref, "event/1")
     no = refused(desk.retry)
     assert (no.reason, no.facts["state"]) == (Reason.WRONG_STATE, status)
 

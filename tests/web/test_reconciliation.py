@@ -363,7 +363,7 @@ def test_the_page_comes_in_three_languages_and_runs_nothing(platform: Client, pl
 def test_a_report_says_how_many_breaks_it_leaves_out(planted: Json) -> None:
     """Asked of the rows themselves: over HTTP it takes 10,000 breaks."""
     reconciliation = services().reconciliation
-    shown, (found, _) = reconciliation.find(planted["id"], "en"), reconciliation.breaks(planted["id"], 4, None)
+    shown, (found, _) = reconciliation.find(planted["id"], "en"), reconciliation.list_breaks(planted["id"], 4, None)
     rows = [
         dict(zip(reconciliation_render.COLUMNS, row, strict=True)) for row in reconciliation_render.rows(shown, found)
     ]

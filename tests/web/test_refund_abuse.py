@@ -82,7 +82,7 @@ def scene(world: World) -> Scene:
     refund = accepted(buyer.post(f"{path_of(ended)}/cancel"))["refund"]
     settled = accepted(buyer.post(f"{path_of(done)}/cancel"))["refund"]
     accepted(buyer.post(f"/v1/refunds/{settled['id']}/destination", ACCOUNT))
-    services().attendant().attend(done["id"], "test/abuse")
+    services().deposit_worker().process_due(done["id"], "test/abuse")
     proof = accepted(buyer.get(f"/v1/refunds/{settled['id']}/proof"))
     staff = world.person("platform")
     return Scene(

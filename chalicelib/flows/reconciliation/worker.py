@@ -17,7 +17,7 @@ from chalicelib.core.reconciliation import lines, matching, run
 from chalicelib.core.reconciliation.lines import SHARDS, Line
 from chalicelib.core.reconciliation.run import Run, RunFailed, RunStatus
 from chalicelib.core.reconciliation.tally import Tally
-from chalicelib.flows.effects import fold_stored
+from chalicelib.flows.images import fold_stored
 from chalicelib.flows.ports.provider import Settlement, Unknown
 from chalicelib.flows.ports.store import (
     DUE_SHARDS,
@@ -213,12 +213,12 @@ class RunWorker(Struct, frozen=True):
             stored = self.deposits.get(deposit_id)
             deposit = fold_stored(stored) if stored is not None else None
             refunds = deposit.refunds if deposit is not None else ()
-            found = [(kind, one.n) for one in refunds if (kind := matching.overdue(one, part.run.started.at))]
+            overdue = [(kind, row.n) for row in refunds if (kind := matching.overdue(row, part.run.started.at))]
         except ITEM_FAULTS as fault:
             self._isolated(part, deposit_id, fault)
             part.note_unreadable(deposit_id)
             return
-        for kind, n in found:
+        for kind, n in overdue:
             assert deposit is not None, "its refunds were read"
             part.note_refund(kind, deposit, n)
 

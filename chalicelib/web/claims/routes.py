@@ -121,14 +121,14 @@ def list_claims(call: Call) -> Answer:
         position(call, _filter)
         return Answer(
             {
-                "data": [render.claim(one) for one in call.services.claims.of(deposit_id, call.asked)],
+                "data": [render.claim(one) for one in call.services.claims.list_claims(deposit_id, call.asked)],
                 "next_cursor": None,
             }
         )
     if call.caller.role not in BACK_OFFICE:
         raise Refused(Reason.FORBIDDEN)
     size = call.query.get("limit", DEFAULT_LIMIT)
-    found, after = call.services.claims.undecided(call.asked, size, position(call, _filter, PLACE))
+    found, after = call.services.claims.list_undecided(call.asked, size, position(call, _filter, PLACE))
     return Answer({"data": [render.claim(one) for one in found], "next_cursor": next_cursor(call, _filter, after)})
 
 
@@ -263,7 +263,7 @@ def rule(call: Call) -> Answer:
 
 
 def _done(call: Call, command: Claiming, words: str | None = None) -> Answer:
-    told = call.services.claims.run(call.params["claim_id"], command, words, call.asked)
+    told = call.services.claims.execute(call.params["claim_id"], command, words, call.asked)
     return Answer(render.claim(told), 200, replay_header(told.outcome))
 
 

@@ -11,11 +11,10 @@ from chalicelib.core.common.journal import Caller, Entry
 from chalicelib.core.common.money import Money
 from chalicelib.core.deadlines import awaited
 from chalicelib.core.decide import actions
-from chalicelib.core.deposit.clock import lock_at, status_at
 from chalicelib.core.deposit.deposit import Deposit
 from chalicelib.core.deposit.events.all import DepositEvent
 from chalicelib.core.deposit.ledger import Balances
-from chalicelib.core.deposit.lock import Window
+from chalicelib.core.deposit.lock import Lock, Window
 from chalicelib.core.deposit.payment import Payment, PaymentStatus
 from chalicelib.core.deposit.status import Status
 from chalicelib.core.ending.entitlement import Entitlement, Step
@@ -23,7 +22,7 @@ from chalicelib.core.merchant import cancellation
 from chalicelib.core.policy import offer_terms, payment_routes
 from chalicelib.core.policy.terms import Terms
 from chalicelib.core.policy.texts import text
-from chalicelib.flows.commit import Outcome, caught_up
+from chalicelib.flows.snapshot import Outcome
 from chalicelib.web.deposits.answers import (
     CancellationAnswer,
     CurvePointAnswer,
@@ -48,14 +47,14 @@ UNSHOWN: Final = frozenset({"at", "batch", "stock", "limit_units", "token_key", 
 
 def deposit(outcome: Outcome, caller: Caller) -> DepositAnswer:
     """The whole deposit as this caller sees it at the outcome's instant, in the outcome's language."""
-    at = outcome.at
-    seen = caught_up(outcome.deposit, at)
+    snapshot = outcome.snapshot
+    seen, at = snapshot.deposit, snapshot.at
     created = seen.created
     return {
         "id": seen.id,
         "object": "deposit",
         "version": seen.version,
-        "status": status_at(seen, at).value,
+        "status": snapshot.status.value,
         "offer": created.offer,
         "merchant": created.merchant,
         "buyer": created.buyer,
@@ -69,7 +68,7 @@ def deposit(outcome: Outcome, caller: Caller) -> DepositAnswer:
         "terms_hash": created.terms_hash,
         "payment": payment(seen, seen.payment),
         "window": _window(seen.window, at),
-        "lock": _lock(seen, at),
+        "lock": _lock(snapshot.lock, at),
         "trade_in": trade_in(seen),
         "refund": refund(seen, seen.refund, outcome.locale) if seen.refund is not None else None,
         "money": _balances(seen.money),
@@ -171,8 +170,7 @@ def _window(window: Window | None, at: int) -> WindowAnswer | None:
     }
 
 
-def _lock(of: Deposit, at: int) -> LockAnswer | None:
-    lock = lock_at(of, at)
+def _lock(lock: Lock | None, at: int) -> LockAnswer | None:
     if lock is None:
         return None
     return {

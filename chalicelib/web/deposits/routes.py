@@ -13,7 +13,7 @@ from chalicelib.core.merchant import cancellation
 from chalicelib.core.paying.captures import ChangePaymentMethod
 from chalicelib.core.policy import cancellation_reasons
 from chalicelib.core.selling.ordering import HandedIn, Order, Ordered
-from chalicelib.flows.commit import Outcome
+from chalicelib.flows.snapshot import Outcome
 from chalicelib.web.deposits import render
 from chalicelib.web.deposits.answers import (
     CurveAnswer,
@@ -149,7 +149,7 @@ def _withdrawal_token(call: Call, outcome: Outcome) -> str | None:
     reasons=(Reason.FORBIDDEN, Reason.INVALID_CURSOR),
 )
 def list_deposits(call: Call) -> Answer:
-    outcomes, after = call.services.desk.listed(
+    outcomes, after = call.services.desk.list_deposits(
         call.asked,
         offer=call.query.get("offer"),
         status=call.query.get("status"),

@@ -12,7 +12,7 @@ from chalicelib.core.common.fields import (
     Text,
 )
 from chalicelib.core.common.refusal import Reason
-from chalicelib.flows.commit import Outcome
+from chalicelib.flows.snapshot import Outcome
 
 READERS: Final = {"buyer", "merchant", "platform"}
 READ: Final = (Reason.FORBIDDEN, Reason.NOT_FOUND)

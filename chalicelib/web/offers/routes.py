@@ -127,7 +127,7 @@ def check(call: Call) -> Answer:
 )
 def list_offers(call: Call) -> Answer:
     size = call.query.get("limit", DEFAULT_LIMIT)
-    shown, after = call.services.catalogue.listed(call.asked, size, position(call, _unfiltered, PLACE))
+    shown, after = call.services.catalogue.list_offers(call.asked, size, position(call, _unfiltered, PLACE))
     rows = [render.offer(one) for one in shown]
     return Answer({"data": rows, "next_cursor": next_cursor(call, _unfiltered, after)})
 

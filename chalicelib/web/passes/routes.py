@@ -25,7 +25,7 @@ routes = Blueprint(__name__)
 def list_passes(call: Call) -> Answer:
     """Send one as `priority_pass` with an order: one unit, before the sale opens, beside its limits, from its reserve."""
     size = call.query.get("limit", DEFAULT_LIMIT)
-    found, after = call.services.passes.listed(call.asked, size, position(call, _all, PLACE))
+    found, after = call.services.passes.list_passes(call.asked, size, position(call, _all, PLACE))
     rows = [render.priority_pass(outcome.deposit, one) for outcome, one in found]
     return Answer({"data": rows, "next_cursor": next_cursor(call, _all, after)})
 

@@ -66,7 +66,7 @@ def ask(call: Call) -> Answer:
 )
 def list_questions(call: Call) -> Answer:
     """At most ten, so there are no pages."""
-    rows = call.services.questions.of(call.query["deposit"], call.asked)
+    rows = call.services.questions.list_questions(call.query["deposit"], call.asked)
     return Answer({"data": [_shown(told) for told in rows], "next_cursor": None})
 
 

@@ -71,7 +71,7 @@ def start(call: Call) -> Answer:
 )
 def list_runs(call: Call) -> Answer:
     size = call.query.get("limit", DEFAULT_LIMIT)
-    found, after = call.services.reconciliation.listed(size, position(call, _filter, PLACE), call.locale)
+    found, after = call.services.reconciliation.list_runs(size, position(call, _filter, PLACE), call.locale)
     return Answer({"data": [render.run(one) for one in found], "next_cursor": next_cursor(call, _filter, after)})
 
 
@@ -110,8 +110,8 @@ def show(call: Call) -> Answer:
 def breaks(call: Call) -> Answer:
     size = call.query.get("limit", DEFAULT_LIMIT)
     reconciliation = call.services.reconciliation
-    found, after = reconciliation.breaks(call.params["run_id"], size, position(call, _filter, PLACE))
-    rows = [render.difference(one, note) for one, note in zip(found, reconciliation.notes_of(found), strict=True)]
+    found, after = reconciliation.list_breaks(call.params["run_id"], size, position(call, _filter, PLACE))
+    rows = [render.difference(one, note) for one, note in zip(found, reconciliation.read_notes(found), strict=True)]
     return Answer({"data": rows, "next_cursor": next_cursor(call, _filter, after)})
 
 
@@ -185,9 +185,9 @@ def _shown(call: Call) -> RunView:
 def _all_breaks(call: Call) -> list[Break]:
     """As many as an answer can carry."""
     reconciliation, run_id = call.services.reconciliation, call.params["run_id"]
-    found, after = reconciliation.breaks(run_id, 100, None)
+    found, after = reconciliation.list_breaks(run_id, 100, None)
     while after is not None and len(found) < render.MAX_ROWS:
-        more, after = reconciliation.breaks(run_id, 100, after)
+        more, after = reconciliation.list_breaks(run_id, 100, after)
         found += more
     return found
 

@@ -10,7 +10,7 @@ from chalicelib.core.common.fields import Frozen, MoneyField, Text
 from chalicelib.core.common.refusal import FieldError, Reason, Refused
 from chalicelib.core.deposit.refund import Refund
 from chalicelib.core.refunding.destination import Payee
-from chalicelib.flows.commit import Outcome
+from chalicelib.flows.snapshot import Outcome
 from chalicelib.web.edge.common import BACK_OFFICE, READ, READERS, WRITES, Note, replay_header
 from chalicelib.web.edge.query import CURSOR, DEFAULT_LIMIT, NUMBER, PLACE, choice, limit, next_cursor, position, text
 from chalicelib.web.edge.route import Answer, Call, endpoint
@@ -215,7 +215,7 @@ def _of_deposit(call: Call, deposit_id: str) -> Answer:
 def _still_owed(call: Call) -> Answer:
     size = call.query.get("limit", DEFAULT_LIMIT)
     begin = position(call, _filter, PLACE, NUMBER, {**PLACE, **NUMBER})
-    found, after = call.services.refunds.still_owed(call.asked, size, begin)
+    found, after = call.services.refunds.list_owed(call.asked, size, begin)
     rows = [render.refund(outcome.deposit, refund, call.locale) for outcome, refund in found]
     return Answer({"data": rows, "next_cursor": next_cursor(call, _filter, after)})
 

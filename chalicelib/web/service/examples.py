@@ -64,11 +64,11 @@ from chalicelib.core.selling.offer import Constrained, Offer, OfferMade
 from chalicelib.core.selling.ordering import HandedIn, Order, Ordered
 from chalicelib.flows.cancellations import BulkView as Called
 from chalicelib.flows.claims import ClaimStepView, ClaimView
-from chalicelib.flows.commit import Outcome
-from chalicelib.flows.effects import SYSTEM, to_entries
+from chalicelib.flows.entries import SYSTEM, to_entries
 from chalicelib.flows.offers import Offered
 from chalicelib.flows.questions import QuestionText
 from chalicelib.flows.reconciliation.runs import RunView
+from chalicelib.flows.snapshot import Outcome, take_snapshot
 from chalicelib.web.cancellations import render as cancelled_
 from chalicelib.web.claims import render as claims_render
 from chalicelib.web.deposits import render as deposits_render
@@ -145,7 +145,7 @@ class Story(NamedTuple):
         for event in events:
             after = fold.evolve(after, event)
         journal = (*self.outcome.journal, *to_entries(events, RequestContext(at, by, at), by))
-        return Story(after, Outcome(after, journal, at, DEFAULT, self.terms), self.terms)
+        return Story(after, Outcome(after, journal, take_snapshot(after, at), DEFAULT, self.terms), self.terms)
 
     def shown(self) -> Json:
         return deposits_render.deposit(self.outcome, BUYER)
@@ -188,7 +188,7 @@ def _ordered(found: Sale, sku: str, handed_in: HandedIn | None = None) -> Story:
     created = replace(placed, stock=stock.draw(order.items, found.offer, 0, None, ORDERED))
     first = orders.begin_deposit(DEPOSIT_ID, created)
     journal = to_entries([created], RequestContext(ORDERED, BUYER, ORDERED), BUYER)
-    return Story(first, Outcome(first, journal, ORDERED, DEFAULT, found.terms), found.terms)
+    return Story(first, Outcome(first, journal, take_snapshot(first, ORDERED), DEFAULT, found.terms), found.terms)
 
 
 def paid(preset: str = "su7_2024", *, made_to_spec: bool = True) -> Story:

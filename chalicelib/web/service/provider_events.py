@@ -33,7 +33,7 @@ def receive(call: Call) -> Answer:
         raise Refused(Reason.NOT_FOUND)
     event_id = signatures.verify(call.headers, call.raw, found.settings.webhook_secrets, call.asked.received // SECOND)
     subject, happened_at = _hint(call.raw, call.asked.at)
-    known = found.attendant("provider").hear(subject, f"{found.provider.name}/{event_id}")
+    known = found.deposit_worker("provider").handle_provider_event(subject, f"{found.provider.name}/{event_id}")
     if not known and call.asked.at - happened_at < NOT_YET_OURS and subject.startswith(("pay_", "ref_")):
         raise Refused(Reason.BUSY, retry_after=60)
     return Answer("", 204)

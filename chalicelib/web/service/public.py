@@ -8,9 +8,8 @@ from chalicelib.core.common.ids import parse_child
 from chalicelib.core.common.refusal import Reason, Refused
 from chalicelib.core.deposit.payment import MAY_ARRIVE
 from chalicelib.core.policy.texts import text
-from chalicelib.flows.commit import caught_up
-from chalicelib.flows.effects import fold_stored
 from chalicelib.flows.ports.provider import Session
+from chalicelib.flows.snapshot import take_snapshot
 from chalicelib.web.deposits.render import may_be_paid
 from chalicelib.web.edge.page import HTML, page
 from chalicelib.web.edge.problems import STATUS
@@ -64,11 +63,12 @@ def pay(call: Call) -> Answer:
     parsed = parse_child("pay", payment_id)
     if parsed is None:
         raise Refused(Reason.NOT_FOUND)
-    found = caught_up(fold_stored(call.services.desk.commits.load(f"dep_{parsed[0]}")), call.asked.at)
-    if parsed[1] > len(found.payments):
+    image = call.services.desk.commits.load(f"dep_{parsed[0]}")
+    deposit = take_snapshot(image.deposit, call.asked.at).deposit
+    if parsed[1] > len(deposit.payments):
         raise Refused(Reason.NOT_FOUND)
-    payment = found.payments[parsed[1] - 1]
-    payable = payment.status in MAY_ARRIVE and may_be_paid(found, payment)
+    payment = deposit.payments[parsed[1] - 1]
+    payable = payment.status in MAY_ARRIVE and may_be_paid(deposit, payment)
     if not payable:
         return _told("pay_not_payable", 409, call.locale)
     session = call.services.provider.open_session(payment_id, payment.amount, payment.method)

@@ -11,7 +11,7 @@ from chalicelib.core.common.money import Money
 from chalicelib.core.common.refusal import FieldError, Reason, Refused
 from chalicelib.core.delivery.trade_in import CancelTradeIn, Inspect
 from chalicelib.core.policy import fees
-from chalicelib.flows.commit import Outcome, caught_up
+from chalicelib.flows.snapshot import Outcome
 from chalicelib.web.deposits.common import state_headers
 from chalicelib.web.edge import values
 from chalicelib.web.edge.common import READ, WRITES
@@ -165,5 +165,5 @@ def _price(given: str, currency: str) -> Money:
 
 
 def _whole(outcome: Outcome) -> Answer:
-    seen = caught_up(outcome.deposit, outcome.at)
-    return Answer(trade_ins_render.trade_in_full(seen, outcome.locale), 200, state_headers(outcome))
+    shown = trade_ins_render.trade_in_full(outcome.snapshot.deposit, outcome.locale)
+    return Answer(shown, 200, state_headers(outcome))
