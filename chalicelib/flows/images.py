@@ -26,7 +26,7 @@ def fold_image(stored: Stored[DepositEvent]) -> Image:
 
 
 def fold_stored(stored: Stored[DepositEvent]) -> Deposit:
-    return fold.fold(stored.id, (entry.event for entry in stored.journal))
+    return fold.fold(stored.id, [entry.event for entry in stored.journal])
 
 
 def evolve_all(deposit: Deposit, events: Sequence[DepositEvent]) -> Deposit:
