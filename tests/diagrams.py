@@ -6,7 +6,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from chalicelib.core.deposit import claim, payment, priority_pass, question, refund, status
+from chalicelib.core.deposit import claim, fold, payment, priority_pass, question, refund, status
 from chalicelib.core.deposit.events.claim import ClaimGranted, ClaimReminded
 from chalicelib.core.deposit.events.ending import Expired, PassLapsed, PassReminded, QuestionLapsed
 from chalicelib.core.deposit.events.lock import LockBecameFinal, LockedByWindowEnd, LockReminded
@@ -40,7 +40,7 @@ LIVES: Final = (
         "never change the status of a deposit.",
         _D,
         (_D.AWAITING_PAYMENT,),
-        status.TRANSITIONS,
+        fold.TRANSITIONS,
         (
             (_D.AWAITING_PAYMENT, "payment.due_at, then `deposit.expired`", _D.EXPIRED),
             (_D.COOLING_OFF, "window.ends_at, then `lock.by_window_end`", _D.LOCKED),

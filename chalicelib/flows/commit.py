@@ -37,8 +37,9 @@ from chalicelib.core.common.ids import parse_child, well_formed
 from chalicelib.core.common.journal import RequestContext, version_of
 from chalicelib.core.common.refusal import Reason, Refused
 from chalicelib.core.deadlines import NEVER, catch_up, overdue
-from chalicelib.core.decide import Command, decide
+from chalicelib.core.decide import decide
 from chalicelib.core.deposit import fold
+from chalicelib.core.deposit.command_row import Command
 from chalicelib.core.deposit.deposit import Deposit
 from chalicelib.core.deposit.events.all import DepositEvent
 from chalicelib.core.deposit.events.ending import PassReturned

@@ -14,7 +14,7 @@ from chalicelib.core.common.instants import DAY, HOUR
 from chalicelib.core.common.journal import Caller, Entry, RequestContext
 from chalicelib.core.common.refusal import Reason, Refused
 from chalicelib.core.deadlines import awaited, expires, look_at, next_due
-from chalicelib.core.decide import Command
+from chalicelib.core.deposit.command_row import Command
 from chalicelib.core.deposit.deposit import Deposit
 from chalicelib.core.deposit.events.all import DepositEvent
 from chalicelib.core.deposit.events.refund import RefundSent

@@ -9,8 +9,9 @@ from chalicelib.core.common.ids import well_formed
 from chalicelib.core.common.instants import DAY
 from chalicelib.core.common.journal import Caller, RequestContext
 from chalicelib.core.common.refusal import FieldError, Reason, Refused
-from chalicelib.core.decide import Command
+from chalicelib.core.deposit.causes import Cause
 from chalicelib.core.deposit.clock import status_at
+from chalicelib.core.deposit.command_row import Command
 from chalicelib.core.deposit.events.all import DepositEvent
 from chalicelib.core.ending import entitlement
 from chalicelib.core.ending.entitlement import Entitlement, Step
@@ -43,7 +44,7 @@ class DepositDesk(Struct, frozen=True):
         return self.commits.execute(deposit_id, command, request)
 
     def preview(
-        self, deposit_id: str, cause: str, at: int | None, request: RequestContext, reason: str | None = None
+        self, deposit_id: str, cause: Cause, at: int | None, request: RequestContext, reason: str | None = None
     ) -> Entitlement:
         """What the command would decide at an instant from now to two years ahead; ``reason`` is a merchant's."""
         outcome = self.get(deposit_id, request)

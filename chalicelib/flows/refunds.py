@@ -10,7 +10,8 @@ from chalicelib.core import proof
 from chalicelib.core.common.journal import Caller, RequestContext
 from chalicelib.core.common.money import Money
 from chalicelib.core.common.refusal import FieldError, Reason, Refused
-from chalicelib.core.decide import Command, decide
+from chalicelib.core.decide import decide
+from chalicelib.core.deposit.command_row import Command
 from chalicelib.core.deposit.deposit import Deposit
 from chalicelib.core.deposit.events.all import DepositEvent
 from chalicelib.core.deposit.refund import Refund, RefundSeen, RefundStatus

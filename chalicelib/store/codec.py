@@ -5,6 +5,7 @@ Nothing that is None is written, money is one short string (``500000CNY``): twen
 
 import types
 from collections.abc import Callable, Mapping
+from enum import StrEnum
 from functools import cache
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
@@ -58,6 +59,8 @@ def reader(hint: Any) -> Callable[[Wire], Any]:
         return _money
     if issubclass(hint, Struct):
         return _record(hint)
+    if issubclass(hint, StrEnum):
+        return lambda wire: hint(wire["S"])
     simple: Mapping[Any, Callable[[Wire], Any]] = {
         bool: lambda wire: wire["BOOL"],
         int: lambda wire: int(wire["N"]),

@@ -17,10 +17,11 @@ from chalicelib.core.common.instants import DAY, HOUR, MINUTE, SECOND, parse_ins
 from chalicelib.core.common.money import Money
 from chalicelib.core.common.refusal import Reason, Refused
 from chalicelib.core.deadlines import overdue
-from chalicelib.core.decide import Command, decide
+from chalicelib.core.decide import decide
 from chalicelib.core.delivery.fulfilment import PayBalance, Ready, Ship
 from chalicelib.core.delivery.trade_in import CancelTradeIn, Inspect
 from chalicelib.core.deposit.claim import Claim
+from chalicelib.core.deposit.command_row import Command
 from chalicelib.core.deposit.deposit import Deposit
 from chalicelib.core.deposit.events.all import DepositEvent
 from chalicelib.core.deposit.events.claim import (

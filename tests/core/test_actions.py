@@ -14,9 +14,10 @@ from chalicelib.core.common.ids import child
 from chalicelib.core.common.instants import DAY, HOUR, MINUTE, SECOND
 from chalicelib.core.common.money import Money
 from chalicelib.core.common.refusal import Refused
-from chalicelib.core.decide import ACTIONS, MAX_EVENTS, Command, actions, decide
+from chalicelib.core.decide import MAX_EVENTS, ROWS, actions, decide
 from chalicelib.core.delivery.fulfilment import DeclareDefault, Deliver, PayBalance, Ready, Receive
 from chalicelib.core.deposit.clock import status_at
+from chalicelib.core.deposit.command_row import Command
 from chalicelib.core.deposit.events.goods import Units
 from chalicelib.core.deposit.payment import MAX_PAYMENTS
 from chalicelib.core.deposit.status import Status
@@ -74,7 +75,7 @@ from tests.core.stories import (
 from tests.scope import examples
 
 ROLES: Final = ("buyer", "merchant", "inspector", "platform", "service")
-NAMES: Final = [(role, name) for role, known in ACTIONS.items() for name in known]
+NAMES: Final = [(row.action.role, row.action.name) for row in ROWS.values() if row.action is not None]
 
 WHEELS: Final = {"sku": "wheel", "name": "Wheel", "price": wire("2600 CNY"), "stock": None}
 CAR: Final = {"sku": "car", "name": "Car", "price": wire("299900 CNY"), "made_to_spec": True}
@@ -140,7 +141,7 @@ def check(story: Story, at: int) -> None:
     for role in ROLES:
         listed = actions(story.deposit, role, at, story.terms)
         assert list(listed) == sorted(set(listed))
-        for name in ACTIONS.get(role, {}):
+        for name in [name for owner, name in NAMES if owner == role]:
             assert (name in listed) is accepted(story, name, at), f"{role} {name} at {at}"
 
 

@@ -13,11 +13,12 @@ from chalicelib.core.common.ids import child
 from chalicelib.core.common.instants import DAY, HOUR, MINUTE
 from chalicelib.core.common.money import Money
 from chalicelib.core.common.refusal import Reason
+from chalicelib.core.deposit.causes import Cause
 from chalicelib.core.deposit.deposit import Deposit
 from chalicelib.core.deposit.events.ending import Cancelled, PassGranted
 from chalicelib.core.deposit.events.refund import RefundApproved, RefundDeclined
 from chalicelib.core.deposit.priority_pass import PassStatus
-from chalicelib.core.deposit.refund import COMPENSATION, NO_CAPTURE, RefundStatus
+from chalicelib.core.deposit.refund import NO_CAPTURE, RefundStatus
 from chalicelib.core.merchant import cancellation
 from chalicelib.core.merchant.cancellation import MerchantCancel, counting
 from chalicelib.core.merchant.question import AnswerQuestion, Ask
@@ -161,7 +162,7 @@ def test_a_pass_is_granted_where_the_merchant_is_at_fault(row: dict[str, Any]) -
 def test_earnest_money_is_paid_once_more_for_a_sellers_default_alone(row: dict[str, Any]) -> None:
     story, at = told(row)
     story.ask(command(row), at)
-    extra = [one for one in story.deposit.refunds if one.cause == COMPENSATION]
+    extra = [one for one in story.deposit.refunds if one.cause == Cause.COMPENSATION]
     assert [one.amount for one in extra] == [money("10000 CNY")] * row.get("doubled", False)
     assert story.deposit.money.compensation == money("10000 CNY" if row.get("doubled") else "0 CNY")
 
@@ -433,7 +434,7 @@ def test_a_compensation_is_a_refund_of_its_own_for_which_the_buyer_names_an_acco
     assert isinstance(own, RefundApproved)
     assert isinstance(extra, RefundApproved)
     assert (own.cause, own.amount, own.capture) == ("merchant_cancel", money("5088 CNY"), "cap_1")
-    assert (extra.cause, extra.amount, extra.capture) == (COMPENSATION, money("5000 CNY"), NO_CAPTURE)
+    assert (extra.cause, extra.amount, extra.capture) == (Cause.COMPENSATION, money("5000 CNY"), NO_CAPTURE)
     assert [(line.code, line.amount, line.rule) for line in extra.lines] == [
         ("compensation", money("5000 CNY"), "terms/seller_default")
     ]
@@ -441,7 +442,7 @@ def test_a_compensation_is_a_refund_of_its_own_for_which_the_buyer_names_an_acco
     assert waits == RefundDeclined(PAID, 2, "no_source")
     [shown, on_top] = story.deposit.refunds
     assert (shown.status, on_top.status) == (RefundStatus.APPROVED, RefundStatus.REQUIRES_ACTION)
-    assert [shown.cause, on_top.cause] == ["merchant_cancel", COMPENSATION]
+    assert [shown.cause, on_top.cause] == ["merchant_cancel", Cause.COMPENSATION]
     assert story.deposit.refund == shown, "the buyer's own money"
 
 
@@ -559,7 +560,7 @@ def test_a_second_person_and_the_words_cannot_be_left_out(changes: dict[str, Any
 def test_a_compensation_nobody_owes_is_found() -> None:
     story = paid()
     story.ask(MerchantCancel("FORCE_MAJEURE", ("notice:1",)), PAID)
-    more = RefundApproved(PAID, 2, COMPENSATION, money("5000 CNY"), (), PAID + 7 * DAY, 1, NO_CAPTURE)
+    more = RefundApproved(PAID, 2, Cause.COMPENSATION, money("5000 CNY"), (), PAID + 7 * DAY, 1, NO_CAPTURE)
     assert differs(DEPOSIT_ID, [*story.events, more], 2, story.terms)
 
 
@@ -568,7 +569,7 @@ def test_a_compensation_of_another_amount_is_found() -> None:
     story.ask(OUT_OF_STOCK, PAID)
     greedy = [
         replace(one, amount=one.amount + Money(1, "CNY"))
-        if isinstance(one, RefundApproved) and one.cause == COMPENSATION
+        if isinstance(one, RefundApproved) and one.cause == Cause.COMPENSATION
         else one
         for one in story.events
     ]

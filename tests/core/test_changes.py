@@ -15,11 +15,11 @@ from chalicelib.core.common.instants import DAY, MINUTE, SECOND
 from chalicelib.core.common.money import Money
 from chalicelib.core.common.refusal import Reason
 from chalicelib.core.decide import actions
+from chalicelib.core.deposit.causes import SENT_BACK, Cause, LineCode
 from chalicelib.core.deposit.clock import status_at
 from chalicelib.core.deposit.events.lock import LockedByWindowEnd
 from chalicelib.core.deposit.events.order import ItemsChanged, TakenStock
 from chalicelib.core.deposit.events.refund import RefundApproved, RefundLine
-from chalicelib.core.deposit.refund import SENT_BACK
 from chalicelib.core.deposit.status import Status
 from chalicelib.core.policy.terms import Terms
 from chalicelib.core.selling import stock
@@ -138,7 +138,8 @@ def test_the_lines_of_its_refund_tell_what_came_what_went_and_what_stays(
     story.pay(came)
     story.ask(MUG, MINUTES_LATER)
     told_lines = [
-        RefundLine(code, money(amount) if code == "paid" else -money(amount), rule) for code, amount, rule in lines
+        RefundLine(LineCode(code), money(amount) if code == "paid" else -money(amount), rule)
+        for code, amount, rule in lines
     ]
     assert list(story.refund.lines) == told_lines
     assert sum(line.amount.minor for line in told_lines) == story.refund.amount.minor
@@ -240,8 +241,8 @@ def test_a_cancel_after_a_change_gives_the_rest_back_and_nothing_twice() -> None
     story = changed(command=MUG)
     story.ask(CANCEL, END - 1)
     assert story.refund.lines == (
-        RefundLine("paid", money("230 CNY")),
-        RefundLine("already_refunded", -money("166.67 CNY")),
+        RefundLine(LineCode.PAID, money("230 CNY")),
+        RefundLine(LineCode.ALREADY_REFUNDED, -money("166.67 CNY")),
     )
     assert not story.deposit.money.held
 
@@ -395,7 +396,7 @@ def test_money_that_never_counted_stands_in_nobodys_way(cause: str, settled: boo
 def test_a_partial_refund_of_goodwill_stands_in_the_way(take: Terms) -> None:
     story = paid(take, TENT)
     goodwill = RefundApproved(
-        PAID, 1, "goodwill", money("1 CNY"), (RefundLine("paid", money("1 CNY")),), END, 1, "cap_1"
+        PAID, 1, Cause.GOODWILL, money("1 CNY"), (RefundLine(LineCode.PAID, money("1 CNY")),), END, 1, "cap_1"
     )
     story.tell(goodwill)
     with refused(Reason.REFUND_IN_PROGRESS):

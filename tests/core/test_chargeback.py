@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from chalicelib.core.common.instants import DAY, HOUR, MINUTE
 from chalicelib.core.common.money import Money, total
 from chalicelib.core.deadlines import due_at, look_at, next_due
+from chalicelib.core.deposit.causes import Cause, LineCode
 from chalicelib.core.deposit.deposit import Deposit
 from chalicelib.core.deposit.dispute import Dispute
 from chalicelib.core.deposit.events.all import DepositEvent
@@ -126,11 +127,11 @@ def test_what_a_bank_opens_is_kept() -> None:
 def test_what_a_bank_took_stands_as_a_refund_that_nobody_sends() -> None:
     story = paid()
     told = story.ask(story.disputed("lost", "1000 CNY"), OPENED)
-    lines = (RefundLine("paid", money("1000 CNY")),)
+    lines = (RefundLine(LineCode.PAID, money("1000 CNY")),)
     promised = OPENED + 7 * DAY
     assert told[1:] == (
         ChargebackLost(OPENED, 1),
-        RefundApproved(OPENED, 1, "chargeback", money("1000 CNY"), lines, promised, 1, "cap_1"),
+        RefundApproved(OPENED, 1, Cause.CHARGEBACK, money("1000 CNY"), lines, promised, 1, "cap_1"),
         RefundCovered(OPENED, 1, 1),
     )
     assert (story.refund.attempts, story.refund.moves, story.refund.waiting_on) == ((), (), "nobody")

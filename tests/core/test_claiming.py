@@ -11,7 +11,7 @@ from chalicelib.core.claims.opening import OF_AMOUNTS, OpenClaim, refuse
 from chalicelib.core.common.ids import child
 from chalicelib.core.common.instants import DAY, HOUR
 from chalicelib.core.common.refusal import Reason, Refused
-from chalicelib.core.decide import Command
+from chalicelib.core.deposit.command_row import Command
 from chalicelib.core.deposit.events.claim import ClaimEvidenceAdded, ClaimOpened, ClaimRejected
 from chalicelib.core.deposit.events.goods import Units
 from chalicelib.core.merchant.cancellation import MerchantCancel

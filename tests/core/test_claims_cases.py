@@ -11,8 +11,8 @@ from chalicelib.core.claims.answering import AcceptOffer, AddEvidence, Escalate,
 from chalicelib.core.common.instants import HOUR, MINUTE, SECOND
 from chalicelib.core.common.money import Money, total
 from chalicelib.core.common.refusal import Refused
-from chalicelib.core.decide import Command
 from chalicelib.core.deposit.claim import TRANSITIONS
+from chalicelib.core.deposit.command_row import Command
 from chalicelib.core.deposit.deposit import Deposit, paid_shares
 from chalicelib.core.deposit.events.claim import ClaimStep
 from chalicelib.core.merchant.cancellation import MerchantCancel

@@ -11,6 +11,7 @@ import pytest
 from chalicelib import policies
 from chalicelib.core.common.instants import DAY, HOUR, MINUTE
 from chalicelib.core.decide import decide
+from chalicelib.core.deposit.causes import Cause
 from chalicelib.core.deposit.events.ending import Cancelled
 from chalicelib.core.deposit.events.refund import RefundApproved, RefundLine
 from chalicelib.core.ending import entitlement
@@ -164,7 +165,7 @@ def test_the_curve_equals_the_decision_at_a_thousand_instants(name: str, where: 
     steps = curve(story.deposit, story.terms, start)
     for at in drawn(steps, start, f"{name}, {title}"):
         owed = covering(steps, at).owed
-        assert owed == entitlement.compute_entitlement(story.deposit, story.terms, "buyer_cancel", at)
+        assert owed == entitlement.compute_entitlement(story.deposit, story.terms, Cause.BUYER_CANCEL, at)
         cancelled, *others = decide(story.deposit, CANCEL, at, story.terms)
         refunds = [event for event in others if isinstance(event, RefundApproved)]
         assert isinstance(cancelled, Cancelled)

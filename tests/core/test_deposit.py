@@ -12,9 +12,10 @@ from msgspec.structs import replace
 from chalicelib.core.common.instants import DAY, HOUR, MINUTE, SECOND
 from chalicelib.core.common.money import Money
 from chalicelib.core.deadlines import due_at, next_due, overdue
-from chalicelib.core.decide import Command
 from chalicelib.core.delivery.fulfilment import DeclareDefault, Deliver, Receive
+from chalicelib.core.deposit.causes import Cause
 from chalicelib.core.deposit.clock import lock_at, status_at
+from chalicelib.core.deposit.command_row import Command
 from chalicelib.core.deposit.events.all import DepositEvent
 from chalicelib.core.deposit.events.ending import (
     Cancelled,
@@ -78,11 +79,11 @@ from chalicelib.core.deposit.events.refund import (
     RefundSucceeded,
     RefundUnknown,
 )
-from chalicelib.core.deposit.fold import evolve, fold
+from chalicelib.core.deposit.fold import FREE, TRANSITIONS, evolve, fold
 from chalicelib.core.deposit.goods import Progress
 from chalicelib.core.deposit.lock import Lock
 from chalicelib.core.deposit.payment import Captured, CaptureSeen, PaymentSeen
-from chalicelib.core.deposit.status import FREE, TRANSITIONS, Status
+from chalicelib.core.deposit.status import Status
 from chalicelib.core.policy.terms import Terms
 from chalicelib.core.selling.changes import ChangeItems
 from chalicelib.core.selling.ordering import Ordered
@@ -255,8 +256,8 @@ def test_a_payment_that_comes_before_its_order_is_written_with_the_order() -> No
 PAYS = PaymentSucceeded(PAID, 1, "cap", money("5088 CNY"), windowed=True, window_ends_at=END)
 PAYS_AT_ONCE = PaymentSucceeded(PAID, 1, "cap", money("20088 CNY"), windowed=False)
 NOTHING = money("0 CNY")
-LEAVES = Cancelled(PAID, "buyer_cancel", "terms/window", NOTHING)
-BACK = Cancelled(LATER, "withdrawal", "terms/withdrawal", NOTHING)
+LEAVES = Cancelled(PAID, Cause.BUYER_CANCEL, "terms/window", NOTHING)
+BACK = Cancelled(LATER, Cause.WITHDRAWAL, "terms/withdrawal", NOTHING)
 STATED, CONFIRMED = WithdrawalStated(PAID, 1, "sha256:1"), WithdrawalConfirmed(PAID, 1, "sha256:2")
 ONE = (Units(1, 1),)
 CHANGED = ItemsChanged(PAID, (Line("su7-max", 1, money("299900 CNY")),), money("88 CNY"))
@@ -362,7 +363,7 @@ EVENTS: list[DepositEvent] = [
     PAYS,
     OPENED,
     replace(RECEIVED_BALANCE, at=PAID),
-    PaymentNotCounted(PAID, 1, "cap_9", money("1 CNY"), "duplicate_payment"),
+    PaymentNotCounted(PAID, 1, "cap_9", money("1 CNY"), Cause.DUPLICATE_PAYMENT),
     LockReminded(PAID, END),
     SHOWN,
     LockConfirmed(PAID, 1, "sha256:0"),
@@ -382,7 +383,7 @@ EVENTS: list[DepositEvent] = [
     CONFIRMED,
     LEAVES,
     Expired(DUE),
-    RefundApproved(PAID, 1, "overpayment", money("1 CNY"), (), PAID, 1, "cap_1"),
+    RefundApproved(PAID, 1, Cause.OVERPAYMENT, money("1 CNY"), (), PAID, 1, "cap_1"),
     RefundSent(PAID, 1),
     RefundUnknown(PAID, 1),
     RefundPending(PAID, 1, "re"),
@@ -418,7 +419,7 @@ def test_every_event_has_a_sample() -> None:
 UNKNOWN_MOVES = [
     (status, event)
     for status, event in product(Status, EVENTS)
-    if not isinstance(event, FREE) and (status, type(event)) not in TRANSITIONS
+    if type(event) not in FREE and (status, type(event)) not in TRANSITIONS
 ]
 
 
@@ -688,7 +689,7 @@ def test_what_was_taken_from_stock_and_limits_is_known_until_the_deposit_ends() 
     story.deposit = replace(story.deposit, stock=taken, limit_units=1)
     ended = evolve(story.deposit, Expired(DUE))
     assert (ended.stock, ended.sold, ended.limit_units) == ((), (), 0)
-    gone = evolve(story.deposit, Cancelled(T0, "buyer_cancel", "terms/unpaid", NOTHING))
+    gone = evolve(story.deposit, Cancelled(T0, Cause.BUYER_CANCEL, "terms/unpaid", NOTHING))
     assert (gone.stock, gone.sold, gone.limit_units) == ((), (), 0)
 
 

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from chalicelib.core.common.instants import DAY, HOUR, MINUTE
 from chalicelib.core.common.refusal import Reason
 from chalicelib.core.deadlines import due_at
-from chalicelib.core.decide import Command, decide
+from chalicelib.core.decide import decide
+from chalicelib.core.deposit.command_row import Command
 from chalicelib.core.deposit.events.refund import RefundDestinationNamed
 from chalicelib.core.deposit.refund import RefundStatus, key, parse_key, way_key
 from chalicelib.core.deposit.refund import due_at as refund_due_at

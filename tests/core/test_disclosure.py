@@ -8,6 +8,7 @@ from msgspec.structs import replace
 
 from chalicelib import policies
 from chalicelib.core.common.instants import DAY, HOUR, SECOND
+from chalicelib.core.deposit.causes import Cause
 from chalicelib.core.deposit.deposit import Deposit
 from chalicelib.core.deposit.events.lock import LockIntentOpened
 from chalicelib.core.ending import entitlement
@@ -369,4 +370,4 @@ def test_every_sentence_has_all_its_places_filled() -> None:
 def test_the_stake_that_is_shown_is_the_one_that_the_preview_forfeits() -> None:
     story = paid()
     stake = disclosure.build_disclosure(story.deposit, SU7, "en").amount_at_stake
-    assert stake == entitlement.compute_entitlement(story.deposit, SU7, "buyer_cancel", END).forfeited
+    assert stake == entitlement.compute_entitlement(story.deposit, SU7, Cause.BUYER_CANCEL, END).forfeited

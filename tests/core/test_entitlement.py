@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from chalicelib.core.common.instants import DAY, HOUR, MINUTE
 from chalicelib.core.common.money import Money
 from chalicelib.core.common.refusal import Reason, Refused
+from chalicelib.core.deposit.causes import Cause, LineCode
 from chalicelib.core.deposit.clock import status_at
 from chalicelib.core.deposit.events.refund import RefundApproved, RefundLine
 from chalicelib.core.deposit.fold import evolve
@@ -111,39 +112,39 @@ def expired() -> Story:
 def test_what_has_ended_cannot_be_ended_again(cause: str) -> None:
     gone = cancelled()
     with refused(Reason.ALREADY_CANCELLED):
-        compute_entitlement(gone.deposit, gone.terms, cause, END)
+        compute_entitlement(gone.deposit, gone.terms, Cause(cause), END)
     for story, at in ((expired(), DUE), (ordered(), DUE)):
         with refused(Reason.WRONG_STATE, state=status_at(story.deposit, at).value):
-            compute_entitlement(story.deposit, story.terms, cause, at)
+            compute_entitlement(story.deposit, story.terms, Cause(cause), at)
 
 
 @pytest.mark.parametrize("cause", ["buyer_cancel", "buyer_default", "merchant_cancel"])
 def test_what_is_completed_is_ended_by_the_law_alone(cause: str) -> None:
     story = completed(STANDARD)
     with refused(Reason.WRONG_STATE, state="completed"):
-        compute_entitlement(story.deposit, story.terms, cause, LATER)
-    assert compute_entitlement(story.deposit, story.terms, "withdrawal", LATER).amount == money("1000 EUR")
+        compute_entitlement(story.deposit, story.terms, Cause(cause), LATER)
+    assert compute_entitlement(story.deposit, story.terms, Cause.WITHDRAWAL, LATER).amount == money("1000 EUR")
 
 
 def test_goods_made_to_specification_know_no_withdrawal() -> None:
     story = paid()  # the car is made to order
     with refused(Reason.WITHDRAWAL_NOT_AVAILABLE):
-        compute_entitlement(story.deposit, story.terms, "withdrawal", PAID)
+        compute_entitlement(story.deposit, story.terms, Cause.WITHDRAWAL, PAID)
 
 
 def test_one_line_made_to_specification_is_enough() -> None:
     story = paid(mixed(), ("custom", 1), ("standard", 1))
     with refused(Reason.WITHDRAWAL_NOT_AVAILABLE):
-        compute_entitlement(story.deposit, story.terms, "withdrawal", PAID)
+        compute_entitlement(story.deposit, story.terms, Cause.WITHDRAWAL, PAID)
 
 
 def test_a_market_may_know_no_withdrawal(monkeypatch: pytest.MonkeyPatch) -> None:
     story = paid(STANDARD)
-    assert compute_entitlement(story.deposit, story.terms, "withdrawal", PAID).rule == "terms/withdrawal"
+    assert compute_entitlement(story.deposit, story.terms, Cause.WITHDRAWAL, PAID).rule == "terms/withdrawal"
     law = story.terms.policy.model_copy(update={"withdrawal": None})
     monkeypatch.setattr("chalicelib.core.policy.market.policy", lambda _policy_id: law)
     with refused(Reason.WITHDRAWAL_NOT_AVAILABLE):
-        compute_entitlement(story.deposit, story.terms, "withdrawal", PAID)
+        compute_entitlement(story.deposit, story.terms, Cause.WITHDRAWAL, PAID)
 
 
 # --- Lines ---
@@ -168,36 +169,36 @@ def mixed() -> Terms:
 )  # fmt: skip
 def test_in_europe_one_standard_line_frees_the_whole_deposit(lines: list[tuple[str, int]], kept: str) -> None:
     story = paid(mixed(), *lines)
-    owed = compute_entitlement(story.deposit, story.terms, "buyer_cancel", END)
+    owed = compute_entitlement(story.deposit, story.terms, Cause.BUYER_CANCEL, END)
     assert owed.forfeited == money(kept)
     assert owed.rule == ("EU-2026/made_to_spec_only" if owed.forfeited else "terms/refund_after_lock")
 
 
 def test_the_lines_explain_a_deduction_with_the_rule_that_allows_it() -> None:
     story = paid()
-    owed = compute_entitlement(story.deposit, story.terms, "buyer_cancel", END)
+    owed = compute_entitlement(story.deposit, story.terms, Cause.BUYER_CANCEL, END)
     assert owed.lines == (
-        RefundLine("paid", money("5088 CNY")),
-        RefundLine("forfeited", -money("5000 CNY"), "CN-2026/earnest_cap"),
+        RefundLine(LineCode.PAID, money("5088 CNY")),
+        RefundLine(LineCode.FORFEITED, -money("5000 CNY"), "CN-2026/earnest_cap"),
     )
 
 
 def test_what_went_back_already_is_a_line_and_not_paid_twice() -> None:
     story = ordered()
     story.pay("6000 CNY")
-    owed = compute_entitlement(story.deposit, story.terms, "buyer_cancel", PAID + 1)
+    owed = compute_entitlement(story.deposit, story.terms, Cause.BUYER_CANCEL, PAID + 1)
     assert owed.amount == money("5088 CNY")
     assert owed.lines == (
-        RefundLine("paid", money("6000 CNY")),
-        RefundLine("already_refunded", -money("912 CNY")),
+        RefundLine(LineCode.PAID, money("6000 CNY")),
+        RefundLine(LineCode.ALREADY_REFUNDED, -money("912 CNY")),
     )
 
 
 def test_money_that_never_counted_is_no_line() -> None:
     story = paid()
     story.pay("100 CNY", PAID + 1)
-    owed = compute_entitlement(story.deposit, story.terms, "buyer_cancel", PAID + 2)
-    assert owed.lines == (RefundLine("paid", money("5088 CNY")),)
+    owed = compute_entitlement(story.deposit, story.terms, Cause.BUYER_CANCEL, PAID + 2)
+    assert owed.lines == (RefundLine(LineCode.PAID, money("5088 CNY")),)
 
 
 def test_what_a_change_gave_back_is_not_paid_twice() -> None:
@@ -207,9 +208,9 @@ def test_what_a_change_gave_back_is_not_paid_twice() -> None:
     story = paid(terms(items=cars, payment={"take": "full", "deposit": None, "nature": "advance"}), ("max", 1))
     story.ask(ChangeItems((Ordered("pro", 1),)), PAID + 1)
     for at in (PAID + 2, END):
-        assert compute_entitlement(story.deposit, story.terms, "buyer_cancel", at).lines == (
-            RefundLine("paid", money("299988 CNY")),
-            RefundLine("already_refunded", -money("54000 CNY")),
+        assert compute_entitlement(story.deposit, story.terms, Cause.BUYER_CANCEL, at).lines == (
+            RefundLine(LineCode.PAID, money("299988 CNY")),
+            RefundLine(LineCode.ALREADY_REFUNDED, -money("54000 CNY")),
         )
 
 
@@ -247,7 +248,7 @@ def test_what_comes_back_goes_against_the_captures_that_paid_it(
     made: Callable[[], Story], cause: str, at: int, back: list[tuple[str, str]]
 ) -> None:
     story = made()
-    owed = compute_entitlement(story.deposit, story.terms, cause, at)
+    owed = compute_entitlement(story.deposit, story.terms, Cause(cause), at)
     assert legs(owed) == back
 
 
@@ -258,16 +259,16 @@ def test_one_refund_for_each_capture_and_that_of_the_deposit_last() -> None:
         ("cap_2", "294900 CNY"),
         ("cap_1", "88 CNY"),
     ]
-    assert story.refund.lines[-1] == RefundLine("forfeited", -money("5000 CNY"), "CN-2026/earnest_cap")
+    assert story.refund.lines[-1] == RefundLine(LineCode.FORFEITED, -money("5000 CNY"), "CN-2026/earnest_cap")
 
 
 def test_the_lines_of_the_legs_are_those_of_the_whole_together() -> None:
     story = shipped(1)
-    owed = compute_entitlement(story.deposit, story.terms, "buyer_cancel", LATER)
+    owed = compute_entitlement(story.deposit, story.terms, Cause.BUYER_CANCEL, LATER)
     assert owed.lines == (
-        RefundLine("paid", money("599888 CNY")),
-        RefundLine("forfeited", -money("5000 CNY"), "CN-2026/earnest_cap"),
-        RefundLine("goods_kept", -money("299900 CNY"), "terms/goods_kept"),
+        RefundLine(LineCode.PAID, money("599888 CNY")),
+        RefundLine(LineCode.FORFEITED, -money("5000 CNY"), "CN-2026/earnest_cap"),
+        RefundLine(LineCode.GOODS_KEPT, -money("299900 CNY"), "terms/goods_kept"),
     )
     assert sum((leg.amount.minor for leg in owed.legs), 0) == owed.amount.minor
 
@@ -283,20 +284,20 @@ def pens() -> Story:
 def test_what_is_with_the_buyer_stays_paid(units: int, kept: str) -> None:
     story = pens()
     story.ask(story.ship((1, units)), LATER)
-    owed = compute_entitlement(story.deposit, story.terms, "buyer_cancel", LATER)
-    assert owed.lines[-1] == RefundLine("goods_kept", -money(kept), "terms/goods_kept")
+    owed = compute_entitlement(story.deposit, story.terms, Cause.BUYER_CANCEL, LATER)
+    assert owed.lines[-1] == RefundLine(LineCode.GOODS_KEPT, -money(kept), "terms/goods_kept")
     assert owed.rule == "terms/refund_after_lock"
 
 
 def test_a_seller_in_default_doubles_what_did_not_come() -> None:
     whole, half = shipped(), shipped(1)
-    assert compute_entitlement(whole.deposit, SU7, "merchant_cancel", LATER).compensation == money("10000 CNY")
-    assert compute_entitlement(half.deposit, SU7, "merchant_cancel", LATER).compensation == money("5000 CNY")
+    assert compute_entitlement(whole.deposit, SU7, Cause.MERCHANT_CANCEL, LATER).compensation == money("10000 CNY")
+    assert compute_entitlement(half.deposit, SU7, Cause.MERCHANT_CANCEL, LATER).compensation == money("5000 CNY")
 
 
 def test_a_withdrawal_gives_back_what_was_shipped_too() -> None:
     story = completed(STANDARD)
-    owed = compute_entitlement(story.deposit, story.terms, "withdrawal", LATER)
+    owed = compute_entitlement(story.deposit, story.terms, Cause.WITHDRAWAL, LATER)
     assert (owed.amount, owed.forfeited, owed.rule) == (money("1000 EUR"), money("0 EUR"), "terms/withdrawal")
 
 
@@ -316,14 +317,14 @@ def test_a_withdrawal_gives_back_what_was_shipped_too() -> None:
 def test_what_is_at_stake_is_what_a_cancel_costs_once_the_lock_is_final(made: Callable[[], Story], stake: str) -> None:
     story = made()
     assert entitlement.at_stake(story.deposit, story.terms) == money(stake)
-    assert compute_entitlement(story.deposit, story.terms, "buyer_cancel", LATER).forfeited == money(stake)
+    assert compute_entitlement(story.deposit, story.terms, Cause.BUYER_CANCEL, LATER).forfeited == money(stake)
 
 
 def test_no_more_is_kept_than_is_still_held() -> None:
     story = paid(terms(shipping=wire("0 CNY")))
-    partly = RefundApproved(PAID, 1, "goodwill", money("1000 CNY"), (), END, 1, "cap_1")
+    partly = RefundApproved(PAID, 1, Cause.GOODWILL, money("1000 CNY"), (), END, 1, "cap_1")
     deposit = evolve(story.deposit, partly)
-    owed = compute_entitlement(deposit, story.terms, "buyer_cancel", END)
+    owed = compute_entitlement(deposit, story.terms, Cause.BUYER_CANCEL, END)
     assert owed.forfeited == money("4000 CNY")
     assert not owed.amount
 
@@ -331,11 +332,11 @@ def test_no_more_is_kept_than_is_still_held() -> None:
 @pytest.mark.parametrize(
     ("amount", "lines"),
     [
-        ("1 CNY", (RefundLine("paid", money("2 CNY")),)),
-        ("1 CNY", (RefundLine("paid", money("2 CNY")), RefundLine("forfeited", -money("1 CNY")))),
-        ("1 CNY", (RefundLine("paid", money("2 CNY")), RefundLine("goods_kept", -money("1 CNY")))),
-        ("1 CNY", (RefundLine("paid", money("2 CNY")), RefundLine("shipping_kept", -money("1 CNY")))),
-        ("1 CNY", (RefundLine("paid", money("2 CNY")), RefundLine("trade_in_fee", -money("1 CNY")))),
+        ("1 CNY", (RefundLine(LineCode.PAID, money("2 CNY")),)),
+        ("1 CNY", (RefundLine(LineCode.PAID, money("2 CNY")), RefundLine(LineCode.FORFEITED, -money("1 CNY")))),
+        ("1 CNY", (RefundLine(LineCode.PAID, money("2 CNY")), RefundLine(LineCode.GOODS_KEPT, -money("1 CNY")))),
+        ("1 CNY", (RefundLine(LineCode.PAID, money("2 CNY")), RefundLine(LineCode.SHIPPING_KEPT, -money("1 CNY")))),
+        ("1 CNY", (RefundLine(LineCode.PAID, money("2 CNY")), RefundLine(LineCode.TRADE_IN_FEE, -money("1 CNY")))),
     ],
 )
 def test_lines_that_do_not_add_up_or_cite_no_rule_are_a_fault_of_ours(
@@ -428,7 +429,7 @@ def test_the_curve_is_what_a_cancel_gives_at_every_instant(made: Callable[[], St
         if instant < at:
             continue
         step = next(one for one in steps if one.start <= instant and (one.to is None or instant < one.to))
-        assert step.owed == compute_entitlement(story.deposit, story.terms, "buyer_cancel", instant)
+        assert step.owed == compute_entitlement(story.deposit, story.terms, Cause.BUYER_CANCEL, instant)
 
 
 def test_an_ended_deposit_has_no_curve() -> None:
@@ -440,7 +441,7 @@ def test_an_ended_deposit_has_no_curve() -> None:
 def test_what_is_decided_is_what_was_shown_before() -> None:
     for at in (PAID, END - 1, END):
         story = paid()
-        shown = entitlement.compute_entitlement(story.deposit, story.terms, "buyer_cancel", at)
+        shown = entitlement.compute_entitlement(story.deposit, story.terms, Cause.BUYER_CANCEL, at)
         story.ask(CANCEL, at)
         assert (story.refund.amount, story.refund.lines) == (shown.amount, shown.lines)
         assert story.deposit.money.forfeited == shown.forfeited

@@ -17,7 +17,7 @@ from chalicelib.core.common.instants import DAY, HOUR, MINUTE, SECOND, parse_ins
 from chalicelib.core.common.money import Money
 from chalicelib.core.common.refusal import Reason, Refused
 from chalicelib.core.deadlines import due_at, overdue
-from chalicelib.core.decide import MAX_EVENTS, Command, actions, decide
+from chalicelib.core.decide import MAX_EVENTS, actions, decide
 from chalicelib.core.delivery.fulfilment import (
     MAX_INSPECTION_AHEAD_MS,
     DeclareDefault,
@@ -27,7 +27,9 @@ from chalicelib.core.delivery.fulfilment import (
     Receive,
     Ship,
 )
+from chalicelib.core.deposit.causes import Cause, LineCode
 from chalicelib.core.deposit.clock import status_at
+from chalicelib.core.deposit.command_row import Command
 from chalicelib.core.deposit.deposit import Deposit
 from chalicelib.core.deposit.events.all import DepositEvent
 from chalicelib.core.deposit.events.ending import Cancelled, Completed
@@ -378,23 +380,23 @@ def test_a_default_costs_what_a_cancel_costs_and_not_a_fen_more(case: dict[str, 
     if case["cause"] == "withdrawal":
         return
     causes = ("buyer_cancel", "buyer_default")
-    one, other = (entitlement.compute_entitlement(story.deposit, story.terms, cause, at) for cause in causes)
+    one, other = (entitlement.compute_entitlement(story.deposit, story.terms, Cause(cause), at) for cause in causes)
     assert one == other
 
 
 def test_a_refund_of_each_capture_tells_its_own_share() -> None:
     story = settled(SHOP, ("tent", 2))
     story.ask(story.ship((1, 1)), LATER)
-    shown = entitlement.compute_entitlement(story.deposit, SHOP, "buyer_cancel", LATER)
+    shown = entitlement.compute_entitlement(story.deposit, SHOP, Cause.BUYER_CANCEL, LATER)
     assert shown.lines == (
-        RefundLine("paid", money("2030 CNY")),
-        RefundLine("forfeited", -money("200 CNY"), "CN-2026/earnest_cap"),
-        RefundLine("goods_kept", -money("1000 CNY"), "terms/goods_kept"),
+        RefundLine(LineCode.PAID, money("2030 CNY")),
+        RefundLine(LineCode.FORFEITED, -money("200 CNY"), "CN-2026/earnest_cap"),
+        RefundLine(LineCode.GOODS_KEPT, -money("1000 CNY"), "terms/goods_kept"),
     )
     story.ask(CANCEL, LATER)
     assert story.refund.lines == (
-        RefundLine("paid", money("1600 CNY")),
-        RefundLine("goods_kept", -money("770 CNY"), "terms/goods_kept"),
+        RefundLine(LineCode.PAID, money("1600 CNY")),
+        RefundLine(LineCode.GOODS_KEPT, -money("770 CNY"), "terms/goods_kept"),
     )
 
 
@@ -409,8 +411,8 @@ def test_what_was_paid_for_goods_that_came_is_floored() -> None:
     """Of 800 yuan 50 are the three mugs' share; a third of that is 16.66, and the rest of a fen goes back."""
     story = final(SHOP, ("boat", 1), ("mug", 3))
     story.tell(GoodsShipped(LATER, (Units(2, 1),)))
-    owed = entitlement.compute_entitlement(story.deposit, SHOP, "merchant_cancel", LATER)
-    assert owed.lines[1:] == (RefundLine("goods_kept", -money("16.66 CNY"), "terms/goods_kept"),)
+    owed = entitlement.compute_entitlement(story.deposit, SHOP, Cause.MERCHANT_CANCEL, LATER)
+    assert owed.lines[1:] == (RefundLine(LineCode.GOODS_KEPT, -money("16.66 CNY"), "terms/goods_kept"),)
     assert owed.amount == money("813.34 CNY")
 
 
@@ -430,7 +432,7 @@ def test_whatever_was_paid_and_sent_no_capture_gives_back_more_than_it_took(
     if sent:
         story.ask(story.ship(*sent), LATER)
     cause = "withdrawal" if story.deposit.status is Status.COMPLETED else data.draw(st.sampled_from(["buyer_cancel", "merchant_cancel", "withdrawal"]))  # fmt: skip
-    owed = entitlement.compute_entitlement(story.deposit, under, cause, LATER)
+    owed = entitlement.compute_entitlement(story.deposit, under, Cause(cause), LATER)
     for leg in owed.legs:
         took = next(one.amount for one in story.deposit.counted if one.capture == leg.capture)
         assert NOTHING <= leg.amount <= took

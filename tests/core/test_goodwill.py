@@ -11,6 +11,7 @@ from chalicelib.core.common.instants import DAY, HOUR
 from chalicelib.core.common.money import Money, total
 from chalicelib.core.common.refusal import Reason
 from chalicelib.core.decide import actions, decide
+from chalicelib.core.deposit.causes import Cause, LineCode
 from chalicelib.core.deposit.events.ending import Cancelled
 from chalicelib.core.deposit.events.refund import RefundApproved, RefundLine
 from chalicelib.core.refunding.goodwill import MAX_GRANTS, Grant
@@ -253,9 +254,9 @@ def test_it_says_what_it_is() -> None:
     assert approved == RefundApproved(
         at=PAID + DAY,
         refund=1,
-        cause="goodwill",
+        cause=Cause.GOODWILL,
         amount=money("88 CNY"),
-        lines=(RefundLine("goodwill", money("88 CNY")),),
+        lines=(RefundLine(LineCode.GOODWILL, money("88 CNY")),),
         promised_by=PAID + 8 * DAY,
         payment=1,
         capture="cap_1",

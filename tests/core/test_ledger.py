@@ -18,10 +18,12 @@ from chalicelib.core.common.instants import DAY, HOUR, MINUTE, SECOND
 from chalicelib.core.common.money import Money, total
 from chalicelib.core.common.refusal import Refused
 from chalicelib.core.deadlines import due_at, overdue
-from chalicelib.core.decide import Command, actions, decide
+from chalicelib.core.decide import actions, decide
 from chalicelib.core.delivery.fulfilment import DeclareDefault, Deliver, PayBalance, Ready, Receive
+from chalicelib.core.deposit.causes import Cause
 from chalicelib.core.deposit.claim import Claim
 from chalicelib.core.deposit.clock import lock_at, status_at
+from chalicelib.core.deposit.command_row import Command
 from chalicelib.core.deposit.deposit import Deposit
 from chalicelib.core.deposit.events.all import DepositEvent
 from chalicelib.core.deposit.events.claim import ClaimGranted, ClaimReversed
@@ -41,13 +43,13 @@ from chalicelib.core.deposit.events.refund import (
     RefundStep,
     RefundSucceeded,
 )
-from chalicelib.core.deposit.fold import evolve, fold
-from chalicelib.core.deposit.ledger import Account, Balances, Posting, postings
+from chalicelib.core.deposit.fold import evolve, fold, postings
+from chalicelib.core.deposit.ledger import Account, Balances, Posting
 from chalicelib.core.deposit.order import begin_deposit
 from chalicelib.core.deposit.payment import CaptureSeen, PaymentSeen
 from chalicelib.core.deposit.priority_pass import PassStatus
 from chalicelib.core.deposit.question import QuestionStatus
-from chalicelib.core.deposit.refund import COMPENSATION, NO_CAPTURE, Refund, RefundSeen, RefundStatus
+from chalicelib.core.deposit.refund import NO_CAPTURE, Refund, RefundSeen, RefundStatus
 from chalicelib.core.deposit.status import Status
 from chalicelib.core.ending import entitlement, second_chance
 from chalicelib.core.locking.lock import ConfirmLock
@@ -105,9 +107,9 @@ MOVED = {
     RefundReturned: ("refunded", "refunding"),
     Cancelled: ("held", "forfeited"),
 }
-KEPT = Cancelled(T0, "buyer_cancel", "CN-2026/earnest_cap", money("5000 CNY"))
-ON_TOP = RefundApproved(T0, 2, COMPENSATION, money("5000 CNY"), (), T0, 1, NO_CAPTURE)
-BOTH = Cancelled(T0, "buyer_cancel", "CN-2026/earnest_cap", money("5000 CNY"), money("88 CNY"))
+KEPT = Cancelled(T0, Cause.BUYER_CANCEL, "CN-2026/earnest_cap", money("5000 CNY"))
+ON_TOP = RefundApproved(T0, 2, Cause.COMPENSATION, money("5000 CNY"), (), T0, 1, NO_CAPTURE)
+BOTH = Cancelled(T0, Cause.BUYER_CANCEL, "CN-2026/earnest_cap", money("5000 CNY"), money("88 CNY"))
 # What was kept is held again, so that it can go back.
 BACK = (
     ClaimReversed(T0, 1, money("5000 CNY"), money("0 CNY")),
@@ -202,7 +204,7 @@ def test_a_claim_brings_back_what_was_kept_as_it_was_kept(
 
 def test_no_more_comes_back_than_was_kept() -> None:
     story = paid()
-    story.tell(Cancelled(T0, "buyer_cancel", "CN-2026/earnest_cap", money("5000 CNY"), money("88 CNY")))
+    story.tell(Cancelled(T0, Cause.BUYER_CANCEL, "CN-2026/earnest_cap", money("5000 CNY"), money("88 CNY")))
     with pytest.raises(AssertionError):
         evolve(story.deposit, replace(BACK[0], forfeited=money("5000.01 CNY")))
     with pytest.raises(AssertionError):
@@ -247,10 +249,10 @@ def test_balances_refuse_what_does_not_add_up(
 
 def test_balances_refuse_to_give_back_more_than_is_held() -> None:
     held = paid().deposit
-    too_much = RefundApproved(T0, 1, "goodwill", money("5088.01 CNY"), (), T0, 1, "cap_1")
+    too_much = RefundApproved(T0, 1, Cause.GOODWILL, money("5088.01 CNY"), (), T0, 1, "cap_1")
     with pytest.raises(AssertionError):
         evolve(held, too_much)
-    everything = RefundApproved(T0, 1, "goodwill", money("5088 CNY"), (), T0, 1, "cap_1")
+    everything = RefundApproved(T0, 1, Cause.GOODWILL, money("5088 CNY"), (), T0, 1, "cap_1")
     assert not evolve(held, everything).money.held
 
 
@@ -327,7 +329,7 @@ def sums(events: Iterable[DepositEvent]) -> Balances:
             case PaymentSucceeded() | BalancePaid() | PaymentNotCounted() if event.amount.currency == "CNY":
                 captured += event.amount.minor
                 held += event.amount.minor
-            case RefundApproved() if event.cause == COMPENSATION:
+            case RefundApproved() if event.cause == Cause.COMPENSATION:
                 on_top += event.amount.minor
             case RefundApproved():
                 amounts[event.refund] = event.amount
@@ -609,7 +611,7 @@ class Books(RuleBasedStateMachine):
                 assert key not in captured, "a capture counts once"
                 captured[key] = event.amount.minor
         back: Counter[str] = Counter()
-        for refund in (one for one in self.story.deposit.refunds if one.cause != COMPENSATION):
+        for refund in (one for one in self.story.deposit.refunds if one.cause != Cause.COMPENSATION):
             assert refund.capture != NO_CAPTURE
             back[f"{refund.capture} {refund.amount.currency}"] += refund.amount.minor
         return captured, back
@@ -775,14 +777,14 @@ class Books(RuleBasedStateMachine):
                 assert isinstance(last, UNSENT[refund.status])
                 assert not isinstance(last, RefundDeclined) or last.code in {CANNOT, ENDED, NOT_IN_PART, NO_SOURCE}
                 assert not isinstance(last, RefundDeclined) or (last.code == NO_SOURCE) is (
-                    refund.cause == COMPENSATION
+                    refund.cause == Cause.COMPENSATION
                 )
 
     @invariant()
     def a_compensation_is_the_earnest_money_once_more_and_only_for_a_sellers_default(self) -> None:
         """At most a fifth of the goods, never out of the buyer's own money, and never where there was none to double."""
         deposit = self.story.deposit
-        extra = [refund for refund in deposit.refunds if refund.cause == COMPENSATION]
+        extra = [refund for refund in deposit.refunds if refund.cause == Cause.COMPENSATION]
         assert total((one.amount for one in extra), "CNY") == deposit.money.compensation
         if not extra:
             return
@@ -881,7 +883,9 @@ class Books(RuleBasedStateMachine):
         for step in entitlement.curve(deposit, self.story.terms, self.now):
             for at in (step.start, step.to - 1 if step.to is not None else step.start + 60 * DAY):
                 if status_at(deposit, at) is not Status.EXPIRED:
-                    assert step.owed == entitlement.compute_entitlement(deposit, self.story.terms, "buyer_cancel", at)
+                    assert step.owed == entitlement.compute_entitlement(
+                        deposit, self.story.terms, Cause.BUYER_CANCEL, at
+                    )
 
 
 class AnyHistory(Books):

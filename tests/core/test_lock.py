@@ -12,8 +12,9 @@ import pytest
 from chalicelib.core.common.ids import child
 from chalicelib.core.common.instants import DAY, HOUR, MINUTE, SECOND
 from chalicelib.core.common.refusal import Reason, Refused
-from chalicelib.core.decide import Command, decide
+from chalicelib.core.decide import decide
 from chalicelib.core.deposit.clock import lock_at, status_at
+from chalicelib.core.deposit.command_row import Command
 from chalicelib.core.deposit.events.all import DepositEvent
 from chalicelib.core.deposit.events.lock import (
     LockConfirmed,
@@ -23,7 +24,8 @@ from chalicelib.core.deposit.events.lock import (
     LockUndone,
 )
 from chalicelib.core.deposit.events.order import ItemsChanged
-from chalicelib.core.deposit.status import TRANSITIONS, Status
+from chalicelib.core.deposit.fold import TRANSITIONS
+from chalicelib.core.deposit.status import Status
 from chalicelib.core.locking.lock import MAX_INTENTS, ConfirmLock, OpenIntent
 from chalicelib.core.policy.terms import Terms
 from chalicelib.core.refunding.destination import SendRefund

@@ -17,8 +17,9 @@ from chalicelib.core.common.instants import DAY, HOUR, MINUTE, SECOND
 from chalicelib.core.common.money import Money, total
 from chalicelib.core.common.refusal import Reason
 from chalicelib.core.deadlines import overdue
-from chalicelib.core.decide import Command, actions
+from chalicelib.core.decide import actions
 from chalicelib.core.deposit.clock import status_at
+from chalicelib.core.deposit.command_row import Command
 from chalicelib.core.deposit.events.ending import Cancelled
 from chalicelib.core.deposit.events.lock import (
     LockBecameFinal,

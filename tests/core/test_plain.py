@@ -1,6 +1,7 @@
 """Facts as JSON and back: every event there can be comes through, and nothing else is read."""
 
 import json
+from enum import StrEnum
 from types import NoneType, UnionType
 from typing import Any, Final, Literal, get_args, get_origin, get_type_hints
 
@@ -14,6 +15,7 @@ from chalicelib import policies
 from chalicelib.core.common.instants import LAST_INSTANT
 from chalicelib.core.common.money import Money, currencies
 from chalicelib.core.common.refusal import Reason, Refused
+from chalicelib.core.deposit.causes import Cause, LineCode
 from chalicelib.core.deposit.event_json import SIGNED, below, is_instant, read_json, to_json
 from chalicelib.core.deposit.events.all import DepositEvent
 from chalicelib.core.deposit.events.ending import Cancelled, WithdrawalStated
@@ -45,6 +47,8 @@ def values(hint: Any, name: str, owner: Any) -> st.SearchStrategy[Any]:
         return st.builds(Money, st.integers(least, 10**15), CURRENCIES)
     if isinstance(hint, type) and issubclass(hint, Struct):
         return events(hint)
+    if isinstance(hint, type) and issubclass(hint, StrEnum):
+        return st.sampled_from(hint)
     if hint is int:
         return INSTANTS if is_instant(name) else COUNTS
     return {str: TEXTS, bool: st.booleans()}[hint]
@@ -121,8 +125,8 @@ def test_every_number_of_an_event_is_known_as_an_instant_or_a_count() -> None:
 
 
 def test_an_event_as_people_read_it() -> None:
-    line = RefundLine("forfeited", money("10 CNY") - money("5010 CNY"), "CN-2026/earnest_cap")
-    event = RefundApproved(T0, 1, "buyer_cancel", money("88.50 CNY"), (line,), T0 + 1, 1, "cap_1")
+    line = RefundLine(LineCode.FORFEITED, money("10 CNY") - money("5010 CNY"), "CN-2026/earnest_cap")
+    event = RefundApproved(T0, 1, Cause.BUYER_CANCEL, money("88.50 CNY"), (line,), T0 + 1, 1, "cap_1")
     assert to_json(event) == {
         "at": "2024-03-28T14:00:00.000Z",
         "refund": 1,

@@ -16,8 +16,9 @@ from chalicelib.core.common.ids import child
 from chalicelib.core.common.instants import DAY, HOUR, MINUTE
 from chalicelib.core.common.money import Money
 from chalicelib.core.common.refusal import FieldError, Reason, Refused
-from chalicelib.core.decide import Command
 from chalicelib.core.delivery.fulfilment import DeclareDefault, Deliver, Receive
+from chalicelib.core.deposit.causes import Cause
+from chalicelib.core.deposit.command_row import Command
 from chalicelib.core.deposit.events.all import DepositEvent
 from chalicelib.core.deposit.events.ending import Cancelled
 from chalicelib.core.deposit.events.goods import Units
@@ -26,7 +27,7 @@ from chalicelib.core.deposit.events.refund import RefundApproved
 from chalicelib.core.deposit.payment import CaptureSeen, PaymentSeen
 from chalicelib.core.merchant.cancellation import MerchantCancel
 from chalicelib.core.policy.terms import Terms
-from chalicelib.core.proof import CALCULATOR, RULES, Difference, differences, differs, expected, made
+from chalicelib.core.proof import CALCULATOR, CAUSES, Difference, differences, differs, expected, made
 from chalicelib.core.refunding.goodwill import Grant
 from chalicelib.core.selling.changes import ChangeItems
 from chalicelib.core.selling.ordering import Ordered
@@ -338,7 +339,7 @@ def check(story: Story) -> None:
 
 def test_every_cause_that_the_rules_know_has_a_story() -> None:
     causes = {refund.cause for tell in STORIES.values() for refund in tell().deposit.refunds}
-    assert causes == set(RULES)
+    assert causes == set(CAUSES)
 
 
 @pytest.mark.parametrize("name", STORIES)
@@ -453,7 +454,7 @@ def test_nothing_is_given_twice() -> None:
 def test_nothing_goes_back_out_of_what_a_bank_disputes() -> None:
     story = paid()
     story.dispute("open", ASKED)
-    given = RefundApproved(ASKED, 1, "goodwill", money("1 CNY"), (), ASKED + 7 * DAY, 1, "cap_1")
+    given = RefundApproved(ASKED, 1, Cause.GOODWILL, money("1 CNY"), (), ASKED + 7 * DAY, 1, "cap_1")
     assert differs(DEPOSIT_ID, [*story.events, given], 1, story.terms)
 
 
@@ -461,7 +462,7 @@ def test_nothing_goes_back_out_of_what_a_bank_disputes() -> None:
 def test_nothing_is_in_excess_of_what_was_not_more_than_due(took: str) -> None:
     created = ordered().deposit.created
     arrived = PaymentSucceeded(PAID, 1, "cap_1", money(took), windowed=True, window_ends_at=END)
-    given = RefundApproved(PAID, 1, "overpayment", money("1 CNY"), (), PAID + 7 * DAY, 1, "cap_1")
+    given = RefundApproved(PAID, 1, Cause.OVERPAYMENT, money("1 CNY"), (), PAID + 7 * DAY, 1, "cap_1")
     assert differs(DEPOSIT_ID, [created, arrived, given], 1, SU7)
 
 

@@ -16,6 +16,7 @@ from chalicelib.core.common.instants import DAY, HOUR
 from chalicelib.core.common.money import Money, total
 from chalicelib.core.common.refusal import Reason
 from chalicelib.core.delivery.fulfilment import Receive
+from chalicelib.core.deposit.causes import Cause, LineCode
 from chalicelib.core.deposit.deposit import Deposit
 from chalicelib.core.deposit.events.claim import ClaimReversed
 from chalicelib.core.deposit.events.goods import GoodsReceived, Units
@@ -204,12 +205,12 @@ def test_a_claim_that_is_dismissed_moves_nothing(name: str) -> None:
 
 def test_what_is_owed_names_its_rule_and_its_claim() -> None:
     story = accepted(of_kind("short_shipment"))
-    assert story.refund.lines == (RefundLine("owed", money("75000 IDR"), "claims/short_shipment", (CLAIM,)),)
+    assert story.refund.lines == (RefundLine(LineCode.OWED, money("75000 IDR"), "claims/short_shipment", (CLAIM,)),)
 
 
 def test_an_end_by_a_claim_shows_what_was_paid_and_a_part_ends_nothing() -> None:
     story = upheld(of_kind("short_shipment of all"))
-    assert story.refund.lines == (RefundLine("paid", money("315000 IDR")),)
+    assert story.refund.lines == (RefundLine(LineCode.PAID, money("315000 IDR")),)
     assert story.deposit.cancelled is not None
     assert (story.deposit.cancelled.cause, story.deposit.cancelled.rule) == ("claim", "claims/short_shipment")
     assert not story.deposit.cancelled.forfeited
@@ -357,7 +358,7 @@ def test_an_end_beside_a_claim_pays_every_unit_once(leaves: Any, during: bool) -
 
 def test_what_an_end_would_give_is_less_what_claims_paid() -> None:
     story = told(five((3, 1)), (claimed("short_shipment", (1, 1), (3, 1)), OPENED), (ACCEPT, OFFERED))
-    left = compute_entitlement(story.deposit, story.terms, "buyer_cancel", OFFERED)
+    left = compute_entitlement(story.deposit, story.terms, Cause.BUYER_CANCEL, OFFERED)
     assert [(line.code, str(line.amount)) for line in left.lines] == [
         ("paid", "315000 IDR"),
         ("already_refunded", "-135000 IDR"),

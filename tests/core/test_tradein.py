@@ -13,9 +13,10 @@ from msgspec.structs import replace
 from chalicelib.core.common.instants import DAY, HOUR, MINUTE
 from chalicelib.core.common.money import Money
 from chalicelib.core.common.refusal import Reason
-from chalicelib.core.decide import Command
 from chalicelib.core.delivery.trade_in import Inspect
+from chalicelib.core.deposit.causes import Cause, LineCode
 from chalicelib.core.deposit.clock import status_at
+from chalicelib.core.deposit.command_row import Command
 from chalicelib.core.deposit.events.ending import Cancelled
 from chalicelib.core.deposit.events.goods import TradeInInspected
 from chalicelib.core.deposit.events.refund import RefundLine
@@ -144,7 +145,7 @@ def test_a_published_case_gives_back_what_it_says(case: dict[str, Any]) -> None:
     assert kept(lines, SHIPPING) == rupiah(shipping_kept)
     assert case["refund"] == case["paid"] - case["shipping"] - case["fee"] + back
     assert sum(line.amount.minor for line in lines) == story.refund.amount.minor
-    assert lines[0] == RefundLine("paid", rupiah(case["paid"]))
+    assert lines[0] == RefundLine(LineCode.PAID, rupiah(case["paid"]))
     assert story.refund.review == ("fee-band-undefined" if case.get("review") else None)
     assert story.deposit.money.fees == rupiah(case["fee"] + shipping_kept)
     assert not story.deposit.money.held
@@ -648,9 +649,9 @@ def test_what_comes_back_and_what_is_kept_are_what_was_paid(
 def test_the_lines_of_a_mismatch_explain_every_rupiah() -> None:
     story = after(differs("PH_CONDITION_MISMATCH", "PH_DATA_WIPE_REFUSED"))()
     assert story.refund.lines == (
-        RefundLine("paid", money("2218000 IDR")),
-        RefundLine("shipping_kept", -money("18000 IDR"), f"{NAME}/shipping"),
-        RefundLine("trade_in_fee", -money("40000 IDR"), f"{NAME}/phone/1000001-3000000", PROOF),
+        RefundLine(LineCode.PAID, money("2218000 IDR")),
+        RefundLine(LineCode.SHIPPING_KEPT, -money("18000 IDR"), f"{NAME}/shipping"),
+        RefundLine(LineCode.TRADE_IN_FEE, -money("40000 IDR"), f"{NAME}/phone/1000001-3000000", PROOF),
     )
     assert status_at(story.deposit, AT) is Status.CANCELLED
 
@@ -676,7 +677,7 @@ def test_the_curve_says_from_when_on_shipping_is_kept() -> None:
 @pytest.mark.parametrize("at", [PAID, END - 1, END])
 def test_what_is_shown_before_a_cancel_is_what_is_kept(at: int) -> None:
     story = with_a_week()
-    shown = entitlement.compute_entitlement(story.deposit, story.terms, "buyer_cancel", at)
+    shown = entitlement.compute_entitlement(story.deposit, story.terms, Cause.BUYER_CANCEL, at)
     story.ask(CANCEL, at)
     assert (shown.amount, shown.lines) == (story.refund.amount, story.refund.lines)
     assert shown.fees == story.deposit.money.fees
@@ -686,7 +687,7 @@ def test_what_is_shown_before_a_cancel_is_what_is_kept(at: int) -> None:
 def test_a_buyer_in_default_loses_what_a_buyer_who_cancels_loses() -> None:
     story = paid(DEPOSIT_FIRST, **handed_in(DEPOSIT_FIRST))
     cancel, default = (
-        entitlement.compute_entitlement(story.deposit, story.terms, cause, LATER)
+        entitlement.compute_entitlement(story.deposit, story.terms, Cause(cause), LATER)
         for cause in ("buyer_cancel", "buyer_default")
     )
     assert default == cancel
@@ -695,7 +696,7 @@ def test_a_buyer_in_default_loses_what_a_buyer_who_cancels_loses() -> None:
 
 def test_a_merchant_who_cancels_gives_everything_back() -> None:
     story = traded(trading())
-    owed = entitlement.compute_entitlement(story.deposit, story.terms, "merchant_cancel", AT)
+    owed = entitlement.compute_entitlement(story.deposit, story.terms, Cause.MERCHANT_CANCEL, AT)
     assert (str(owed.amount), owed.fees) == (EVERYTHING, money("0 IDR"))
 
 

@@ -17,7 +17,7 @@ from chalicelib.core.common.journal import Caller
 from chalicelib.core.deposit import fold
 from chalicelib.core.deposit import order as orders
 from chalicelib.core.deposit.events.all import DepositEvent
-from chalicelib.core.deposit.ledger import postings
+from chalicelib.core.deposit.fold import postings
 from chalicelib.core.merchant.bulk import BulkEvent
 from chalicelib.core.policy import cancellation_reasons
 from chalicelib.core.policy.claim_rules import ClaimKind

@@ -16,7 +16,7 @@ from chalicelib.core.common.ids import child, digest_id
 from chalicelib.core.common.journal import Caller, Key, RequestContext
 from chalicelib.core.common.money import Money
 from chalicelib.core.common.refusal import Reason, Refused
-from chalicelib.core.decide import Command
+from chalicelib.core.deposit.command_row import Command
 from chalicelib.core.deposit.deposit import Deposit
 from chalicelib.core.deposit.events.goods import Units
 from chalicelib.core.deposit.events.lock import LockIntentOpened

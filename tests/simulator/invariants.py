@@ -20,7 +20,7 @@ from chalicelib.core.deposit.events.ending import Cancelled, Expired
 from chalicelib.core.deposit.events.lock import LockBecameFinal
 from chalicelib.core.deposit.events.order import Created, TakenStock
 from chalicelib.core.deposit.events.refund import RefundApproved
-from chalicelib.core.deposit.ledger import postings
+from chalicelib.core.deposit.fold import postings
 from chalicelib.core.deposit.refund import Refund, RefundStatus
 from chalicelib.core.deposit.status import Status
 from chalicelib.store.deposits import KINDS

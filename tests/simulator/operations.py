@@ -20,8 +20,9 @@ from chalicelib.core.common.ids import digest_id
 from chalicelib.core.common.money import Money
 from chalicelib.core.common.refusal import Refused
 from chalicelib.core.deadlines import overdue
-from chalicelib.core.decide import Command, decide
+from chalicelib.core.decide import decide
 from chalicelib.core.delivery.fulfilment import PayBalance, Ship
+from chalicelib.core.deposit.command_row import Command
 from chalicelib.core.deposit.deposit import Deposit
 from chalicelib.core.deposit.events.all import DepositEvent
 from chalicelib.core.deposit.events.ending import QuestionAsked

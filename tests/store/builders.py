@@ -2,6 +2,7 @@
 
 import types
 from collections.abc import Callable, Sequence
+from enum import StrEnum
 from itertools import count
 from typing import Any, Final, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -54,6 +55,8 @@ def any_of(hint: Any) -> st.SearchStrategy[Any]:
         return st.sampled_from(get_args(hint))
     if get_origin(hint) is tuple:
         return st.lists(any_of(get_args(hint)[0]), max_size=3).map(tuple)
+    if issubclass(hint, StrEnum):
+        return st.sampled_from(hint)
     hints = {name: part for name, part in get_type_hints(hint).items() if name != "TYPE"}
     return st.builds(hint, **{name: any_of(part) for name, part in hints.items()})
 

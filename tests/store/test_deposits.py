@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from chalicelib.core.common.instants import LAST_INSTANT
 from chalicelib.core.common.journal import Caller, Key
 from chalicelib.core.common.money import Money
+from chalicelib.core.deposit.causes import Cause, LineCode
 from chalicelib.core.deposit.events.all import DepositEvent
 from chalicelib.core.deposit.events.claim import ClaimGranted, ClaimOffered, ClaimOpened, ClaimRejected, ClaimWithdrawn
 from chalicelib.core.deposit.events.ending import Cancelled, Expired
@@ -65,8 +66,10 @@ DAY: Final = 24 * HOUR
 WINDOW: Final = 7 * DAY
 
 PAID = PaymentSucceeded(T0 + 1, 1, "cap_1", DEPOSIT, windowed=True, window_ends_at=T0 + 1 + WINDOW)
-CANCELLED = Cancelled(T0 + 2, "buyer_cancel", "terms/window", Money.zero("CNY"))
-OWED = RefundApproved(T0 + 2, 1, "buyer_cancel", DEPOSIT, (RefundLine("paid", DEPOSIT),), T0 + WINDOW, 1, "cap_1")
+CANCELLED = Cancelled(T0 + 2, Cause.BUYER_CANCEL, "terms/window", Money.zero("CNY"))
+OWED = RefundApproved(
+    T0 + 2, 1, Cause.BUYER_CANCEL, DEPOSIT, (RefundLine(LineCode.PAID, DEPOSIT),), T0 + WINDOW, 1, "cap_1"
+)
 
 
 @pytest.fixture
@@ -287,9 +290,9 @@ LIFE: Final[tuple[DepositEvent, ...]] = (
     PaymentFailed(T0 + 2, 1),
     PaymentMethodChanged(T0 + 3, "alipay"),
     PaymentPending(T0 + 4, 2),
-    PaymentNotCounted(T0 + 5, 2, "pay_00000000000000000000000000_2.1", Money(1, "CNY"), "amount_mismatch"),
+    PaymentNotCounted(T0 + 5, 2, "pay_00000000000000000000000000_2.1", Money(1, "CNY"), Cause.AMOUNT_MISMATCH),
     RefundApproved(
-        T0 + 5, 1, "amount_mismatch", Money(1, "CNY"), (RefundLine("paid", Money(1, "CNY")),), T0 + DAY, 2,
+        T0 + 5, 1, Cause.AMOUNT_MISMATCH, Money(1, "CNY"), (RefundLine(LineCode.PAID, Money(1, "CNY")),), T0 + DAY, 2,
         "pay_00000000000000000000000000_2.1",
     ),
     RefundSent(T0 + 6, 1),
@@ -298,10 +301,10 @@ LIFE: Final[tuple[DepositEvent, ...]] = (
     PaymentSucceeded(T0 + 9, 2, "pay_00000000000000000000000000_2.2", DEPOSIT, windowed=True, window_ends_at=T0 + DAY),
     RefundSettled(T0 + 10, 1),
     LockedByWindowEnd(T0 + DAY),
-    Cancelled(T0 + DAY, "buyer_cancel", "CN-2026/forfeit", Money(100, "CNY")),
+    Cancelled(T0 + DAY, Cause.BUYER_CANCEL, "CN-2026/forfeit", Money(100, "CNY")),
     RefundApproved(
-        T0 + DAY, 2, "buyer_cancel", DEPOSIT - Money(100, "CNY"),
-        (RefundLine("paid", DEPOSIT), RefundLine("forfeited", Money(-100, "CNY"), "CN-2026/forfeit")),
+        T0 + DAY, 2, Cause.BUYER_CANCEL, DEPOSIT - Money(100, "CNY"),
+        (RefundLine(LineCode.PAID, DEPOSIT), RefundLine(LineCode.FORFEITED, Money(-100, "CNY"), "CN-2026/forfeit")),
         T0 + WINDOW, 2, "pay_00000000000000000000000000_2.2",
     ),
     RefundSent(T0 + DAY, 2),

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from chalicelib.core.common.instants import DAY
 from chalicelib.core.common.money import Money
+from chalicelib.core.deposit.causes import Cause, LineCode
 from chalicelib.core.deposit.deposit import Deposit
 from chalicelib.core.deposit.events.all import DepositEvent
 from chalicelib.core.deposit.events.ending import Cancelled
@@ -50,8 +51,10 @@ def paid(at: int = T0 + 1) -> PaymentSucceeded:
 
 def back(at: int) -> tuple[DepositEvent, ...]:
     """Cancelled, and the money went back at an instant."""
-    owed = RefundApproved(at, 1, "buyer_cancel", DEPOSIT, (RefundLine("paid", DEPOSIT),), at + 7 * DAY, 1, "cap_1")
-    ended = Cancelled(at, "buyer_cancel", "terms/window", Money.zero("CNY"))
+    owed = RefundApproved(
+        at, 1, Cause.BUYER_CANCEL, DEPOSIT, (RefundLine(LineCode.PAID, DEPOSIT),), at + 7 * DAY, 1, "cap_1"
+    )
+    ended = Cancelled(at, Cause.BUYER_CANCEL, "terms/window", Money.zero("CNY"))
     return (ended, owed, RefundSent(at, 1), RefundSucceeded(at, 1, "sbx_1"))
 
 
@@ -109,8 +112,10 @@ def life() -> list[DepositEvent]:
     strange = Money(7, "CNY")
     return [
         PaymentFailed(T0, 1),
-        PaymentNotCounted(T0 + 1, 1, "cap_0", strange, "amount_mismatch"),
-        RefundApproved(T0 + 1, 1, "amount_mismatch", strange, (RefundLine("paid", strange),), T0 + DAY, 1, "cap_0"),
+        PaymentNotCounted(T0 + 1, 1, "cap_0", strange, Cause.AMOUNT_MISMATCH),
+        RefundApproved(
+            T0 + 1, 1, Cause.AMOUNT_MISMATCH, strange, (RefundLine(LineCode.PAID, strange),), T0 + DAY, 1, "cap_0"
+        ),
         paid(T0 + 2),
         RefundSent(T0 + 3, 1),
         RefundSucceeded(T0 + 4, 1, "sbx_1"),

@@ -2,15 +2,14 @@
 
 from typing import Final, Literal
 
-from msgspec import Struct
-
 from chalicelib.core.claims import remedy
-from chalicelib.core.claims.opening import OpenClaim, _refuse_amount, _refuse_beyond, open_claim
+from chalicelib.core.claims.opening import OpenClaim, _refuse_amount, _refuse_beyond
 from chalicelib.core.common import instants
 from chalicelib.core.common.money import Money
 from chalicelib.core.common.refusal import FieldError, Reason, Refused
-from chalicelib.core.deposit import claim
+from chalicelib.core.deposit import claim as claims
 from chalicelib.core.deposit.claim import OPEN, Claim, ClaimStatus
+from chalicelib.core.deposit.command_row import Command, CommandRow, Commands, needed
 from chalicelib.core.deposit.deposit import Deposit
 from chalicelib.core.deposit.events.all import DepositEvent
 from chalicelib.core.deposit.events.claim import (
@@ -30,7 +29,7 @@ MAX_LATE: Final = 5  # answers that came too late which one claim keeps
 RETRY_AFTER_SECONDS: Final = 60  # seconds until what the clock has decided is written
 
 
-class Respond(Struct, frozen=True):
+class Respond(Command, frozen=True):
     """The merchant; a rejection needs a statement, an offer an amount."""
 
     claim: int
@@ -39,25 +38,25 @@ class Respond(Struct, frozen=True):
     statement: str | None = None
 
 
-class AcceptOffer(Struct, frozen=True):
+class AcceptOffer(Command, frozen=True):
     """The buyer takes the latest offer: the claim is over with it."""
 
     claim: int
 
 
-class Escalate(Struct, frozen=True):
+class Escalate(Command, frozen=True):
     """The buyer takes no offer: the platform decides."""
 
     claim: int
 
 
-class WithdrawClaim(Struct, frozen=True):
+class WithdrawClaim(Command, frozen=True):
     """The buyer takes it back."""
 
     claim: int
 
 
-class AddEvidence(Struct, frozen=True):
+class AddEvidence(Command, frozen=True):
     """Either side, while it is open."""
 
     claim: int
@@ -66,7 +65,7 @@ class AddEvidence(Struct, frozen=True):
     statement: str | None = None
 
 
-class RuleClaim(Struct, frozen=True):
+class RuleClaim(Command, frozen=True):
     """The platform decides, with a reason in words."""
 
     claim: int
@@ -76,30 +75,6 @@ class RuleClaim(Struct, frozen=True):
 
 
 Claiming = OpenClaim | Respond | AcceptOffer | Escalate | WithdrawClaim | AddEvidence | RuleClaim
-
-
-def decide(deposit: Deposit, command: Claiming, at: int, terms: Terms) -> tuple[DepositEvent, ...]:
-    """The events of a claim's command."""
-    match command:
-        case OpenClaim():
-            return (open_claim(deposit, command, at, terms),)
-        case Respond():
-            return _responded(deposit, command, at)
-        case AcceptOffer():
-            one = _in(deposit, command.claim, at, ClaimStatus.OFFERED)
-            assert one.offered is not None, "what is offered has an amount"
-            return _accepted(deposit, one, "buyer", one.offered, at)
-        case Escalate():
-            return (claim.escalated(_in(deposit, command.claim, at, ClaimStatus.OFFERED), at, "buyer"),)
-        case WithdrawClaim():
-            return (ClaimWithdrawn(at, _in(deposit, command.claim, at, *OPEN).n),)
-        case AddEvidence():
-            return (_more(deposit, command, at),)
-        case RuleClaim():
-            return _ruled(deposit, command, at)
-
-
-# --- Answers ---
 
 
 def numbered(deposit: Deposit, n: int) -> Claim:
@@ -135,7 +110,7 @@ def _responded(deposit: Deposit, command: Respond, at: int) -> tuple[DepositEven
         return (_offered(deposit, one, command.amount, command.statement, at),)
     assert command.statement is not None, "a rejection says why"
     due_at = at + instants.duration_ms(one.opened.decide_within)
-    return (ClaimRejected(at, one.n, due_at, command.statement, claim.reminders(one.rules, at, due_at)),)
+    return (ClaimRejected(at, one.n, due_at, command.statement, claims.reminders(one.rules, at, due_at)),)
 
 
 def _refuse_response(deposit: Deposit, command: Respond) -> None:
@@ -162,7 +137,7 @@ def _offered(deposit: Deposit, one: Claim, amount: Money, statement: str | None,
     if amount > most:
         raise Refused(Reason.REFUND_EXCEEDS_REFUNDABLE, refundable=most)
     due_at = at + instants.duration_ms(rules.offer_stands)
-    return ClaimOffered(at, one.n, amount, due_at, claim.reminders(rules, at, due_at), statement)
+    return ClaimOffered(at, one.n, amount, due_at, claims.reminders(rules, at, due_at), statement)
 
 
 def _accepted(
@@ -216,3 +191,27 @@ def _late(
     if one.late >= MAX_LATE:
         raise Refused(Reason.RATE_LIMITED, most=MAX_LATE)
     return ClaimAnsweredLate(at, one.n, by, decision, amount, statement)
+
+
+def _accept_offer(deposit: Deposit, command: AcceptOffer, at: int, _terms: Terms) -> tuple[DepositEvent, ...]:
+    claim = _in(deposit, command.claim, at, ClaimStatus.OFFERED)
+    assert claim.offered is not None, "what is offered has an amount"
+    return _accepted(deposit, claim, "buyer", claim.offered, at)
+
+
+def _escalate(deposit: Deposit, command: Escalate, at: int, _terms: Terms) -> DepositEvent:
+    return claims.escalated(_in(deposit, command.claim, at, ClaimStatus.OFFERED), at, "buyer")
+
+
+def _withdraw(deposit: Deposit, command: WithdrawClaim, at: int, _terms: Terms) -> DepositEvent:
+    return ClaimWithdrawn(at, _in(deposit, command.claim, at, *OPEN).n)
+
+
+COMMANDS: Final[Commands] = (
+    CommandRow(Respond, lambda deposit, command, at, _terms: _responded(deposit, command, at), None, needed),
+    CommandRow(AcceptOffer, _accept_offer, None, needed),
+    CommandRow(Escalate, _escalate, None, needed),
+    CommandRow(WithdrawClaim, _withdraw, None, needed),
+    CommandRow(AddEvidence, lambda deposit, command, at, _terms: _more(deposit, command, at), None, needed),
+    CommandRow(RuleClaim, lambda deposit, command, at, _terms: _ruled(deposit, command, at), None, needed),
+)

@@ -2,8 +2,6 @@
 
 from typing import Final
 
-from msgspec import Struct
-
 from chalicelib.core.claims import remedy
 from chalicelib.core.common import instants
 from chalicelib.core.common.ids import child
@@ -13,6 +11,7 @@ from chalicelib.core.delivery import fulfilment
 from chalicelib.core.deposit import claim
 from chalicelib.core.deposit.claim import ClaimStatus
 from chalicelib.core.deposit.clock import lock_at, status_at
+from chalicelib.core.deposit.command_row import Action, Command, CommandRow, Commands, needed
 from chalicelib.core.deposit.deposit import Deposit
 from chalicelib.core.deposit.events.claim import (
     ClaimOpened,
@@ -30,7 +29,7 @@ RULED_ONCE: Final = frozenset({"short_shipment", "mistaken_lock", "trade_in"})
 WITHOUT_MONEY: Final = frozenset({"merchant_cancellation", "privacy"})
 
 
-class OpenClaim(Struct, frozen=True):
+class OpenClaim(Command, frozen=True):
     """The buyer: ``lines`` for goods that did not come, ``amount`` where nothing computes it."""
 
     kind: ClaimKind
@@ -214,3 +213,10 @@ def _refuse_beyond(deposit: Deposit, amount: Money, own: Money | None = None) ->
 def _refuse_amount(deposit: Deposit, amount: Money | None) -> None:
     if amount is not None and amount.currency != deposit.currency:
         raise Refused(Reason.CURRENCY_MISMATCH, [FieldError("/amount", "currency_mismatch")])
+
+
+COMMANDS: Final[Commands] = (
+    CommandRow(
+        OpenClaim, open_claim, Action("buyer", "claims", lambda deposit, at, _terms: refuse(deposit, at)), needed
+    ),
+)

@@ -9,6 +9,7 @@ from typing import Final, NamedTuple
 
 from chalicelib.core.common.ids import child
 from chalicelib.core.common.money import Money, total
+from chalicelib.core.deposit.causes import Cause, LineCode
 from chalicelib.core.deposit.claim import Claim, ClaimStatus
 from chalicelib.core.deposit.clock import status_at
 from chalicelib.core.deposit.deposit import Deposit
@@ -22,7 +23,6 @@ from chalicelib.core.deposit.status import Status
 from chalicelib.core.ending import end, entitlement, second_chance
 from chalicelib.core.ending.entitlement import Leg
 
-CAUSE: Final = "claim"
 KEPT_KINDS: Final = frozenset({"mistaken_lock", "trade_in"})  # about money that was kept, before any that is held
 ENDED: Final = frozenset({Status.CANCELLED, Status.EXPIRED})
 
@@ -120,7 +120,7 @@ def follows(deposit: Deposit, claim: Claim, amount: Money, at: int) -> Iterator[
         yield second_chance.grant(1, deposit.lines, _reason(deposit), at)
     over = kind == "mistaken_lock" or (kind == "short_shipment" and bool(lines) and nothing_came(deposit, lines))
     if whole and over and status_at(deposit, at) not in ENDED:
-        yield from end.end(deposit, CAUSE, entitlement.by_claim(deposit, _rule(kind)), at, deadline)
+        yield from end.end(deposit, Cause.CLAIM, entitlement.by_claim(deposit, _rule(kind)), at, deadline)
         return
     if amount:
         yield from _paid(deposit, claim, amount, at, deadline)
@@ -139,7 +139,7 @@ def _paid(deposit: Deposit, claim: Claim, amount: Money, at: int, deadline: str)
     if back is not None:
         yield back
     for n, leg in enumerate(_legs(deposit, claim, amount), start=len(deposit.refunds) + 1):
-        yield from end.refund(deposit, n, CAUSE, leg, at, deadline)
+        yield from end.refund(deposit, n, Cause.CLAIM, leg, at, deadline)
 
 
 def _reversed(deposit: Deposit, claim: Claim, amount: Money, at: int) -> ClaimReversed | None:
@@ -162,7 +162,7 @@ def _legs(deposit: Deposit, claim: Claim, amount: Money) -> Iterator[Leg]:
     for captured in sorted(deposit.counted, key=order):
         part = min(amount, _left_of(deposit, captured))
         if part:
-            yield Leg(captured.payment, captured.capture, (RefundLine("owed", part, rule, proof),))
+            yield Leg(captured.payment, captured.capture, (RefundLine(LineCode.OWED, part, rule, proof),))
             amount -= part
 
 

@@ -7,12 +7,12 @@ and a merchant who asks.
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from msgspec import Struct
-
 from chalicelib.core.common import instants
 from chalicelib.core.common.ids import child
 from chalicelib.core.common.refusal import FieldError, Reason, Refused
+from chalicelib.core.deposit.causes import Cause
 from chalicelib.core.deposit.clock import lock_at, status_at
+from chalicelib.core.deposit.command_row import Action, Command, CommandRow, Commands, needed, optional
 from chalicelib.core.deposit.deposit import Deposit
 from chalicelib.core.deposit.events.all import DepositEvent
 from chalicelib.core.deposit.events.ending import Completed
@@ -28,7 +28,7 @@ from chalicelib.core.policy.terms import Terms
 MAX_INSPECTION_AHEAD_MS: Final = 2 * 365 * instants.DAY  # how far ahead an inspection may be fixed
 
 
-class Ready(Struct, frozen=True):
+class Ready(Command, frozen=True):
     """The merchant: these lines can be inspected at ``inspect_at``."""
 
     lines: tuple[int, ...]
@@ -36,19 +36,19 @@ class Ready(Struct, frozen=True):
     evidence: tuple[str, ...]
 
 
-class PayBalance(Struct, frozen=True):
+class PayBalance(Command, frozen=True):
     """The buyer: I pay the rest, by this method."""
 
     method: str
 
 
-class Ship(Struct, frozen=True):
+class Ship(Command, frozen=True):
     """The merchant: these units are with the carrier."""
 
     lines: tuple[Units, ...]
 
 
-class Deliver(Struct, frozen=True):
+class Deliver(Command, frozen=True):
     """The merchant: these units arrived; a quantity of 0 means all that were shipped of the line."""
 
     lines: tuple[Units, ...]
@@ -56,11 +56,11 @@ class Deliver(Struct, frozen=True):
     evidence: tuple[str, ...]
 
 
-class Receive(Struct, frozen=True):
+class Receive(Command, frozen=True):
     """The buyer: what was shipped has arrived."""
 
 
-class DeclareDefault(Struct, frozen=True):
+class DeclareDefault(Command, frozen=True):
     """The merchant: the balance was not paid, and the time to cure it is over."""
 
 
@@ -191,8 +191,8 @@ def refuse_default(deposit: Deposit, at: int) -> None:
 def declare_default(deposit: Deposit, at: int, terms: Terms) -> Iterator[DepositEvent]:
     """As a buyer's cancel after the lock."""
     refuse_default(deposit, at)
-    owed = entitlement.compute_entitlement(deposit, terms, "buyer_default", at)
-    yield from end.end(deposit, "buyer_default", owed, at, terms.refund.deadline)
+    owed = entitlement.compute_entitlement(deposit, terms, Cause.BUYER_DEFAULT, at)
+    yield from end.end(deposit, Cause.BUYER_DEFAULT, owed, at, terms.refund.deadline)
 
 
 def finishes(deposit: Deposit, command: object) -> bool:
@@ -236,3 +236,40 @@ def _refuse_more_than(left: int, units: Units) -> None:
 def _refuse_without_evidence(evidence: Sequence[str]) -> None:
     if not evidence:
         raise Refused(Reason.EVIDENCE_REQUIRED, [FieldError("/evidence", "missing")])
+
+
+COMMANDS: Final[Commands] = (
+    CommandRow(
+        Ready, ready, Action("merchant", "ready", lambda deposit, at, _terms: refuse_ready(deposit, at)), optional
+    ),
+    CommandRow(
+        PayBalance,
+        pay_balance,
+        Action("buyer", "balance-payments", lambda deposit, at, _terms: refuse_balance(deposit, at)),
+        optional,
+    ),
+    CommandRow(
+        Ship,
+        lambda deposit, command, at, _terms: ship(deposit, command, at),
+        Action("merchant", "shipments", lambda deposit, at, _terms: refuse_ship(deposit, at)),
+        lambda deposit, command: not finishes(deposit, command),
+    ),
+    CommandRow(
+        Deliver,
+        deliver,
+        Action("merchant", "deliveries", lambda deposit, at, _terms: refuse_deliver(deposit, at)),
+        lambda deposit, command: not finishes(deposit, command),
+    ),
+    CommandRow(
+        Receive,
+        lambda deposit, _command, at, terms: receive(deposit, at, terms),
+        Action("buyer", "receipt", lambda deposit, at, _terms: refuse_receive(deposit, at)),
+        needed,
+    ),
+    CommandRow(
+        DeclareDefault,
+        lambda deposit, _command, at, terms: declare_default(deposit, at, terms),
+        Action("merchant", "buyer-default", lambda deposit, at, _terms: refuse_default(deposit, at)),
+        needed,
+    ),
+)

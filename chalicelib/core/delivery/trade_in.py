@@ -7,10 +7,10 @@ fee, and a fee is never more than what was paid without shipping (domain facts, 
 from collections.abc import Iterator, Sequence
 from typing import Final, Literal
 
-from msgspec import Struct
-
 from chalicelib.core.common.refusal import FieldError, Reason, Refused
+from chalicelib.core.deposit.causes import Cause
 from chalicelib.core.deposit.clock import status_at
+from chalicelib.core.deposit.command_row import Command, CommandRow, Commands, needed
 from chalicelib.core.deposit.deposit import Deposit
 from chalicelib.core.deposit.events.all import DepositEvent
 from chalicelib.core.deposit.events.goods import TradeInCancelled, TradeInInspected
@@ -24,7 +24,7 @@ from chalicelib.core.policy.terms import Terms
 INSPECTABLE: Final = frozenset({Status.COOLING_OFF, Status.LOCKED})
 
 
-class Inspect(Struct, frozen=True):
+class Inspect(Command, frozen=True):
     """The inspector's word, once."""
 
     outcome: Literal["matched", "mismatched"]
@@ -32,7 +32,7 @@ class Inspect(Struct, frozen=True):
     evidence: tuple[str, ...]
 
 
-class CancelTradeIn(Struct, frozen=True):
+class CancelTradeIn(Command, frozen=True):
     """The merchant says that seller or courier let the hand-over fail."""
 
     by: Literal["seller", "courier"]
@@ -63,17 +63,17 @@ def inspect(deposit: Deposit, command: Inspect, at: int, terms: Terms) -> Iterat
     yield inspected
     if command.outcome == "mismatched":
         after = evolve(deposit, inspected)
-        owed = entitlement.compute_entitlement(after, terms, "trade_in_mismatch", at)
-        yield from end.end(after, "trade_in_mismatch", owed, at, terms.refund.deadline)
+        owed = entitlement.compute_entitlement(after, terms, Cause.TRADE_IN_MISMATCH, at)
+        yield from end.end(after, Cause.TRADE_IN_MISMATCH, owed, at, terms.refund.deadline)
 
 
 def cancel(deposit: Deposit, command: CancelTradeIn, at: int, terms: Terms) -> Iterator[DepositEvent]:
     """Not the buyer's fault: everything comes back, shipping too."""
     _traded(deposit)
     refuse_cancel(deposit, at)
-    owed = entitlement.compute_entitlement(deposit, terms, "trade_in_cancel", at)
+    owed = entitlement.compute_entitlement(deposit, terms, Cause.TRADE_IN_CANCEL, at)
     yield TradeInCancelled(at, command.by)
-    yield from end.end(deposit, "trade_in_cancel", owed, at, terms.refund.deadline)
+    yield from end.end(deposit, Cause.TRADE_IN_CANCEL, owed, at, terms.refund.deadline)
 
 
 def _traded(deposit: Deposit) -> TradedIn:
@@ -102,3 +102,9 @@ def _refuse_unproved(command: Inspect, traded: TradedIn) -> None:
             raise Refused(Reason.INVALID_GROUND, [FieldError(f"/grounds/{place}", "unknown_ground")])
         if code in command.grounds[:place]:
             raise Refused(Reason.INVALID_GROUND, [FieldError(f"/grounds/{place}", "duplicate")])
+
+
+COMMANDS: Final[Commands] = (
+    CommandRow(Inspect, inspect, None, needed),
+    CommandRow(CancelTradeIn, cancel, None, needed),
+)

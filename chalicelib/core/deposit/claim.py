@@ -14,12 +14,12 @@ from msgspec.structs import replace
 
 from chalicelib.core.common import instants
 from chalicelib.core.common.money import Money
+from chalicelib.core.deposit.event_row import ANY_STATUS, EventRow, Rows, unchanged
 from chalicelib.core.deposit.events.claim import (
     ClaimAccepted,
     ClaimAnsweredLate,
     ClaimDismissed,
     ClaimEscalated,
-    ClaimEvent,
     ClaimEvidenceAdded,
     ClaimGranted,
     ClaimOffered,
@@ -33,6 +33,7 @@ from chalicelib.core.deposit.events.claim import (
     ClaimWithdrawn,
 )
 from chalicelib.core.deposit.events.goods import Units
+from chalicelib.core.deposit.ledger import Account, Posting, RefundAmounts, move, no_postings
 from chalicelib.core.deposit.rows import with_row
 from chalicelib.core.policy.claim_rules import ClaimRules, claim_rules
 
@@ -206,19 +207,49 @@ def escalated(one: Claim, at: int, by: str) -> ClaimEscalated:
     return ClaimEscalated(at, one.n, by, due_at, reminders(one.rules, at, due_at))
 
 
-def evolve_claim(deposit: "Deposit", event: ClaimEvent) -> "Deposit":
-    if isinstance(event, ClaimReversed):
-        return deposit
-    if isinstance(event, ClaimOpened):
-        return replace(deposit, claims=(*deposit.claims, begin(event)))
-    one = step(deposit.claims[event.claim - 1], event)
-    deposit = replace(deposit, claims=with_row(deposit.claims, one))
-    if not isinstance(event, Payer) or isinstance(event, ClaimPartlyUpheld):
-        return deposit  # a part settles no unit: the goods may still be sent
-    if one.opened.kind == "merchant_cancellation":
+def open_claim(deposit: "Deposit", event: ClaimOpened) -> "Deposit":
+    return replace(deposit, claims=(*deposit.claims, begin(event)))
+
+
+def step_claim(deposit: "Deposit", event: ClaimStep) -> "Deposit":
+    stepped = step(deposit.claims[event.claim - 1], event)
+    return replace(deposit, claims=with_row(deposit.claims, stepped))
+
+
+def settle_claim(deposit: "Deposit", event: ClaimAccepted | ClaimUpheld | ClaimGranted) -> "Deposit":
+    """The claim is paid whole, so its units are settled: those not sent yet will not be sent.
+
+    A ruling for a part is only ``step_claim``: the goods may still be sent.
+    """
+    deposit = step_claim(deposit, event)
+    claim = deposit.claims[event.claim - 1]
+    if claim.opened.kind == "merchant_cancellation":
         return replace(deposit, limit_units=0)  # the buyer was not at fault after all
     progress = list(deposit.progress)
-    for units in one.lines:
-        whole, before = deposit.lines[units.line - 1].quantity, progress[units.line - 1]
-        progress[units.line - 1] = before.paid_back(min(units.quantity, before.claimable(whole)), whole)
+    for units in claim.lines:
+        quantity, before = deposit.lines[units.line - 1].quantity, progress[units.line - 1]
+        progress[units.line - 1] = before.paid_back(min(units.quantity, before.claimable(quantity)), quantity)
     return replace(deposit, progress=tuple(progress))
+
+
+def held_again(event: ClaimReversed, _refunds: RefundAmounts) -> Iterator[Posting]:
+    yield from move(Account.FORFEITED, Account.HELD, event.forfeited)
+    yield from move(Account.FEES, Account.HELD, event.fees)
+
+
+EVENTS: Final[Rows] = (
+    EventRow(ClaimOpened, ANY_STATUS, open_claim, no_postings),
+    EventRow(ClaimEvidenceAdded, ANY_STATUS, step_claim, no_postings),
+    EventRow(ClaimOffered, ANY_STATUS, step_claim, no_postings),
+    EventRow(ClaimRejected, ANY_STATUS, step_claim, no_postings),
+    EventRow(ClaimEscalated, ANY_STATUS, step_claim, no_postings),
+    EventRow(ClaimAccepted, ANY_STATUS, settle_claim, no_postings),
+    EventRow(ClaimUpheld, ANY_STATUS, settle_claim, no_postings),
+    EventRow(ClaimPartlyUpheld, ANY_STATUS, step_claim, no_postings),
+    EventRow(ClaimDismissed, ANY_STATUS, step_claim, no_postings),
+    EventRow(ClaimWithdrawn, ANY_STATUS, step_claim, no_postings),
+    EventRow(ClaimGranted, ANY_STATUS, settle_claim, no_postings),
+    EventRow(ClaimAnsweredLate, ANY_STATUS, step_claim, no_postings),
+    EventRow(ClaimReminded, ANY_STATUS, step_claim, no_postings),
+    EventRow(ClaimReversed, ANY_STATUS, unchanged, held_again),
+)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from msgspec import Struct
 
 from chalicelib.core.common.money import Money, total
-from chalicelib.core.deposit import refund as refunds_
+from chalicelib.core.deposit.causes import Cause
 from chalicelib.core.deposit.claim import Claim, ClaimStatus
 from chalicelib.core.deposit.dispute import Dispute
 from chalicelib.core.deposit.events.ending import Cancelled
@@ -106,7 +106,7 @@ class Deposit(Struct, frozen=True):
     def paid_in(self) -> Money:
         """What counts as paid on the order: without what came in excess, less what changes gave back."""
         came = total((self.payments[one.payment - 1].amount for one in self.counted), self.currency)
-        return came - total((refund.amount for refund in self.refunds if refund.cause == "change"), self.currency)
+        return came - total((refund.amount for refund in self.refunds if refund.cause == Cause.CHANGE), self.currency)
 
     @property
     def balance(self) -> Money:
@@ -120,7 +120,7 @@ class Deposit(Struct, frozen=True):
     @property
     def refund(self) -> Refund | None:
         """The latest of the buyer's own money."""
-        own = [refund for refund in self.refunds if refund.cause != refunds_.COMPENSATION]
+        own = [refund for refund in self.refunds if refund.cause != Cause.COMPENSATION]
         return own[-1] if own else None
 
     @property
@@ -160,7 +160,7 @@ class Deposit(Struct, frozen=True):
         return any(one.capture == capture and one.status == "open" for one in self.disputes)
 
     def refund_amounts(self) -> dict[int, Money]:
-        return {refund.n: refund.amount for refund in self.refunds if refund.cause != refunds_.COMPENSATION}
+        return {refund.n: refund.amount for refund in self.refunds if refund.cause != Cause.COMPENSATION}
 
     def paid_by_line(self) -> tuple[Money, ...]:
         """The goods money captured, without shipping, over the lines: see ``paid_shares``.

@@ -1,16 +1,18 @@
 """Chargebacks against a deposit's captures, and how events change them."""
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from chalicelib.core.common.money import Money
+from chalicelib.core.deposit.event_row import ANY_STATUS, EventRow, Rows
 from chalicelib.core.deposit.events.payment import (
-    ChargebackEvent,
+    ChargebackLost,
     ChargebackOpened,
     ChargebackWon,
 )
+from chalicelib.core.deposit.ledger import no_postings
 from chalicelib.core.deposit.rows import with_row
 
 if TYPE_CHECKING:
@@ -29,9 +31,25 @@ class Dispute(Struct, frozen=True):
     status: Literal["open", "won", "lost"] = "open"
 
 
-def evolve_dispute(deposit: "Deposit", event: ChargebackEvent) -> "Deposit":
-    if isinstance(event, ChargebackOpened):
-        opened = Dispute(event.dispute, event.ref, event.payment, event.capture, event.amount, event.at)
-        return replace(deposit, disputes=(*deposit.disputes, opened))
-    ended = replace(deposit.disputes[event.dispute - 1], status="won" if isinstance(event, ChargebackWon) else "lost")
-    return replace(deposit, disputes=with_row(deposit.disputes, ended))
+def open_dispute(deposit: "Deposit", event: ChargebackOpened) -> "Deposit":
+    opened = Dispute(event.dispute, event.ref, event.payment, event.capture, event.amount, event.at)
+    return replace(deposit, disputes=(*deposit.disputes, opened))
+
+
+def win(deposit: "Deposit", event: ChargebackWon) -> "Deposit":
+    return _ended(deposit, event.dispute, "won")
+
+
+def lose(deposit: "Deposit", event: ChargebackLost) -> "Deposit":
+    return _ended(deposit, event.dispute, "lost")
+
+
+def _ended(deposit: "Deposit", n: int, status: Literal["won", "lost"]) -> "Deposit":
+    return replace(deposit, disputes=with_row(deposit.disputes, replace(deposit.disputes[n - 1], status=status)))
+
+
+EVENTS: Final[Rows] = (
+    EventRow(ChargebackOpened, ANY_STATUS, open_dispute, no_postings),
+    EventRow(ChargebackWon, ANY_STATUS, win, no_postings),
+    EventRow(ChargebackLost, ANY_STATUS, lose, no_postings),
+)

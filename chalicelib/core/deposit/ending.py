@@ -1,17 +1,22 @@
 """The end of a deposit: what is sold, what goes back, and what becomes of its lock and claims."""
 
+from collections.abc import Iterator
+from typing import Final
+
 from msgspec.structs import replace
 
 from chalicelib.core.deposit.claim import Claim
 from chalicelib.core.deposit.clock import lock_at
 from chalicelib.core.deposit.deposit import Deposit
+from chalicelib.core.deposit.event_row import EventRow, Rows
 from chalicelib.core.deposit.events.ending import Cancelled, Completed, Expired
 from chalicelib.core.deposit.events.goods import Units
 from chalicelib.core.deposit.goods import shipped_stock
+from chalicelib.core.deposit.ledger import Account, Posting, RefundAmounts, move, no_postings
 from chalicelib.core.deposit.status import Status
 
 
-def evolve_end(deposit: Deposit, event: Completed | Cancelled | Expired) -> Deposit:
+def end(deposit: Deposit, event: Completed | Cancelled | Expired) -> Deposit:
     """Nothing is live any more: units with the buyer are sold, the others go back, and so do the limit's.
 
     The lock that the end met stays; the clock makes no other one afterwards.
@@ -46,3 +51,17 @@ def _after_end(deposit: Deposit, one: Claim) -> Claim:
     rows = ((units, deposit.progress[units.line - 1], deposit.lines[units.line - 1].quantity) for units in one.lines)
     left = (Units(units.line, units.quantity - progress.to_ship(whole)) for units, progress, whole in rows)
     return replace(one, lines=tuple(units for units in left if units.quantity > 0))
+
+
+def kept(event: Cancelled, _refunds: RefundAmounts) -> Iterator[Posting]:
+    """What the terms and the fee bands let the merchant keep."""
+    yield from move(Account.HELD, Account.FORFEITED, event.forfeited)
+    yield from move(Account.HELD, Account.FEES, event.fees)
+
+
+_AWAITING, _OPEN, _LOCKED, _COMPLETED = Status.AWAITING_PAYMENT, Status.COOLING_OFF, Status.LOCKED, Status.COMPLETED
+EVENTS: Final[Rows] = (
+    EventRow(Completed, {_LOCKED: _COMPLETED}, end, no_postings),
+    EventRow(Cancelled, dict.fromkeys((_AWAITING, _OPEN, _LOCKED, _COMPLETED), Status.CANCELLED), end, kept),
+    EventRow(Expired, {_AWAITING: Status.EXPIRED}, end, no_postings),
+)

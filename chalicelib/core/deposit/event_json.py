@@ -6,6 +6,7 @@ Money stands in major units as everywhere in the contract, instants in RFC 3339;
 import re
 import types
 from collections.abc import Callable
+from enum import StrEnum
 from functools import cache
 from typing import Any, Final, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -33,6 +34,8 @@ def to_json(value: object) -> Any:
     match value:
         case Money():
             return write_money(value)
+        case StrEnum():
+            return value.value
         case bool() | int() | str():
             return value
         case tuple():
@@ -87,6 +90,8 @@ def _reader(hint: Any, *, signed: bool, instant: bool = False) -> Reader:
         return _signed_money if signed else _money
     if isinstance(hint, type) and issubclass(hint, Struct):
         return _record(hint)
+    if isinstance(hint, type) and issubclass(hint, StrEnum):
+        return _choice(hint)
     if hint is int and instant:
         return _instant
     return _simple(hint, {str: "not_text", int: "not_integer", bool: "not_boolean"}[hint])
@@ -99,6 +104,17 @@ def _simple(kind: type, why: str) -> Reader:
         return value
 
     return read_simple
+
+
+def _choice(kind: type[StrEnum]) -> Reader:
+    def read_choice(value: object, pointer: str) -> StrEnum:
+        if not isinstance(value, str):
+            raise unreadable(pointer, "not_text")
+        if value not in {member.value for member in kind}:
+            raise unreadable(pointer, "choice")
+        return kind(value)
+
+    return read_choice
 
 
 def _list_of(part: Reader) -> Reader:

@@ -1,151 +1,97 @@
-"""Folding a journal into a deposit: one event after the other, by one table."""
+"""Folding a journal into a deposit: one event after the other, by one table of rows."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
+from types import MappingProxyType
+from typing import Any, Final
 
 from msgspec.structs import replace
 
-from chalicelib.core.deposit import priority_pass
-from chalicelib.core.deposit import refund as refunds_
-from chalicelib.core.deposit.claim import evolve_claim
+from chalicelib.core.deposit import (
+    claim,
+    dispute,
+    ending,
+    goods,
+    lock,
+    order,
+    payment,
+    priority_pass,
+    question,
+    refund,
+    trade_in,
+    withdrawal,
+)
 from chalicelib.core.deposit.deposit import Deposit
-from chalicelib.core.deposit.dispute import evolve_dispute
-from chalicelib.core.deposit.ending import evolve_end
+from chalicelib.core.deposit.event_row import ANY_STATUS, EventRow, Transitions
 from chalicelib.core.deposit.events.all import DepositEvent
-from chalicelib.core.deposit.events.claim import ClaimEvent
-from chalicelib.core.deposit.events.ending import (
-    Cancelled,
-    Completed,
-    Expired,
-    PassGranted,
-    PassLapsed,
-    PassReminded,
-    PassReturned,
-    PassUsed,
-    QuestionAnswered,
-    QuestionAsked,
-    QuestionLapsed,
-    WithdrawalConfirmed,
-    WithdrawalStated,
+from chalicelib.core.deposit.events.lock import LockedByWindowEnd
+from chalicelib.core.deposit.events.order import Created
+from chalicelib.core.deposit.ledger import Posting, RefundAmounts, no_postings
+from chalicelib.core.deposit.order import begin_deposit
+from chalicelib.core.deposit.status import FINAL, Status
+
+_CAPABILITIES: Final = (
+    order,
+    payment,
+    lock,
+    goods,
+    trade_in,
+    withdrawal,
+    ending,
+    refund,
+    dispute,
+    question,
+    priority_pass,
+    claim,
 )
-from chalicelib.core.deposit.events.goods import (
-    GoodsDelivered,
-    GoodsReady,
-    GoodsReceived,
-    GoodsShipped,
-    TradeInCancelled,
-    TradeInInspected,
+ROWS: Final[Mapping[type[DepositEvent], EventRow[Any]]] = MappingProxyType(
+    {row.type: row for capability in _CAPABILITIES for row in capability.EVENTS}
 )
-from chalicelib.core.deposit.events.lock import (
-    LockBecameFinal,
-    LockConfirmed,
-    LockedByPayment,
-    LockedByWindowEnd,
-    LockIntentOpened,
-    LockReminded,
-    LockUndone,
+# By public name, as journals and proofs name them.
+KINDS: Final[Mapping[str, type[DepositEvent]]] = MappingProxyType({kind.TYPE: kind for kind in ROWS})
+# Which event may happen in which status, and the status it leads to.
+TRANSITIONS: Final[Mapping[tuple[Status, type[DepositEvent]], Status]] = MappingProxyType(
+    {
+        (status, kind): row.transitions[status]
+        for status in Status
+        for kind, row in ROWS.items()
+        if status in row.transitions and row.transitions is not ANY_STATUS
+    }
 )
-from chalicelib.core.deposit.events.order import Created, ItemsChanged
-from chalicelib.core.deposit.events.payment import (
-    BalanceOpened,
-    BalanceOverdue,
-    BalancePaid,
-    ChargebackLost,
-    ChargebackOpened,
-    ChargebackWon,
-    PaymentFailed,
-    PaymentMethodChanged,
-    PaymentNotCounted,
-    PaymentPending,
-    PaymentSucceeded,
-)
-from chalicelib.core.deposit.events.refund import RefundApproved
-from chalicelib.core.deposit.goods import evolve_goods
-from chalicelib.core.deposit.lock import evolve_lock
-from chalicelib.core.deposit.order import begin_deposit, evolve_items
-from chalicelib.core.deposit.payment import evolve_payment
-from chalicelib.core.deposit.question import evolve_question
-from chalicelib.core.deposit.rows import with_row
-from chalicelib.core.deposit.status import FINAL, FREE, TRANSITIONS, Status
-from chalicelib.core.deposit.trade_in import evolve_trade_in
-from chalicelib.core.deposit.withdrawal import evolve_withdrawal
+FREE: Final = frozenset(kind for kind, row in ROWS.items() if row.transitions is ANY_STATUS)
 
 
-def evolve(  # noqa: PLR0912 - a table of events
-    deposit: Deposit, event: DepositEvent
-) -> Deposit:
+def evolve(deposit: Deposit, event: DepositEvent) -> Deposit:
     """The deposit after the event; KeyError when no table has such a step, and then nothing changed."""
+    row = ROWS[type(event)]
+    moved = tuple(row.postings(event, deposit.refund_amounts())) if row.postings is not no_postings else ()
     after = replace(
         deposit,
-        status=deposit.status if isinstance(event, FREE) else _status_after(deposit, event),
+        status=_status_after(deposit, event, row.transitions),
         version=deposit.version + 1,
         updated_at=max(deposit.updated_at, event.at),
-        money=deposit.money.after(event, deposit.refund_amounts()),
+        money=deposit.money.after(moved) if moved else deposit.money,
     )
-    if isinstance(event, ClaimEvent):
-        return evolve_claim(after, event)
-    match event:
-        case (
-            PaymentMethodChanged()
-            | PaymentPending()
-            | PaymentFailed()
-            | PaymentSucceeded()
-            | BalanceOpened()
-            | BalancePaid()
-            | PaymentNotCounted()
-        ):
-            return evolve_payment(after, event)
-        case (
-            LockReminded()
-            | LockIntentOpened()
-            | LockConfirmed()
-            | LockedByPayment()
-            | LockedByWindowEnd()
-            | LockBecameFinal()
-            | LockUndone()
-        ):
-            return evolve_lock(after, event)
-        case ItemsChanged():
-            return evolve_items(after, event)
-        case GoodsReady() | GoodsShipped() | GoodsDelivered() | GoodsReceived():
-            return evolve_goods(after, event)
-        case BalanceOverdue():
-            return replace(after, overdue_told=True)
-        case TradeInInspected() | TradeInCancelled():
-            return evolve_trade_in(after, event)
-        case WithdrawalStated() | WithdrawalConfirmed():
-            return evolve_withdrawal(after, event)
-        case RefundApproved():
-            method = deposit.payments[event.payment - 1].method
-            return replace(after, refunds=(*deposit.refunds, refunds_.approve(event, method)))
-        case ChargebackOpened() | ChargebackWon() | ChargebackLost():
-            return evolve_dispute(after, event)
-        case Completed() | Cancelled() | Expired():
-            return evolve_end(after, event)
-        case QuestionAsked() | QuestionAnswered() | QuestionLapsed():
-            return evolve_question(after, event)
-        case PassGranted():
-            return replace(after, passes=(*deposit.passes, priority_pass.grant_pass(event)))
-        case PassUsed() | PassReturned() | PassReminded() | PassLapsed():
-            moved_on = priority_pass.step(deposit.passes[event.priority_pass - 1], event)
-            return replace(after, passes=with_row(deposit.passes, moved_on))
-        case Created():
-            raise KeyError(event)
-        case _:
-            moved = refunds_.step(deposit.refunds[event.refund - 1], event)
-            return replace(after, refunds=with_row(deposit.refunds, moved))
+    return row.evolve(after, event)
 
 
-def _status_after(deposit: Deposit, event: DepositEvent) -> Status:
-    """What the table says; where it says "no change", what was written stays written, an announcement too."""
+def postings(event: DepositEvent, refunds: RefundAmounts) -> Iterator[Posting]:
+    """The double entry of an event. ``refunds``: the amount of each refund of captured money approved before it."""
+    return ROWS[type(event)].postings(event, refunds)
+
+
+def _status_after(deposit: Deposit, event: DepositEvent, transitions: Transitions) -> Status:
+    """The status by the table. Where the table keeps the status, the written one stays, announcements included."""
+    if transitions is ANY_STATUS:
+        return deposit.status
     standing = _standing(deposit, event)
-    status = TRANSITIONS[standing, type(event)]
+    status = transitions[standing]
     return deposit.status if status is standing else status
 
 
 def _standing(deposit: Deposit, event: DepositEvent) -> Status:
-    """The status an event meets: what was written, and for a window that ran out the clock at the event's instant.
+    """The status at the event's instant. A window that has ended by then counts as LOCKED even if no event says so yet.
 
-    So what was asked inside the window meets it open, although its end was written down before the request got here.
+    A command asked inside the window meets it open, also when the window's end was written before the command arrived.
     """
     if deposit.status in FINAL or deposit.paid is None:
         return deposit.status
@@ -157,7 +103,7 @@ def _standing(deposit: Deposit, event: DepositEvent) -> Status:
 
 
 def fold(deposit_id: str, events: Iterable[DepositEvent]) -> Deposit:
-    """The deposit that a journal tells. ValueError when it does not begin with ``Created``."""
+    """The deposit of a journal. ValueError when the journal is empty or does not begin with ``Created``."""
     deposit: Deposit | None = None
     for event in events:
         if deposit is not None:

@@ -1,19 +1,23 @@
 """Delivery progress of each line of a deposit, and how events change it."""
 
 from collections import Counter
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 from msgspec.structs import replace
 
+from chalicelib.core.deposit.event_row import EventRow, Rows, stays
 from chalicelib.core.deposit.events.goods import (
     GoodsDelivered,
-    GoodsEvent,
     GoodsReady,
     GoodsReceived,
     GoodsShipped,
+    Units,
 )
 from chalicelib.core.deposit.events.order import TakenStock
+from chalicelib.core.deposit.ledger import no_postings
+from chalicelib.core.deposit.status import Status
 
 if TYPE_CHECKING:
     from chalicelib.core.deposit.deposit import Deposit
@@ -64,36 +68,53 @@ class Progress(Struct, frozen=True):
         return max((at for units, at in words if units >= self.claimable(quantity) and at is not None), default=None)
 
 
-def evolve_goods(deposit: "Deposit", event: GoodsEvent) -> "Deposit":
+def make_ready(deposit: "Deposit", event: GoodsReady) -> "Deposit":
     progress = list(deposit.progress)
-    if isinstance(event, GoodsReady):
-        for line in event.lines:
-            progress[line - 1] = replace(progress[line - 1], ready_at=max(event.at, event.inspect_at))
-        return replace(
-            deposit,
-            progress=tuple(progress),
-            balance_due_at=event.balance_due_at,
-            cure_until=event.cure_until,
-        )
-    for units in event.lines:
-        progress[units.line - 1] = _moved(progress[units.line - 1], units.quantity, event)
-    after = replace(deposit, progress=tuple(progress))
-    if isinstance(event, GoodsShipped) or event.withdrawal_ends_at is None:
-        return after
-    arrival = event.delivered_at if isinstance(event, GoodsDelivered) else event.at
-    return replace(after, withdrawal_ends=(*after.withdrawal_ends, (arrival, event.withdrawal_ends_at)))
+    for line in event.lines:
+        progress[line - 1] = replace(progress[line - 1], ready_at=max(event.at, event.inspect_at))
+    due = {"balance_due_at": event.balance_due_at, "cure_until": event.cure_until}
+    return replace(deposit, progress=tuple(progress), **due)
 
 
-def _moved(line: Progress, units: int, event: GoodsShipped | GoodsDelivered | GoodsReceived) -> Progress:
-    match event:
-        case GoodsShipped():
-            first = line.first_shipped_at if line.first_shipped_at is not None else event.at
-            return replace(line, shipped=line.shipped + units, first_shipped_at=first, last_shipped_at=event.at)
-        case GoodsDelivered():
-            latest = max(event.delivered_at, line.delivered_at or event.delivered_at)
-            return replace(line, delivered=line.delivered + units, delivered_at=latest)
-        case GoodsReceived():
-            return replace(line, received=line.received + units, received_at=event.at)
+def ship(deposit: "Deposit", event: GoodsShipped) -> "Deposit":
+    def shipped(line: Progress, units: int) -> Progress:
+        first = line.first_shipped_at if line.first_shipped_at is not None else event.at
+        return replace(line, shipped=line.shipped + units, first_shipped_at=first, last_shipped_at=event.at)
+
+    return replace(deposit, progress=_each(deposit.progress, event.lines, shipped))
+
+
+def deliver(deposit: "Deposit", event: GoodsDelivered) -> "Deposit":
+    def delivered(line: Progress, units: int) -> Progress:
+        latest = max(event.delivered_at, line.delivered_at or event.delivered_at)
+        return replace(line, delivered=line.delivered + units, delivered_at=latest)
+
+    after = replace(deposit, progress=_each(deposit.progress, event.lines, delivered))
+    return _with_withdrawal_end(after, event.delivered_at, event.withdrawal_ends_at)
+
+
+def receive(deposit: "Deposit", event: GoodsReceived) -> "Deposit":
+    def received(line: Progress, units: int) -> Progress:
+        return replace(line, received=line.received + units, received_at=event.at)
+
+    after = replace(deposit, progress=_each(deposit.progress, event.lines, received))
+    return _with_withdrawal_end(after, event.at, event.withdrawal_ends_at)
+
+
+def _each(
+    progress: tuple[Progress, ...], lines: tuple[Units, ...], change: Callable[[Progress, int], Progress]
+) -> tuple[Progress, ...]:
+    """The progress of all lines, changed for the units of those that an event names."""
+    changed = list(progress)
+    for units in lines:
+        changed[units.line - 1] = change(changed[units.line - 1], units.quantity)
+    return tuple(changed)
+
+
+def _with_withdrawal_end(deposit: "Deposit", arrived_at: int, ends_at: int | None) -> "Deposit":
+    if ends_at is None:
+        return deposit
+    return replace(deposit, withdrawal_ends=(*deposit.withdrawal_ends, (arrived_at, ends_at)))
 
 
 def shipped_stock(deposit: "Deposit") -> tuple[TakenStock, ...]:
@@ -108,3 +129,12 @@ def shipped_stock(deposit: "Deposit") -> tuple[TakenStock, ...]:
         if units:
             gone.append(replace(taken, units=units))
     return tuple(gone)
+
+
+_LOCKED, _COMPLETED = Status.LOCKED, Status.COMPLETED
+EVENTS: Final[Rows] = (
+    EventRow(GoodsReady, stays(_LOCKED), make_ready, no_postings),
+    EventRow(GoodsShipped, stays(_LOCKED), ship, no_postings),
+    EventRow(GoodsDelivered, stays(_LOCKED, _COMPLETED), deliver, no_postings),
+    EventRow(GoodsReceived, stays(_LOCKED, _COMPLETED), receive, no_postings),
+)

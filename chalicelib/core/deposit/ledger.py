@@ -1,18 +1,13 @@
-"""Double entry for every event that moves money: the postings of one event sum to zero, per currency."""
+"""Double entry: the postings of one event sum to zero, per currency. Which event posts what is declared in its row."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from enum import StrEnum
 from typing import NamedTuple
 
 from msgspec import Struct
+from msgspec.structs import astuple
 
 from chalicelib.core.common.money import Money, total
-from chalicelib.core.deposit.events.all import DepositEvent
-from chalicelib.core.deposit.events.claim import ClaimReversed
-from chalicelib.core.deposit.events.ending import Cancelled
-from chalicelib.core.deposit.events.payment import BalancePaid, PaymentNotCounted, PaymentSucceeded
-from chalicelib.core.deposit.events.refund import RefundApproved, RefundCovered, RefundReturned, RefundSucceeded
-from chalicelib.core.deposit.refund import COMPENSATION
 
 
 class Account(StrEnum):
@@ -38,34 +33,19 @@ class Posting(NamedTuple):
     amount: Money
 
 
-def postings(event: DepositEvent, refunds: dict[int, Money]) -> Iterator[Posting]:
-    """The entry an event makes. ``refunds`` gives the amount of each refund of captured money approved before it."""
-    match event:
-        case PaymentSucceeded() | BalancePaid() | PaymentNotCounted():
-            yield from _moved(Account.CAPTURED, Account.HELD, event.amount)
-        case RefundApproved() if event.cause == COMPENSATION:
-            yield from _moved(Account.MERCHANT, Account.COMPENSATION, event.amount)
-        case RefundApproved():
-            yield from _moved(Account.HELD, Account.REFUNDING, event.amount)
-        case RefundSucceeded() | RefundCovered():
-            yield from _moved(Account.REFUNDING, Account.REFUNDED, refunds.get(event.refund))
-        case RefundReturned():
-            yield from _moved(Account.REFUNDED, Account.REFUNDING, refunds.get(event.refund))
-        case ClaimReversed():
-            yield from _moved(Account.FORFEITED, Account.HELD, event.forfeited)
-            yield from _moved(Account.FEES, Account.HELD, event.fees)
-        case Cancelled():
-            yield from _moved(Account.HELD, Account.FORFEITED, event.forfeited)
-            if event.fees is not None:
-                yield from _moved(Account.HELD, Account.FEES, event.fees)
-        case _:
-            return
+RefundAmounts = Mapping[int, Money]  # of each refund of captured money, by its number
 
 
-def _moved(source: Account, target: Account, amount: Money | None) -> Iterator[Posting]:
+def move(source: Account, target: Account, amount: Money | None) -> Iterator[Posting]:
+    """Both sides of an entry; none for no money."""
     if amount:
         yield Posting(source, -amount)
         yield Posting(target, amount)
+
+
+def no_postings(_event: object, _refunds: RefundAmounts) -> Iterator[Posting]:
+    """The event moves no money."""
+    return iter(())
 
 
 class Balances(Struct, frozen=True):
@@ -92,18 +72,14 @@ class Balances(Struct, frozen=True):
         zero = Money.zero(currency)
         return cls(zero, zero, zero, zero, zero, zero, zero)
 
-    def after(self, event: DepositEvent, refunds: dict[int, Money]) -> "Balances":
-        """The balances with the event's postings in the deposit's own currency.
+    def after(self, postings: Iterable[Posting]) -> "Balances":
+        """The balances with postings in the deposit's own currency.
 
         Money in another currency is not the deposit's: it came by mistake and stands in its own refund.
         """
-        moved = tuple(postings(event, refunds))
-        if not moved:
-            return self
-        sums = {account: getattr(self, account.value) for account in Account if account is not Account.MERCHANT}
-        for account, amount in moved:
+        sums = dict(zip(self.__struct_fields__, astuple(self), strict=True))
+        for account, amount in postings:
             if amount.currency != self.captured.currency or account is Account.MERCHANT:
                 continue
-            signed = -amount if account is Account.CAPTURED else amount
-            sums[account] = sums[account] + signed
-        return Balances(*sums.values())
+            sums[account] += -amount if account is Account.CAPTURED else amount
+        return Balances(**sums)

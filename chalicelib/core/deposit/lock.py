@@ -1,10 +1,11 @@
 """Cooling-off window, lock intents and lock of a deposit, and how events change them."""
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 from msgspec import Struct
 from msgspec.structs import replace
 
+from chalicelib.core.deposit.event_row import EventRow, Rows, stays, unchanged
 from chalicelib.core.deposit.events.lock import (
     LockBecameFinal,
     LockConfirmed,
@@ -14,7 +15,9 @@ from chalicelib.core.deposit.events.lock import (
     LockReminded,
     LockUndone,
 )
+from chalicelib.core.deposit.ledger import no_postings
 from chalicelib.core.deposit.rows import with_row
+from chalicelib.core.deposit.status import Status
 
 if TYPE_CHECKING:
     from chalicelib.core.deposit.deposit import Deposit
@@ -52,47 +55,54 @@ class Intent(Struct, frozen=True):
     state: Literal["open", "used", "superseded", "changed"] = "open"
 
 
-LockEvent = (
-    LockReminded | LockIntentOpened | LockConfirmed | LockedByPayment | LockedByWindowEnd | LockBecameFinal | LockUndone
-)
+def remind(deposit: "Deposit", event: LockReminded) -> "Deposit":
+    return replace(deposit, window=_reminded(deposit.window, event.at))
 
 
-def evolve_lock(deposit: "Deposit", event: LockEvent) -> "Deposit":
-    match event:
-        case LockReminded():
-            return replace(deposit, window=_reminded(deposit.window, event.at))
-        case LockIntentOpened():
-            former = close_intents(deposit.intents, "superseded")
-            return replace(deposit, intents=(*former, Intent(event.intent, event)))
-        case LockConfirmed():
-            used = replace(deposit.intents[event.intent - 1], state="used")
-            return replace(
-                deposit, intents=with_row(deposit.intents, used), lock=Lock("buyer", event.at, event.undo_until)
-            )
-        case LockedByPayment():
-            return replace(deposit, lock=Lock("payment", event.at, event.undo_until))
-        case LockBecameFinal():
-            assert deposit.lock is not None, "only a lock becomes final"
-            return replace(deposit, lock=replace(deposit.lock, final_told=True))
-        case LockUndone():
-            return replace(deposit, lock=None, window=_window_after_undo(deposit, event))
-        case LockedByWindowEnd():
-            return deposit
+def open_intent(deposit: "Deposit", event: LockIntentOpened) -> "Deposit":
+    former = close_intents(deposit.intents, "superseded")
+    return replace(deposit, intents=(*former, Intent(event.intent, event)))
+
+
+def confirm(deposit: "Deposit", event: LockConfirmed) -> "Deposit":
+    used = replace(deposit.intents[event.intent - 1], state="used")
+    return replace(deposit, intents=with_row(deposit.intents, used), lock=Lock("buyer", event.at, event.undo_until))
+
+
+def lock_by_payment(deposit: "Deposit", event: LockedByPayment) -> "Deposit":
+    return replace(deposit, lock=Lock("payment", event.at, event.undo_until))
+
+
+def announce_final(deposit: "Deposit", _event: LockBecameFinal) -> "Deposit":
+    assert deposit.lock is not None, "only a lock becomes final"
+    return replace(deposit, lock=replace(deposit.lock, final_told=True))
+
+
+def undo(deposit: "Deposit", event: LockUndone) -> "Deposit":
+    if event.window_ends_at is None:
+        return replace(deposit, lock=None, window=_reminded(deposit.window, event.at))
+    starts_at = deposit.window.starts_at if deposit.window is not None else deposit.created_at
+    return replace(deposit, lock=None, window=Window(starts_at, event.window_ends_at, cancel_only=True))
 
 
 def close_intents(intents: tuple[Intent, ...], why: Literal["superseded", "changed"]) -> tuple[Intent, ...]:
-    return tuple(replace(one, state=why) if one.state == "open" else one for one in intents)
+    return tuple(replace(intent, state=why) if intent.state == "open" else intent for intent in intents)
 
 
 def _reminded(window: Window | None, at: int) -> Window | None:
-    """What was to be told by then is told."""
+    """The window without the reminders that were due by ``at``."""
     if window is None:
         return None
     return replace(window, remind_at=tuple(instant for instant in window.remind_at if instant > at))
 
 
-def _window_after_undo(deposit: "Deposit", event: LockUndone) -> Window | None:
-    if event.window_ends_at is None:
-        return _reminded(deposit.window, event.at)
-    starts_at = deposit.window.starts_at if deposit.window is not None else deposit.created_at
-    return Window(starts_at, event.window_ends_at, cancel_only=True)
+_OPEN, _LOCKED = Status.COOLING_OFF, Status.LOCKED
+EVENTS: Final[Rows] = (
+    EventRow(LockReminded, stays(_OPEN), remind, no_postings),
+    EventRow(LockIntentOpened, stays(_OPEN), open_intent, no_postings),
+    EventRow(LockConfirmed, {_OPEN: _LOCKED}, confirm, no_postings),
+    EventRow(LockedByPayment, {_OPEN: _LOCKED}, lock_by_payment, no_postings),
+    EventRow(LockedByWindowEnd, {_OPEN: _LOCKED}, unchanged, no_postings),
+    EventRow(LockBecameFinal, stays(_LOCKED), announce_final, no_postings),
+    EventRow(LockUndone, {_LOCKED: _OPEN}, undo, no_postings),
+)

@@ -1,11 +1,14 @@
 """The beginning of a deposit, and changes of what is ordered."""
 
+from typing import Final
+
 from msgspec.structs import replace
 
 from chalicelib.core.deposit.deposit import Deposit
+from chalicelib.core.deposit.event_row import EventRow, Rows, stays, unchanged
 from chalicelib.core.deposit.events.order import Created, ItemsChanged
 from chalicelib.core.deposit.goods import Progress
-from chalicelib.core.deposit.ledger import Balances
+from chalicelib.core.deposit.ledger import Balances, no_postings
 from chalicelib.core.deposit.lock import close_intents
 from chalicelib.core.deposit.payment import Payment
 from chalicelib.core.deposit.status import Status
@@ -33,7 +36,7 @@ def begin_deposit(deposit_id: str, event: Created) -> Deposit:
     )
 
 
-def evolve_items(deposit: Deposit, event: ItemsChanged) -> Deposit:
+def change_items(deposit: Deposit, event: ItemsChanged) -> Deposit:
     return replace(
         deposit,
         lines=event.lines,
@@ -44,3 +47,9 @@ def evolve_items(deposit: Deposit, event: ItemsChanged) -> Deposit:
         intents=close_intents(deposit.intents, "changed"),
         changes=deposit.changes + 1,
     )
+
+
+EVENTS: Final[Rows] = (
+    EventRow(Created, {}, unchanged, no_postings),  # begins a journal: no status meets it
+    EventRow(ItemsChanged, stays(Status.COOLING_OFF), change_items, no_postings),
+)

@@ -1,6 +1,6 @@
 """Payments and captures of a deposit: the payment's transition table, and how events change them."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from enum import StrEnum
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, Literal
@@ -10,8 +10,11 @@ from msgspec.structs import replace
 
 from chalicelib.core.common.instants import DAY, HOUR, MINUTE
 from chalicelib.core.common.money import Money
+from chalicelib.core.deposit.command_row import Command
+from chalicelib.core.deposit.event_row import ANY_STATUS, EventRow, Rows, stays
 from chalicelib.core.deposit.events.payment import (
     BalanceOpened,
+    BalanceOverdue,
     BalancePaid,
     PaymentEvent,
     PaymentFailed,
@@ -20,11 +23,15 @@ from chalicelib.core.deposit.events.payment import (
     PaymentPending,
     PaymentSucceeded,
 )
+from chalicelib.core.deposit.ledger import Account, Posting, RefundAmounts, move, no_postings
 from chalicelib.core.deposit.lock import Window
 from chalicelib.core.deposit.rows import with_row
+from chalicelib.core.deposit.status import Status
 
 if TYPE_CHECKING:
     from chalicelib.core.deposit.deposit import Deposit
+
+Arrival = PaymentSucceeded | BalancePaid | PaymentNotCounted
 
 
 class PaymentStatus(StrEnum):
@@ -94,7 +101,7 @@ def next_look(payment: Payment, now: int) -> int:
     return min(ahead, default=now + DAY)
 
 
-class PaymentSeen(Struct, frozen=True):
+class PaymentSeen(Command, frozen=True):
     """What the provider says of one payment now: every capture it took, and every chargeback against them."""
 
     payment: int
@@ -133,31 +140,62 @@ class Captured(Struct, frozen=True):
     counts: bool
 
 
-def evolve_payment(deposit: "Deposit", event: PaymentEvent) -> "Deposit":
-    if isinstance(event, PaymentMethodChanged):
-        opened = Payment(
-            deposit.payment.n + 1, event.method, deposit.created.due_now, deposit.created.due_at, opened_at=event.at
-        )
-        return _opened(deposit, opened)
-    if isinstance(event, BalanceOpened):
-        n = deposit.payment.n + 1
-        return _opened(deposit, Payment(n, event.method, event.amount, event.due_at, "balance", opened_at=event.at))
-    one = deposit.payments[event.payment - 1]
-    seen = replace(one, status=TRANSITIONS[one.status, type(event)])
-    if isinstance(event, PaymentSucceeded | BalancePaid | PaymentNotCounted):
-        seen = replace(seen, captures=(*one.captures, event.capture))
-        counts = not isinstance(event, PaymentNotCounted)
-        taken = Captured(event.payment, event.capture, event.amount, event.at, counts)
-        deposit = replace(deposit, captures=(*deposit.captures, taken))
-    deposit = replace(deposit, payments=with_row(deposit.payments, seen))
-    if isinstance(event, PaymentSucceeded):
-        window = Window(event.at, event.window_ends_at, remind_at=event.remind_at) if event.windowed else None
-        return replace(deposit, paid=event, window=window)
-    return deposit
+def change_method(deposit: "Deposit", event: PaymentMethodChanged) -> "Deposit":
+    due = deposit.created
+    return open_payment(
+        deposit, Payment(deposit.payment.n + 1, event.method, due.due_now, due.due_at, opened_at=event.at)
+    )
 
 
-def _opened(deposit: "Deposit", payment: Payment) -> "Deposit":
+def open_balance(deposit: "Deposit", event: BalanceOpened) -> "Deposit":
+    n = deposit.payment.n + 1
+    return open_payment(deposit, Payment(n, event.method, event.amount, event.due_at, "balance", opened_at=event.at))
+
+
+def open_payment(deposit: "Deposit", payment: Payment) -> "Deposit":
     """A new payment; the one before it, if it was still open, is replaced."""
     former = deposit.payment
     status = TRANSITIONS.get((former.status, PaymentMethodChanged), former.status)
     return replace(deposit, payments=(*deposit.payments[:-1], replace(former, status=status), payment))
+
+
+def step_payment(deposit: "Deposit", event: PaymentPending | PaymentFailed | Arrival) -> "Deposit":
+    """The payment named by the event takes the step of its own table; KeyError when that has no such step."""
+    payment = deposit.payments[event.payment - 1]
+    stepped = replace(payment, status=TRANSITIONS[payment.status, type(event)])
+    return replace(deposit, payments=with_row(deposit.payments, stepped))
+
+
+def take_capture(deposit: "Deposit", event: Arrival) -> "Deposit":
+    deposit = step_payment(deposit, event)
+    payment = deposit.payments[event.payment - 1]
+    counts = not isinstance(event, PaymentNotCounted)
+    captured = Captured(event.payment, event.capture, event.amount, event.at, counts)
+    payments = with_row(deposit.payments, replace(payment, captures=(*payment.captures, event.capture)))
+    return replace(deposit, payments=payments, captures=(*deposit.captures, captured))
+
+
+def begin_window(deposit: "Deposit", event: PaymentSucceeded) -> "Deposit":
+    window = Window(event.at, event.window_ends_at, remind_at=event.remind_at) if event.windowed else None
+    return replace(take_capture(deposit, event), paid=event, window=window)
+
+
+def mark_overdue(deposit: "Deposit", _event: BalanceOverdue) -> "Deposit":
+    return replace(deposit, overdue_told=True)
+
+
+def captured_to_held(event: Arrival, _refunds: RefundAmounts) -> Iterator[Posting]:
+    return move(Account.CAPTURED, Account.HELD, event.amount)
+
+
+_AWAITING, _OPEN, _LOCKED = Status.AWAITING_PAYMENT, Status.COOLING_OFF, Status.LOCKED
+EVENTS: Final[Rows] = (
+    EventRow(PaymentPending, ANY_STATUS, step_payment, no_postings),
+    EventRow(PaymentFailed, ANY_STATUS, step_payment, no_postings),
+    EventRow(PaymentMethodChanged, stays(_AWAITING), change_method, no_postings),
+    EventRow(PaymentSucceeded, {_AWAITING: _OPEN}, begin_window, captured_to_held),
+    EventRow(PaymentNotCounted, ANY_STATUS, take_capture, captured_to_held),
+    EventRow(BalanceOpened, stays(_LOCKED), open_balance, no_postings),
+    EventRow(BalancePaid, stays(_LOCKED), take_capture, captured_to_held),
+    EventRow(BalanceOverdue, stays(_LOCKED), mark_overdue, no_postings),
+)

@@ -6,11 +6,12 @@ A pass lives in the journal of the cancelled deposit that it makes up for, and i
 from collections.abc import Iterator, Mapping
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 from msgspec.structs import replace
 
+from chalicelib.core.deposit.event_row import ANY_STATUS, EventRow, Rows
 from chalicelib.core.deposit.events.ending import (
     PassGranted,
     PassLapsed,
@@ -19,6 +20,11 @@ from chalicelib.core.deposit.events.ending import (
     PassStep,
     PassUsed,
 )
+from chalicelib.core.deposit.ledger import no_postings
+from chalicelib.core.deposit.rows import with_row
+
+if TYPE_CHECKING:
+    from chalicelib.core.deposit.deposit import Deposit
 
 
 class PassStatus(StrEnum):
@@ -72,3 +78,20 @@ def deadlines(one: Pass) -> Iterator[PassReminded | PassLapsed]:
     if one.status is PassStatus.GRANTED:
         yield from (PassReminded(at, one.n, one.granted.valid_until) for at in one.remind_at)
         yield PassLapsed(max(one.granted.valid_until, one.changed_at), one.n)
+
+
+def add_pass(deposit: "Deposit", event: PassGranted) -> "Deposit":
+    return replace(deposit, passes=(*deposit.passes, grant_pass(event)))
+
+
+def step_pass(deposit: "Deposit", event: PassStep) -> "Deposit":
+    return replace(deposit, passes=with_row(deposit.passes, step(deposit.passes[event.priority_pass - 1], event)))
+
+
+EVENTS: Final[Rows] = (
+    EventRow(PassGranted, ANY_STATUS, add_pass, no_postings),
+    EventRow(PassUsed, ANY_STATUS, step_pass, no_postings),
+    EventRow(PassReturned, ANY_STATUS, step_pass, no_postings),
+    EventRow(PassReminded, ANY_STATUS, step_pass, no_postings),
+    EventRow(PassLapsed, ANY_STATUS, step_pass, no_postings),
+)

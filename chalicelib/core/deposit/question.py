@@ -11,23 +11,18 @@ from typing import TYPE_CHECKING, Final
 from msgspec import Struct
 from msgspec.structs import replace
 
+from chalicelib.core.deposit.event_row import ANY_STATUS, EventRow, Rows
 from chalicelib.core.deposit.events.ending import (
     QuestionAnswered,
     QuestionAsked,
     QuestionEvent,
     QuestionLapsed,
 )
+from chalicelib.core.deposit.ledger import no_postings
 from chalicelib.core.deposit.rows import with_row
 
 if TYPE_CHECKING:
     from chalicelib.core.deposit.deposit import Deposit
-
-
-def evolve_question(deposit: "Deposit", event: QuestionEvent) -> "Deposit":
-    if isinstance(event, QuestionAsked):
-        return replace(deposit, questions=(*deposit.questions, Question(event.question, event)))
-    changed = step(deposit.questions[event.question - 1], event)
-    return replace(deposit, questions=with_row(deposit.questions, changed))
 
 
 class QuestionStatus(StrEnum):
@@ -68,3 +63,19 @@ def step(one: Question, event: QuestionAnswered | QuestionLapsed) -> Question:
     """The question after the event; KeyError when the table has no such step."""
     after = replace(one, status=TRANSITIONS[one.status, type(event)])
     return replace(after, answered_at=event.at) if isinstance(event, QuestionAnswered) else after
+
+
+def ask(deposit: "Deposit", event: QuestionAsked) -> "Deposit":
+    return replace(deposit, questions=(*deposit.questions, Question(event.question, event)))
+
+
+def step_question(deposit: "Deposit", event: QuestionAnswered | QuestionLapsed) -> "Deposit":
+    stepped = step(deposit.questions[event.question - 1], event)
+    return replace(deposit, questions=with_row(deposit.questions, stepped))
+
+
+EVENTS: Final[Rows] = (
+    EventRow(QuestionAsked, ANY_STATUS, ask, no_postings),
+    EventRow(QuestionAnswered, ANY_STATUS, step_question, no_postings),
+    EventRow(QuestionLapsed, ANY_STATUS, step_question, no_postings),
+)

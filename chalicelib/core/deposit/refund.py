@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -11,6 +11,9 @@ from msgspec.structs import replace
 from chalicelib.core.common.ids import child, parse_child
 from chalicelib.core.common.instants import DAY, HOUR, MINUTE
 from chalicelib.core.common.money import Money
+from chalicelib.core.deposit.causes import Cause
+from chalicelib.core.deposit.command_row import Command
+from chalicelib.core.deposit.event_row import ANY_STATUS, EventRow, Rows
 from chalicelib.core.deposit.events.refund import (
     RefundApproved,
     RefundCovered,
@@ -28,7 +31,12 @@ from chalicelib.core.deposit.events.refund import (
     RefundSucceeded,
     RefundUnknown,
 )
+from chalicelib.core.deposit.ledger import Account, Posting, RefundAmounts, move, no_postings
+from chalicelib.core.deposit.rows import with_row
 from chalicelib.core.policy import payment_routes
+
+if TYPE_CHECKING:
+    from chalicelib.core.deposit.deposit import Deposit
 
 
 class RefundStatus(StrEnum):
@@ -89,11 +97,7 @@ TRANSITIONS: Final[Mapping[tuple[RefundStatus, type[RefundStep]], RefundStatus]]
     }
 )
 
-# Causes of money that never counted: it goes back by itself and says nothing about the deposit.
-SENT_BACK: Final = frozenset({"amount_mismatch", "overpayment", "duplicate_payment", "late_payment"})
-# The merchant's money on top of the buyer's own: no capture is given back, so the buyer names an account.
-COMPENSATION: Final = "seller_default_compensation"
-NO_CAPTURE: Final = ""
+NO_CAPTURE: Final = ""  # of a compensation: no capture is given back, so the buyer names an account
 # Not yet with the buyer: reserved, and listed as open.
 OPEN: Final = frozenset(set(RefundStatus) - {_S.SUCCEEDED, _S.SETTLED})
 # The provider was asked, and its answer is not known to the end.
@@ -146,7 +150,7 @@ class Refund(Struct, frozen=True):
     """
 
     n: int
-    cause: str
+    cause: Cause
     amount: Money
     lines: tuple[RefundLine, ...]
     promised_by: int
@@ -197,7 +201,7 @@ class Refund(Struct, frozen=True):
         return WAITING_ON[self.status]
 
 
-class RefundSeen(Struct, frozen=True):
+class RefundSeen(Command, frozen=True):
     """What the provider says of one refund on one way: its answer, its event or a look at its books.
 
     ``at`` is the instant of that status; ``executed_at``, where it came back, of the execution before.
@@ -376,3 +380,43 @@ def next_look(refund: Refund, now: int) -> int:
         if refund.changed_at + distance > now:
             return refund.changed_at + distance
     return max(refund.promised_by, now + MINUTE)
+
+
+def approve_refund(deposit: "Deposit", event: RefundApproved) -> "Deposit":
+    method = deposit.payments[event.payment - 1].method
+    return replace(deposit, refunds=(*deposit.refunds, approve(event, method)))
+
+
+def step_refund(deposit: "Deposit", event: RefundStep) -> "Deposit":
+    return replace(deposit, refunds=with_row(deposit.refunds, step(deposit.refunds[event.refund - 1], event)))
+
+
+def reserved(event: RefundApproved, _refunds: RefundAmounts) -> Iterator[Posting]:
+    if event.cause.own_money:
+        return move(Account.HELD, Account.REFUNDING, event.amount)
+    return move(Account.MERCHANT, Account.COMPENSATION, event.amount)
+
+
+def given_back(event: RefundSucceeded | RefundCovered, refunds: RefundAmounts) -> Iterator[Posting]:
+    return move(Account.REFUNDING, Account.REFUNDED, refunds.get(event.refund))
+
+
+def came_back(event: RefundReturned, refunds: RefundAmounts) -> Iterator[Posting]:
+    return move(Account.REFUNDED, Account.REFUNDING, refunds.get(event.refund))
+
+
+EVENTS: Final[Rows] = (
+    EventRow(RefundApproved, ANY_STATUS, approve_refund, reserved),
+    EventRow(RefundSent, ANY_STATUS, step_refund, no_postings),
+    EventRow(RefundUnknown, ANY_STATUS, step_refund, no_postings),
+    EventRow(RefundPending, ANY_STATUS, step_refund, no_postings),
+    EventRow(RefundSucceeded, ANY_STATUS, step_refund, given_back),
+    EventRow(RefundSettled, ANY_STATUS, step_refund, no_postings),
+    EventRow(RefundDeclined, ANY_STATUS, step_refund, no_postings),
+    EventRow(RefundReturned, ANY_STATUS, step_refund, came_back),
+    EventRow(RefundReviewNeeded, ANY_STATUS, step_refund, no_postings),
+    EventRow(RefundDestinationNamed, ANY_STATUS, step_refund, no_postings),
+    EventRow(RefundRerouted, ANY_STATUS, step_refund, no_postings),
+    EventRow(RefundRetried, ANY_STATUS, step_refund, no_postings),
+    EventRow(RefundCovered, ANY_STATUS, step_refund, given_back),
+)

@@ -1,11 +1,14 @@
 """The old device that pays a part of a deposit, and how events change it."""
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 from msgspec import Struct
 from msgspec.structs import replace
 
+from chalicelib.core.deposit.event_row import EventRow, Rows, stays
 from chalicelib.core.deposit.events.goods import TradeInCancelled, TradeInInspected
+from chalicelib.core.deposit.ledger import no_postings
+from chalicelib.core.deposit.status import Status
 
 if TYPE_CHECKING:
     from chalicelib.core.deposit.deposit import Deposit
@@ -18,9 +21,18 @@ class TradeIn(Struct, frozen=True):
     inspection: TradeInInspected | None = None
 
 
-def evolve_trade_in(deposit: "Deposit", event: TradeInInspected | TradeInCancelled) -> "Deposit":
-    if isinstance(event, TradeInCancelled):
-        inspection = deposit.trade_in.inspection if deposit.trade_in is not None else None
-        return replace(deposit, trade_in=TradeIn("cancelled", inspection))
+def inspect(deposit: "Deposit", event: TradeInInspected) -> "Deposit":
     status: Literal["matched", "mismatched"] = "matched" if event.outcome == "matched" else "mismatched"
     return replace(deposit, trade_in=TradeIn(status, event))
+
+
+def cancel(deposit: "Deposit", _event: TradeInCancelled) -> "Deposit":
+    inspection = deposit.trade_in.inspection if deposit.trade_in is not None else None
+    return replace(deposit, trade_in=TradeIn("cancelled", inspection))
+
+
+_LIVE = stays(Status.COOLING_OFF, Status.LOCKED)
+EVENTS: Final[Rows] = (
+    EventRow(TradeInInspected, _LIVE, inspect, no_postings),
+    EventRow(TradeInCancelled, _LIVE, cancel, no_postings),
+)

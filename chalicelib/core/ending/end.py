@@ -1,32 +1,34 @@
 """Ending a deposit: the event, and a refund against each capture. A decision only; jobs move the money."""
 
 from collections.abc import Iterator
-
-from msgspec import Struct
+from typing import Final
 
 from chalicelib.core.common import instants
 from chalicelib.core.common.money import Money
+from chalicelib.core.deposit.causes import Cause, LineCode
+from chalicelib.core.deposit.clock import status_at
+from chalicelib.core.deposit.command_row import Action, Command, CommandRow, Commands, needed
 from chalicelib.core.deposit.deposit import Deposit
 from chalicelib.core.deposit.events.all import DepositEvent
 from chalicelib.core.deposit.events.ending import Cancelled
 from chalicelib.core.deposit.events.refund import RefundApproved, RefundDeclined, RefundLine, RefundSettled
-from chalicelib.core.deposit.refund import COMPENSATION, NO_CAPTURE
+from chalicelib.core.deposit.refund import NO_CAPTURE
 from chalicelib.core.ending import entitlement
 from chalicelib.core.ending.entitlement import Entitlement, Leg
 from chalicelib.core.policy import payment_routes
 from chalicelib.core.policy.terms import Terms
 
 
-class Cancel(Struct, frozen=True):
+class Cancel(Command, frozen=True):
     """The buyer ends the deposit."""
 
 
 def cancel(deposit: Deposit, at: int, terms: Terms) -> Iterator[DepositEvent]:
-    owed = entitlement.compute_entitlement(deposit, terms, "buyer_cancel", at)
-    yield from end(deposit, "buyer_cancel", owed, at, terms.refund.deadline)
+    owed = entitlement.compute_entitlement(deposit, terms, Cause.BUYER_CANCEL, at)
+    yield from end(deposit, Cause.BUYER_CANCEL, owed, at, terms.refund.deadline)
 
 
-def end(deposit: Deposit, cause: str, owed: Entitlement, at: int, deadline: str) -> Iterator[DepositEvent]:
+def end(deposit: Deposit, cause: Cause, owed: Entitlement, at: int, deadline: str) -> Iterator[DepositEvent]:
     """The end, what goes back against each capture, and what the merchant owes on top.
 
     A leg of 0 is written where a deduction took it all, with its rule, before those that move money; so is the only one.
@@ -43,16 +45,16 @@ def end(deposit: Deposit, cause: str, owed: Entitlement, at: int, deadline: str)
 
 def _compensate(deposit: Deposit, n: int, amount: Money, at: int, deadline: str) -> Iterator[DepositEvent]:
     """Not the buyer's own money, so it has no source to go back to: the buyer is asked for an account at once."""
-    lines = (RefundLine("compensation", amount, "terms/seller_default"),)
+    lines = (RefundLine(LineCode.COMPENSATION, amount, "terms/seller_default"),)
     promised_by = at + instants.duration_ms(deadline)
-    yield RefundApproved(at, n, COMPENSATION, amount, lines, promised_by, deposit.counted[0].payment, NO_CAPTURE)
+    yield RefundApproved(at, n, Cause.COMPENSATION, amount, lines, promised_by, deposit.counted[0].payment, NO_CAPTURE)
     yield RefundDeclined(at, n, payment_routes.NO_SOURCE)
 
 
 def refund(
     deposit: Deposit,
     n: int,
-    cause: str,
+    cause: Cause,
     leg: Leg,
     at: int,
     deadline: str,
@@ -71,3 +73,13 @@ def refund(
     closed = payment_routes.closed(route, leg.amount, captured.amount, captured.at, at)
     if closed is not None:
         yield RefundDeclined(at, n, closed)
+
+
+COMMANDS: Final[Commands] = (
+    CommandRow(
+        Cancel,
+        lambda deposit, _command, at, terms: cancel(deposit, at, terms),
+        Action("buyer", "cancel", lambda deposit, at, _terms: entitlement.refuse_ended(status_at(deposit, at))),
+        needed,
+    ),
+)

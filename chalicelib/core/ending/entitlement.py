@@ -1,13 +1,13 @@
 """What comes back, and why: the one function behind preview, curve and decision."""
 
 from collections.abc import Iterator, Sequence
-from typing import Final
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from chalicelib.core.common.money import Money, total
 from chalicelib.core.common.refusal import Reason, Refused
+from chalicelib.core.deposit.causes import DEDUCTIONS, FEES, Cause, LineCode
 from chalicelib.core.deposit.clock import lock_at, status_at
 from chalicelib.core.deposit.deposit import Deposit
 from chalicelib.core.deposit.events.refund import RefundLine
@@ -16,9 +16,6 @@ from chalicelib.core.deposit.status import Status
 from chalicelib.core.ending import earnest_money, withdrawal_right
 from chalicelib.core.policy import fees
 from chalicelib.core.policy.terms import Terms
-
-FEES: Final = frozenset({"shipping_kept", "trade_in_fee"})
-DEDUCTIONS: Final = frozenset({"forfeited", "goods_kept", "shipping_kept", "trade_in_fee"})
 
 
 class Leg(Struct, frozen=True):
@@ -54,7 +51,7 @@ class Entitlement(Struct, frozen=True):
 
 
 def compute_entitlement(
-    deposit: Deposit, terms: Terms, cause: str, at: int, *, compensated: bool = True
+    deposit: Deposit, terms: Terms, cause: Cause, at: int, *, compensated: bool = True
 ) -> Entitlement:
     """What the buyer gets when the deposit ends for ``cause`` at an instant.
 
@@ -64,16 +61,16 @@ def compute_entitlement(
     goods know none or its period is over.
     """
     status = status_at(deposit, at)
-    if cause == "withdrawal":
+    if cause == Cause.WITHDRAWAL:
         refuse_ended(status, completed_too=False)
         withdrawal_right.refuse(deposit, terms, at)
         return _owed(deposit, "terms/withdrawal")
     refuse_ended(status)
-    if cause == "trade_in_mismatch":
+    if cause == Cause.TRADE_IN_MISMATCH:
         return _mismatched(deposit, terms)
-    if cause == "trade_in_cancel":
+    if cause == Cause.TRADE_IN_CANCEL:
         return _owed(deposit, "terms/trade_in_cancel")
-    if cause == "merchant_cancel":
+    if cause == Cause.MERCHANT_CANCEL:
         extra = _doubled(deposit, terms) if compensated else None
         return _owed(deposit, "terms/merchant_cancel", _goods_kept(deposit), extra)
     return _buyer_leaves(deposit, terms, status, at)
@@ -108,7 +105,7 @@ class Step(Struct, frozen=True):
 def curve(deposit: Deposit, terms: Terms, at: int) -> tuple[Step, ...]:
     """What a buyer's cancel gives back from ``at`` on, one step for each change: "free until ..., then ..."."""
     starts = [at, *sorted(instant for instant in _changes(deposit) if instant > at)]
-    owed = [compute_entitlement(deposit, terms, "buyer_cancel", start) for start in starts]
+    owed = [compute_entitlement(deposit, terms, Cause.BUYER_CANCEL, start) for start in starts]
     kept = [i for i in range(len(starts)) if i == 0 or owed[i] != owed[i - 1]]
     ends = [starts[i] for i in kept[1:]]
     return tuple(Step(starts[i], end, owed[i]) for i, end in zip(kept, [*ends, None], strict=True))
@@ -141,10 +138,10 @@ def _buyer_leaves(deposit: Deposit, terms: Terms, status: Status, at: int) -> En
     gone = (*_goods_kept(deposit), *_shipping_kept(deposit, terms))
     kept = at_stake(deposit, terms)
     if not kept:
-        by_shipping = next((line.rule for line in gone if line.code == "shipping_kept"), None)
+        by_shipping = next((line.rule for line in gone if line.code == LineCode.SHIPPING_KEPT), None)
         return _owed(deposit, by_shipping or "terms/refund_after_lock", gone)
     rule = f"{terms.policy.id}/{terms.policy.forfeit.rule}"
-    return _owed(deposit, rule, (RefundLine("forfeited", -kept, rule), *gone))
+    return _owed(deposit, rule, (RefundLine(LineCode.FORFEITED, -kept, rule), *gone))
 
 
 def _mismatched(deposit: Deposit, terms: Terms) -> Entitlement:
@@ -168,7 +165,7 @@ def _mismatched(deposit: Deposit, terms: Terms) -> Entitlement:
         return replace(_owed(deposit, f"{schedule.name}/shipping", shipping), review=undefined.reason.value)
     most = max(deposit.money.held - deposit.shipping, Money.zero(deposit.currency))
     fee = min(charge.fee, most)
-    line = RefundLine("trade_in_fee", -fee, charge.rule, inspection.evidence)
+    line = RefundLine(LineCode.TRADE_IN_FEE, -fee, charge.rule, inspection.evidence)
     return _owed(deposit, charge.rule, (*shipping, line))
 
 
@@ -180,7 +177,7 @@ def _shipping_kept(deposit: Deposit, terms: Terms) -> tuple[RefundLine, ...]:
     schedule = fees.schedule(traded.schedule)
     kept = min(deposit.shipping, deposit.money.held)
     return (
-        (RefundLine("shipping_kept", -kept, f"{schedule.name}/shipping"),)
+        (RefundLine(LineCode.SHIPPING_KEPT, -kept, f"{schedule.name}/shipping"),)
         if schedule.rules.shipping_kept and kept
         else ()
     )
@@ -237,7 +234,7 @@ def _goods_kept(deposit: Deposit) -> tuple[RefundLine, ...]:
     rows = zip(deposit.paid_by_line(), deposit.lines, deposit.progress, deposit.ruled_by_line(), strict=True)
     left = (paid.share_floor(one.kept, line.quantity) - ruled for paid, line, one, ruled in rows)
     kept = total((max(share, Money.zero(deposit.currency)) for share in left), deposit.currency)
-    return (RefundLine("goods_kept", -kept, "terms/goods_kept"),) if kept else ()
+    return (RefundLine(LineCode.GOODS_KEPT, -kept, "terms/goods_kept"),) if kept else ()
 
 
 def _sent_before(deposit: Deposit, at: int) -> tuple[RefundLine, ...]:
@@ -253,8 +250,8 @@ def _owed(
     zero = Money.zero(deposit.currency)
     deductions = tuple(_within(deposit, deductions))
     legs = tuple(_legs(deposit, deductions))
-    lines = tuple(_summed(legs)) or (RefundLine("paid", zero),)
-    forfeited = total((-line.amount for line in deductions if line.code == "forfeited"), deposit.currency)
+    lines = tuple(_summed(legs)) or (RefundLine(LineCode.PAID, zero),)
+    forfeited = total((-line.amount for line in deductions if line.code == LineCode.FORFEITED), deposit.currency)
     amount = total((leg.amount for leg in legs), deposit.currency)
     fees_kept = total((-line.amount for line in deductions if line.code in FEES), deposit.currency)
     return Entitlement(amount, lines, forfeited, fees_kept, compensation or zero, rule, legs)
@@ -273,10 +270,10 @@ def _within(deposit: Deposit, deductions: Sequence[RefundLine]) -> Iterator[Refu
 def _legs(deposit: Deposit, deductions: Sequence[RefundLine]) -> Iterator[Leg]:
     left = list(deductions)
     for counted in deposit.counted:
-        lines = [RefundLine("paid", counted.amount)]
+        lines = [RefundLine(LineCode.PAID, counted.amount)]
         gone = gone_back(deposit, counted)
         if gone:
-            lines.append(RefundLine("already_refunded", -gone))
+            lines.append(RefundLine(LineCode.ALREADY_REFUNDED, -gone))
         available = counted.amount - gone
         for place, deduction in enumerate(left):
             part = min(-deduction.amount, available)

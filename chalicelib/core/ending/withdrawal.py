@@ -16,6 +16,8 @@ from chalicelib.core.common.ids import child
 from chalicelib.core.common.instants import format_instant
 from chalicelib.core.common.refusal import Reason, Refused
 from chalicelib.core.deposit import description
+from chalicelib.core.deposit.causes import Cause
+from chalicelib.core.deposit.command_row import Action, Command, CommandRow, Commands, needed
 from chalicelib.core.deposit.deposit import Deposit
 from chalicelib.core.deposit.events.all import DepositEvent
 from chalicelib.core.deposit.events.ending import WithdrawalConfirmed, WithdrawalStated
@@ -34,13 +36,13 @@ class Sender(Struct, frozen=True):
     locale: str
 
 
-class StateWithdrawal(Struct, frozen=True):
+class StateWithdrawal(Command, frozen=True):
     """Step one."""
 
     sender: Sender
 
 
-class ConfirmWithdrawal(Struct, frozen=True):
+class ConfirmWithdrawal(Command, frozen=True):
     """Step two, of the ``n``-th statement."""
 
     n: int
@@ -63,7 +65,7 @@ class Receipt(Struct, frozen=True):
 
 def refuse(deposit: Deposit, at: int, terms: Terms) -> None:
     """Refuses as the confirmation would."""
-    entitlement.compute_entitlement(deposit, terms, "withdrawal", at)
+    entitlement.compute_entitlement(deposit, terms, Cause.WITHDRAWAL, at)
     if len(deposit.withdrawals) >= MAX_STATED:
         raise Refused(Reason.RATE_LIMITED, most=MAX_STATED)
 
@@ -76,7 +78,7 @@ def stated(deposit: Deposit, sender: Sender, at: int, terms: Terms) -> Receipt:
 
 def confirmed(deposit: Deposit, n: int, sender: Sender, at: int, terms: Terms) -> Receipt:
     """The receipt of step two: it also tells what comes back, and by when."""
-    owed = entitlement.compute_entitlement(deposit, terms, "withdrawal", at)
+    owed = entitlement.compute_entitlement(deposit, terms, Cause.WITHDRAWAL, at)
     promised = at + instants.duration_ms(terms.refund.deadline)
     words = {
         "refund": texts.amount(owed.amount, sender.locale),
@@ -96,10 +98,10 @@ def confirm(deposit: Deposit, command: ConfirmWithdrawal, at: int, terms: Terms)
     """The refund is decided here; everything comes back, standard shipping included."""
     if command.n > len(deposit.withdrawals):
         raise Refused(Reason.NOT_FOUND)
-    owed = entitlement.compute_entitlement(deposit, terms, "withdrawal", at)
+    owed = entitlement.compute_entitlement(deposit, terms, Cause.WITHDRAWAL, at)
     receipt = confirmed(deposit, command.n, command.sender, at, terms)
     yield WithdrawalConfirmed(at, command.n, receipt.digest)
-    yield from end.end(deposit, "withdrawal", owed, at, terms.refund.deadline)
+    yield from end.end(deposit, Cause.WITHDRAWAL, owed, at, terms.refund.deadline)
 
 
 def _written(key: str, deposit: Deposit, sender: Sender, at: int, terms: Terms, **more: str) -> str:
@@ -111,3 +113,9 @@ def _written(key: str, deposit: Deposit, sender: Sender, at: int, terms: Terms, 
         at=texts.instant(at, terms.policy.time_zone),
         **more,
     )
+
+
+COMMANDS: Final[Commands] = (
+    CommandRow(StateWithdrawal, state, Action("buyer", "withdrawals", refuse), needed),
+    CommandRow(ConfirmWithdrawal, confirm, None, needed),
+)

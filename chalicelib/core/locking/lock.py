@@ -5,12 +5,11 @@ Promise P5: no lock without an unexpired, unused, reviewed intent for exactly wh
 
 from typing import Final
 
-from msgspec import Struct
-
 from chalicelib.core.common import instants
 from chalicelib.core.common.ids import parse_child
 from chalicelib.core.common.refusal import Reason, Refused
 from chalicelib.core.deposit.clock import lock_at, status_at
+from chalicelib.core.deposit.command_row import Action, Command, CommandRow, Commands, needed, optional
 from chalicelib.core.deposit.deposit import Deposit
 from chalicelib.core.deposit.events.lock import LockConfirmed, LockIntentOpened, LockUndone
 from chalicelib.core.deposit.lock import Intent
@@ -21,13 +20,13 @@ from chalicelib.core.policy.terms import Terms
 MAX_INTENTS: Final = 20
 
 
-class OpenIntent(Struct, frozen=True):
+class OpenIntent(Command, frozen=True):
     """The buyer wants to see, in their language, what a lock would mean."""
 
     locale: str
 
 
-class ConfirmLock(Struct, frozen=True):
+class ConfirmLock(Command, frozen=True):
     """The buyer locks: the intent's id, the hash of what was shown, and the words as typed."""
 
     intent: str
@@ -35,7 +34,7 @@ class ConfirmLock(Struct, frozen=True):
     acknowledgement: str
 
 
-class Unlock(Struct, frozen=True):
+class Unlock(Command, frozen=True):
     """The buyer takes a lock back while its undo is open."""
 
 
@@ -154,3 +153,15 @@ def _outdated(deposit: Deposit, intent: Intent, terms: Terms) -> bool:
 
 def _typed(words: str) -> str:
     return words.strip().casefold()
+
+
+COMMANDS: Final[Commands] = (
+    CommandRow(OpenIntent, open_intent, Action("buyer", "lock-intents", refuse_intent), optional),
+    CommandRow(ConfirmLock, confirm, Action("buyer", "lock", refuse_lock), needed),
+    CommandRow(
+        Unlock,
+        lambda deposit, _command, at, _terms: unlock(deposit, at),
+        Action("buyer", "unlock", lambda deposit, at, _terms: refuse_undo(deposit, at)),
+        needed,
+    ),
+)

@@ -3,12 +3,13 @@
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from msgspec import Struct
 from msgspec.structs import replace
 
 from chalicelib.core.common.ids import child
 from chalicelib.core.common.refusal import FieldError, Reason, Refused
+from chalicelib.core.deposit.causes import Cause
 from chalicelib.core.deposit.clock import status_at
+from chalicelib.core.deposit.command_row import Action, Command, CommandRow, Commands, needed
 from chalicelib.core.deposit.deposit import Deposit
 from chalicelib.core.deposit.events.all import DepositEvent
 from chalicelib.core.deposit.events.ending import Cancelled
@@ -17,15 +18,13 @@ from chalicelib.core.ending import end, entitlement, second_chance
 from chalicelib.core.policy.cancellation_reasons import CancellationReason, catalogue, reasons
 from chalicelib.core.policy.terms import Terms
 
-CAUSE: Final = "merchant_cancel"
-
 
 def cited(ended: Cancelled) -> CancellationReason | None:
     """The reason of a merchant's cancellation, as it was published at that instant."""
     return next((one for one in catalogue(ended.at).reason if one.code == ended.reason), None)
 
 
-class MerchantCancel(Struct, frozen=True):
+class MerchantCancel(Command, frozen=True):
     """The merchant ends it. ``note_length`` are the characters of a note that is kept elsewhere under its digest.
 
     ``approver`` is the second person, where somebody else of the merchant has approved it. A question has lapsed only
@@ -57,8 +56,8 @@ def cancel(deposit: Deposit, command: MerchantCancel, at: int, terms: Terms) -> 
     refuse_alone(command, published)
     if published.unpaid_only and deposit.paid is not None:
         raise Refused(Reason.WRONG_STATE, state=status_at(deposit, at).value)
-    owed = entitlement.compute_entitlement(deposit, terms, CAUSE, at, compensated=published.compensates)
-    ended, *refunds = end.end(deposit, CAUSE, owed, at, terms.refund.deadline)
+    owed = entitlement.compute_entitlement(deposit, terms, Cause.MERCHANT_CANCEL, at, compensated=published.compensates)
+    ended, *refunds = end.end(deposit, Cause.MERCHANT_CANCEL, owed, at, terms.refund.deadline)
     assert isinstance(ended, Cancelled), "an end begins with itself"
     yield replace(
         ended,
@@ -117,3 +116,13 @@ def _refuse_unasked(deposit: Deposit, published: CancellationReason, evidence: S
         raise Refused(
             Reason.EVIDENCE_REQUIRED, [FieldError("/evidence", "question_needed")], question=published.question
         )
+
+
+COMMANDS: Final[Commands] = (
+    CommandRow(
+        MerchantCancel,
+        cancel,
+        Action("merchant", "merchant-cancel", lambda deposit, at, _terms: refuse(deposit, at)),
+        needed,
+    ),
+)

@@ -2,11 +2,10 @@
 
 from typing import Final
 
-from msgspec import Struct
-
 from chalicelib.core.common import instants
 from chalicelib.core.common.refusal import Reason, Refused
 from chalicelib.core.deposit.clock import status_at
+from chalicelib.core.deposit.command_row import Action, Command, CommandRow, Commands, needed, optional
 from chalicelib.core.deposit.deposit import Deposit
 from chalicelib.core.deposit.events.ending import QuestionAnswered, QuestionAsked
 from chalicelib.core.deposit.question import QuestionStatus
@@ -16,14 +15,14 @@ from chalicelib.core.policy.cancellation_reasons import QuestionKind, catalogue
 MAX_QUESTIONS: Final = 10
 
 
-class Ask(Struct, frozen=True):
+class Ask(Command, frozen=True):
     """The merchant asks the buyer; the text is kept elsewhere."""
 
     kind: QuestionKind
     digest: str
 
 
-class AnswerQuestion(Struct, frozen=True):
+class AnswerQuestion(Command, frozen=True):
     """The buyer answers."""
 
     question: int
@@ -53,3 +52,14 @@ def answer(deposit: Deposit, command: AnswerQuestion, at: int) -> QuestionAnswer
     if one.status is QuestionStatus.ANSWERED:
         raise Refused(Reason.WRONG_STATE, state=one.status.value)
     return QuestionAnswered(at, command.question, command.digest)
+
+
+COMMANDS: Final[Commands] = (
+    CommandRow(
+        Ask,
+        lambda deposit, command, at, _terms: ask(deposit, command, at),
+        Action("merchant", "questions", lambda deposit, at, _terms: refuse_question(deposit, at)),
+        optional,
+    ),
+    CommandRow(AnswerQuestion, lambda deposit, command, at, _terms: answer(deposit, command, at), None, needed),
+)

@@ -1,13 +1,14 @@
 """Money that arrives: what counts, what goes back by itself, what a bank disputes, and where a window starts from."""
 
 from collections.abc import Iterator
-
-from msgspec import Struct
+from typing import Final
 
 from chalicelib.core.common import instants
 from chalicelib.core.common.money import Money
 from chalicelib.core.common.refusal import FieldError, Reason, Refused
+from chalicelib.core.deposit.causes import Cause, LineCode
 from chalicelib.core.deposit.clock import status_at
+from chalicelib.core.deposit.command_row import Action, Command, CommandRow, Commands, needed, optional
 from chalicelib.core.deposit.deposit import Deposit
 from chalicelib.core.deposit.events.all import DepositEvent
 from chalicelib.core.deposit.events.lock import LockedByPayment
@@ -85,10 +86,10 @@ def _judge(deposit: Deposit, payment: int, capture: CaptureSeen, at: int, terms:
         yield LockedByPayment(paid.at, paid.at + instants.duration_ms(undo) if undo is not None else None)
     excess = capture.amount - deposit.payments[payment - 1].amount
     if excess:
-        yield from _sent_back(evolve(deposit, paid), terms, "overpayment", excess, at, payment, capture.ref)
+        yield from _sent_back(evolve(deposit, paid), terms, Cause.OVERPAYMENT, excess, at, payment, capture.ref)
 
 
-def why_not_counted(deposit: Deposit, payment: int, capture: CaptureSeen) -> str | None:
+def why_not_counted(deposit: Deposit, payment: int, capture: CaptureSeen) -> Cause | None:
     """Why a capture goes back, or None when it pays. What counts is the provider's capture instant.
 
     A balance may be paid as long as the deposit lives: its due date is the merchant's, not the payment's.
@@ -96,12 +97,12 @@ def why_not_counted(deposit: Deposit, payment: int, capture: CaptureSeen) -> str
     due = deposit.payments[payment - 1]
     ended = deposit.status in {Status.CANCELLED, Status.EXPIRED}
     if ended or (deposit.paid is None and capture.at >= due.due_at):
-        return "late_payment"
+        return Cause.LATE_PAYMENT
     paid = not deposit.balance if due.kind == "balance" else deposit.paid is not None
     if paid or payment != deposit.payment.n:
-        return "duplicate_payment"
+        return Cause.DUPLICATE_PAYMENT
     if capture.amount.currency != due.amount.currency or capture.amount < due.amount:
-        return "amount_mismatch"
+        return Cause.AMOUNT_MISMATCH
     return None
 
 
@@ -130,13 +131,24 @@ def reminders(terms: Terms, starts_at: int, ends_at: int | None) -> tuple[int, .
 
 
 def _sent_back(
-    deposit: Deposit, terms: Terms, cause: str, amount: Money, at: int, payment: int, capture: str
+    deposit: Deposit, terms: Terms, cause: Cause, amount: Money, at: int, payment: int, capture: str
 ) -> Iterator[DepositEvent]:
-    leg = Leg(payment, capture, (RefundLine("paid", amount),))
+    leg = Leg(payment, capture, (RefundLine(LineCode.PAID, amount),))
     yield from end.refund(deposit, len(deposit.refunds) + 1, cause, leg, at, terms.refund.deadline)
 
 
-class ChangePaymentMethod(Struct, frozen=True):
+class ChangePaymentMethod(Command, frozen=True):
     """The buyer pays another way; nobody else can say so."""
 
     method: str
+
+
+COMMANDS: Final[Commands] = (
+    CommandRow(
+        ChangePaymentMethod,
+        lambda deposit, command, at, terms: change_method(deposit, command.method, at, terms),
+        Action("buyer", "payment-method", lambda deposit, at, _terms: refuse_method(deposit, at)),
+        optional,
+    ),
+    CommandRow(PaymentSeen, see, None, needed),
+)

@@ -7,6 +7,7 @@ decides for the buyer, its money covers what was owed and not sent; what is left
 from collections.abc import Iterator
 
 from chalicelib.core.common.money import Money
+from chalicelib.core.deposit.causes import Cause, LineCode
 from chalicelib.core.deposit.deposit import Deposit
 from chalicelib.core.deposit.dispute import Dispute
 from chalicelib.core.deposit.events.all import DepositEvent
@@ -60,8 +61,8 @@ def _lost(deposit: Deposit, dispute: Dispute, at: int, terms: Terms) -> Iterator
         yield RefundCovered(at, refund.n, dispute.n)
     if held:
         n = len(deposit.refunds) + 1
-        leg = Leg(dispute.payment, dispute.capture, (RefundLine("paid", held),))
-        approved = next(end.refund(deposit, n, "chargeback", leg, at, terms.refund.deadline))
+        leg = Leg(dispute.payment, dispute.capture, (RefundLine(LineCode.PAID, held),))
+        approved = next(end.refund(deposit, n, Cause.CHARGEBACK, leg, at, terms.refund.deadline))
         yield approved
         yield RefundCovered(at, n, dispute.n)
     for refund in _against(deposit, dispute):

@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from chalicelib.core.common import instants
 from chalicelib.core.common.refusal import Reason, Refused
+from chalicelib.core.deposit.command_row import Command, CommandRow, Commands, needed
 from chalicelib.core.deposit.deposit import Deposit
 from chalicelib.core.deposit.events.refund import (
     RefundDeclined,
@@ -36,14 +37,14 @@ class Payee(Struct, frozen=True):
     account: str
 
 
-class NameDestination(Struct, frozen=True):
+class NameDestination(Command, frozen=True):
     """The buyer's account, known here by its keyed digest only."""
 
     refund: int
     digest: str
 
 
-class Reroute(Struct, frozen=True):
+class Reroute(Command, frozen=True):
     """The platform takes a refund off its way. ``absent``: the provider was asked, knows nothing and forgot the key."""
 
     refund: int
@@ -51,14 +52,14 @@ class Reroute(Struct, frozen=True):
     note: str | None = None
 
 
-class Retry(Struct, frozen=True):
+class Retry(Command, frozen=True):
     """The platform sends it again, under a new key; ``absent`` as above."""
 
     refund: int
     absent: bool = False
 
 
-class SendRefund(Struct, frozen=True):
+class SendRefund(Command, frozen=True):
     """A job is about to ask the provider for the first time on this way."""
 
     refund: int
@@ -161,3 +162,11 @@ def _folded(name_: str) -> list[str]:
     plain = unicodedata.normalize("NFKD", name_).casefold().translate(PLAIN)
     kept = "".join(one if one.isalnum() else " " for one in plain if not unicodedata.combining(one))
     return kept.split()
+
+
+COMMANDS: Final[Commands] = (
+    CommandRow(NameDestination, name, None, needed),
+    CommandRow(Reroute, reroute, None, needed),
+    CommandRow(Retry, retry, None, needed),
+    CommandRow(SendRefund, lambda deposit, command, at, _terms: send(deposit, command.refund, at), None, needed),
+)

@@ -6,10 +6,10 @@ It never changes the deposit's status, total or balance.
 from collections.abc import Iterator
 from typing import Final
 
-from msgspec import Struct
-
 from chalicelib.core.common.money import Money
 from chalicelib.core.common.refusal import FieldError, Reason, Refused
+from chalicelib.core.deposit.causes import Cause, LineCode
+from chalicelib.core.deposit.command_row import Action, Command, CommandRow, Commands, optional
 from chalicelib.core.deposit.deposit import Deposit
 from chalicelib.core.deposit.events.all import DepositEvent
 from chalicelib.core.deposit.events.refund import RefundLine
@@ -20,7 +20,7 @@ from chalicelib.core.policy.terms import Terms
 MAX_GRANTS: Final = 20
 
 
-class Grant(Struct, frozen=True):
+class Grant(Command, frozen=True):
     """``expected`` is what the merchant saw as refundable: of two at once, the second sees something else."""
 
     amount: Money
@@ -33,7 +33,7 @@ def refuse(deposit: Deposit) -> None:
     if not deposit.refundable:
         reason = Reason.FUNDS_IN_DISPUTE if deposit.money.held else Reason.REFUND_EXCEEDS_REFUNDABLE
         raise Refused(reason, refundable=deposit.refundable)
-    if sum(refund.cause == "goodwill" for refund in deposit.refunds) >= MAX_GRANTS:
+    if sum(refund.cause == Cause.GOODWILL for refund in deposit.refunds) >= MAX_GRANTS:
         raise Refused(Reason.RATE_LIMITED, most=MAX_GRANTS)
 
 
@@ -50,7 +50,7 @@ def grant(deposit: Deposit, command: Grant, at: int, terms: Terms) -> Iterator[D
         reason = Reason.FUNDS_IN_DISPUTE if in_dispute else Reason.REFUND_EXCEEDS_REFUNDABLE
         raise Refused(reason, refundable=deposit.refundable)
     for n, leg in enumerate(legs(deposit, command.amount), start=len(deposit.refunds) + 1):
-        yield from end.refund(deposit, n, "goodwill", leg, at, terms.refund.deadline, note=command.note)
+        yield from end.refund(deposit, n, Cause.GOODWILL, leg, at, terms.refund.deadline, note=command.note)
 
 
 def legs(deposit: Deposit, amount: Money) -> Iterator[Leg]:
@@ -58,5 +58,10 @@ def legs(deposit: Deposit, amount: Money) -> Iterator[Leg]:
     for captured in reversed(deposit.counted):
         part = min(amount, deposit.left_of(captured))
         if part and not deposit.disputed(captured.capture):
-            yield Leg(captured.payment, captured.capture, (RefundLine("goodwill", part),))
+            yield Leg(captured.payment, captured.capture, (RefundLine(LineCode.GOODWILL, part),))
             amount -= part
+
+
+COMMANDS: Final[Commands] = (
+    CommandRow(Grant, grant, Action("merchant", "refunds", lambda deposit, _at, _terms: refuse(deposit)), optional),
+)

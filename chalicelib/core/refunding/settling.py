@@ -1,9 +1,9 @@
 """What is recorded of a refund after the provider was asked: answers, unknown outcomes, reviews."""
 
 from collections.abc import Iterator
+from typing import Final
 
-from msgspec import Struct
-
+from chalicelib.core.deposit.command_row import Command, CommandRow, Commands, needed
 from chalicelib.core.deposit.deposit import Deposit
 from chalicelib.core.deposit.events.all import DepositEvent
 from chalicelib.core.deposit.events.refund import RefundReviewNeeded, RefundUnknown
@@ -13,21 +13,21 @@ from chalicelib.core.deposit.refund import TRANSITIONS as REFUND_TRANSITIONS
 from chalicelib.core.refunding import covering
 
 
-class RecordUnknownOutcome(Struct, frozen=True):
+class RecordUnknownOutcome(Command, frozen=True):
     """The provider gave no answer that can be read."""
 
     refund: int
     way: int = 0
 
 
-class RecordNotFound(Struct, frozen=True):
+class RecordNotFound(Command, frozen=True):
     """The provider does not know the refund and no longer remembers its key."""
 
     refund: int
     way: int = 0
 
 
-class FlagProofMismatch(Struct, frozen=True):
+class FlagProofMismatch(Command, frozen=True):
     """A refund that the rules do not give when they are asked again: nothing is sent, a person looks."""
 
     refund: int
@@ -51,3 +51,28 @@ def record_step(deposit: Deposit, event: RefundUnknown | RefundReviewNeeded, way
 def flag_mismatch(deposit: Deposit, n: int, at: int) -> tuple[DepositEvent, ...]:
     unsent = deposit.refunds[n - 1].status is RefundStatus.APPROVED
     return (RefundReviewNeeded(at, n, "proof_differs"),) if unsent else ()
+
+
+COMMANDS: Final[Commands] = (
+    CommandRow(RefundSeen, lambda deposit, seen, at, _terms: record_seen(deposit, seen, at), None, needed),
+    CommandRow(
+        RecordUnknownOutcome,
+        lambda deposit, command, at, _terms: record_step(deposit, RefundUnknown(at, command.refund), command.way),
+        None,
+        needed,
+    ),
+    CommandRow(
+        RecordNotFound,
+        lambda deposit, command, at, _terms: record_step(
+            deposit, RefundReviewNeeded(at, command.refund, "not_found"), command.way
+        ),
+        None,
+        needed,
+    ),
+    CommandRow(
+        FlagProofMismatch,
+        lambda deposit, command, at, _terms: flag_mismatch(deposit, command.refund, at),
+        None,
+        needed,
+    ),
+)

@@ -3,15 +3,15 @@
 from collections.abc import Iterator
 from typing import Final
 
-from msgspec import Struct
-
 from chalicelib.core.common.money import Money, total
 from chalicelib.core.common.refusal import Reason, Refused
+from chalicelib.core.deposit.causes import SENT_BACK, Cause, LineCode
+from chalicelib.core.deposit.command_row import Action, Command, CommandRow, Commands, optional
 from chalicelib.core.deposit.deposit import Deposit
 from chalicelib.core.deposit.events.all import DepositEvent
 from chalicelib.core.deposit.events.order import ItemsChanged, TakenStock
 from chalicelib.core.deposit.events.refund import RefundLine
-from chalicelib.core.deposit.refund import SENT_BACK, RefundStatus
+from chalicelib.core.deposit.refund import RefundStatus
 from chalicelib.core.ending import end, entitlement, second_chance
 from chalicelib.core.ending.entitlement import Leg
 from chalicelib.core.locking import lock
@@ -22,7 +22,7 @@ from chalicelib.core.selling.ordering import Ordered
 MAX_CHANGES: Final = 20
 
 
-class ChangeItems(Struct, frozen=True):
+class ChangeItems(Command, frozen=True):
     """What the buyer wants instead; ``stock`` is what the deposit will hold, as the flow found it on the shelves."""
 
     items: tuple[Ordered, ...]
@@ -70,7 +70,17 @@ def _give_back(deposit: Deposit, excess: Money, at: int, terms: Terms) -> Iterat
     counted = deposit.counted[0]
     gone = entitlement.gone_back(deposit, counted)
     kept = counted.amount - gone - excess
-    before = (RefundLine("already_refunded", -gone),) if gone else ()
-    lines = (RefundLine("paid", counted.amount), *before, RefundLine("goods_kept", -kept, "terms/change"))
+    before = (RefundLine(LineCode.ALREADY_REFUNDED, -gone),) if gone else ()
+    lines = (RefundLine(LineCode.PAID, counted.amount), *before, RefundLine(LineCode.GOODS_KEPT, -kept, "terms/change"))
     leg = Leg(counted.payment, counted.capture, lines)
-    yield from end.refund(deposit, len(deposit.refunds) + 1, "change", leg, at, terms.refund.deadline)
+    yield from end.refund(deposit, len(deposit.refunds) + 1, Cause.CHANGE, leg, at, terms.refund.deadline)
+
+
+COMMANDS: Final[Commands] = (
+    CommandRow(
+        ChangeItems,
+        change,
+        Action("buyer", "changes", lambda deposit, at, _terms: refuse(deposit, at)),
+        optional,
+    ),
+)

@@ -1,6 +1,6 @@
 """What all routes on one deposit share: access, commands, the full answer and its headers."""
 
-from chalicelib.core.decide import Command
+from chalicelib.core.deposit.command_row import Command
 from chalicelib.flows.snapshot import Outcome
 from chalicelib.web.deposits import render
 from chalicelib.web.edge.common import replay_header

@@ -11,6 +11,7 @@ from chalicelib.core.common.journal import Caller, Entry
 from chalicelib.core.common.money import Money
 from chalicelib.core.deadlines import awaited
 from chalicelib.core.decide import actions
+from chalicelib.core.deposit.causes import Cause
 from chalicelib.core.deposit.deposit import Deposit
 from chalicelib.core.deposit.events.all import DepositEvent
 from chalicelib.core.deposit.ledger import Balances
@@ -82,7 +83,7 @@ def deposit(outcome: Outcome, caller: Caller) -> DepositAnswer:
     }
 
 
-def preview(owed: Entitlement, cause: str, at: int, locale: str) -> PreviewAnswer:
+def preview(owed: Entitlement, cause: Cause, at: int, locale: str) -> PreviewAnswer:
     return {
         "at": format_instant(at),
         "cause": cause,
@@ -100,7 +101,7 @@ def curve_point(step: Step, locale: str) -> CurvePointAnswer:
         "from": format_instant(step.start),
         "to": format_instant(step.to) if step.to is not None else None,
         "amount": money(step.owed.amount),
-        "lines": lines(step.owed.lines, "buyer_cancel", locale),
+        "lines": lines(step.owed.lines, Cause.BUYER_CANCEL, locale),
     }
 
 

@@ -7,9 +7,9 @@ from pydantic import Field
 
 from chalicelib.core.common.fields import Category, Frozen, Sku, Text
 from chalicelib.core.common.refusal import FieldError, Reason, Refused
+from chalicelib.core.deposit.causes import Cause
 from chalicelib.core.deposit.status import Status
 from chalicelib.core.ending.end import Cancel
-from chalicelib.core.merchant import cancellation
 from chalicelib.core.paying.captures import ChangePaymentMethod
 from chalicelib.core.policy import cancellation_reasons
 from chalicelib.core.selling.ordering import HandedIn, Order, Ordered
@@ -240,7 +240,12 @@ def changes(call: Call) -> Answer:
     roles=READERS,
     answers={200: PreviewAnswer},
     query=(
-        choice("cause", ("buyer_cancel", "withdrawal", "merchant_cancel"), "Why the deposit would end.", required=True),
+        choice(
+            "cause",
+            (Cause.BUYER_CANCEL, Cause.WITHDRAWAL, Cause.MERCHANT_CANCEL),
+            "Why the deposit would end.",
+            required=True,
+        ),
         instant("at", "From now to two years ahead; now when left out."),
         choice(
             "reason",
@@ -252,9 +257,9 @@ def changes(call: Call) -> Answer:
     guard=visible,
 )
 def refund_preview(call: Call) -> Answer:
-    cause, at = call.query["cause"], call.query.get("at")
+    cause, at = Cause(call.query["cause"]), call.query.get("at")
     reason = call.query.get("reason")
-    if reason is not None and cause != cancellation.CAUSE:
+    if reason is not None and cause != Cause.MERCHANT_CANCEL:
         raise Refused(Reason.INVALID_REQUEST, [FieldError("/reason", "only_with_merchant_cancel")])
     owed = call.services.desk.preview(call.params["deposit_id"], cause, at, call.asked, reason)
     return Answer(render.preview(owed, cause, call.asked.at if at is None else at, call.locale))

@@ -7,36 +7,11 @@ from pydantic import Field, with_config
 # Before Python 3.12 pydantic reads only this one; it comes with pydantic.
 from typing_extensions import TypedDict
 
+from chalicelib.core.deposit.causes import Cause, LineCode
 from chalicelib.web.edge.values import CLOSED, HashAnswer, InstantAnswer, MoneyAnswer, RuleAnswer, SignedMoneyAnswer
 
-CAUSES: Final = (
-    "buyer_cancel",
-    "withdrawal",
-    "merchant_cancel",
-    "buyer_default",
-    "trade_in_mismatch",
-    "trade_in_cancel",
-    "change",
-    "claim",
-    "goodwill",
-    "amount_mismatch",
-    "overpayment",
-    "duplicate_payment",
-    "late_payment",
-    "chargeback",
-    "seller_default_compensation",
-)
-CODES: Final = (
-    "paid",
-    "already_refunded",
-    "shipping_kept",
-    "trade_in_fee",
-    "forfeited",
-    "goods_kept",
-    "goodwill",
-    "owed",
-    "compensation",
-)
+CAUSES: Final = tuple(cause.value for cause in Cause)
+CODES: Final = tuple(code.value for code in LineCode)
 CauseAnswer = Annotated[str, Field(json_schema_extra={"enum": list(CAUSES)})]
 CodeAnswer = Annotated[str, Field(json_schema_extra={"enum": list(CODES)})]
 

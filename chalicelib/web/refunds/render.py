@@ -6,6 +6,7 @@ from chalicelib import policies
 from chalicelib.core.common.ids import child
 from chalicelib.core.common.instants import format_instant
 from chalicelib.core.common.money import Money
+from chalicelib.core.deposit.causes import Cause
 from chalicelib.core.deposit.deposit import Deposit
 from chalicelib.core.deposit.events.refund import RefundLine
 from chalicelib.core.deposit.refund import Refund, RefundStatus
@@ -44,12 +45,12 @@ def _destination(one: Refund) -> DestinationAnswer:
     return {"kind": one.goes_to, "payable_from": format_instant(one.payable_from)}
 
 
-def lines(found: Sequence[RefundLine], cause: str, locale: str) -> list[RefundLineAnswer]:
+def lines(found: Sequence[RefundLine], cause: Cause, locale: str) -> list[RefundLineAnswer]:
     """Every line explained; ``paid`` says what kind of payment it was where that matters."""
     return [_line(line, cause, locale) for line in found]
 
 
-def _line(line: RefundLine, cause: str, locale: str) -> RefundLineAnswer:
+def _line(line: RefundLine, cause: Cause, locale: str) -> RefundLineAnswer:
     special = f"{line.code}/{cause}"
     known = policies.read(f"texts/{locale}/lines.toml")
     words = text("lines", special if special in known else line.code, locale=locale)

@@ -27,11 +27,13 @@ from chalicelib.core.common.instants import duration_ms, parse_instant
 from chalicelib.core.common.journal import Caller, RequestContext
 from chalicelib.core.common.money import Money
 from chalicelib.core.common.refusal import FieldError, Reason, Refused
-from chalicelib.core.decide import Command, decide
+from chalicelib.core.decide import decide
 from chalicelib.core.delivery.fulfilment import DeclareDefault, Deliver, PayBalance, Ready, Receive, Ship
 from chalicelib.core.delivery.trade_in import CancelTradeIn, Inspect
 from chalicelib.core.deposit import fold
 from chalicelib.core.deposit import order as orders
+from chalicelib.core.deposit.causes import Cause
+from chalicelib.core.deposit.command_row import Command
 from chalicelib.core.deposit.deposit import Deposit
 from chalicelib.core.deposit.events.all import DepositEvent
 from chalicelib.core.deposit.events.claim import ClaimEvent
@@ -753,7 +755,10 @@ def _restocked(change: int) -> Json:
 def _preview(story: Story) -> Json:
     at = story.outcome.at
     return deposits_render.preview(
-        entitlement.compute_entitlement(story.deposit, story.terms, "buyer_cancel", at), "buyer_cancel", at, DEFAULT
+        entitlement.compute_entitlement(story.deposit, story.terms, Cause.BUYER_CANCEL, at),
+        Cause.BUYER_CANCEL,
+        at,
+        DEFAULT,
     )
 
 

@@ -5,6 +5,7 @@ from typing import ClassVar
 from msgspec import Struct
 
 from chalicelib.core.common.money import Money
+from chalicelib.core.deposit.causes import Cause
 
 
 class Completed(Struct, frozen=True):
@@ -41,7 +42,7 @@ class Cancelled(Struct, frozen=True):
 
     TYPE: ClassVar[str] = "deposit.cancelled"
     at: int
-    cause: str
+    cause: Cause
     rule: str
     forfeited: Money
     fees: Money | None = None

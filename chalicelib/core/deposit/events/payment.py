@@ -5,6 +5,7 @@ from typing import ClassVar
 from msgspec import Struct
 
 from chalicelib.core.common.money import Money
+from chalicelib.core.deposit.causes import Cause
 
 
 class PaymentMethodChanged(Struct, frozen=True):
@@ -76,7 +77,7 @@ class PaymentNotCounted(Struct, frozen=True):
     payment: int
     capture: str
     amount: Money
-    cause: str
+    cause: Cause
 
 
 class BalanceOverdue(Struct, frozen=True):

@@ -5,12 +5,13 @@ from typing import ClassVar
 from msgspec import Struct
 
 from chalicelib.core.common.money import Money
+from chalicelib.core.deposit.causes import Cause, LineCode
 
 
 class RefundLine(Struct, frozen=True):
     """One line of a refund's explanation. A negative amount cites the rule that allows it."""
 
-    code: str
+    code: LineCode
     amount: Money
     rule: str | None = None
     evidence: tuple[str, ...] = ()
@@ -25,7 +26,7 @@ class RefundApproved(Struct, frozen=True):
     TYPE: ClassVar[str] = "refund.approved"
     at: int
     refund: int
-    cause: str
+    cause: Cause
     amount: Money
     lines: tuple[RefundLine, ...]
     promised_by: int

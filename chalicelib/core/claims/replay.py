@@ -1,0 +1,124 @@
+"""Claims decided again, for proofs."""
+
+from collections.abc import Iterator, Sequence
+from typing import Final, cast, get_args
+
+from chalicelib.core.claims import answering, opening, remedy
+from chalicelib.core.claims.answering import AcceptOffer, Escalate, Respond, RuleClaim
+from chalicelib.core.claims.opening import OpenClaim
+from chalicelib.core.deposit.causes import Cause
+from chalicelib.core.deposit.claim import Payer
+from chalicelib.core.deposit.command_row import Command, as_events
+from chalicelib.core.deposit.deposit import Deposit
+from chalicelib.core.deposit.events.all import DepositEvent
+from chalicelib.core.deposit.events.claim import (
+    ClaimAccepted,
+    ClaimAnsweredLate,
+    ClaimDismissed,
+    ClaimEscalated,
+    ClaimEvidenceAdded,
+    ClaimGranted,
+    ClaimOffered,
+    ClaimOpened,
+    ClaimPartlyUpheld,
+    ClaimRejected,
+    ClaimReminded,
+    ClaimReversed,
+    ClaimUpheld,
+    ClaimWithdrawn,
+)
+from chalicelib.core.deposit.events.ending import Cancelled
+from chalicelib.core.deposit.history import CauseRules, History, Replays, as_recorded, by_clock_of_claims
+from chalicelib.core.policy.claim_rules import ClaimKind
+from chalicelib.core.policy.terms import Terms
+
+_ROWS: Final = {row.type: row for row in answering.COMMANDS}
+Answer = ClaimOffered | ClaimRejected | ClaimAccepted | ClaimUpheld | ClaimPartlyUpheld
+
+
+def _opened(history: History, place: int) -> DepositEvent | None:
+    event = cast(ClaimOpened, history.events[place])
+    kind = next((kind for kind in get_args(ClaimKind) if kind == event.kind), None)
+    if kind is None:
+        raise LookupError("no such kind")
+    command = OpenClaim(kind, event.statement, event.lines, event.amount, event.evidence)
+    return opening.open_claim(history.before(place), command, event.at, history.terms)
+
+
+def _answered(history: History, place: int) -> DepositEvent | None:
+    event = cast(Answer, history.events[place])
+    return _decided(history.before(place), event, history.terms)[0]
+
+
+def _escalated(history: History, place: int) -> DepositEvent | None:
+    event = cast(ClaimEscalated, history.events[place])
+    if event.by == "silence":
+        return by_clock_of_claims(history, place)
+    return _decide(history.before(place), Escalate(event.claim), event.at, history.terms)[0]
+
+
+def _reversed(history: History, place: int) -> DepositEvent | None:
+    return next((event for event in _paid_claim(history, place) if isinstance(event, ClaimReversed)), None)
+
+
+def _decided(before: Deposit, event: Answer | ClaimGranted, terms: Terms) -> Sequence[DepositEvent]:
+    """The answer, with all that follows from it."""
+    if isinstance(event, ClaimGranted):
+        return remedy.granted(before, answering.numbered(before, event.claim))
+    return _decide(before, _command(event), event.at, terms)
+
+
+def _decide(before: Deposit, command: Command, at: int, terms: Terms) -> Sequence[DepositEvent]:
+    return as_events(_ROWS[type(command)].decide(before, command, at, terms))
+
+
+def _command(event: Answer) -> answering.Claiming:
+    """The command that led to an answer."""
+    match event:
+        case ClaimOffered():
+            return Respond(event.claim, "offer", event.amount, event.statement)
+        case ClaimRejected():
+            return Respond(event.claim, "reject", statement=event.statement)
+        case ClaimUpheld():
+            return RuleClaim(event.claim, "uphold", event.reason)
+        case ClaimPartlyUpheld():
+            return RuleClaim(event.claim, "partly", event.reason, event.amount)
+        case ClaimAccepted() if event.by == "merchant":
+            return Respond(event.claim, "accept", statement=event.statement)
+        case ClaimAccepted():
+            return AcceptOffer(event.claim)
+
+
+def _paid_claim(history: History, place: int) -> Iterator[DepositEvent]:
+    """The decision that pays, found before ``place``, with all that follows from it."""
+    while not isinstance(history.events[place], Payer):
+        place -= 1
+    event = cast(Payer, history.events[place])
+    yield from _decided(history.before(place), event, history.terms)
+
+
+def _ended(history: History, place: int) -> Iterator[DepositEvent]:
+    """The end that a claim's decision brings, and what follows."""
+    events = list(_paid_claim(history, place))
+    end = next(n for n, event in enumerate(events) if isinstance(event, Cancelled))
+    return iter(events[end:])
+
+
+REPLAYS: Final[Replays] = {
+    ClaimOpened: _opened,
+    ClaimEvidenceAdded: as_recorded,
+    ClaimOffered: _answered,
+    ClaimRejected: _answered,
+    ClaimEscalated: _escalated,
+    ClaimAccepted: _answered,
+    ClaimUpheld: _answered,
+    ClaimPartlyUpheld: _answered,
+    ClaimDismissed: as_recorded,
+    ClaimWithdrawn: as_recorded,
+    ClaimGranted: by_clock_of_claims,
+    ClaimAnsweredLate: as_recorded,
+    ClaimReminded: by_clock_of_claims,
+    ClaimReversed: _reversed,
+}
+ENDS: Final[CauseRules] = {Cause.CLAIM: _ended}
+REFUNDS: Final[CauseRules] = {Cause.CLAIM: _paid_claim}

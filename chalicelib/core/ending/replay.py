@@ -1,0 +1,61 @@
+"""Ends of a deposit decided again, for proofs."""
+
+from collections.abc import Iterator
+from typing import Final
+
+from chalicelib.core.deposit.causes import Cause
+from chalicelib.core.deposit.events.all import DepositEvent
+from chalicelib.core.deposit.events.ending import (
+    Expired,
+    PassGranted,
+    PassLapsed,
+    PassReminded,
+    PassReturned,
+    PassUsed,
+    WithdrawalConfirmed,
+    WithdrawalStated,
+)
+from chalicelib.core.deposit.history import CauseRules, History, Replays, as_recorded, by_clock
+from chalicelib.core.ending import end, entitlement
+
+
+def end_again(history: History, place: int, cause: Cause, judged_at: int | None = None) -> Iterator[DepositEvent]:
+    """The end written at ``place``, judged at its own instant or at ``judged_at``."""
+    event, before = history.events[place], history.before(place)
+    at = event.at if judged_at is None else judged_at
+    owed = entitlement.compute_entitlement(before, history.terms, cause, at)
+    return end.end(before, cause, owed, event.at, history.terms.refund.deadline)
+
+
+def refuse_unless_after(history: History, place: int, kind: type[DepositEvent]) -> None:
+    """LookupError unless the event that leads to this end stands right before it."""
+    if not isinstance(history.events[place - 1], kind):
+        raise LookupError("nothing led to this end")  # noqa: TRY004 - as tables without such a step
+
+
+def _buyer_cancelled(history: History, place: int) -> Iterator[DepositEvent]:
+    return end_again(history, place, Cause.BUYER_CANCEL)
+
+
+def _withdrew(history: History, place: int) -> Iterator[DepositEvent]:
+    """Judged at arrival, where goods arrived: another release may count the days of the period otherwise.
+
+    That it was confirmed in time stands in the journal.
+    """
+    refuse_unless_after(history, place, WithdrawalConfirmed)
+    at, arrived_at = history.events[place].at, history.before(place).arrived_at
+    return end_again(history, place, Cause.WITHDRAWAL, at if arrived_at is None else min(at, arrived_at))
+
+
+REPLAYS: Final[Replays] = {
+    Expired: by_clock,
+    WithdrawalStated: as_recorded,
+    WithdrawalConfirmed: as_recorded,
+    PassGranted: as_recorded,
+    PassUsed: as_recorded,
+    PassReturned: as_recorded,
+    PassReminded: as_recorded,
+    PassLapsed: as_recorded,
+}
+ENDS: Final[CauseRules] = {Cause.BUYER_CANCEL: _buyer_cancelled, Cause.WITHDRAWAL: _withdrew}
+REFUNDS: Final[CauseRules] = {}

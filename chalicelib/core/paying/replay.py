@@ -1,0 +1,152 @@
+"""Payments and chargebacks decided again, for proofs."""
+
+from collections.abc import Iterator
+from typing import Final, cast
+
+from msgspec.structs import replace
+
+from chalicelib.core.common import instants
+from chalicelib.core.deposit.causes import SENT_BACK, Cause, LineCode
+from chalicelib.core.deposit.deposit import Deposit
+from chalicelib.core.deposit.events.all import DepositEvent
+from chalicelib.core.deposit.events.lock import LockedByPayment
+from chalicelib.core.deposit.events.payment import (
+    BalancePaid,
+    ChargebackLost,
+    ChargebackOpened,
+    ChargebackWon,
+    PaymentFailed,
+    PaymentMethodChanged,
+    PaymentNotCounted,
+    PaymentPending,
+    PaymentSucceeded,
+)
+from chalicelib.core.deposit.events.refund import RefundApproved, RefundCovered, RefundLine
+from chalicelib.core.deposit.history import CauseRules, History, Replays, as_recorded
+from chalicelib.core.deposit.payment import Arrival, CaptureSeen, DisputeSeen
+from chalicelib.core.ending import end
+from chalicelib.core.ending.entitlement import Leg
+from chalicelib.core.paying import chargeback
+from chalicelib.core.paying.captures import reminders, why_not_counted
+from chalicelib.core.policy.terms import Terms
+
+
+def _not_counted(history: History, place: int) -> DepositEvent | None:
+    event, before = cast(PaymentNotCounted, history.events[place]), history.before(place)
+    cause = _cause(before, event)
+    return replace(event, at=max(event.at, before.created_at), cause=cause) if cause is not None else None
+
+
+def _balance_paid(history: History, place: int) -> DepositEvent | None:
+    event, before = cast(BalancePaid, history.events[place]), history.before(place)
+    payment = before.payments[event.payment - 1]
+    if _cause(before, event) is not None or payment.kind != "balance":
+        return None
+    return replace(event, at=max(event.at, payment.opened_at))
+
+
+def _paid(history: History, place: int) -> DepositEvent | None:
+    event, before = cast(PaymentSucceeded, history.events[place]), history.before(place)
+    if _cause(before, event) is not None or before.payments[event.payment - 1].kind == "balance":
+        return None
+    return _with_window(replace(event, at=max(event.at, before.created_at)), history.terms)
+
+
+def _cause(before: Deposit, event: Arrival) -> Cause | None:
+    """Why the money was not counted, by the rules; None when it pays. LookupError for what cannot be."""
+    if before.payments[event.payment - 1].n != event.payment:
+        raise LookupError("no such payment")
+    if any(captured.capture == event.capture for captured in before.captures):
+        raise LookupError("a capture counts once")
+    return why_not_counted(before, event.payment, CaptureSeen(event.capture, event.amount, event.at))
+
+
+def _with_window(event: PaymentSucceeded, terms: Terms) -> PaymentSucceeded:
+    """Hours are counted again. Days stay as recorded: a later release may know holidays that this one does not."""
+    ends_at = None
+    if terms.window is not None and terms.lock.at == "window_end":
+        elapsed = terms.window.kind == "elapsed"
+        ends_at = event.at + instants.duration_ms(terms.window.length) if elapsed else event.window_ends_at
+        if ends_at is None or ends_at <= event.at:
+            raise ValueError("a window has an end")
+    windowed = terms.lock.at != "payment"
+    return replace(event, windowed=windowed, window_ends_at=ends_at, remind_at=reminders(terms, event.at, ends_at))
+
+
+def owes_arrival(history: History, place: int) -> bool:
+    """Whether money that was not due stands right before: only its refund may follow."""
+    arrival = _arrival(history, place)
+    event = history.events[arrival]
+    if isinstance(event, PaymentSucceeded | BalancePaid):
+        return event.amount != history.before(arrival).payments[event.payment - 1].amount
+    return isinstance(event, PaymentNotCounted)
+
+
+def sends_back(event: DepositEvent) -> bool:
+    """Whether the event gives such money back, or is the lock that comes with it."""
+    if isinstance(event, RefundApproved):
+        return event.cause in SENT_BACK
+    return isinstance(event, LockedByPayment)
+
+
+def _arrival(history: History, place: int) -> int:
+    """The place of the capture before ``place``: right before it, or with its own lock between."""
+    return place - 2 if isinstance(history.events[place - 1], LockedByPayment) else place - 1
+
+
+def _sent_back(history: History, place: int) -> Iterator[DepositEvent]:
+    arrival = _arrival(history, place)
+    event, before, after = history.events[arrival], history.before(arrival), history.before(place)
+    if not isinstance(event, Arrival):
+        return
+    cause, excess = _cause(before, event), event.amount
+    if not isinstance(event, PaymentNotCounted):
+        if cause is not None:
+            return
+        cause, excess = Cause.OVERPAYMENT, event.amount - before.payments[event.payment - 1].amount
+    if cause is not None and excess:
+        leg = Leg(event.payment, event.capture, (RefundLine(LineCode.PAID, excess),))
+        n, at = len(after.refunds) + 1, history.events[place].at
+        yield from end.refund(after, n, cause, leg, at, history.terms.refund.deadline)
+
+
+def _chargeback_opened(history: History, place: int) -> DepositEvent | None:
+    event, before = cast(ChargebackOpened, history.events[place]), history.before(place)
+    known = any(captured.capture == event.capture for captured in before.captures)
+    return replace(event, dispute=len(before.disputes) + 1) if known else None
+
+
+def _chargeback_lost(history: History, place: int) -> DepositEvent | None:
+    return next(_lose(history, place))
+
+
+def _taken_by_bank(history: History, place: int) -> Iterator[DepositEvent]:
+    """Behind the lost chargeback, and what it covered."""
+    place -= 1
+    while isinstance(history.events[place], RefundCovered):
+        place -= 1
+    return _lose(history, place)
+
+
+def _lose(history: History, place: int) -> Iterator[DepositEvent]:
+    event, before = history.events[place], history.before(place)
+    if not isinstance(event, ChargebackLost):
+        return
+    dispute = before.disputes[event.dispute - 1]
+    seen = DisputeSeen(dispute.ref, dispute.capture, dispute.amount, "lost")
+    yield from chargeback.see(before, dispute.payment, seen, event.at, history.terms)
+
+
+REPLAYS: Final[Replays] = {
+    PaymentPending: as_recorded,
+    PaymentFailed: as_recorded,
+    PaymentMethodChanged: as_recorded,
+    PaymentSucceeded: _paid,
+    PaymentNotCounted: _not_counted,
+    BalancePaid: _balance_paid,
+    ChargebackOpened: _chargeback_opened,
+    ChargebackWon: as_recorded,
+    ChargebackLost: _chargeback_lost,
+}
+ENDS: Final[CauseRules] = {}
+REFUNDS: Final[CauseRules] = {**dict.fromkeys(SENT_BACK, _sent_back), Cause.CHARGEBACK: _taken_by_bank}

@@ -1,0 +1,59 @@
+"""Refunds decided again, for proofs. An approval is decided again by the rule of its cause: see ``proof``."""
+
+from collections.abc import Iterator
+from typing import Final, cast
+
+from chalicelib.core.common.money import Money
+from chalicelib.core.deposit.causes import Cause, LineCode
+from chalicelib.core.deposit.events.all import DepositEvent
+from chalicelib.core.deposit.events.refund import (
+    RefundApproved,
+    RefundCovered,
+    RefundDeclined,
+    RefundDestinationNamed,
+    RefundLine,
+    RefundPending,
+    RefundRerouted,
+    RefundRetried,
+    RefundReturned,
+    RefundReviewNeeded,
+    RefundSent,
+    RefundSettled,
+    RefundSucceeded,
+    RefundUnknown,
+)
+from chalicelib.core.deposit.history import CauseRules, History, Replays, as_recorded
+from chalicelib.core.ending import end
+from chalicelib.core.ending.entitlement import Leg
+
+
+def _goodwill(history: History, place: int) -> Iterator[DepositEvent]:
+    """The amount is the merchant's word, bounded by what was left of that capture and could be given."""
+    event, before = cast(RefundApproved, history.events[place]), history.before(place)
+    captured = before.captured(event.capture)
+    most = min(before.left_of(captured), before.refundable)
+    if captured.counts and not before.disputed(captured.capture) and Money.zero(most.currency) < event.amount <= most:
+        leg = Leg(captured.payment, captured.capture, (RefundLine(LineCode.GOODWILL, event.amount),))
+        deadline = history.terms.refund.deadline
+        yield from end.refund(before, event.refund, Cause.GOODWILL, leg, event.at, deadline, note=event.note)
+
+
+REPLAYS: Final[Replays] = dict.fromkeys(
+    (
+        RefundSent,
+        RefundUnknown,
+        RefundPending,
+        RefundSucceeded,
+        RefundSettled,
+        RefundDeclined,
+        RefundReturned,
+        RefundReviewNeeded,
+        RefundDestinationNamed,
+        RefundRerouted,
+        RefundRetried,
+        RefundCovered,
+    ),
+    as_recorded,
+)
+ENDS: Final[CauseRules] = {}
+REFUNDS: Final[CauseRules] = {Cause.GOODWILL: _goodwill}
