@@ -45,7 +45,7 @@ from chalicelib.store.texts import TextStore
 from chalicelib.store.vault import Vault
 
 if TYPE_CHECKING:
-    from chalicelib.gateways.sandbox import Sandbox
+    from chalicelib.gateways.sandbox.provider import Sandbox
 
 # A request asked in time may still be running this long; what is irreversible waits for it.
 GRACE_MS: Final = 60_000
@@ -252,8 +252,8 @@ def assembled(
 
 def _sandbox(found: Settings, client: Any) -> "Sandbox":
     """Imported here only: a package does not hold it."""
-    from chalicelib.gateways.books import Books  # noqa: PLC0415
-    from chalicelib.gateways.sandbox import Sandbox  # noqa: PLC0415
+    from chalicelib.gateways.sandbox.books import Books  # noqa: PLC0415
+    from chalicelib.gateways.sandbox.provider import Sandbox  # noqa: PLC0415
 
     return Sandbox(Books(client, found.sandbox_table), machine_clock)
 

@@ -17,8 +17,9 @@ from chalicelib.core.common.money import Money
 from chalicelib.core.common.refusal import FieldError, Reason, Refused
 from chalicelib.core.deposit.deposit import Deposit
 from chalicelib.core.reconciliation.lines import SHARDS
-from chalicelib.gateways.books import Row
-from chalicelib.gateways.sandbox import FAULTS, Sandbox
+from chalicelib.gateways.sandbox.books import Row
+from chalicelib.gateways.sandbox.faults import FAULTS
+from chalicelib.gateways.sandbox.provider import Sandbox
 from chalicelib.jobs.sweep import Report
 from chalicelib.web.deposits import render as deposits_render
 from chalicelib.web.edge import values
@@ -30,12 +31,12 @@ from chalicelib.wiring import Services, machine_clock
 from local.issuer import Issuer
 
 # Where a page of the settlement report begins: a shard, and the place of the line before it.
-SHARD: Final[Form] = {
+REPORT_POSITION: Final[Form] = {
     "shard": lambda value: isinstance(value, int) and 0 <= value < SHARDS,
     "after": lambda value: isinstance(value, str),
 }
 routes = Blueprint(__name__)
-A_RUN: Final = 300_000
+JOB_TIMEOUT_MS: Final = 300_000  # of a scheduled Lambda
 REPORT_PAGE: Final = 100
 CSV: Final = "text/csv; charset=utf-8"
 CHARGEBACKS: Final[Mapping[str, Literal["opened", "won", "lost"]]] = {
@@ -52,8 +53,8 @@ Jobs = Mapping[str, Callable[[Services, Callable[[], int]], Report]]
 
 
 @dataclass(frozen=True, slots=True)
-class Desk:
-    """What the sandbox calls reach beside the services."""
+class Context:
+    """What the sandbox calls use."""
 
     services: Services
     issuer: Issuer
@@ -61,21 +62,21 @@ class Desk:
 
     @property
     def provider(self) -> Sandbox:
-        assert self.services.sandbox is not None, "the local house is the sandbox"
+        assert self.services.sandbox is not None, "the local service uses the sandbox"
         return self.services.sandbox
 
 
-_desks: list[Desk] = []
+_contexts: list[Context] = []
 
 
-def install(app: Chalice, desk: Desk) -> None:
-    """Put the calls beside the app's routes."""
-    _desks[:] = [desk]
+def install(app: Chalice, context: Context) -> None:
+    """Add the calls to the app's routes."""
+    _contexts[:] = [context]
     app.register_blueprint(routes)
 
 
-def _desk() -> Desk:
-    return _desks[0]
+def _context() -> Context:
+    return _contexts[0]
 
 
 class TokenBody(Frozen):
@@ -124,7 +125,7 @@ def tokens(call: Call) -> Answer:
     if body.role in {"merchant", "inspector"} and body.merchant is None:
         raise Refused(Reason.INVALID_REQUEST, [FieldError("/merchant", "missing")])
     sub = body.sub or f"sandbox-{secrets.token_hex(8)}"
-    token = _desk().issuer.token(body.role, sub, body.merchant, machine_clock() // instants.SECOND)
+    token = _context().issuer.token(body.role, sub, body.merchant, machine_clock() // instants.SECOND)
     return Answer({"token": token})
 
 
@@ -132,7 +133,7 @@ def tokens(call: Call) -> Answer:
     routes, "GET", "/sandbox/clock", summary="The sandbox's instant", answers={200: dict[str, str]}, tag="sandbox"
 )
 def clock(_call: Call) -> Answer:
-    return Answer({"now": instants.format_instant(_desk().provider.now())})
+    return Answer({"now": instants.format_instant(_context().provider.now())})
 
 
 @endpoint(
@@ -150,7 +151,7 @@ def move_clock(call: Call) -> Answer:
     body: ClockBody = call.fields
     if (body.advance is None) == (body.set is None):
         raise Refused(Reason.INVALID_REQUEST, [FieldError("/advance", "missing" if body.set is None else "invalid")])
-    provider = _desk().provider
+    provider = _context().provider
     to = body.set if body.set is not None else provider.now() + instants.duration_ms(str(body.advance))
     if to > instants.LAST_INSTANT:
         raise Refused(Reason.INVALID_REQUEST, [FieldError("/advance", "too_far")])
@@ -178,26 +179,26 @@ def move_clock(call: Call) -> Answer:
 def pay(call: Call) -> Answer:
     body: PaymentBody = call.fields
     payment_id = call.params["payment_id"]
-    deposit, n = _paying(payment_id)
+    deposit, n = _load_payment(payment_id)
     if body.amount is not None and body.amount.minor <= 0:
         raise Refused(Reason.INVALID_REQUEST, [FieldError("/amount", "too_small")])
-    provider = _desk().provider
+    provider = _context().provider
     if body.outcome in CHARGEBACKS:
         provider.charge_back(payment_id, CHARGEBACKS[body.outcome], body.amount)
     else:
         # The provider takes money for any payment that ever was: one that is dead or replaced too.
         provider.open_session(payment_id, deposit.payments[n - 1].amount, deposit.payments[n - 1].method)
         provider.pay(payment_id, body.outcome, body.amount)
-    after, _ = _paying(payment_id)
+    after, _ = _load_payment(payment_id)
     return Answer({"payment": deposits_render.payment(after, after.payments[n - 1])})
 
 
-def _paying(payment_id: str) -> tuple[Deposit, int]:
-    """The deposit and which of its payments this is."""
+def _load_payment(payment_id: str) -> tuple[Deposit, int]:
+    """The deposit of a payment, and the payment's number. Refused(NOT_FOUND)."""
     parsed = parse_child("pay", payment_id)
     if parsed is None:
         raise Refused(Reason.NOT_FOUND)
-    deposit = _desk().services.desk.commits.load(f"dep_{parsed[0]}").deposit
+    deposit = _context().services.desk.commits.load(f"dep_{parsed[0]}").deposit
     if parsed[1] > len(deposit.payments):
         raise Refused(Reason.NOT_FOUND)
     return deposit, parsed[1]
@@ -218,7 +219,7 @@ def arm(call: Call) -> Answer:
     body: FaultBody = call.fields
     if body.fault not in FAULTS[body.on]:
         raise Refused(Reason.INVALID_REQUEST, [FieldError("/fault", "choice")])
-    _desk().provider.arm(body.on, body.fault, body.times)
+    _context().provider.arm(body.on, body.fault, body.times)
     return Answer({"on": body.on, "fault": body.fault, "times": body.times}, 201)
 
 
@@ -226,7 +227,7 @@ def arm(call: Call) -> Answer:
     routes, "DELETE", "/sandbox/faults", summary="Disarm every fault", answers={204: None}, keyed=False, tag="sandbox"
 )
 def disarm(_call: Call) -> Answer:
-    _desk().provider.disarm()
+    _context().provider.disarm()
     return Answer("", 204)
 
 
@@ -242,13 +243,13 @@ def disarm(_call: Call) -> Answer:
 )
 def books(call: Call) -> Answer:
     deposit_id = call.query["deposit"]
-    rows = _desk().provider.books(deposit_id.partition("_")[2]) if well_formed("dep", deposit_id) else []
+    rows = _context().provider.books(deposit_id.partition("_")[2]) if well_formed("dep", deposit_id) else []
     return Answer({"data": rows})
 
 
 @with_config(CLOSED)
 class SettlementLine(TypedDict):
-    """A line of the provider's report, as its file has it."""
+    """A line of the provider's report, as in its file."""
 
     type: Literal["capture", "refund", "payout", "return"]
     reference: str
@@ -276,17 +277,17 @@ class SettlementPage(TypedDict):
     tag="sandbox",
 )
 def settlement(call: Call) -> Answer:
-    begins = position(call, _scope, SHARD) or {"shard": 0, "after": ""}
-    rows, more = _settled(*_span(call), int(str(begins["shard"])), str(begins["after"]))
-    return Answer({"data": [_told(row) for row in rows], "next_cursor": next_cursor(call, _scope, more)})
+    start = position(call, _scope, REPORT_POSITION) or {"shard": 0, "after": ""}
+    rows, more = _report_page(*_span(call), int(str(start["shard"])), str(start["after"]))
+    return Answer({"data": [_settlement_line(row) for row in rows], "next_cursor": next_cursor(call, _scope, more)})
 
 
-def _settled(start: int, end: int, shard: int, after: str) -> tuple[list[Row], dict[str, object] | None]:
-    """A page of the report and where the next one begins. The lines of one payment or refund are never parted."""
+def _report_page(start: int, end: int, shard: int, after: str) -> tuple[list[Row], dict[str, object] | None]:
+    """A page of the report, and the position of the next. The lines of one payment or refund are never parted."""
     rows: list[Row] = []
     while len(rows) < REPORT_PAGE and shard < SHARDS:
-        found, last = _desk().provider.settled(start, end, shard, after, REPORT_PAGE - len(rows))
-        rows += found
+        more, last = _context().provider.report_rows(start, end, shard, after, REPORT_PAGE - len(rows))
+        rows += more
         shard, after = (shard, last) if last is not None else (shard + 1, "")
     return rows, {"shard": shard, "after": after} if shard < SHARDS else None
 
@@ -303,7 +304,7 @@ def _settled(start: int, end: int, shard: int, after: str) -> tuple[list[Row], d
     media_type=CSV,
 )
 def settlement_csv(call: Call) -> Answer:
-    return Answer("".join(_desk().provider.settlement_csv(*_span(call))))
+    return Answer("".join(_context().provider.settlement_csv(*_span(call))))
 
 
 def _span(call: Call) -> tuple[int, int]:
@@ -317,7 +318,7 @@ def _scope(call: Call) -> str:
     return f"{call.query['from']}/{call.query['to']}"
 
 
-def _told(row: Row) -> SettlementLine:
+def _settlement_line(row: Row) -> SettlementLine:
     return {
         "type": row["type"],
         "reference": row["reference"],
@@ -338,12 +339,12 @@ def _told(row: Row) -> SettlementLine:
     tag="sandbox",
 )
 def run_job(call: Call) -> Answer:
-    desk = _desk()
-    job = desk.jobs.get(call.params["job"])
+    context = _context()
+    job = context.jobs.get(call.params["job"])
     if job is None:
         raise Refused(Reason.NOT_FOUND)
-    report = job(desk.services, lambda: A_RUN)
-    desk.provider.pump()
+    report = job(context.services, lambda: JOB_TIMEOUT_MS)
+    context.provider.pump()
     return Answer(asdict(report))
 
 

@@ -314,13 +314,13 @@ def another(world: World, client: "DynamoDBClient", **changes: Any) -> Iterator[
     built = build(found, client)
     assert built.sandbox is not None
     built.sandbox.deliver = world.house._deliver
-    desk = sandbox._desks[0]
-    sandbox._desks[:] = [dataclasses.replace(desk, services=built)]
+    desk = sandbox._contexts[0]
+    sandbox._contexts[:] = [dataclasses.replace(desk, services=built)]
     try:
         with installed(lambda: built):
             yield world
     finally:
-        sandbox._desks[:] = [desk]
+        sandbox._contexts[:] = [desk]
         for table in (found.table, found.sandbox_table):
             client.delete_table(TableName=table)
 

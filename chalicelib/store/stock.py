@@ -1,6 +1,6 @@
-"""Stock shards and purchase limits: the actions that travel in a transaction, and looks at what is left.
+"""Stock shards and purchase limits: the actions of a transaction that change them, and reads of what is left.
 
-Each shard keeps total = left + live + sold. Units leave and come back only in the transaction that records why.
+Each shard keeps total = left + live + sold. Units change only in the transaction that records the reason.
 """
 
 from collections.abc import Sequence
@@ -9,11 +9,10 @@ from typing import Any
 from chalicelib.core.selling.offer import Offer
 from chalicelib.flows.ports.effects import KeyTaken, LimitCount, ReasonCounted, SealedText, StockMove
 from chalicelib.store.codec import Wire
-from chalicelib.store.journals import ALL_OLD, BATCH, key
-from chalicelib.store.keys import taken
-from chalicelib.store.requests import send
-from chalicelib.store.tallies import tallied
-from chalicelib.store.texts import kept
+from chalicelib.store.keys import put_key
+from chalicelib.store.requests import ALL_OLD, batch_get, key
+from chalicelib.store.tallies import count_reason
+from chalicelib.store.texts import put_text
 
 
 def shard_key(offer: str, batch: str, sku: str, shard: int) -> str:
@@ -24,30 +23,30 @@ def limit_key(offer: str, buyer: str) -> str:
     return f"limit#{offer}#{buyer}"
 
 
-def action(table: str, also: StockMove | LimitCount | SealedText | KeyTaken | ReasonCounted) -> dict[str, Any]:
+def effect_action(table: str, also: StockMove | LimitCount | SealedText | KeyTaken | ReasonCounted) -> dict[str, Any]:
     """One effect on another item, as an action of the deposit's transaction."""
     match also:
         case StockMove():
-            return _shelved(table, also)
+            return _move_stock(table, also)
         case LimitCount():
-            return _count(table, also)
+            return _count_units(table, also)
         case SealedText():
-            return kept(table, also)
+            return put_text(table, also)
         case KeyTaken():
-            return taken(table, also)
+            return put_key(table, also)
         case ReasonCounted():
-            return tallied(table, also)
+            return count_reason(table, also)
 
 
-def _shelved(table: str, shelved: StockMove) -> dict[str, Any]:
-    """The parts of a shard that change, under the condition that none of them falls below zero."""
-    moved = shelved.moved
+def _move_stock(table: str, move: StockMove) -> dict[str, Any]:
+    """The counts of a shard that change, under the condition that none of them falls below zero."""
+    moved = move.moved
     changes = {name: units for name in ("left", "live", "sold") if (units := getattr(moved, name))}
     falling = {name: -units for name, units in changes.items() if units < 0}
     return {
         "Update": {
             "TableName": table,
-            "Key": key(shard_key(shelved.offer, shelved.batch, moved.sku, moved.shard)),
+            "Key": key(shard_key(move.offer, move.batch, moved.sku, moved.shard)),
             "UpdateExpression": "SET " + ", ".join(f"#{name} = #{name} + :{name}" for name in changes),
             "ConditionExpression": " AND ".join(f"#{name} >= :least_{name}" for name in falling),
             "ExpressionAttributeNames": {f"#{name}": name for name in changes},
@@ -60,8 +59,8 @@ def _shelved(table: str, shelved: StockMove) -> dict[str, Any]:
     }
 
 
-def shards_made(table: str, offer: Offer) -> list[dict[str, Any]]:
-    """The actions that lay out an offer's stock; a shard that is there already stays as it is."""
+def put_shards(table: str, offer: Offer) -> list[dict[str, Any]]:
+    """The actions that create an offer's shards; a shard that exists already stays as it is."""
     return [
         {
             "Put": {
@@ -81,36 +80,25 @@ def shards_made(table: str, offer: Offer) -> list[dict[str, Any]]:
     ]
 
 
-def shard_changed(table: str, offer: Offer, sku: str, shard: int, units: int) -> dict[str, Any]:
-    """Units a merchant adds to a shard, or takes out of what is left of it."""
+def change_shard(table: str, offer: Offer, sku: str, shard: int, units: int) -> dict[str, Any]:
+    """The action that adds units to a shard, or takes ``-units`` out of what is left of it."""
     pk = shard_key(offer.id, offer.made.batch, sku, shard)
     return _update(table, pk, "SET #left = #left + :u, #total = #total + :u", units, "#left >= :least", least=-units)
 
 
-def left(client: Any, table: str, offers: Sequence[Offer], *, consistent: bool) -> dict[str, dict[str, list[int]]]:
-    """Units left in every shard of every counted SKU of each offer, by offer id: one trip for a hundred shards."""
+def read_left(client: Any, table: str, offers: Sequence[Offer], *, consistent: bool) -> dict[str, dict[str, list[int]]]:
+    """Units left in every shard, by offer id and SKU. One call for a hundred shards."""
     counts = {offer.id: {stock.sku: [0] * stock.all_shards for stock in offer.stock} for offer in offers}
-    places = {
+    shards = {
         shard_key(offer.id, offer.made.batch, stock.sku, shard): (offer.id, stock.sku, shard)
         for offer in offers
         for stock in offer.stock
         for shard in range(stock.all_shards)
     }
-    for pks in (list(places)[start : start + BATCH] for start in range(0, len(places), BATCH)):
-        wanted: Any = {
-            table: {
-                "Keys": [key(pk) for pk in pks],
-                "ConsistentRead": consistent,
-                "ProjectionExpression": "pk, #left",
-                "ExpressionAttributeNames": {"#left": "left"},
-            }
-        }
-        while wanted:
-            answer = send(client.batch_get_item, RequestItems=wanted)
-            for item in answer["Responses"].get(table, []):
-                offer_id, sku, shard = places[item["pk"]["S"]]
-                counts[offer_id][sku][shard] = int(item["left"]["N"])
-            wanted = answer.get("UnprocessedKeys")
+    projection = {"ProjectionExpression": "pk, #left", "ExpressionAttributeNames": {"#left": "left"}}
+    for item in batch_get(client, table, list(shards), ConsistentRead=consistent, **projection):
+        offer_id, sku, shard = shards[item["pk"]["S"]]
+        counts[offer_id][sku][shard] = int(item["left"]["N"])
     return counts
 
 
@@ -134,7 +122,7 @@ def _update(
     }
 
 
-def _count(table: str, count: LimitCount) -> dict[str, Any]:
+def _count_units(table: str, count: LimitCount) -> dict[str, Any]:
     values: dict[str, Wire] = {":u": {"N": str(count.units)}}
     condition = "units >= :least"
     if count.most is None:

@@ -90,7 +90,7 @@ class Reading:
         return {
             "version": state.version,
             "status": state.status.value,
-            "index": store._indexed(state),
+            "index": store._index_attributes(state),
             "ledger": dict(sorted(accounts.items())),
         }
 

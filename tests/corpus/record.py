@@ -153,7 +153,7 @@ def _begun(
         "by_offer": {"S": partition(state.created.offer, 0)},
         "created": {"N": str(state.created_at)},
     }
-    item = store._journals.begun(deposit_id, entries, {**born, **store._indexed(state)})["Item"]
+    item = store._journals.begin_action(deposit_id, entries, {**born, **store._index_attributes(state)})["Item"]
     frozen = terms_hash(terms)
     kept = Terms.model_validate_json(canonical(terms))
     items: Items = {

@@ -13,7 +13,7 @@ from chalicelib.flows.images import fold_stored
 from chalicelib.flows.ports.store import Leased, VersionConflict
 from chalicelib.flows.snapshot import Outcome
 from chalicelib.jobs.sweep import Report, Sweep
-from chalicelib.store.journals import key
+from chalicelib.store.requests import key
 from tests.flows.bank import Bank
 from tests.flows.shop import EARNEST, Stand, fresh_key, person
 

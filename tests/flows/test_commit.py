@@ -21,7 +21,7 @@ from chalicelib.flows.images import fold_image, fold_stored
 from chalicelib.flows.ports.provider import Unknown
 from chalicelib.flows.ports.store import Leased
 from chalicelib.flows.snapshot import Outcome
-from chalicelib.store.requests import PASSING
+from chalicelib.store.requests import TRANSIENT
 from chalicelib.wiring import MAX_PAUSE_MS
 from tests.conftest import Tables
 from tests.flows.shop import (
@@ -152,7 +152,7 @@ def test_sleeps_grow_until_patience_ends(shop: Sale, fault: str) -> None:
 
 @pytest.mark.parametrize("operation", UPDATE)
 def test_what_passes_by_itself_is_busy_and_not_tried_again(shop: Sale, operation: str) -> None:
-    for code in PASSING:
+    for code in TRANSIENT:
         wire = shop.wire
         wire.fail(operation, code)
         no = refused(shop.choose)

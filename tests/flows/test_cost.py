@@ -19,7 +19,7 @@ from chalicelib.core.paying.captures import ChangePaymentMethod
 from chalicelib.flows.images import fold_stored
 from chalicelib.flows.offers import Offered
 from chalicelib.flows.ports.provider import Unknown
-from chalicelib.store.journals import key
+from chalicelib.store.requests import key
 from tests.conftest import Tables
 from tests.flows.shop import DAY, EARNEST, HOUR, MINUTE, PRICE, SKU, Stand, captured, fresh_key, person
 from tests.store.builders import STAFF, size

@@ -19,7 +19,7 @@ from chalicelib.core.deposit.refund import Refund, RefundStatus
 from chalicelib.flows.images import fold_stored
 from chalicelib.flows.ports.provider import NotFound
 from chalicelib.flows.snapshot import Outcome
-from chalicelib.store.journals import key
+from chalicelib.store.requests import key
 from tests.conftest import Tables
 from tests.flows.concurrency import at_once, unhurried
 from tests.flows.shop import DAY, EARNEST, HOUR, PRICE, Shop, Stand, answer, captured, fresh_key, insisting, refused
@@ -263,7 +263,7 @@ def test_of_a_thousand_pairs_that_together_ask_too_much_one_wins_each(table: Tab
         acts += [partial(_tapped, shop, deposit_id, same, start) for start in [Barrier(2)] for shop in shops]
     results = at_once(acts)
 
-    stored = shops[0].store._journals._batch(pairs)
+    stored = shops[0].store._journals.get_many(pairs)
     for n, deposit_id in enumerate(pairs):
         got = results[2 * n : 2 * n + 2]
         won = [one for one in got if isinstance(one, Outcome)]

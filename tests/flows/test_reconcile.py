@@ -556,7 +556,7 @@ def test_who_dies_between_many_breaks_leaves_each_of_them_once(monkeypatch: pyte
 def test_a_deposit_that_moves_to_another_day_while_the_run_reads_is_no_break(monkeypatch: pytest.MonkeyPatch) -> None:
     """Money comes back at every page of the report, from every deposit in turn."""
     small(monkeypatch, shards=1, REPORT_PAGE=1)
-    monkeypatch.setattr("chalicelib.store.movements.PAGE", 1)
+    monkeypatch.setattr("chalicelib.store.movements.PAGE_ROWS", 1)
     world = in_memory()
     refunds = [world.refunded(at=T0 + (3 + n % 3) * DAY) for n in range(5)]
     pages = len(refunds) * 2

@@ -19,7 +19,7 @@ from chalicelib.flows.images import fold_stored
 from chalicelib.flows.snapshot import Outcome
 from chalicelib.flows.text_keys import withdrawal_text
 from chalicelib.flows.withdrawals import Withdrawals
-from chalicelib.store.journals import key
+from chalicelib.store.requests import key
 from chalicelib.store.vault import Vault
 from tests.conftest import Tables
 from tests.flows.concurrency import THREADS, at_once, unhurried

@@ -25,8 +25,8 @@ from chalicelib.core.selling.offer import Offer, OfferMade
 from chalicelib.core.selling.stock import StockDelta
 from chalicelib.flows.ports.effects import KeyTaken, LimitCount, ReasonCounted, SealedText, StockMove, Stored
 from chalicelib.store import stock
-from chalicelib.store.journals import key
 from chalicelib.store.offers import OfferStore
+from chalicelib.store.requests import key
 from tests.conftest import Tables
 
 T0: Final = 1_795_269_600_000  # 2026-11-21T14:00:00Z, the instant at which these stories begin
@@ -181,7 +181,7 @@ def counted(table: Tables, offer: str, buyer: str = BUYER.id) -> int:
 
 def move(table: Tables, also: StockMove | LimitCount | SealedText | KeyTaken | ReasonCounted) -> bool:
     """Whether an effect was taken; if not, nothing changed. Without a deposit beside it every call is a new one."""
-    return write(table, stock.action(table.name, also))
+    return write(table, stock.effect_action(table.name, also))
 
 
 def write(table: Tables, action: Any) -> bool:

@@ -39,7 +39,8 @@ from chalicelib.core.deposit.fold import fold
 from chalicelib.flows.ports.effects import LimitCount, Stored, TransactionEffect
 from chalicelib.flows.ports.store import DUE_SHARDS, LimitFull, StockShort, VersionConflict
 from chalicelib.store.deposits import KINDS, DepositStore
-from chalicelib.store.journals import Journals, key
+from chalicelib.store.journals import Journals
+from chalicelib.store.requests import key
 from tests.conftest import Tables
 from tests.store.builders import (
     BUYER,
@@ -111,7 +112,7 @@ def shard_of(store: DepositStore, deposit_id: str) -> int:
 def test_any_history_comes_back_as_it_was_written(table: Tables, store: DepositStore, journal: Any) -> None:
     journals: Journals[DepositEvent] = Journals(table.client, table.name, KINDS)
     deposit_id = fresh("dep")
-    journals.put(journals.begun(deposit_id, journal, {}))
+    journals.put(journals.begin_action(deposit_id, journal, {}))
     assert load(store, deposit_id).journal == journal
 
 

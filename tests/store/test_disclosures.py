@@ -18,7 +18,7 @@ def through_the_store(event: DepositEvent) -> DepositEvent:
     """As the journal keeps it and gives it back."""
     journals: Journals[DepositEvent] = Journals(None, "earnest", KINDS)
     entry = Entry(event, event.at, Caller("usr_" + "0" * 26, "buyer"), locale="zh")
-    return journals.read(journals.begun(DEPOSIT_ID, [entry], {})["Item"]).journal[0].event
+    return journals.read(journals.begin_action(DEPOSIT_ID, [entry], {})["Item"]).journal[0].event
 
 
 @pytest.mark.parametrize("locale", LOCALES)

@@ -11,9 +11,10 @@ from chalicelib.core.policy.terms import canonical, terms_hash
 from chalicelib.core.selling.offer import Offer, OfferClosed, OfferEvent, StockChanged, fold
 from chalicelib.flows.ports.effects import Stored
 from chalicelib.flows.ports.store import StockShort, VersionConflict
-from chalicelib.store.journals import Journals, key
-from chalicelib.store.offers import CHUNK, KINDS, OfferStore
-from chalicelib.store.stock import shards_made
+from chalicelib.store.journals import Journals
+from chalicelib.store.offers import CHUNK_SHARDS, KINDS, OfferStore
+from chalicelib.store.requests import key
+from chalicelib.store.stock import put_shards
 from tests.conftest import Tables
 from tests.store.builders import (
     STAFF,
@@ -47,7 +48,7 @@ def load(store: OfferStore, offer_id: str) -> Stored[OfferEvent]:
 def test_any_history_comes_back_as_it_was_written(table: Tables, store: OfferStore, journal: Any) -> None:
     journals: Journals[OfferEvent] = Journals(table.client, table.name, KINDS)
     offer_id = fresh("off")
-    journals.put(journals.begun(offer_id, journal, {}))
+    journals.put(journals.begin_action(offer_id, journal, {}))
     assert load(store, offer_id).journal == journal
 
 
@@ -82,7 +83,7 @@ def test_an_offer_that_is_laid_out_again_keeps_its_shards(table: Tables, store: 
     terms = draft(37)
     offer, entries = offered(terms)
     # Laid out long ago: the engine has forgotten the token of that write, its conditions must hold by themselves.
-    table.client.transact_write_items(TransactItems=cast(Any, shards_made(table.name, offer)))
+    table.client.transact_write_items(TransactItems=cast(Any, put_shards(table.name, offer)))
     assert move(table, drawn(offer, 0, 4))
     for _ in range(2):
         with suppress(VersionConflict):
@@ -103,9 +104,9 @@ def test_an_offer_is_published_once_and_the_second_sees_the_first(store: OfferSt
 def test_a_publication_that_broke_off_goes_on(table: Tables, store: OfferStore) -> None:
     terms = draft(1_024, expected_peak_per_second=300)
     offer, entries = offered(terms)
-    actions = shards_made(table.name, offer)
+    actions = put_shards(table.name, offer)
     assert len(actions) == 32, "two chunks"
-    store._lay_out(actions[:CHUNK])
+    store._create_shards(actions[:CHUNK_SHARDS])
     assert store.get(offer.id) is None
     store.create(offer, terms, entries)
     assert [left for left, *_ in shards(table, offer)] == [32] * 32

@@ -121,7 +121,7 @@ def test_stock_grows_and_shrinks_by_what_is_left(table: Tables) -> None:
     offer = lay_out(table, draft(4))
 
     def change(units: int) -> bool:
-        return write(table, stock.shard_changed(table.name, offer, "su7-max", 0, units))
+        return write(table, stock.change_shard(table.name, offer, "su7-max", 0, units))
 
     assert move(table, drawn(offer, 0, 1))
     assert not change(-4)
@@ -143,7 +143,7 @@ def test_a_look_shows_every_shard_of_every_counted_sku(table: Tables, consistent
     offer = lay_out(table, draft(items=items, expected_peak_per_second=1_280, **cheap))  # 128 shards: two batches
     assert move(table, drawn(offer, 101, 2, "many"))
     other = lay_out(table, draft(2))
-    left = stock.left(table.client, table.name, [offer, other], consistent=consistent)
+    left = stock.read_left(table.client, table.name, [offer, other], consistent=consistent)
     assert left == {offer.id: {"many": [8] * 101 + [6] + [8] * 26, "few": [3]}, other.id: {"su7-max": [2]}}
 
 
@@ -152,6 +152,6 @@ def test_a_look_goes_on_where_a_batch_was_cut_short(table: Tables) -> None:
     offer = lay_out(table, draft(37))
     with line(table) as (tables, wire):
         wire.withhold()
-        left = stock.left(tables.client, tables.name, [offer], consistent=True)
+        left = stock.read_left(tables.client, tables.name, [offer], consistent=True)
         assert left == {offer.id: {"su7-max": [10, 9, 9, 9]}}
         assert wire.trips == ["BatchGetItem"] * 2

@@ -11,8 +11,8 @@ from chalicelib.core.deposit.events.payment import PaymentPending
 from chalicelib.flows.ports.effects import SealedText, TransactionEffect
 from chalicelib.flows.ports.store import StockShort, VersionConflict
 from chalicelib.store.deposits import DepositStore
-from chalicelib.store.requests import ConditionFailed
-from chalicelib.store.texts import BATCH_KEYS, MAX_ATTEMPTS, TextStore
+from chalicelib.store.requests import MAX_BATCH_KEYS, ConditionFailed
+from chalicelib.store.texts import MAX_ATTEMPTS, TextStore
 from tests.conftest import Tables
 from tests.store.builders import T0, after, begun, draft, drawn, entry, fresh, lay_out, move, shards
 
@@ -126,9 +126,9 @@ def test_many_texts_are_read_together_and_what_is_not_there_is_left_out(desk: De
 def test_a_batch_has_a_hundred_keys_at_most(table: Tables) -> None:
     texts = keep(table, 5)
     client = Reluctant(table, 100)
-    keys = [*(f"text#none{n}" for n in range(BATCH_KEYS + 45)), *texts]
+    keys = [*(f"text#none{n}" for n in range(MAX_BATCH_KEYS + 45)), *texts]
     assert TextStore(client, table.name, lambda _: None).get_many(keys) == texts
-    assert client.asked == [BATCH_KEYS, 50]
+    assert client.asked == [MAX_BATCH_KEYS, 50]
 
 
 def test_what_a_batch_leaves_is_asked_for_again_after_a_pause(table: Tables) -> None:

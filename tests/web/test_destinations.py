@@ -7,7 +7,7 @@ import pytest
 
 from chalicelib.core.common.instants import DAY, HOUR, format_instant
 from chalicelib.core.common.money import Money
-from chalicelib.gateways.sandbox import Sandbox
+from chalicelib.gateways.sandbox.provider import Sandbox
 from chalicelib.wiring import services
 from tests.web.answer_checks import (
     ACCOUNT,

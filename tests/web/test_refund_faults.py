@@ -10,7 +10,7 @@ from typing import Any, Final
 import pytest
 
 from chalicelib.core.common.instants import DAY
-from chalicelib.gateways.sandbox import FAULTS
+from chalicelib.gateways.sandbox.faults import FAULTS
 from tests.web.answer_checks import (
     ACCOUNT,
     accepted,

@@ -10,7 +10,7 @@ import pytest
 
 from chalicelib.core.common.instants import HOUR, format_instant
 from chalicelib.core.reconciliation.lines import shard_of, sort_key
-from chalicelib.gateways.sandbox import FAULTS
+from chalicelib.gateways.sandbox.faults import FAULTS
 from tests.web.answer_checks import accepted, attend, cny, instant, path_of, refunds_of, refused, sound
 from tests.world import Json, Reply, World, rupiah
 
