@@ -1,18 +1,15 @@
 """A deposit as an answer: rendered from the state and the instant, reading nothing else."""
 
-from collections.abc import Mapping
-from typing import Any, Final
-
-from msgspec import Struct
+from typing import Final
 
 from chalicelib.core.common.ids import child
 from chalicelib.core.common.instants import SECOND, format_instant
 from chalicelib.core.common.journal import Caller, Entry
-from chalicelib.core.common.money import Money
 from chalicelib.core.deadlines import awaited
 from chalicelib.core.decide import actions
 from chalicelib.core.deposit.causes import Cause
 from chalicelib.core.deposit.deposit import Deposit
+from chalicelib.core.deposit.event_json import to_json
 from chalicelib.core.deposit.events.all import DepositEvent
 from chalicelib.core.deposit.ledger import Balances
 from chalicelib.core.deposit.lock import Lock, Window
@@ -107,16 +104,15 @@ def curve_point(step: Step, locale: str) -> CurvePointAnswer:
 
 def event(of: str, version: int, entry: Entry[DepositEvent]) -> EventAnswer:
     """One place of the journal. Its data holds ids, instants and amounts, never personal data."""
-    fact: Any = entry.event
-    names = [name for name in fact.__struct_fields__ if name not in UNSHOWN]
+    members = to_json(entry.event, write_empty=True)
     return {
         "id": child("evt", of, version),
-        "type": fact.TYPE,
-        "at": format_instant(fact.at),
+        "type": entry.event.TYPE,
+        "at": format_instant(entry.event.at),
         "received_at": format_instant(entry.received_at),
         "actor": {"role": entry.by.role, "id": entry.by.id if entry.by.id.startswith("usr_") else None},
         "version": version,
-        "data": {name: _plain(name, getattr(fact, name)) for name in names},
+        "data": {name: value for name, value in members.items() if name not in UNSHOWN},
     }
 
 
@@ -222,18 +218,3 @@ def _refund_path(of: Deposit, under: Terms) -> RefundPathAnswer:
         "ends_at": format_instant(ends_at) if ends_at is not None else None,
         "outlived": route.to_source and offer_terms.outlives(under, route.window_days),
     }
-
-
-def _plain(name: str, value: Any) -> Any:
-    """A field of an event as JSON: instants and amounts as everywhere in the contract."""
-    if isinstance(value, Money):
-        return money(value)
-    if isinstance(value, tuple):
-        return [_plain(name, part) for part in value]
-    if isinstance(value, Struct):
-        return {name: _plain(name, getattr(value, name)) for name in value.__struct_fields__}
-    if isinstance(value, int) and not isinstance(value, bool) and name.endswith(("_at", "_by", "_from", "_until")):
-        return format_instant(value)
-    if isinstance(value, Mapping):
-        return {key: _plain(key, part) for key, part in value.items()}
-    return value

@@ -108,6 +108,6 @@ def _fact(name: str, value: object) -> object:
     """Instants and amounts as everywhere else in the contract."""
     if isinstance(value, Money):
         return write_money(value)
-    if isinstance(value, int) and name.endswith(("_at", "until")):
+    if isinstance(value, int) and instants.names_instant(name):
         return instants.format_instant(value)
     return value

@@ -4,6 +4,7 @@ from typing import ClassVar
 
 from msgspec import Struct
 
+from chalicelib.core.common.instants import Instant
 from chalicelib.core.common.money import Money
 from chalicelib.core.deposit.events.goods import Units
 
@@ -17,26 +18,26 @@ class ClaimOpened(Struct, frozen=True):
     """
 
     TYPE: ClassVar[str] = "claim.opened"
-    at: int
+    at: Instant
     claim: int
     kind: str
     owed: Money
     contested: bool
     statement: str
-    due_at: int
+    due_at: Instant
     decide_within: str
     refund_deadline: str
     amount: Money | None = None
     lines: tuple[Units, ...] = ()
     evidence: tuple[str, ...] = ()
-    remind_at: tuple[int, ...] = ()
+    remind_at: tuple[Instant, ...] = ()
 
 
 class ClaimEvidenceAdded(Struct, frozen=True):
     """Buyer or merchant (``by``) hand in more."""
 
     TYPE: ClassVar[str] = "claim.evidence_added"
-    at: int
+    at: Instant
     claim: int
     by: str
     evidence: tuple[str, ...]
@@ -47,11 +48,11 @@ class ClaimOffered(Struct, frozen=True):
     """The merchant offers to pay ``amount``, never less than is owed. The buyer's silence at ``due_at`` accepts nothing."""
 
     TYPE: ClassVar[str] = "claim.offered"
-    at: int
+    at: Instant
     claim: int
     amount: Money
-    due_at: int
-    remind_at: tuple[int, ...] = ()
+    due_at: Instant
+    remind_at: tuple[Instant, ...] = ()
     statement: str | None = None
 
 
@@ -59,29 +60,29 @@ class ClaimRejected(Struct, frozen=True):
     """The merchant says no, so the platform decides by ``due_at``."""
 
     TYPE: ClassVar[str] = "claim.rejected"
-    at: int
+    at: Instant
     claim: int
-    due_at: int
+    due_at: Instant
     statement: str
-    remind_at: tuple[int, ...] = ()
+    remind_at: tuple[Instant, ...] = ()
 
 
 class ClaimEscalated(Struct, frozen=True):
     """The buyer took no offer, ``by`` word (``buyer``) or by ``silence``: the platform decides by ``due_at``."""
 
     TYPE: ClassVar[str] = "claim.escalated"
-    at: int
+    at: Instant
     claim: int
     by: str
-    due_at: int
-    remind_at: tuple[int, ...] = ()
+    due_at: Instant
+    remind_at: tuple[Instant, ...] = ()
 
 
 class ClaimAccepted(Struct, frozen=True):
     """Both agree: the merchant to the claim, or the buyer to the latest offer. ``refunds`` pay ``amount``."""
 
     TYPE: ClassVar[str] = "claim.accepted"
-    at: int
+    at: Instant
     claim: int
     by: str
     amount: Money
@@ -93,7 +94,7 @@ class ClaimUpheld(Struct, frozen=True):
     """The platform gave the buyer all that is owed. ``reason`` is a digest."""
 
     TYPE: ClassVar[str] = "claim.upheld"
-    at: int
+    at: Instant
     claim: int
     amount: Money
     reason: str
@@ -104,7 +105,7 @@ class ClaimPartlyUpheld(Struct, frozen=True):
     """The platform gave the buyer a part."""
 
     TYPE: ClassVar[str] = "claim.partly_upheld"
-    at: int
+    at: Instant
     claim: int
     amount: Money
     reason: str
@@ -115,7 +116,7 @@ class ClaimDismissed(Struct, frozen=True):
     """The platform gave the buyer nothing."""
 
     TYPE: ClassVar[str] = "claim.dismissed"
-    at: int
+    at: Instant
     claim: int
     reason: str
 
@@ -124,7 +125,7 @@ class ClaimWithdrawn(Struct, frozen=True):
     """The buyer took it back."""
 
     TYPE: ClassVar[str] = "claim.withdrawn"
-    at: int
+    at: Instant
     claim: int
 
 
@@ -132,7 +133,7 @@ class ClaimGranted(Struct, frozen=True):
     """Whoever had to answer (``silent``: merchant or platform) was silent. Irreversible: written only after a grace."""
 
     TYPE: ClassVar[str] = "claim.granted_by_deadline"
-    at: int
+    at: Instant
     claim: int
     silent: str
     amount: Money
@@ -143,7 +144,7 @@ class ClaimAnsweredLate(Struct, frozen=True):
     """An answer after silence had decided (``by`` merchant or platform): it is kept, and changes nothing."""
 
     TYPE: ClassVar[str] = "claim.answered_late"
-    at: int
+    at: Instant
     claim: int
     by: str
     decision: str
@@ -155,16 +156,16 @@ class ClaimReminded(Struct, frozen=True):
     """Announcement: silence decides at ``due_at``."""
 
     TYPE: ClassVar[str] = "claim.reminder"
-    at: int
+    at: Instant
     claim: int
-    due_at: int
+    due_at: Instant
 
 
 class ClaimReversed(Struct, frozen=True):
     """What was kept at the end of the deposit is held again, so that it can go back."""
 
     TYPE: ClassVar[str] = "claim.reversed"
-    at: int
+    at: Instant
     claim: int
     forfeited: Money
     fees: Money

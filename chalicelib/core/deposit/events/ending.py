@@ -4,6 +4,7 @@ from typing import ClassVar
 
 from msgspec import Struct
 
+from chalicelib.core.common.instants import Instant
 from chalicelib.core.common.money import Money
 from chalicelib.core.deposit.causes import Cause
 
@@ -12,14 +13,14 @@ class Completed(Struct, frozen=True):
     """Fully paid, and every unit is shipped."""
 
     TYPE: ClassVar[str] = "deposit.completed"
-    at: int
+    at: Instant
 
 
 class WithdrawalStated(Struct, frozen=True):
     """Step one of a statutory withdrawal. Name and address stand encrypted elsewhere; ``digest`` is over the receipt."""
 
     TYPE: ClassVar[str] = "withdrawal.stated"
-    at: int
+    at: Instant
     withdrawal: int
     digest: str
 
@@ -28,7 +29,7 @@ class WithdrawalConfirmed(Struct, frozen=True):
     """Step two: the withdrawal takes effect. ``digest`` is over the receipt with this instant."""
 
     TYPE: ClassVar[str] = "withdrawal.confirmed"
-    at: int
+    at: Instant
     withdrawal: int
     digest: str
 
@@ -41,7 +42,7 @@ class Cancelled(Struct, frozen=True):
     """
 
     TYPE: ClassVar[str] = "deposit.cancelled"
-    at: int
+    at: Instant
     cause: Cause
     rule: str
     forfeited: Money
@@ -57,17 +58,17 @@ class Expired(Struct, frozen=True):
     """Nothing was paid in time. Irreversible: written only after a grace, and units go back with it."""
 
     TYPE: ClassVar[str] = "deposit.expired"
-    at: int
+    at: Instant
 
 
 class QuestionAsked(Struct, frozen=True):
     """The merchant asks before an address or contact reason may be cited. ``digest`` is over the text, encrypted elsewhere."""
 
     TYPE: ClassVar[str] = "question.asked"
-    at: int
+    at: Instant
     question: int
     kind: str
-    due_at: int
+    due_at: Instant
     digest: str
 
 
@@ -75,7 +76,7 @@ class QuestionAnswered(Struct, frozen=True):
     """The buyer answered; late is better than never, as long as nothing was decided on the silence."""
 
     TYPE: ClassVar[str] = "question.answered"
-    at: int
+    at: Instant
     question: int
     digest: str
 
@@ -84,7 +85,7 @@ class QuestionLapsed(Struct, frozen=True):
     """No answer came in time. An announcement: the clock alone decides it."""
 
     TYPE: ClassVar[str] = "question.lapsed"
-    at: int
+    at: Instant
     question: int
 
 
@@ -92,12 +93,12 @@ class PassGranted(Struct, frozen=True):
     """A second chance for the buyer of this deposit: one unit of one of ``skus``, before and beside everybody else."""
 
     TYPE: ClassVar[str] = "priority_pass.granted"
-    at: int
+    at: Instant
     priority_pass: int
     skus: tuple[str, ...]
     price_cap: Money
-    valid_until: int
-    remind_at: tuple[int, ...]
+    valid_until: Instant
+    remind_at: tuple[Instant, ...]
     reason: str
 
 
@@ -105,7 +106,7 @@ class PassUsed(Struct, frozen=True):
     """Written together with the deposit that was ordered with it."""
 
     TYPE: ClassVar[str] = "priority_pass.used"
-    at: int
+    at: Instant
     priority_pass: int
     deposit: str
 
@@ -114,7 +115,7 @@ class PassReturned(Struct, frozen=True):
     """That deposit ended unpaid: the pass is granted again until its date."""
 
     TYPE: ClassVar[str] = "priority_pass.returned"
-    at: int
+    at: Instant
     priority_pass: int
     deposit: str
 
@@ -123,16 +124,16 @@ class PassReminded(Struct, frozen=True):
     """A notice that it will lapse. An announcement."""
 
     TYPE: ClassVar[str] = "priority_pass.reminder"
-    at: int
+    at: Instant
     priority_pass: int
-    valid_until: int
+    valid_until: Instant
 
 
 class PassLapsed(Struct, frozen=True):
     """Its time is over. An announcement: the clock alone decides it."""
 
     TYPE: ClassVar[str] = "priority_pass.lapsed"
-    at: int
+    at: Instant
     priority_pass: int
 
 

@@ -4,6 +4,8 @@ from typing import ClassVar
 
 from msgspec import Struct
 
+from chalicelib.core.common.instants import Instant
+
 
 class GoodsReady(Struct, frozen=True):
     """The merchant says that these lines can be inspected.
@@ -12,12 +14,12 @@ class GoodsReady(Struct, frozen=True):
     """
 
     TYPE: ClassVar[str] = "goods.ready"
-    at: int
+    at: Instant
     lines: tuple[int, ...]
-    inspect_at: int
+    inspect_at: Instant
     evidence: tuple[str, ...]
-    balance_due_at: int | None = None
-    cure_until: int | None = None
+    balance_due_at: Instant | None = None
+    cure_until: Instant | None = None
 
 
 class Units(Struct, frozen=True):
@@ -31,7 +33,7 @@ class GoodsShipped(Struct, frozen=True):
     """The merchant handed these units to a carrier."""
 
     TYPE: ClassVar[str] = "goods.shipped"
-    at: int
+    at: Instant
     lines: tuple[Units, ...]
 
 
@@ -42,27 +44,27 @@ class GoodsDelivered(Struct, frozen=True):
     """
 
     TYPE: ClassVar[str] = "goods.delivered"
-    at: int
+    at: Instant
     lines: tuple[Units, ...]
-    delivered_at: int
+    delivered_at: Instant
     evidence: tuple[str, ...]
-    withdrawal_ends_at: int | None = None
+    withdrawal_ends_at: Instant | None = None
 
 
 class GoodsReceived(Struct, frozen=True):
     """The buyer's word that everything shipped so far arrived. ``withdrawal_ends_at`` as for the merchant's word."""
 
     TYPE: ClassVar[str] = "goods.received"
-    at: int
+    at: Instant
     lines: tuple[Units, ...]
-    withdrawal_ends_at: int | None = None
+    withdrawal_ends_at: Instant | None = None
 
 
 class TradeInInspected(Struct, frozen=True):
     """An inspector's word on the old device: ``matched``, or ``mismatched`` for these grounds, with what proves them."""
 
     TYPE: ClassVar[str] = "trade_in.inspected"
-    at: int
+    at: Instant
     outcome: str
     grounds: tuple[str, ...] = ()
     evidence: tuple[str, ...] = ()
@@ -72,7 +74,7 @@ class TradeInCancelled(Struct, frozen=True):
     """The trade-in fell through, and not by the buyer: ``by`` seller or courier."""
 
     TYPE: ClassVar[str] = "trade_in.cancelled"
-    at: int
+    at: Instant
     by: str
 
 

@@ -4,6 +4,7 @@ from typing import ClassVar
 
 from msgspec import Struct
 
+from chalicelib.core.common.instants import Instant
 from chalicelib.core.common.money import Money
 
 
@@ -51,7 +52,7 @@ class Created(Struct, frozen=True):
     """A buyer ordered. The units and the limit units were taken in the same write, from the offer's ``batch`` of shards."""
 
     TYPE: ClassVar[str] = "deposit.created"
-    at: int
+    at: Instant
     offer: str
     merchant: str
     buyer: str
@@ -59,7 +60,7 @@ class Created(Struct, frozen=True):
     lines: tuple[Line, ...]
     shipping: Money
     due_now: Money
-    due_at: int
+    due_at: Instant
     method: str
     batch: str = ""
     stock: tuple[TakenStock, ...] = ()
@@ -73,7 +74,7 @@ class ItemsChanged(Struct, frozen=True):
     """The buyer changed what is ordered. ``stock`` is all that the deposit holds from now on, ``shipping`` as recomputed."""
 
     TYPE: ClassVar[str] = "items.changed"
-    at: int
+    at: Instant
     lines: tuple[Line, ...]
     shipping: Money
     stock: tuple[TakenStock, ...] = ()

@@ -4,6 +4,7 @@ from typing import ClassVar
 
 from msgspec import Struct
 
+from chalicelib.core.common.instants import Instant
 from chalicelib.core.common.money import Money
 from chalicelib.core.deposit.causes import Cause
 
@@ -12,7 +13,7 @@ class PaymentMethodChanged(Struct, frozen=True):
     """The buyer chose again: a new payment is opened, the former one is replaced."""
 
     TYPE: ClassVar[str] = "payment.method_changed"
-    at: int
+    at: Instant
     method: str
 
 
@@ -20,7 +21,7 @@ class PaymentPending(Struct, frozen=True):
     """The provider works on it."""
 
     TYPE: ClassVar[str] = "payment.pending"
-    at: int
+    at: Instant
     payment: int
 
 
@@ -28,7 +29,7 @@ class PaymentFailed(Struct, frozen=True):
     """The provider declined. The buyer may try again until the deposit is due."""
 
     TYPE: ClassVar[str] = "payment.failed"
-    at: int
+    at: Instant
     payment: int
 
 
@@ -40,30 +41,30 @@ class PaymentSucceeded(Struct, frozen=True):
     """
 
     TYPE: ClassVar[str] = "payment.succeeded"
-    at: int
+    at: Instant
     payment: int
     capture: str
     amount: Money
     windowed: bool
-    window_ends_at: int | None = None
-    remind_at: tuple[int, ...] = ()
+    window_ends_at: Instant | None = None
+    remind_at: tuple[Instant, ...] = ()
 
 
 class BalanceOpened(Struct, frozen=True):
     """The buyer wants to pay the rest, and says how; a balance payment that was open is replaced."""
 
     TYPE: ClassVar[str] = "balance.opened"
-    at: int
+    at: Instant
     method: str
     amount: Money
-    due_at: int
+    due_at: Instant
 
 
 class BalancePaid(Struct, frozen=True):
     """The rest arrived. ``at`` is the provider's capture instant."""
 
     TYPE: ClassVar[str] = "balance.paid"
-    at: int
+    at: Instant
     payment: int
     capture: str
     amount: Money
@@ -73,7 +74,7 @@ class PaymentNotCounted(Struct, frozen=True):
     """Money arrived that is not what was due; it goes back by itself. ``cause`` is the refund's."""
 
     TYPE: ClassVar[str] = "payment.not_counted"
-    at: int
+    at: Instant
     payment: int
     capture: str
     amount: Money
@@ -84,15 +85,15 @@ class BalanceOverdue(Struct, frozen=True):
     """Announcement: the balance was not paid when it was due. Until ``cure_until`` nothing else happens."""
 
     TYPE: ClassVar[str] = "balance.overdue"
-    at: int
-    cure_until: int
+    at: Instant
+    cure_until: Instant
 
 
 class ChargebackOpened(Struct, frozen=True):
     """The buyer's bank disputes a capture. What of it is held cannot move until the bank has decided."""
 
     TYPE: ClassVar[str] = "chargeback.opened"
-    at: int
+    at: Instant
     dispute: int
     ref: str
     payment: int
@@ -104,7 +105,7 @@ class ChargebackWon(Struct, frozen=True):
     """The bank decided for the merchant: nothing moved."""
 
     TYPE: ClassVar[str] = "chargeback.won"
-    at: int
+    at: Instant
     dispute: int
 
 
@@ -112,7 +113,7 @@ class ChargebackLost(Struct, frozen=True):
     """The bank gave the buyer the money. ``excess`` is what the buyer had back already, or what was kept by right."""
 
     TYPE: ClassVar[str] = "chargeback.lost"
-    at: int
+    at: Instant
     dispute: int
     excess: Money | None = None
 

@@ -4,6 +4,7 @@ from typing import ClassVar
 
 from msgspec import Struct
 
+from chalicelib.core.common.instants import Instant
 from chalicelib.core.common.money import Money
 from chalicelib.core.deposit.causes import Cause, LineCode
 
@@ -24,12 +25,12 @@ class RefundApproved(Struct, frozen=True):
     """
 
     TYPE: ClassVar[str] = "refund.approved"
-    at: int
+    at: Instant
     refund: int
     cause: Cause
     amount: Money
     lines: tuple[RefundLine, ...]
-    promised_by: int
+    promised_by: Instant
     payment: int
     capture: str
     review: str | None = None
@@ -43,12 +44,12 @@ class RefundDestinationNamed(Struct, frozen=True):
     """
 
     TYPE: ClassVar[str] = "refund.destination_named"
-    at: int
+    at: Instant
     refund: int
     destination: int
     digest: str
-    payable_from: int
-    promised_by: int
+    payable_from: Instant
+    promised_by: Instant
 
 
 class RefundRerouted(Struct, frozen=True):
@@ -58,9 +59,9 @@ class RefundRerouted(Struct, frozen=True):
     """
 
     TYPE: ClassVar[str] = "refund.rerouted"
-    at: int
+    at: Instant
     refund: int
-    promised_by: int
+    promised_by: Instant
     note: str | None = None
 
 
@@ -68,16 +69,16 @@ class RefundRetried(Struct, frozen=True):
     """It was never executed, as a person or a bank says: it is sent anew, under a new key, and promised anew."""
 
     TYPE: ClassVar[str] = "refund.retried"
-    at: int
+    at: Instant
     refund: int
-    promised_by: int
+    promised_by: Instant
 
 
 class RefundCovered(Struct, frozen=True):
     """The buyer has this money by a chargeback: it is settled without being sent."""
 
     TYPE: ClassVar[str] = "refund.covered"
-    at: int
+    at: Instant
     refund: int
     dispute: int
 
@@ -86,7 +87,7 @@ class RefundSent(Struct, frozen=True):
     """About to be asked of the provider for the first time: from here on it may have been executed."""
 
     TYPE: ClassVar[str] = "refund.sent"
-    at: int
+    at: Instant
     refund: int
 
 
@@ -94,7 +95,7 @@ class RefundUnknown(Struct, frozen=True):
     """No answer, or one that cannot be read. The money may have moved: look, never send a new one."""
 
     TYPE: ClassVar[str] = "refund.unknown"
-    at: int
+    at: Instant
     refund: int
 
 
@@ -102,7 +103,7 @@ class RefundPending(Struct, frozen=True):
     """The provider accepted it and has not finished."""
 
     TYPE: ClassVar[str] = "refund.pending"
-    at: int
+    at: Instant
     refund: int
     provider_ref: str
 
@@ -111,7 +112,7 @@ class RefundSucceeded(Struct, frozen=True):
     """The provider executed it."""
 
     TYPE: ClassVar[str] = "refund.succeeded"
-    at: int
+    at: Instant
     refund: int
     provider_ref: str
 
@@ -120,7 +121,7 @@ class RefundSettled(Struct, frozen=True):
     """Seen in the provider's settlement: final. A refund of nothing is settled when decided."""
 
     TYPE: ClassVar[str] = "refund.settled"
-    at: int
+    at: Instant
     refund: int
 
 
@@ -128,7 +129,7 @@ class RefundDeclined(Struct, frozen=True):
     """The way back is closed; the buyer must name another destination."""
 
     TYPE: ClassVar[str] = "refund.declined"
-    at: int
+    at: Instant
     refund: int
     code: str
     provider_ref: str | None = None
@@ -138,7 +139,7 @@ class RefundReturned(Struct, frozen=True):
     """It came back after success."""
 
     TYPE: ClassVar[str] = "refund.returned"
-    at: int
+    at: Instant
     refund: int
 
 
@@ -150,7 +151,7 @@ class RefundReviewNeeded(Struct, frozen=True):
     """
 
     TYPE: ClassVar[str] = "refund.review_needed"
-    at: int
+    at: Instant
     refund: int
     why: str
 
