@@ -29,6 +29,7 @@ from chalicelib.web.edge.route import Answer, Call, endpoint
 from chalicelib.web.edge.values import CLOSED, InstantAnswer, MoneyAnswer
 from chalicelib.wiring import Services, machine_clock
 from local.issuer import Issuer
+from local.wiring import sandbox_of
 
 # Where a page of the settlement report begins: a shard, and the place of the line before it.
 REPORT_POSITION: Final[Form] = {
@@ -62,8 +63,7 @@ class Context:
 
     @property
     def provider(self) -> Sandbox:
-        assert self.services.sandbox is not None, "the local service uses the sandbox"
-        return self.services.sandbox
+        return sandbox_of(self.services)
 
 
 _contexts: list[Context] = []

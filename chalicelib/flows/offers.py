@@ -1,4 +1,4 @@
-"""Offers: publish one, close it, change its stock, look at it."""
+"""Offers: publish, close, change stock, read and list."""
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
@@ -43,7 +43,7 @@ class Catalogue(Struct, frozen=True):
     seen: dict[str, tuple[int, Offer]] = field(default_factory=dict)
 
     def recent(self, offer_id: str) -> Offer:
-        """An offer as this container saw it within the last second: what a purchase is judged by."""
+        """The offer that a purchase is judged by: read by this container within the last second."""
         at, known = self.seen.get(offer_id, (0, None))
         if known is not None and self.timing.now() - at < OFFER_CACHE_MS:
             return known

@@ -12,6 +12,7 @@ from chalicelib.core.common.instants import DAY, format_instant
 from chalicelib.core.common.money import Money
 from chalicelib.core.deposit.events.all import DepositEvent
 from chalicelib.wiring import services
+from local.wiring import sandbox_of
 from tests.web.answer_checks import (
     ACCOUNT,
     accepted,
@@ -96,8 +97,7 @@ FOREVER: Final = {"kind": "elapsed", "length": "P365D"}
 
 def surplus(world: World, platform: Client) -> Json:
     """A break without a refund: money that somebody took in the provider's dashboard."""
-    sandbox = services().sandbox
-    assert sandbox is not None
+    sandbox = sandbox_of(services())
     begins = world.advance("PT1S")
     sandbox.book_by_hand(Money.parse("7", "CNY"), "a hand")
     ends = world.advance("PT1S")

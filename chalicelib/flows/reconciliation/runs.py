@@ -147,15 +147,15 @@ class Reconciliation(Struct, frozen=True):
                 raise Refused(Reason.WRONG_STATE, state="resolved") from None
         return replace(row, version=row.version + 1, resolved=event), False
 
-    def _act(self, found: BreakFound, action: Action, request: RequestContext) -> None:
+    def _act(self, row: BreakFound, action: Action, request: RequestContext) -> None:
         """``accept_provider`` takes over what the provider says now; ``retry`` sends a refund anew under a new key."""
-        owner = f"{request.caller.role}/{found.run}"
-        if action == "accept_provider" and found.deposit is not None:
-            stored = self.commits.deposits.get(found.deposit)
+        owner = f"{request.caller.role}/{row.run}"
+        if action == "accept_provider" and row.deposit is not None:
+            stored = self.commits.deposits.get(row.deposit)
             if stored is not None:
-                self.matcher.settle_as_seen(fold_stored(stored), found.payment, found.refund, owner)
-        if action == "retry" and found.refund is not None:
-            self.refunds.retry(found.refund, request)
+                self.matcher.settle_as_seen(fold_stored(stored), row.payment, row.refund, owner)
+        if action == "retry" and row.refund is not None:
+            self.refunds.retry(row.refund, request)
 
     def _view(self, at: RunAt, locale: str) -> RunView:
         if at.cursor is None:
