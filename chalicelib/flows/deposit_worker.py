@@ -202,13 +202,13 @@ class DepositWorker(Struct, frozen=True):
         return self._run(image, SendRefund(refund.n), owner)
 
     def _call_provider(self, image: Image, refund: Refund, payee: Payee | None, owner: str) -> Image:
-        return self._record_answer(image, refund, self._answer(image.id, refund, payee), owner)
+        return self._record_answer(image, refund, self._answer(image, refund, payee), owner)
 
-    def _answer(self, deposit_id: str, refund: Refund, payee: Payee | None) -> RefundSeen | Unknown:
+    def _answer(self, image: Image, refund: Refund, payee: Payee | None) -> RefundSeen | Unknown:
         if payee is not None:
-            return self.provider.pay_out(key(deposit_id, refund), refund.amount, payee)
-        payment_id = child("pay", deposit_id, refund.payment)
-        return self.provider.refund(key(deposit_id, refund), payment_id, refund.capture, refund.amount)
+            return self.provider.pay_out(key(image.id, refund), refund.amount, payee)
+        payment_id = child("pay", image.id, refund.payment)
+        return self.provider.refund(key(image.id, refund), payment_id, refund.capture, refund.amount)
 
     def _record_answer(self, image: Image, refund: Refund, answer: RefundSeen | Unknown, owner: str) -> Image:
         if isinstance(answer, Unknown) or (answer.status != "declined" and answer.amount != refund.amount):
