@@ -153,12 +153,12 @@ class Journals:
 
 
 class SilentProvider:
-    """An attendant whose provider knows nothing more than its report."""
+    """A worker whose provider knows nothing more than its report."""
 
-    def seen_payment(self, payment_id: str) -> NotFound:
+    def query_payment(self, payment_id: str) -> NotFound:
         return NotFound()
 
-    def seen_refund(self, deposit: Deposit, n: int) -> NotFound:
+    def query_refund(self, deposit: Deposit, n: int) -> NotFound:
         return NotFound()
 
 

@@ -36,8 +36,8 @@ def build_worker(books: Books) -> tuple[RunWorker, RunStore]:
     store: Any = start_store(runs.fold(RUN_ID, [event]), Entry(event, NOW, Caller("bench", "service")))
     deposits: Any = Journals(Movements(Index(books), "bench").lines)
     commits: Any = SimpleNamespace(deposits=deposits)
-    attendant: Any = SilentProvider()
-    matcher = Matcher(commits, Report(books), attendant, lambda: None)
+    worker: Any = SilentProvider()
+    matcher = Matcher(commits, Report(books), worker, lambda: None)
     flow = RunWorker(store, deposits, Report(books), matcher, lambda: NOW, lambda: None)
     return flow, store
 

@@ -33,8 +33,8 @@ PACKAGE: Final = Path(lambda_app.__file__).parent / "chalicelib"
 COUNTED: Final[Mapping[str, tuple[str, str]]] = {
     "fold": ("core/deposit/fold.py", "fold"),
     "evolve": ("core/deposit/fold.py", "evolve"),
-    "overdue": ("core/deadlines.py", "overdue"),
-    "caught_up": ("flows/commit.py", "caught_up"),
+    "overdue": ("core/deadlines.py", "catch_up"),
+    "caught_up": ("flows/snapshot.py", "snapshot_of"),
     "entitlement": ("core/ending/entitlement.py", "compute_entitlement"),
     "status_at": ("core/deposit/clock.py", "status_at"),
 }

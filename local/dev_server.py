@@ -9,13 +9,13 @@ from app import app
 from chalicelib.core.common.instants import SECOND
 from chalicelib.core.common.refusal import Reason, Refused
 from chalicelib.jobs import close_windows, reconcile, send_refunds
-from chalicelib.store.schema import create_tables
 from chalicelib.web.edge import route, signatures
-from chalicelib.wiring import Services, dynamodb, machine_clock, services, settings
+from chalicelib.wiring import Services, machine_clock, services
 from local import sandbox
 from local.issuer import Issuer
 from local.seed import seed
 from local.server import Gateway, Headers, serve
+from local.wiring import sandbox_of
 
 log = logging.getLogger("earnest.local")
 
@@ -37,10 +37,9 @@ class DevServer:
     def prepare(self) -> None:
         """Add the sandbox's routes to the app and seed offers. The tables exist already."""
         built = services()
-        assert built.sandbox is not None, "the local service uses the sandbox"
         sandbox.install(app, sandbox.Context(built, self._issuer, JOBS))
         self._gateway = Gateway(app, problem)
-        built.sandbox.deliver = self._deliver
+        sandbox_of(built).deliver = self._deliver
         self.first_offer = seed(built)
 
     def serve(self, port: int) -> None:
@@ -89,18 +88,11 @@ def problem(name: str, headers: Headers) -> tuple[int, Headers, bytes]:
     )
 
 
-def make_tables() -> None:
-    """Create what is missing, on the engine that the environment names."""
-    names = settings()
-    create_tables(dynamodb(), names.table, names.sandbox_table)
-
-
 def run_jobs_loop(built: Services, stop: threading.Event) -> None:
     """Every second until ``stop``: deliver the provider's events and run all jobs."""
     while not stop.wait(1):
         try:
-            assert built.sandbox is not None
-            built.sandbox.pump()
+            sandbox_of(built).pump()
             for job in JOBS.values():
                 job(built, lambda: sandbox.JOB_TIMEOUT_MS)
         except Refused:

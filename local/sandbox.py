@@ -17,7 +17,6 @@ from chalicelib.core.common.money import Money
 from chalicelib.core.common.refusal import FieldError, Reason, Refused
 from chalicelib.core.deposit.deposit import Deposit
 from chalicelib.core.reconciliation.lines import SHARDS
-from chalicelib.flows.effects import fold_stored
 from chalicelib.gateways.sandbox.books import Row
 from chalicelib.gateways.sandbox.faults import FAULTS
 from chalicelib.gateways.sandbox.provider import Sandbox
@@ -31,6 +30,7 @@ from chalicelib.web.edge.route import Answer, Call, Example, Routes, endpoint
 from chalicelib.web.edge.values import CLOSED, InstantAnswer, MoneyAnswer
 from chalicelib.wiring import Services, machine_clock
 from local.issuer import Issuer
+from local.wiring import sandbox_of
 
 # Where a page of the settlement report begins: a shard, and the place of the line before it.
 REPORT_POSITION: Final[Form] = {
@@ -64,8 +64,7 @@ class Context:
 
     @property
     def provider(self) -> Sandbox:
-        assert self.services.sandbox is not None, "the local service uses the sandbox"
-        return self.services.sandbox
+        return sandbox_of(self.services)
 
 
 _contexts: list[Context] = []
@@ -198,7 +197,7 @@ def _load_payment(payment_id: str) -> tuple[Deposit, int]:
     parsed = parse_child("pay", payment_id)
     if parsed is None:
         raise Refused(Reason.NOT_FOUND)
-    deposit = fold_stored(_context().services.desk.commits.load(f"dep_{parsed[0]}"))
+    deposit = _context().services.desk.commits.load(f"dep_{parsed[0]}").deposit
     if parsed[1] > len(deposit.payments):
         raise Refused(Reason.NOT_FOUND)
     return deposit, parsed[1]

@@ -304,16 +304,14 @@ class World:
 @contextmanager
 def another(world: World, client: "DynamoDBClient", **changes: Any) -> Iterator[World]:
     """The service over tables and a clock of its own, with changed settings."""
-    from chalicelib.store.schema import create_tables  # noqa: PLC0415
-    from chalicelib.wiring import build, installed, services  # noqa: PLC0415
+    from chalicelib.wiring import installed, services  # noqa: PLC0415
     from local import sandbox  # noqa: PLC0415
+    from local.wiring import books_table, build_sandbox, make_tables, sandbox_of  # noqa: PLC0415
 
-    name = f"earnest-another-{next(_serial)}"
-    found = replace(services().settings, table=name, sandbox_table=f"{name}-sandbox", **changes)
-    create_tables(client, found.table, found.sandbox_table)
-    built = build(found, client)
-    assert built.sandbox is not None
-    built.sandbox.deliver = world.server._deliver
+    settings = replace(services().settings, table=f"earnest-another-{next(_serial)}", **changes)
+    make_tables(client, settings.table)
+    built = build_sandbox(settings, client)
+    sandbox_of(built).deliver = world.server._deliver
     context = sandbox._contexts[0]
     sandbox._contexts[:] = [dataclasses.replace(context, services=built)]
     try:
@@ -321,7 +319,7 @@ def another(world: World, client: "DynamoDBClient", **changes: Any) -> Iterator[
             yield world
     finally:
         sandbox._contexts[:] = [context]
-        for table in (found.table, found.sandbox_table):
+        for table in (settings.table, books_table(settings.table)):
             client.delete_table(TableName=table)
 
 
@@ -335,21 +333,21 @@ def house_engine(request: pytest.FixtureRequest) -> "DynamoDBClient":
 @pytest.fixture(scope="session")
 def world(house_engine: "DynamoDBClient", tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """The whole service on the session's engine, in tables of its own. No job runs unless a test runs it."""
-    from chalicelib.store.schema import create_tables  # noqa: PLC0415
-    from chalicelib.wiring import build, installed, settings  # noqa: PLC0415
+    from chalicelib.wiring import installed  # noqa: PLC0415
     from local.__main__ import environment  # noqa: PLC0415
     from local.issuer import Issuer  # noqa: PLC0415
+    from local.wiring import build_sandbox, make_tables, sandbox_settings  # noqa: PLC0415
 
     before = dict(os.environ)
     state: Path = tmp_path_factory.mktemp("house")
-    os.environ |= {"EARNEST_TABLE": f"earnest-{state.name}", "EARNEST_SANDBOX_TABLE": f"sandbox-{state.name}"}
+    os.environ |= {"EARNEST_TABLE": f"earnest-{state.name}"}
     environment(house_engine.meta.endpoint_url, state, 8000)
     try:
         from local.dev_server import DevServer  # noqa: PLC0415
 
-        found = settings()
-        create_tables(house_engine, found.table, found.sandbox_table)
-        built = build(found, house_engine)
+        found = sandbox_settings()
+        make_tables(house_engine, found.table)
+        built = build_sandbox(found, house_engine)
         with installed(lambda: built):
             server = DevServer(Issuer.at(state))
             server.prepare()

@@ -33,17 +33,29 @@ SILENCE: Final = (ClaimEscalated, ClaimGranted)
 
 
 def overdue(deposit: Deposit, at: int, expired_until: int, silent_until: int = NEVER) -> tuple[DepositEvent, ...]:
-    """Every deadline event that has not been written by ``at``, earliest first, each at its own deadline.
+    """The events of ``catch_up``."""
+    return catch_up(deposit, at, expired_until, silent_until)[0]
 
-    Announcements count up to ``at``; irreversible ones only up to ``expired_until`` and, for claims, ``silent_until``, so
-    that a request asked in time is never overtaken. A reader folds what is overdue and writes nothing.
+
+def catch_up(
+    deposit: Deposit, at: int, expired_until: int, silent_until: int = NEVER
+) -> tuple[tuple[DepositEvent, ...], Deposit]:
+    """Every deadline event that has not been written by ``at``, earliest first, and the deposit after them.
+
+    Each event carries its own deadline. Announcements count up to ``at``; irreversible ones only up to ``expired_until``
+    and, for claims, ``silent_until``, so that a request asked in time is never overtaken. Nothing is written here.
     """
-    found: list[DepositEvent] = []
-    while (event := _next_deadline(deposit, at, expired_until, silent_until)) is not None:
-        for one in _with_what_follows(deposit, event):
-            found.append(one)
-            deposit = evolve(deposit, one)
-    return tuple(found)
+    events: list[DepositEvent] = []
+    while (deadline := _next_deadline(deposit, at, expired_until, silent_until)) is not None:
+        for event in _with_what_follows(deposit, deadline):
+            events.append(event)
+            deposit = evolve(deposit, event)
+    return tuple(events), deposit
+
+
+def expires(deposit: Deposit, until: int) -> bool:
+    """Whether the deposit is unpaid and its time to be paid ended by ``until``."""
+    return deposit.status is Status.AWAITING_PAYMENT and deposit.created.due_at <= until
 
 
 def _next_deadline(deposit: Deposit, at: int, expired_until: int, silent_until: int) -> DepositEvent | None:

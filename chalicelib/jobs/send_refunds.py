@@ -7,5 +7,5 @@ from chalicelib.wiring import Services
 
 
 def run(services: Services, time_left: Callable[[], int], shards: Sequence[int] | None = None) -> Report:
-    sweep = Sweep("send_refunds", "work", services.deposits, {"dep": services.attendant()}, services.clock)
+    sweep = Sweep("send_refunds", "work", services.deposits, {"dep": services.deposit_worker()}, services.clock)
     return sweep.run(services.run_id("send_refunds"), time_left, shards)

@@ -41,7 +41,7 @@ class Report:
 class Worker(Protocol):
     """Processes the due items of one kind."""
 
-    def attend(self, item_id: str, owner: str, /) -> bool: ...
+    def process_due(self, item_id: str, owner: str, /) -> bool: ...
 
     def push_back(self, item_id: str, owner: str, /) -> int: ...
 
@@ -87,7 +87,7 @@ class Sweep(Struct, frozen=True):
 
     def _process(self, item_id: str, owner: str, report: Report) -> None:
         try:
-            report.attended += self._worker(item_id).attend(item_id, owner)
+            report.attended += self._worker(item_id).process_due(item_id, owner)
         except (Leased, VersionConflict, WriteContention, Refused):
             _count_busy(report)
         except Exception as error:  # noqa: BLE001 - one broken item must not stop the others

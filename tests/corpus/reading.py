@@ -99,14 +99,11 @@ class Reading:
     def _assembled(self) -> Services:
         settings = Settings(
             table=TABLE,
-            sandbox_table="",
-            sandbox=False,
             issuer="",
             audience="",
             jwks="",
             origins=(),
             provider="",
-            settlement="list",
             webhook_secrets=(),
             secrets=(SECRET,),
             writes_per_minute=None,

@@ -18,8 +18,8 @@ from chalicelib.core.common.ids import child, digest_id
 from chalicelib.core.common.journal import Caller, Entry
 from chalicelib.core.deposit.events.base import DepositEvent
 from chalicelib.core.policy.terms import Terms, canonical, terms_hash
-from chalicelib.flows import claims, questions, withdrawals
-from chalicelib.flows.effects import SYSTEM
+from chalicelib.flows import text_keys
+from chalicelib.flows.entries import SYSTEM
 from chalicelib.store.deposits import DepositStore, partition
 from chalicelib.web.service import stories as samples
 from local.issuer import ISSUER
@@ -173,13 +173,13 @@ def _sealed(reading: Reading, deposit_id: str, entries: Sequence[Entry[DepositEv
         kind, _, what = event.TYPE.partition(".")
         words = f"Said with version {version}."
         if kind == "claim" and (getattr(event, "statement", None) or getattr(event, "reason", None)):
-            key = claims.text_key(deposit_id, version)
+            key = text_keys.event_text(deposit_id, version)
         elif event.TYPE in {"question.asked", "question.answered"}:
-            key = questions.text_key(child("qst", deposit_id, event.question), what)
+            key = text_keys.question_text(child("qst", deposit_id, event.question), what)
         elif kind == "withdrawal":
             stated += what == "stated"
             step = 1 if what == "stated" else 2
-            key = withdrawals.text_key(child("wdr", deposit_id, event.withdrawal), step)
+            key = text_keys.withdrawal_text(child("wdr", deposit_id, event.withdrawal), step)
             words = text_of({"name": "A", "reach": "a@example.org", "locale": "en", "content": words})
         else:
             continue

@@ -6,9 +6,9 @@ from threading import Barrier
 from typing import Any, Final, TypeVar
 
 from chalicelib.core.common.refusal import Reason
-from chalicelib.flows.commit import Outcome
 from chalicelib.flows.offers import Offered
 from chalicelib.flows.retry import Timing
+from chalicelib.flows.snapshot import Outcome
 from chalicelib.wiring import machine_clock, pause
 from tests.conftest import Tables
 from tests.flows.shop import GRACE, retry_while_busy

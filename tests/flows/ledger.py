@@ -15,7 +15,7 @@ from chalicelib.core.common.journal import Caller
 from chalicelib.core.deposit.deposit import Deposit
 from chalicelib.core.reconciliation.run import Break, BreakFound, RunFinished
 from chalicelib.flows.deposit_worker import DepositWorker
-from chalicelib.flows.effects import fold_stored
+from chalicelib.flows.images import fold_stored
 from chalicelib.flows.offers import Offered
 from chalicelib.flows.reconciliation.matching import Matcher
 from chalicelib.flows.reconciliation.runs import Reconciliation, RunView
@@ -94,10 +94,10 @@ class ReconciliationShop(Shop):
     def _build_reconciliation(self, switch: KillSwitch) -> tuple[Reconciliation, RunWorker]:
         tables, bank = self.tables._replace(client=switch.guard(self.tables.client)), switch.guard(self.bank)
         shop = Shop(tables, self.timing)
-        attendant = DepositWorker(shop.commits, bank, shop.payees, self.clock)
-        refunds = Refunds(shop.commits, attendant, shop.payees, shop.keys)
+        worker = DepositWorker(shop.commits, bank, shop.payees, self.clock)
+        refunds = Refunds(shop.commits, worker, shop.payees, shop.keys)
         self.runs = RunStore(tables.client, tables.name)
-        matcher = Matcher(shop.commits, bank, attendant, lambda: None)
+        matcher = Matcher(shop.commits, bank, worker, lambda: None)
         return (
             Reconciliation(shop.commits, self.runs, matcher, refunds, self.clock),
             RunWorker(self.runs, shop.store, bank, matcher, self.clock, lambda: None),
@@ -145,14 +145,14 @@ class ReconciliationShop(Shop):
         return deposit_id
 
     def settle_seen(self, payment_id: str, seen: Any) -> None:
-        self.attendant.settle(f"dep_{payment_id[4:30]}", seen, "event")
+        self.deposit_worker.settle(f"dep_{payment_id[4:30]}", seen, "event")
 
     def cancel_and_send(self, deposit_id: str, at: int, *faults: str) -> str:
         """The buyer cancels and the refund is sent. Returns its id."""
         self.clock.now = at
         self.bank.faults.extend(faults)
         self.cancel(deposit_id, Caller(self.deposit(deposit_id).created.buyer, "buyer"))
-        self.attendant.attend(deposit_id, "job/1")
+        self.deposit_worker.process_due(deposit_id, "job/1")
         assert not self.bank.faults
         return child("ref", deposit_id, 1)
 
@@ -210,7 +210,7 @@ class ReconciliationShop(Shop):
         breaks: list[Break] = []
         position = None
         while True:
-            page, position = self.reconciliation.breaks(run_id, 50, position)
+            page, position = self.reconciliation.list_breaks(run_id, 50, position)
             breaks += page
             if position is None:
                 return breaks

@@ -217,11 +217,11 @@ def lost_both(ledger: ReconciliationShop) -> str:
 
 def there_and_back_and_there(ledger: ReconciliationShop) -> str:
     refund_id = lost_return(ledger)
-    ledger.attendant.hear(refund_id, "event")
+    ledger.deposit_worker.handle_provider_event(refund_id, "event")
     deposit_id = f"dep_{refund_id[4:30]}"
     by = Caller(ledger.deposit(deposit_id).created.buyer, "buyer")
     ledger.refunds.name_destination(refund_id, LI, ledger.request_context(by, "destination", fresh()))
-    ledger.attendant.attend(deposit_id, "job/2")
+    ledger.deposit_worker.process_due(deposit_id, "job/2")
     return refund_id
 
 

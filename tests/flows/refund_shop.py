@@ -9,9 +9,9 @@ from chalicelib.core.common.refusal import Refused
 from chalicelib.core.deposit.deposit import Deposit
 from chalicelib.core.deposit.refund import Refund
 from chalicelib.core.refunding.destination import Payee
-from chalicelib.flows.commit import Outcome
-from chalicelib.flows.effects import fold_stored
+from chalicelib.flows.images import fold_stored
 from chalicelib.flows.ports.store import Leased, VersionConflict
+from chalicelib.flows.snapshot import Outcome
 from chalicelib.jobs.sweep import Report, Sweep
 from chalicelib.store.requests import key
 from tests.flows.bank import Bank
@@ -39,7 +39,7 @@ class RefundShop(FaultyShop):
         """Order and pay now. Returns the deposit's id."""
         self.id = self.order(self.offered, self.by, method=method).deposit.id
         seen = self.bank.capture(child("pay", self.id, 1))
-        self.attendant.settle(self.id, seen, "event")
+        self.deposit_worker.settle(self.id, seen, "event")
         return self.id
 
     def create_refund(self, method: str = "card") -> str:
@@ -87,13 +87,13 @@ class RefundShop(FaultyShop):
         """Run the deposit worker at an instant. False when another worker has the item or the table is busy."""
         self.clock.now = self.clock.now if at is None else at
         try:
-            return self.attendant.attend(self.id, owner)
+            return self.deposit_worker.process_due(self.id, owner)
         except (Leased, VersionConflict, Refused):
             return False
 
     def sweep(self) -> Report:
         """Run the job send_refunds over all items."""
-        job = Sweep("send_refunds", "work", self.store, {"dep": self.attendant}, self.clock)
+        job = Sweep("send_refunds", "work", self.store, {"dep": self.deposit_worker}, self.clock)
         return job.run("job/1", lambda: 60_000)
 
     def run_until_quiet(self, most: int = 60) -> None:

@@ -29,12 +29,12 @@ from chalicelib.core.selling.ordering import Order, Ordered
 from chalicelib.flows.cancellations import Cancellations
 from chalicelib.flows.changes import Changes
 from chalicelib.flows.claims import Claims, ClaimView
-from chalicelib.flows.commit import Commits, Outcome
+from chalicelib.flows.commit import Commits
 from chalicelib.flows.defaults import Defaults
 from chalicelib.flows.deposit_worker import DepositWorker
 from chalicelib.flows.deposits import DepositDesk
 from chalicelib.flows.offers import Catalogue, Offered
-from chalicelib.flows.orders import Orders, StockCache, StockSeen
+from chalicelib.flows.orders import Orders
 from chalicelib.flows.passes import Passes
 from chalicelib.flows.payees import Payees
 from chalicelib.flows.ports.effects import Stored
@@ -42,6 +42,8 @@ from chalicelib.flows.ports.provider import Declined, NotFound, Session, Unknown
 from chalicelib.flows.questions import Questions
 from chalicelib.flows.refunds import Refunds
 from chalicelib.flows.retry import Timing
+from chalicelib.flows.snapshot import Outcome
+from chalicelib.flows.stock_cache import StockCache, StockSeen
 from chalicelib.flows.withdrawals import Withdrawals
 from chalicelib.store.bulks import BulkStore
 from chalicelib.store.deposits import DepositStore
@@ -152,9 +154,9 @@ class Shop:
     def use_provider(self, provider: "ScriptedProvider") -> None:
         """Use this provider from now on."""
         self.provider = provider
-        self.attendant = DepositWorker(self.commits, provider, self.payees, self.timing.now)
-        self.refunds = Refunds(self.commits, self.attendant, self.payees, self.keys)
-        self.defaults = Defaults(self.desk, self.attendant)
+        self.deposit_worker = DepositWorker(self.commits, provider, self.payees, self.timing.now)
+        self.refunds = Refunds(self.commits, self.deposit_worker, self.payees, self.keys)
+        self.defaults = Defaults(self.desk, self.deposit_worker)
 
     def request_context(
         self, by: Caller, what: str = "", key_text: str | None = None, body: str = "", **changes: Any
@@ -250,7 +252,7 @@ class Shop:
     ) -> Outcome:
         """Settle a capture of the amount at an instant."""
         seen = captured(self.timing.now() if at is None else at, amount, payment, ref)
-        return self.attendant.settle(deposit_id, seen, "t")
+        return self.deposit_worker.settle(deposit_id, seen, "t")
 
     def claim(
         self,
@@ -281,7 +283,7 @@ class Shop:
         asked = self.request_context(
             by, f"{type(command).__name__} {claim_id}", key_text or fresh_key(), f"{command}", **changes
         )
-        return self.claims.run(claim_id, command, words, asked)
+        return self.claims.execute(claim_id, command, words, asked)
 
     def respond(self, claim_id: str, decision: Any, amount: Money | None = None, **options: Any) -> ClaimView:
         """The merchant answers a claim; a rejection has a statement."""
@@ -290,7 +292,7 @@ class Shop:
         return self.run_claim_command(claim_id, command, STAFF, words=words, **options)
 
     def load(self, deposit_id: str) -> Stored[Any]:
-        return self.commits.load(deposit_id)
+        return self.commits.load(deposit_id).stored
 
     def event_types(self, deposit_id: str) -> list[str]:
         """The public names of the events of a journal."""

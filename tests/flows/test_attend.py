@@ -10,7 +10,8 @@ from chalicelib.core.common.instants import MINUTE
 from chalicelib.core.delivery.fulfilment import PayBalance, Ready
 from chalicelib.core.deposit.payment import PaymentSeen
 from chalicelib.core.locking.lock import Unlock
-from chalicelib.flows.effects import SYSTEM, fold_stored
+from chalicelib.flows.entries import SYSTEM
+from chalicelib.flows.images import fold_stored
 from chalicelib.flows.ports.provider import Unknown
 from chalicelib.flows.ports.store import Leased
 from chalicelib.jobs.sweep import Sweep
@@ -45,7 +46,7 @@ class Yard(FaultyShop):
 
     def attend(self, at: int, owner: str = "job/1") -> bool:
         self.clock.now = at
-        return self.attendant.attend(self.id, owner)
+        return self.deposit_worker.process_due(self.id, owner)
 
     def told(self) -> list[tuple[str, int]]:
         """What the clock said, and when; each entry is the clock's own."""
@@ -59,7 +60,7 @@ class Yard(FaultyShop):
     def sweep(self, at: int) -> int:
         """What close_windows does everywhere."""
         self.clock.now = at
-        job = Sweep("close_windows", "time", self.store, {"dep": self.attendant}, self.clock)
+        job = Sweep("close_windows", "time", self.store, {"dep": self.deposit_worker}, self.clock)
         return job.run("job/1", lambda: 60_000).attended
 
 
@@ -164,7 +165,7 @@ def test_a_reader_sees_the_same_announcements_before_and_after_they_are_written(
 
 def test_two_workers_at_once_tell_everything_once(yard: Yard) -> None:
     yard.clock.now = END
-    yard.faults.before("UpdateItem", lambda: yard.second_shop.attendant.attend(yard.id, "job/2"))
+    yard.faults.before("UpdateItem", lambda: yard.second_shop.deposit_worker.process_due(yard.id, "job/2"))
     yard.attend(END)
     assert yard.told() == [*REMINDERS, ("lock.by_window_end", END)]
 
@@ -267,7 +268,7 @@ def test_two_workers_at_once_look_once(yard: Yard) -> None:
     yard.provider.payments[payment] = Unknown()
     yard.second_shop.provider.payments = yard.provider.payments
     yard.clock.now = END + 5 * MINUTE
-    yard.faults.before("UpdateItem", lambda: yard.second_shop.attendant.attend(yard.id, "job/2"))
+    yard.faults.before("UpdateItem", lambda: yard.second_shop.deposit_worker.process_due(yard.id, "job/2"))
     with pytest.raises(Leased):
         yard.attend(END + 5 * MINUTE)
     assert (yard.provider.calls, yard.second_shop.provider.calls) == ([], [payment])
@@ -278,9 +279,9 @@ def test_the_same_balance_found_and_heard_counts_once(yard: Yard) -> None:
     payment = yard.open_balance(END)
     seen = captured(END + MINUTE, BALANCE, 2)
     yard.provider.payments[payment] = seen
-    yard.faults.before("UpdateItem", lambda: yard.second_shop.attendant.settle(yard.id, seen, "event/1"))
+    yard.faults.before("UpdateItem", lambda: yard.second_shop.deposit_worker.settle(yard.id, seen, "event/1"))
     yard.sweep(END + 5 * MINUTE)
-    yard.attendant.hear(payment, "event/2")
+    yard.deposit_worker.handle_provider_event(payment, "event/2")
     assert yard.event_types(yard.id).count("balance.paid") == 1
     assert fold_stored(yard.load(yard.id)).money.captured == PRICE
 

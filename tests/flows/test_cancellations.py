@@ -13,10 +13,10 @@ from chalicelib.core.common.journal import Caller
 from chalicelib.core.common.refusal import Reason, Refused
 from chalicelib.core.merchant.bulk import Bulk
 from chalicelib.flows.cancellations import CHUNK_DEPOSITS, BulkView
-from chalicelib.flows.commit import Outcome
-from chalicelib.flows.effects import fold_stored
+from chalicelib.flows.images import fold_stored
 from chalicelib.flows.offers import Offered
 from chalicelib.flows.ports.store import VersionConflict, WriteContention
+from chalicelib.flows.snapshot import Outcome
 from tests.conftest import Tables
 from tests.flows.concurrency import run_at_once
 from tests.flows.shop import (
@@ -57,7 +57,7 @@ class Desk(FaultyShop):
         return shards(self.table, self.offered.offer)
 
     def tally(self, offered: Offered | None = None) -> dict[tuple[str, str], int]:
-        return dict(self.second_shop.cancellations.counted((offered or self.offered).offer.id))
+        return dict(self.second_shop.cancellations.count_cancellations((offered or self.offered).offer.id))
 
     def start(
         self, deposits: list[str], reason: str = "OUT_OF_STOCK", key_text: str | None = None, by: Caller = STAFF
@@ -77,7 +77,7 @@ class Desk(FaultyShop):
         """As sweeps do: whatever goes wrong, the next run goes on."""
         for _ in range(most):
             with suppress(VersionConflict, WriteContention, Refused):
-                self.cancellations.attend(bulk_id, "job/1")
+                self.cancellations.process_due(bulk_id, "job/1")
             if self.find(bulk_id).due is None:
                 return
         raise AssertionError("it never comes to rest")
@@ -165,7 +165,7 @@ def test_the_count_is_of_each_offer_and_reason_and_never_of_buyers(desk: Desk) -
     desk.cancel(desk.order(desk.offered, by).deposit.id, by)
     assert desk.tally() == {("cancelled", "OUT_OF_STOCK"): 2, ("cancelled", "REGULATORY"): 1}
     assert desk.tally(other) == {("cancelled", "OUT_OF_STOCK"): 1}
-    assert catch_refusal(lambda: desk.cancellations.counted("off_1")).reason is Reason.NOT_FOUND
+    assert catch_refusal(lambda: desk.cancellations.count_cancellations("off_1")).reason is Reason.NOT_FOUND
 
 
 def test_another_merchant_finds_nothing_to_cancel(desk: Desk) -> None:
@@ -208,7 +208,7 @@ def test_a_question_and_its_answer_are_read_again(desk: Desk) -> None:
     desk.questions.answer(question_id, "Long Street 1", desk.request_context(by, "a", fresh_key(), "a"))
     _, read, told = desk.questions.find(question_id, desk.request_context(STAFF))
     assert (read.answered_at, told.asked, told.answered) == (T0 + DAY, "Which street?", "Long Street 1")
-    assert [question.n for _, question, _ in desk.questions.of(one, desk.request_context(by))] == [1]
+    assert [question.n for _, question, _ in desk.questions.list_questions(one, desk.request_context(by))] == [1]
     assert desk.event_types(one)[2:] == ["question.asked", "question.answered"]
     everything = str(desk.table.client.scan(TableName=desk.table.name)["Items"])
     assert "Long Street" not in everything
@@ -256,7 +256,7 @@ def test_one_deposit_needs_no_second_person_and_two_of_a_few_do(desk: Desk) -> N
     assert desk.start(deposits[:1]).bulk.status.value == "running"
     waiting = desk.start(deposits[1:]).bulk
     assert (waiting.status.value, waiting.asked.approve_until) == ("awaiting_approval", T0 + 72 * HOUR)
-    assert not desk.cancellations.attend(waiting.id, "job/1")
+    assert not desk.cancellations.process_due(waiting.id, "job/1")
     assert desk.find(waiting.id).results == ()
 
 
@@ -280,12 +280,12 @@ def test_what_nobody_agrees_to_lapses_and_cancels_nothing(desk: Desk) -> None:
     deposits = desk.sold(2)
     bulk_id = desk.start(deposits).bulk.id
     desk.clock.now = T0 + 72 * HOUR - 1
-    assert not desk.cancellations.attend(bulk_id, "job/1")
+    assert not desk.cancellations.process_due(bulk_id, "job/1")
     assert desk.find(bulk_id).status.value == "awaiting_approval"
     desk.clock.now += 1
     assert desk.find(bulk_id).status.value == "done", "by the clock, before anybody wrote it"
     assert catch_refusal(lambda: desk.approve(bulk_id)).reason is Reason.WRONG_STATE
-    desk.cancellations.attend(bulk_id, "job/1")
+    desk.cancellations.process_due(bulk_id, "job/1")
     assert [one.reason for one in desk.find(bulk_id).results] == ["approval-required"] * 2
     assert desk.tally() == {}
 
@@ -375,14 +375,14 @@ def test_a_worker_killed_before_or_after_any_of_its_writes_is_followed_by_anothe
 
     def die() -> None:
         if carried_out:  # its own write reached the table, its life did not go on
-            desk.second_shop.cancellations.attend(bulk_id, "job/0")
+            desk.second_shop.cancellations.process_due(bulk_id, "job/0")
         raise Killed
 
     faults = desk.faults
     faults.before(operation, lambda: None, times=write if operation == TOGETHER else 0)
     faults.before(operation, die)
     with pytest.raises(Killed):
-        desk.cancellations.attend(bulk_id, "job/1")
+        desk.cancellations.process_due(bulk_id, "job/1")
     desk.work(bulk_id)
     assert [one.outcome for one in desk.find(bulk_id).results] == ["cancelled"] * 4
     assert (desk.tally(), desk.units()) == ({("cancelled", "OUT_OF_STOCK"): 4}, [(10, 0, 0, 10)])
@@ -400,11 +400,13 @@ def test_two_workers_at_once_judge_each_deposit_once(table: Tables) -> None:
         def worked(by: Shop) -> None:
             for _ in range(10):
                 with suppress(VersionConflict, WriteContention, Refused):
-                    by.cancellations.attend(bulk_id, "job")
+                    by.cancellations.process_due(bulk_id, "job")
 
         run_at_once([partial(worked, Shop(own, REAL)) for _ in range(2)])
         done = shop.cancellations.find(offered.offer.id, bulk_id, shop.request_context(STAFF)).bulk
         assert Counter((one.outcome, one.reason) for one in done.results) == {("cancelled", None): len(deposits)}
         assert [one.deposit for one in done.results] == deposits
-        assert shop.cancellations.counted(offered.offer.id) == {("cancelled", "OUT_OF_STOCK"): len(deposits)}
+        assert shop.cancellations.count_cancellations(offered.offer.id) == {
+            ("cancelled", "OUT_OF_STOCK"): len(deposits)
+        }
         assert sum(left for left, *_ in shards(table, offered.offer)) == 64

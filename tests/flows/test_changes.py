@@ -11,8 +11,8 @@ import pytest
 from chalicelib.core.common.journal import Caller
 from chalicelib.core.common.refusal import Reason
 from chalicelib.core.selling.ordering import Order, Ordered
-from chalicelib.flows.commit import Outcome, etag
 from chalicelib.flows.offers import Offered
+from chalicelib.flows.snapshot import Outcome
 from tests.conftest import Tables
 from tests.flows.concurrency import outcomes, retrying, run_at_once, slow_timing
 from tests.flows.shop import (
@@ -215,7 +215,7 @@ def test_the_same_key_with_other_goods_is_refused(shop: Showroom) -> None:
 def test_a_change_is_made_only_to_the_version_that_was_seen(shop: Showroom) -> None:
     shop.sold()
     shown = shop.desk.get(shop.id, shop.request_context(shop.by))
-    seen = etag(shown.deposit, shown.at)
+    seen = shown.snapshot.etag
     assert seen == '"2-cooling_off"'
     shop.open_intent(shop.id, shop.by)
     for items in (((PRO, 1),), ((PRO, 99),)):  # also where the shelves would say no

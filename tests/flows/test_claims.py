@@ -19,7 +19,7 @@ from chalicelib.core.deposit.events.goods import Units
 from chalicelib.core.deposit.payment import DisputeSeen
 from chalicelib.core.deposit.status import Status
 from chalicelib.flows.claims import ClaimView
-from chalicelib.flows.effects import fold_stored
+from chalicelib.flows.images import fold_stored
 from chalicelib.flows.ports.provider import NotFound
 from tests.conftest import Tables
 from tests.flows.concurrency import run_at_once, slow_timing
@@ -129,7 +129,7 @@ def test_a_reply_asked_at_the_deadline_is_late_also_before_silence_is_written(de
     assert told.claim.status_at(due_at) is ClaimStatus.GRANTED_BY_DEADLINE
     assert (desk.event_types(desk.id)[-1], desk.now().refunds) == ("claim.answered_late", ())
     desk.clock.now = due_at + GRACE
-    assert desk.attendant.attend(desk.id, "job/1")
+    assert desk.deposit_worker.process_due(desk.id, "job/1")
     assert desk.event_types(desk.id)[-3:] == ["claim.granted_by_deadline", "refund.approved", "deposit.completed"]
     assert [refund.amount for refund in desk.now().refunds] == [PRICE]
 
@@ -163,7 +163,7 @@ def test_a_job_waits_for_the_grace(desk: Counter) -> None:
     due_at = desk.due_at(one)
     for after, done in ((GRACE - 1, False), (GRACE, True)):
         desk.clock.now = due_at + after
-        desk.attendant.attend(desk.id, "job/1")
+        desk.deposit_worker.process_due(desk.id, "job/1")
         assert ("claim.granted_by_deadline" in desk.event_types(desk.id)) == done
 
 
@@ -318,7 +318,7 @@ def test_a_bank_that_takes_the_money_meanwhile_is_not_paid_twice(desk: Counter) 
     one = desk.missing()
     seen = captured(desk.clock.now, WHOLE)
     lost = replace(seen, disputes=(DisputeSeen("d1", seen.captures[0].ref, WHOLE, "lost"),))
-    desk.faults.before(PLAIN, lambda: desk.second_shop.attendant.settle(desk.id, lost, "t"))
+    desk.faults.before(PLAIN, lambda: desk.second_shop.deposit_worker.settle(desk.id, lost, "t"))
     told = desk.respond(one, "accept")
     money = desk.now().money
     assert money.refunding + money.refunded <= WHOLE
@@ -390,8 +390,8 @@ def test_nothing_of_the_words_stands_readable_in_the_table(desk: Counter) -> Non
 def test_a_claim_is_paid_by_the_job_that_pays_everything(desk: Counter) -> None:
     one = desk.missing()
     desk.clock.now = desk.due_at(one) + GRACE
-    desk.attendant.attend(desk.id, "job/1")
-    desk.attendant.attend(desk.id, "job/1")
+    desk.deposit_worker.process_due(desk.id, "job/1")
+    desk.deposit_worker.process_due(desk.id, "job/1")
     refund = child("ref", desk.id, 1)
     assert [asked for asked in desk.provider.calls if asked.startswith(refund)]
     assert isinstance(desk.provider.find_refund("x"), NotFound)

@@ -16,10 +16,11 @@ from chalicelib.core.deposit.deposit import Deposit
 from chalicelib.core.deposit.payment import PaymentSeen
 from chalicelib.core.paying.captures import ChangePaymentMethod
 from chalicelib.core.policy.terms import Terms
-from chalicelib.flows.commit import Outcome, etag
-from chalicelib.flows.effects import SYSTEM, fold_stored
+from chalicelib.flows.entries import SYSTEM
+from chalicelib.flows.images import fold_image, fold_stored
 from chalicelib.flows.ports.provider import Unknown
 from chalicelib.flows.ports.store import Leased
+from chalicelib.flows.snapshot import Outcome
 from chalicelib.store.requests import TRANSIENT
 from chalicelib.wiring import MAX_PAUSE_MS
 from tests.conftest import Tables
@@ -264,7 +265,7 @@ def test_a_replay_shows_every_event_of_its_request(shop: Sale) -> None:
     press = fresh_key()
     first = shop.cancel(shop.id, shop.by, press)
     shop.clock.now += MINUTE
-    shop.attendant.attend(shop.id, "job/1")
+    shop.deposit_worker.process_due(shop.id, "job/1")
     assert len(shop.event_types(shop.id)) > len(first.journal)
     assert shop.cancel(shop.id, shop.by, press) == replace(first, replayed=True)
 
@@ -344,7 +345,7 @@ def test_a_cancel_is_judged_by_the_instant_it_was_asked_whatever_was_written_mea
 ) -> None:
     shop.pay(shop.id)
     shop.clock.now = T0 + WINDOW + 10_000
-    shop.attendant.attend(shop.id, "job/1")
+    shop.deposit_worker.process_due(shop.id, "job/1")
     assert shop.event_types(shop.id)[-1] == "lock.by_window_end"
     shop.cancel(shop.id, shop.by, at=T0 + WINDOW + late, received=shop.clock.now - 10_000)
     cancelled = next(one.event for one in shop.load(shop.id).journal if one.event.TYPE == "deposit.cancelled")
@@ -354,7 +355,7 @@ def test_a_cancel_is_judged_by_the_instant_it_was_asked_whatever_was_written_mea
 @pytest.mark.parametrize(("at", "written"), [(DUE, 0), (DUE + GRACE - 1, 0), (DUE + GRACE, 1)])
 def test_a_deposit_expires_in_writing_only_after_the_grace(shop: Sale, at: int, written: int) -> None:
     shop.clock.now = at
-    shop.attendant.attend(shop.id, "job/1")
+    shop.deposit_worker.process_due(shop.id, "job/1")
     assert shop.event_types(shop.id) == ["deposit.created", "deposit.expired"][: 1 + written]
 
 
@@ -371,7 +372,7 @@ def test_what_is_attended_for_a_refund_is_not_looked_at_for_expiry_before_the_gr
 ) -> None:
     shop.pay(shop.id, amount=Money(100, "CNY"))  # too little: it goes back
     shop.clock.now = at
-    shop.attendant.attend(shop.id, "job/1")
+    shop.deposit_worker.process_due(shop.id, "job/1")
     assert "refund.sent" in shop.event_types(shop.id)
     assert (f"pay_{shop.id[4:]}_1" in shop.provider.calls) == looked
     assert ("deposit.expired" in shop.event_types(shop.id)) == looked
@@ -381,7 +382,7 @@ def test_what_is_attended_for_a_refund_is_not_looked_at_for_expiry_before_the_gr
 def test_a_request_asked_in_time_is_never_overtaken_by_the_expiry(shop: Sale, asked: int, done: bool) -> None:
     shop.clock.now = asked + 30_000  # as late as a request may write
     assert shop.clock.now < DUE + GRACE
-    shop.attendant.attend(shop.id, "job/1")
+    shop.deposit_worker.process_due(shop.id, "job/1")
     if done:
         shop.cancel(shop.id, shop.by, at=asked, received=asked)
         assert shop.event_types(shop.id)[-1] == "deposit.cancelled"
@@ -400,7 +401,7 @@ def test_a_payment_captured_too_late_goes_back_and_only_the_job_writes_the_expir
     shop.clock.now = DUE + 10 * MINUTE
     shop.pay(shop.id, at=DUE)
     assert shop.event_types(shop.id)[1:] == ["payment.not_counted", "refund.approved"]
-    shop.attendant.attend(shop.id, "job/1")
+    shop.deposit_worker.process_due(shop.id, "job/1")
     assert "deposit.expired" in shop.event_types(shop.id)
     assert fold_stored(shop.load(shop.id)).money.captured == fold_stored(shop.load(shop.id)).money.refunding
 
@@ -409,11 +410,11 @@ def test_a_payment_is_looked_for_before_its_deposit_expires(shop: Sale) -> None:
     payment = f"pay_{shop.id[4:]}_1"
     shop.provider.payments[payment] = Unknown()
     shop.clock.now = DUE + GRACE
-    assert shop.attendant.attend(shop.id, "job/1")
+    assert shop.deposit_worker.process_due(shop.id, "job/1")
     assert shop.event_types(shop.id) == ["deposit.created"], "without an answer it does not expire"
     shop.provider.payments[payment] = captured(DUE - 1)
     shop.clock.now += MINUTE
-    shop.attendant.attend(shop.id, "job/2")
+    shop.deposit_worker.process_due(shop.id, "job/2")
     assert shop.event_types(shop.id) == ["deposit.created", "payment.succeeded"]
     assert shop.provider.calls == [payment] * 2
 
@@ -426,10 +427,10 @@ def test_a_reader_sees_the_same_before_and_after_it_is_written(shop: Sale, paid:
     asked = shop.request_context(shop.by)
     before = shop.desk.get(shop.id, asked)
     assert shop.load(shop.id).version == 1 + paid, "a read writes nothing"
-    shop.attendant.attend(shop.id, "job/1")
+    shop.deposit_worker.process_due(shop.id, "job/1")
     assert shop.load(shop.id).version == before.deposit.version
     assert shop.desk.get(shop.id, asked) == before
-    assert etag(before.deposit, asked.at) == ('"6-locked"' if paid else '"2-expired"')
+    assert before.snapshot.etag == ('"6-locked"' if paid else '"2-expired"')
 
 
 @pytest.mark.parametrize("paid", [False, True])
@@ -439,7 +440,7 @@ def test_a_version_that_a_reader_saw_is_one_that_a_write_accepts(shop: Sale, pai
         shop.pay(shop.id)
     shop.clock.now = T0 + WINDOW if paid else DUE
     shown = shop.desk.get(shop.id, shop.request_context(shop.by))
-    seen = etag(shown.deposit, shown.at)
+    seen = shown.snapshot.etag
     if paid:
         assert shop.cancel(shop.id, shop.by, if_match=seen).deposit.version > shown.deposit.version
     else:
@@ -449,22 +450,22 @@ def test_a_version_that_a_reader_saw_is_one_that_a_write_accepts(shop: Sale, pai
 def test_one_worker_at_a_time_looks_after_a_refund(shop: Sale) -> None:
     shop.pay(shop.id)
     shop.cancel(shop.id, shop.by)
-    shop.attendant.attend(shop.id, "job/1")  # sent, and no answer
+    shop.deposit_worker.process_due(shop.id, "job/1")  # sent, and no answer
     assert shop.event_types(shop.id)[-2:] == ["refund.sent", "refund.unknown"]
     shop.clock.now += 2 * MINUTE
     refund = f"ref_{shop.id[4:]}_1"
     shop.provider.refunds[refund] = Unknown()
-    shop.attendant.attend(shop.id, "job/2")
+    shop.deposit_worker.process_due(shop.id, "job/2")
     stored = shop.load(shop.id)
     with pytest.raises(Leased):
         shop.store.touch(stored, shop.clock.now, owner="job/3", until=shop.clock.now, now=shop.clock.now)
-    assert not shop.attendant.attend(shop.id, "job/3")
+    assert not shop.deposit_worker.process_due(shop.id, "job/3")
 
 
 def test_old_news_writes_nothing(shop: Sale) -> None:
     paid = shop.pay(shop.id)
     again = shop.pay(shop.id)
-    stale = shop.attendant.settle(shop.id, PaymentSeen(1, "pending"), "event/1")
+    stale = shop.deposit_worker.settle(shop.id, PaymentSeen(1, "pending"), "event/1")
     assert again.deposit == stale.deposit == paid.deposit
     assert shop.load(shop.id).version == 2
 
@@ -497,7 +498,7 @@ def test_nothing_new_on_an_old_image_writes_nothing(shop: Sale) -> None:
     shop.second_shop.command(shop.id, ChangePaymentMethod("wechat_pay"), shop.by)
     faults = shop.faults
     asked = shop.request_context(shop.by, "nothing")
-    shop.commits.run(shop.id, asked, lambda _deposit, _terms: (), stored=stored)
+    shop.commits.run(shop.id, asked, lambda _deposit, _terms: (), image=fold_image(stored))
     assert faults.trips == []
 
 
@@ -520,4 +521,4 @@ def decided(shop: Shop, stored: Any, seen: list[int] | None = None, key_text: st
         return decide(deposit, ChangePaymentMethod("alipay"), shop.timing.now(), terms)
 
     asked = shop.request_context(by, "method", key_text or fresh_key(), "alipay")
-    return shop.commits.run(stored.id, asked, decision, stored=stored)
+    return shop.commits.run(stored.id, asked, decision, image=fold_image(stored))

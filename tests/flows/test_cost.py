@@ -16,7 +16,7 @@ from chalicelib.core.deposit.payment import PaymentSeen
 from chalicelib.core.deposit.refund import RefundSeen
 from chalicelib.core.locking.lock import Unlock
 from chalicelib.core.paying.captures import ChangePaymentMethod
-from chalicelib.flows.effects import fold_stored
+from chalicelib.flows.images import fold_stored
 from chalicelib.flows.offers import Offered
 from chalicelib.flows.ports.provider import Unknown
 from chalicelib.store.requests import key
@@ -82,7 +82,7 @@ def test_a_creation_with_one_shard_and_one_limit_is_one_trip(till: Till) -> None
 def test_each_further_action_of_a_creation_costs_two_more(till: Till) -> None:
     offered = till.opened(units=37, per_buyer=100)
     _, one_shard = till.cost(lambda: till.order(offered, new_buyer()))
-    till.stock_cache.look(offered.offer, till.offers, till.timing.now())
+    till.stock_cache.read(offered.offer, till.offers, till.timing.now())
     trips, two_shards = till.cost(lambda: till.order(offered, new_buyer(), quantity=12))
     assert trips == [TOGETHER]
     assert two_shards == one_shard + 2
@@ -145,7 +145,7 @@ def seen(status: Any, **more: Any) -> Step:
     def step(till: Till, deposit_id: str, _: Caller) -> object:
         till.clock.now += 1
         said = RefundSeen(1, status, EARNEST, f"sbx_{deposit_id}.1", till.clock.now, **more)
-        return till.attendant.settle(deposit_id, said, "job/1")
+        return till.deposit_worker.settle(deposit_id, said, "job/1")
 
     return step
 
@@ -153,14 +153,14 @@ def seen(status: Any, **more: Any) -> Step:
 def sent(till: Till, deposit_id: str, _: Caller) -> object:
     """The refund goes out, and no answer comes."""
     till.clock.now += 1
-    return till.attendant.attend(deposit_id, "job/1")
+    return till.deposit_worker.process_due(deposit_id, "job/1")
 
 
 STEPS: Final[list[tuple[str, Step, int]]] = [
     # a step of an order without stock and limits; what it costs over the item's size: due moves 2, open or due turns 1,
     # money that moves is one more: its deposit enters the day's index, or what that shows of it changes
     ("pays another way", lambda till, one, by: till.command(one, ChangePaymentMethod("alipay"), by), 0),
-    ("pending",          lambda till, one, _: till.attendant.settle(one, PaymentSeen(2, "pending"), "t"), 0),
+    ("pending",          lambda till, one, _: till.deposit_worker.settle(one, PaymentSeen(2, "pending"), "t"), 0),
     ("paid",             lambda till, one, _: till.pay(one, payment=2), 3),
     ("cancelled",        lambda till, one, by: till.cancel(one, by), 3),
     ("sent",             sent, 2),
@@ -224,7 +224,7 @@ LOCK_LIFE: Final[list[tuple[str, Step, int]]] = [
     # a step of a locked order without stock and limits; what it costs over the item's size: 2 where due moves, 1 where
     # it goes or comes. Between the reminders the due time stands; a lock is due when its undo ends. Captured money is
     # one more, in the day's index
-    ("pending",           lambda till, one, _: till.attendant.settle(one, PaymentSeen(1, "pending"), "t"), 0),
+    ("pending",           lambda till, one, _: till.deposit_worker.settle(one, PaymentSeen(1, "pending"), "t"), 0),
     ("paid",              lambda till, one, _: till.pay(one), 3),
     ("shown",             shown, 0),
     ("another car",       lambda till, one, by: till.change_items(one, by, (SKU, 2)), 0),
@@ -233,7 +233,7 @@ LOCK_LIFE: Final[list[tuple[str, Step, int]]] = [
     ("undone",            later(MINUTE, lambda till, one, by: till.command(one, Unlock(), by)), 2),
     ("shown once more",   shown, 0),
     ("locked again",      later(10_000, locked), 2),
-    ("final",             later(HOUR, lambda till, one, _: till.attendant.attend(one, "job/1")), 1),
+    ("final",             later(HOUR, lambda till, one, _: till.deposit_worker.process_due(one, "job/1")), 1),
     ("ready",             lambda till, one, _: till.command(one, Ready((1,), till.clock.now, ("photo:1",)), STAFF), 1),
     ("balance opened",    lambda till, one, by: till.command(one, PayBalance("card"), by), 2),
     ("balance paid",      lambda till, one, _: till.pay(one, amount=REST, payment=2), 2),
@@ -264,11 +264,11 @@ def test_a_look_that_learns_nothing_is_one_touch(till: Till) -> None:
     deposit_id = till.order(till.opened(units=None), by).deposit.id
     till.pay(deposit_id)
     till.cancel(deposit_id, by)
-    till.attendant.attend(deposit_id, "job/1")
+    till.deposit_worker.process_due(deposit_id, "job/1")
     till.provider.refunds[f"ref_{deposit_id[4:]}_1"] = Unknown()
     before = till.load(deposit_id)
     till.clock.now += 2 * MINUTE
-    trips, _ = till.cost(lambda: till.attendant.attend(deposit_id, "job/2"))
+    trips, _ = till.cost(lambda: till.deposit_worker.process_due(deposit_id, "job/2"))
     assert trips.count("UpdateItem") == 1
     assert till.load(deposit_id).journal == before.journal
 
@@ -295,24 +295,24 @@ def _life(till: Till, offered: Offered, by: Caller) -> None:
         till.clock.now += 1
         if answered:
             till.provider.refunds[ref] = RefundSeen(n, "pending", amount, f"sbx_{ref}", till.clock.now)
-        till.attendant.attend(one, "job/1")
+        till.deposit_worker.process_due(one, "job/1")
         for status in ("pending", "succeeded"):
             till.clock.now += 1
             till.provider.refunds[ref] = RefundSeen(n, status, amount, f"sbx_{ref}", till.clock.now)
-            till.attendant.hear(ref, "event/1")
+            till.deposit_worker.handle_provider_event(ref, "event/1")
 
     def settled(n: int, amount: Money) -> None:
         ref = f"ref_{one[4:]}_{n}"
         till.clock.now += 3 * DAY
         till.provider.refunds[ref] = RefundSeen(n, "succeeded", amount, f"sbx_{ref}", till.clock.now, settled=True)
-        till.attendant.attend(one, "job/2")
+        till.deposit_worker.process_due(one, "job/2")
 
     for news in (PaymentSeen(1, "pending"), PaymentSeen(1, "failed")):
-        till.attendant.settle(one, news, "event/1")
+        till.deposit_worker.settle(one, news, "event/1")
     till.command(one, ChangePaymentMethod("alipay"), by)
     till.command(one, ChangePaymentMethod("wechat_pay"), by)
-    till.attendant.settle(one, PaymentSeen(3, "pending"), "event/2")
-    till.attendant.settle(one, captured(till.clock.now, little, 3, "little"), "event/3")
+    till.deposit_worker.settle(one, PaymentSeen(3, "pending"), "event/2")
+    till.deposit_worker.settle(one, captured(till.clock.now, little, 3, "little"), "event/3")
     refunded(1, little, answered=True)
     till.pay(one, payment=3)
     settled(1, little)
@@ -345,7 +345,9 @@ def test_a_read_is_one_trip_and_a_list_of_twenty_two(till: Till) -> None:
     assert till.cost(lambda: till.desk.get(ids[0], till.request_context(by))) == (["GetItem"], 0)
 
     def listed() -> None:
-        found, position = till.desk.listed(till.request_context(by), offer=None, status=None, limit=20, position=None)
+        found, position = till.desk.list_deposits(
+            till.request_context(by), offer=None, status=None, limit=20, position=None
+        )
         assert len(found) == 20
         assert position is not None
 

@@ -11,9 +11,9 @@ from chalicelib.core.common.refusal import Reason
 from chalicelib.core.delivery.fulfilment import PayBalance, Ready
 from chalicelib.core.deposit.payment import PaymentSeen
 from chalicelib.core.deposit.status import Status
-from chalicelib.flows.commit import Outcome
-from chalicelib.flows.effects import fold_stored
+from chalicelib.flows.images import fold_stored
 from chalicelib.flows.ports.provider import Unknown
+from chalicelib.flows.snapshot import Outcome
 from tests.conftest import Tables
 from tests.flows.shop import (
     DAY,
@@ -144,7 +144,7 @@ def test_a_balance_that_arrives_after_the_default_goes_back(dealer: Dealer) -> N
     payment = dealer.open_balance()
     dealer.declare()
     dealer.provider.payments[payment] = captured(CURED - 1, BALANCE, 2)
-    dealer.attendant.hear(payment, "event/1")
+    dealer.deposit_worker.handle_provider_event(payment, "event/1")
     deposit = fold_stored(dealer.load(dealer.id))
     assert (deposit.money.refunding, deposit.money.forfeited) == (BALANCE, EARNEST)
     assert deposit.refunds[-1].cause == "late_payment"

@@ -11,8 +11,9 @@ from chalicelib.core.common.journal import Caller
 from chalicelib.core.common.refusal import FieldError, Reason, Refused
 from chalicelib.core.deposit.events.refund import RefundDestinationNamed
 from chalicelib.core.refunding.destination import MAX_NAMED
-from chalicelib.flows.payees import Payees, text_key
+from chalicelib.flows.payees import Payees
 from chalicelib.flows.ports.provider import NotFound, Unknown
+from chalicelib.flows.text_keys import payee as payee_key
 from chalicelib.store.vault import Vault
 from tests.conftest import Tables
 from tests.flows.bank import AFTER, BEFORE, DECLINED, PENDING
@@ -49,9 +50,9 @@ def test_the_first_account_is_paid_at_once_under_the_key_of_its_way(desk: Refund
 
 def test_nothing_of_an_account_lies_anywhere_but_sealed(desk: RefundShop) -> None:
     desk.name_account()
-    sealed = desk.texts.get(text_key(desk.id, 1, 1))
+    sealed = desk.texts.get(payee_key(desk.id, 1, 1))
     assert sealed is not None
-    assert desk.payees.of(desk.id, 1, 1) == LI
+    assert desk.payees.read(desk.id, 1, 1) == LI
     lies = desk.table_text()
     for part in (LI.holder, "Li Lei", LI.bank, LI.account, LI.account[-6:]):
         assert part not in lies
@@ -118,7 +119,7 @@ def test_the_same_account_again_waits_for_nothing(desk: RefundShop) -> None:
     _, refund = desk.name_account(replace(LI))
     assert refund.payable_from == desk.clock.now
     assert (refund.way, refund.destination) == (2, 2)
-    assert desk.payees.of(desk.id, 1, 2) == LI
+    assert desk.payees.read(desk.id, 1, 2) == LI
 
 
 def test_a_job_that_comes_for_another_reason_pays_no_account_before_its_time(desk: RefundShop) -> None:
@@ -175,7 +176,7 @@ def test_the_bank_is_asked_in_whose_name_it_keeps_the_account(
     no = catch_refusal(desk.name_account)
     assert (no.reason, list(no.faults)) == (why, faults)
     assert desk.load(desk.id) == before
-    assert desk.texts.get(text_key(desk.id, 1, 1)) is None
+    assert desk.texts.get(payee_key(desk.id, 1, 1)) is None
 
 
 def test_where_no_account_can_be_named_the_bank_is_not_asked(table: Tables) -> None:
@@ -213,7 +214,7 @@ def test_a_payout_that_comes_back_goes_out_again_on_another_way(desk: RefundShop
     desk.attend()
     desk.clock.now += DAY
     desk.bank.return_refund(f"{desk.ref}.1")
-    assert desk.attendant.hear(desk.ref, "event/1")
+    assert desk.deposit_worker.handle_provider_event(desk.ref, "event/1")
     assert (desk.status, desk.refund.waiting_on) == ("returned", "buyer")
     assert desk.deposit.money.refunding == EARNEST
     _, refund = desk.name_account(HAN)
@@ -288,7 +289,7 @@ def test_two_workers_at_once_pay_once(desk: RefundShop, operation: str, n: int, 
 
 
 def _other(desk: RefundShop) -> None:
-    desk.second_shop.attendant.attend(desk.id, "job/other")
+    desk.second_shop.deposit_worker.process_due(desk.id, "job/other")
 
 
 @pytest.mark.parametrize("n", range(2))
@@ -348,7 +349,7 @@ def test_the_job_comes_back_later_and_later(desk: RefundShop) -> None:
 
 def test_an_account_that_is_not_there_is_paid_to_nobody(desk: RefundShop) -> None:
     desk.name_account()
-    desk.table.client.delete_item(TableName=desk.table.name, Key={"pk": {"S": text_key(desk.id, 1, 1)}})
+    desk.table.client.delete_item(TableName=desk.table.name, Key={"pk": {"S": payee_key(desk.id, 1, 1)}})
     assert desk.sweep().failed == 1
     assert desk.bank.executed == []
 

@@ -11,8 +11,8 @@ from chalicelib.core.deposit.events.goods import Units
 from chalicelib.core.deposit.status import Status
 from chalicelib.core.ending.withdrawal import Sender
 from chalicelib.core.selling.ordering import Order, Ordered
-from chalicelib.flows.commit import Outcome
-from chalicelib.flows.effects import fold_stored
+from chalicelib.flows.images import fold_stored
+from chalicelib.flows.snapshot import Outcome
 from tests.conftest import Tables
 from tests.flows.shop import DAY, EARNEST, PRICE, SKU, FaultyShop, catch_refusal, fresh_key, new_buyer
 from tests.store.builders import STAFF, counted, shards

@@ -16,9 +16,9 @@ from chalicelib.core.delivery.fulfilment import PayBalance
 from chalicelib.core.deposit.events.refund import RefundApproved
 from chalicelib.core.deposit.payment import DisputeSeen
 from chalicelib.core.deposit.refund import Refund, RefundStatus
-from chalicelib.flows.commit import Outcome
-from chalicelib.flows.effects import fold_stored
+from chalicelib.flows.images import fold_stored
 from chalicelib.flows.ports.provider import NotFound
+from chalicelib.flows.snapshot import Outcome
 from chalicelib.store.requests import key
 from tests.conftest import Tables
 from tests.flows.concurrency import run_at_once, slow_timing
@@ -106,7 +106,7 @@ def test_the_same_key_gives_the_same_answer_also_after_the_money_went(desk: Coun
     press = fresh_key()
     first, refund = grant(desk, desk.id, key_text=press, note=NOTE)
     desk.clock.now += HOUR
-    desk.attendant.attend(desk.id, "job/1")
+    desk.deposit_worker.process_due(desk.id, "job/1")
     again, same = grant(desk, desk.id, key_text=press, note=NOTE)
     assert again.replayed
     assert (rendered_state(again), same) == (rendered_state(first), refund)
@@ -197,7 +197,7 @@ def test_what_a_bank_disputes_cannot_be_given_away(desk: Counter) -> None:
     desk.provider.payments[pay_id] = seen
 
     opened = replace(seen, disputes=(DisputeSeen("d1", seen.captures[0].ref, EARNEST, "open"),))
-    desk.attendant.settle(desk.id, opened, "event/1")
+    desk.deposit_worker.settle(desk.id, opened, "event/1")
     assert catch_refusal(lambda: grant(desk, desk.id, PART, NOTHING)).reason is Reason.FUNDS_IN_DISPUTE
     assert catch_refusal(lambda: grant(desk, desk.id, PART, EARNEST)).reason is Reason.STALE_VERSION
 
@@ -239,7 +239,7 @@ def test_the_note_is_decided_again_with_the_grant(desk: Counter) -> None:
 
 def test_more_than_one_capture_gives_two_refunds_and_the_latest_gives_first(desk: Counter) -> None:
     desk.clock.now += 7 * DAY
-    desk.attendant.attend(desk.id, "job/1")
+    desk.deposit_worker.process_due(desk.id, "job/1")
     by = Caller(fold_stored(desk.load(desk.id)).created.buyer, "buyer")
     desk.command(desk.id, PayBalance("card"), by)
     desk.pay(desk.id, amount=PRICE - EARNEST, payment=2, ref="rest")

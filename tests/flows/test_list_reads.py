@@ -57,7 +57,7 @@ def test_a_page_of_open_claims_reads_its_texts_in_one_batch(desk: Desk) -> None:
         by = new_buyer()
         desk.claim_with_two_texts(desk.paid(by), by)
     found: list[Any] = []
-    reads = desk.reads(lambda: found.extend(desk.claims.undecided(desk.request_context(STAFF), 12, None)[0]))
+    reads = desk.reads(lambda: found.extend(desk.claims.list_undecided(desk.request_context(STAFF), 12, None)[0]))
     assert [[step.words for step in told.history] for told in found] == [[STATEMENT, STATEMENT]] * 12
     assert reads == {"Query": 1, "BatchGetItem": 2}, "the journals, and the texts"
 
@@ -67,7 +67,7 @@ def test_all_claims_of_a_deposit_read_their_texts_in_one_batch(desk: Desk) -> No
     by = new_buyer()
     deposit_id = desk.paid(by)
     desk.claim_with_two_texts(deposit_id, by)
-    reads = desk.reads(lambda: desk.claims.of(deposit_id, desk.request_context(by)))
+    reads = desk.reads(lambda: desk.claims.list_claims(deposit_id, desk.request_context(by)))
     assert reads == {"GetItem": 1, "BatchGetItem": 1}
 
 
@@ -83,7 +83,7 @@ def test_all_questions_of_a_deposit_read_their_texts_in_one_batch(desk: Desk) ->
         desk.questions.answer(child("qst", deposit_id, n), f"Long Street {n}", asked)
         desk.clock.now += DAY
     found: list[Any] = []
-    reads = desk.reads(lambda: found.extend(desk.questions.of(deposit_id, desk.request_context(by))))
+    reads = desk.reads(lambda: found.extend(desk.questions.list_questions(deposit_id, desk.request_context(by))))
     assert [(words.asked, words.answered) for _, _, words in found] == [
         ("Which street, 2?", "Long Street 2"),
         ("Which street, 1?", "Long Street 1"),
@@ -102,8 +102,8 @@ def test_a_page_of_breaks_reads_its_notes_in_one_batch() -> None:
         ledger.reconciliation.resolve(one.id, "write_off", f"Note of {one.id}", asked)
     switch = KillSwitch()
     desk = ledger.share(switch).reconciliation
-    rows, _ = desk.breaks(run_id, 100, None)
+    rows, _ = desk.list_breaks(run_id, 100, None)
     switch.calls.clear()
-    notes = desk.notes_of(rows)
+    notes = desk.read_notes(rows)
     assert notes == [f"Note of {one.id}" for one in rows[:4]] + [None]
     assert switch.calls == ["batch_get_item"]

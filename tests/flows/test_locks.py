@@ -13,8 +13,8 @@ from chalicelib.core.common.refusal import Reason
 from chalicelib.core.deposit.events.lock import LockIntentOpened
 from chalicelib.core.deposit.status import Status
 from chalicelib.core.locking.lock import MAX_INTENTS, ConfirmLock, Unlock
-from chalicelib.flows.commit import Outcome, etag
-from chalicelib.flows.effects import fold_stored
+from chalicelib.flows.images import fold_stored
+from chalicelib.flows.snapshot import Outcome
 from tests.conftest import Tables
 from tests.flows.concurrency import outcomes, retrying, run_at_once, slow_timing
 from tests.flows.shop import DAY, EARNEST, HOUR, FaultyShop, Shop, catch_refusal, fresh_key, new_buyer, rendered_state
@@ -41,7 +41,7 @@ class Buyer:
     def seen(self) -> str:
         """What a reader's ETag is."""
         shown = self.shop.desk.get(self.id, self.shop.request_context(self.by))
-        return etag(shown.deposit, shown.at)
+        return shown.snapshot.etag
 
     def money_is_back_once(self) -> None:
         deposit = fold_stored(self.shop.load(self.id))
@@ -327,10 +327,10 @@ def test_a_cancel_around_the_end_of_the_window_is_judged_by_its_instant_in_eithe
 ) -> None:
     shop.clock.now = T0 + WINDOW + 10_000
     if written_first:
-        shop.attendant.attend(shop.id, "job/1")
+        shop.deposit_worker.process_due(shop.id, "job/1")
         assert shop.event_types(shop.id)[-1] == "lock.by_window_end"
     cancelled = shop.cancel(shop.id, shop.by, at=T0 + asked, received=shop.clock.now - 10_000).deposit
-    shop.attendant.attend(shop.id, "job/2")
+    shop.deposit_worker.process_due(shop.id, "job/2")
     assert cancelled.money.forfeited.minor == kept
     assert fold_stored(shop.load(shop.id)).money.forfeited.minor == kept
     assert shop.event_types(shop.id).count("lock.by_window_end") == (1 if written_first or kept else 0)
@@ -341,7 +341,7 @@ def test_a_lock_asked_inside_the_window_is_made_though_its_end_was_written(shop:
     shop.clock.now = T0 + WINDOW - 60_000
     shown = shop.open_intent(shop.id, shop.by)
     shop.clock.now = T0 + WINDOW + 10_000
-    shop.attendant.attend(shop.id, "job/1")
+    shop.deposit_worker.process_due(shop.id, "job/1")
     stamp: dict[str, Any] = {"at": T0 + asked, "received": shop.clock.now - 10_000}
     if done:
         lock = shop.lock(shop.id, shop.by, shown, **stamp).deposit.lock

@@ -98,7 +98,7 @@ def test_a_publication_older_than_thirty_seconds_writes_nothing(shop: Counter, a
         assert shop.catalogue.publish(body, asked).offer.version == 1
     else:
         assert catch_refusal(lambda: shop.catalogue.publish(body, asked)).reason is Reason.BUSY
-    found, _ = shop.catalogue.listed(shop.request_context(STAFF), 20, None)
+    found, _ = shop.catalogue.list_offers(shop.request_context(STAFF), 20, None)
     assert len(found) == written
 
 
@@ -227,7 +227,7 @@ def test_reading_shows_what_is_available_now(shop: Counter) -> None:
     shop.order(offered, new_buyer(), quantity=30)
     asked = shop.request_context(new_buyer())
     assert shop.catalogue.get(offered.offer.id, asked).available == (Available(SKU, 7),)
-    [one], position = shop.catalogue.listed(asked, 20, None)
+    [one], position = shop.catalogue.list_offers(asked, 20, None)
     assert (one.offer.id, one.available, position) == (offered.offer.id, (Available(SKU, 7),), None)
 
 

@@ -260,7 +260,7 @@ def test_units_and_limits_come_back_with_the_end_of_an_unpaid_deposit(shop: Coun
         shop.cancel(one.id, by)
     else:
         shop.clock.now += 15 * MINUTE + GRACE
-        shop.attendant.attend(one.id, "job/1")
+        shop.deposit_worker.process_due(one.id, "job/1")
     after = shards(shop.table, offered.offer)
     assert after == [(total, 0, 0, total) for *_, total in before]
     assert counted(shop.table, offered.offer.id, by.id) == 0
@@ -273,7 +273,7 @@ def test_what_came_back_once_does_not_come_back_again(shop: Counter) -> None:
     one = shop.order(offered, by).deposit.id
     shop.cancel(one, by)
     shop.clock.now += DAY
-    shop.attendant.attend(one, "job/1")
+    shop.deposit_worker.process_due(one, "job/1")
     shop.pay(one)  # too late: it goes back by itself, the unit does not come twice
     assert sum(shop.left(offered)) == 37
     assert counted(shop.table, offered.offer.id, by.id) == 0
@@ -338,4 +338,4 @@ def test_an_order_is_judged_by_the_instant_it_was_asked(shop: Counter, at: int, 
 
 def test_stock_of_a_new_offer_is_what_was_published(shop: Counter) -> None:
     assert shop.publish(units=37).available == (Available(SKU, 37),)
-    assert FieldError("/offer", "unknown_offer") in catch_refusal(lambda: shop.orders._offered("off_1")).faults
+    assert FieldError("/offer", "unknown_offer") in catch_refusal(lambda: shop.orders._offer_of("off_1")).faults

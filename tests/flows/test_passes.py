@@ -12,8 +12,8 @@ from chalicelib.core.common.instants import format_instant
 from chalicelib.core.common.journal import Caller
 from chalicelib.core.common.refusal import Reason
 from chalicelib.core.deposit.priority_pass import Pass, PassStatus
-from chalicelib.flows.commit import Outcome
-from chalicelib.flows.effects import fold_stored
+from chalicelib.flows.images import fold_stored
+from chalicelib.flows.snapshot import Outcome
 from tests.conftest import Tables
 from tests.flows.concurrency import outcomes, retrying, run_at_once
 from tests.flows.shop import (
@@ -169,7 +169,7 @@ def test_a_pass_is_good_until_its_date_to_the_millisecond(gate: Gate, before: in
         return
     no = catch_refusal(lambda: gate.order(offered, gate.by, priority_pass=gate.held))
     assert (no.reason, no.facts) == (Reason.PASS_NOT_VALID, {"state": "lapsed"})
-    gate.attendant.attend(gate.origin, "job/1")
+    gate.deposit_worker.process_due(gate.origin, "job/1")
     assert gate.steps() == ["granted", "reminder", "reminder", "lapsed"]
 
 
@@ -178,7 +178,7 @@ def test_a_pass_is_good_until_its_date_to_the_millisecond(gate: Gate, before: in
 
 def expire(gate: Gate, deposit_id: str, owner: str = "job/1") -> None:
     gate.clock.now = max(gate.clock.now, T0 + DUE + GRACE)
-    gate.attendant.attend(deposit_id, owner)
+    gate.deposit_worker.process_due(deposit_id, owner)
 
 
 def cancel(gate: Gate, deposit_id: str) -> None:
@@ -229,12 +229,12 @@ def test_a_pass_that_comes_back_after_its_date_lapses_at_once(gate: Gate) -> Non
     gate.clock.now = gate.one.granted.valid_until - 1
     made = gate.order(gate.publish(units=None), gate.by, priority_pass=gate.held).deposit
     gate.clock.now += DUE + GRACE
-    gate.attendant.attend(made.id, "job/1")
+    gate.deposit_worker.process_due(made.id, "job/1")
     assert gate.steps()[-1] == "returned"
     assert catch_refusal(lambda: gate.order(gate.publish(units=None), gate.by, priority_pass=gate.held)).facts == {
         "state": "lapsed"
     }
-    gate.attendant.attend(gate.origin, "job/1")
+    gate.deposit_worker.process_due(gate.origin, "job/1")
     assert gate.steps()[-1] == "lapsed"
 
 
@@ -285,7 +285,7 @@ def test_a_use_that_loses_to_another_use_of_what_came_back_is_told(gate: Gate) -
     first = gate.buy().deposit
     gate.clock.now = T0 + DUE + GRACE
     assert catch_refusal(gate.buy).facts == {"state": "used"}, "until it is written that the first one ended"
-    gate.attendant.attend(first.id, "job/1")
+    gate.deposit_worker.process_due(first.id, "job/1")
     gate.faults.before(TOGETHER, lambda: gate.second_shop.order(gate.offered, gate.by, priority_pass=gate.held))
     assert catch_refusal(gate.buy).facts == {"state": "used"}
     assert (gate.left(), gate.steps()) == ([2, 1], ["granted", "used", "returned", "used"])
@@ -369,10 +369,10 @@ def test_an_expiry_racing_a_second_use_gives_the_pass_to_at_most_one(table: Tabl
 
 
 def test_a_read_of_passes_is_of_the_buyers_own(gate: Gate) -> None:
-    found, position = gate.passes.listed(gate.request_context(gate.by), 20, None)
+    found, position = gate.passes.list_passes(gate.request_context(gate.by), 20, None)
     assert [child("pas", outcome.deposit.id, one.n) for outcome, one in found] == [gate.held]
     assert position is None
-    assert gate.passes.listed(gate.request_context(new_buyer()), 20, None) == ([], None)
+    assert gate.passes.list_passes(gate.request_context(new_buyer()), 20, None) == ([], None)
 
 
 def test_what_comes_back_is_written_by_the_clockwork(gate: Gate) -> None:
@@ -383,4 +383,4 @@ def test_what_comes_back_is_written_by_the_clockwork(gate: Gate) -> None:
 
 
 def test_a_pass_is_shown_to_its_buyer_alone(gate: Gate) -> None:
-    assert catch_refusal(lambda: gate.passes.held(gate.held, gate.request_context(STAFF))).reason is Reason.NOT_FOUND
+    assert catch_refusal(lambda: gate.passes.find(gate.held, gate.request_context(STAFF))).reason is Reason.NOT_FOUND

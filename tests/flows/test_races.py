@@ -9,11 +9,11 @@ import pytest
 
 from chalicelib.core.common.journal import Caller
 from chalicelib.core.common.refusal import Reason, Refused
-from chalicelib.flows.commit import Outcome
 from chalicelib.flows.deposit_worker import DepositWorker
-from chalicelib.flows.effects import fold_stored
+from chalicelib.flows.images import fold_stored
 from chalicelib.flows.offers import Offered
 from chalicelib.flows.ports.store import Leased, VersionConflict
+from chalicelib.flows.snapshot import Outcome
 from tests.conftest import Tables
 from tests.flows.concurrency import THREADS, outcomes, retrying, run_at_once, slow_timing, stock_sums
 from tests.flows.shop import EARNEST, GRACE, REAL, Clock, Shop, captured, fresh_key, new_buyer, rendered_state
@@ -67,7 +67,7 @@ def test_a_cancel_racing_a_payment_ends_once_and_gives_the_money_back(shop: Shop
         paid = captured(shop.timing.now())
         outcomes(
             run_at_once(
-                [retrying(shop.cancel, one, by, fresh_key()), retrying(shop.attendant.settle, one, paid, "event")]
+                [retrying(shop.cancel, one, by, fresh_key()), retrying(shop.deposit_worker.settle, one, paid, "event")]
             )
         )
         happened = Counter(shop.event_types(one))
@@ -96,7 +96,7 @@ def test_of_two_cancels_with_different_keys_one_wins(shop: Shop, table: Tables) 
 def test_the_same_payment_heard_from_all_sides_counts_once(shop: Shop) -> None:
     one = shop.order(shop.publish(units=None), new_buyer()).deposit.id
     paid = captured(shop.timing.now())
-    outcomes(run_at_once([retrying(shop.attendant.settle, one, paid, f"event/{n}") for n in range(THREADS)]))
+    outcomes(run_at_once([retrying(shop.deposit_worker.settle, one, paid, f"event/{n}") for n in range(THREADS)]))
     assert shop.event_types(one) == ["deposit.created", "payment.succeeded"]
 
 
@@ -129,8 +129,8 @@ def test_twenty_times_sixty_four_buyers_and_thirty_seven_units(table: Tables) ->
         offered, buyers, made = rounds[-1]
         assert sum(counted(table, offered.offer.id, by.id) for by in buyers) == 37
         late = Clock(max(one.deposit.created.due_at for one in made) + GRACE).timing()
-        workers = [("job/1", Shop(own, late).attendant), ("job/2", Shop(own, late).attendant)]
-        run_at_once([partial(_attended, at, one.deposit.id, owner) for one in made for owner, at in workers])
+        workers = [("job/1", Shop(own, late).deposit_worker), ("job/2", Shop(own, late).deposit_worker)]
+        run_at_once([partial(_process_due, at, one.deposit.id, owner) for one in made for owner, at in workers])
         assert stock_sums(table, offered) == (37, 0)
         assert {counted(table, offered.offer.id, by.id) for by in buyers} == {0}
         assert Shop(own, REAL).order(offered, buyers[0]).deposit.limit_units == 1
@@ -144,10 +144,10 @@ def _once(shop: Shop, offered: Offered, by: Caller) -> Outcome | Reason:
         return no.reason
 
 
-def _attended(attendant: DepositWorker, deposit_id: str, owner: str) -> bool:
+def _process_due(worker: DepositWorker, deposit_id: str, owner: str) -> bool:
     """As a sweep does: another worker being at it is no fault."""
     try:
-        return attendant.attend(deposit_id, owner)
+        return worker.process_due(deposit_id, owner)
     except (Leased, VersionConflict):
         return False
 

@@ -138,7 +138,7 @@ def test_late_money_that_a_run_finds_goes_back_by_itself() -> None:
     for deposit_id, cause in ((late, "late_payment"), (twice, "duplicate_payment")):
         [refund] = ledger.deposit(deposit_id).refunds
         assert (refund.cause, refund.status.value) == (cause, "approved")
-        ledger.attendant.attend(deposit_id, "job/9")
+        ledger.deposit_worker.process_due(deposit_id, "job/9")
         assert ledger.refund_status(f"ref_{deposit_id[4:]}") == "succeeded"
     assert len(ledger.bank.executed) == len(set(ledger.bank.executed)) == 2
 
@@ -186,7 +186,7 @@ def test_a_payout_shows_earlier_than_a_card(age: int, young: bool) -> None:
     refund_id = child("ref", deposit_id, 1)
     ledger.refunds.reroute(refund_id, None, ledger.request_context(PLATFORM, "reroute", "1"))
     ledger.refunds.name_destination(refund_id, LI, ledger.request_context(by, "name", "1"))
-    ledger.attendant.attend(deposit_id, "job/1")
+    ledger.deposit_worker.process_due(deposit_id, "job/1")
     ledger.bank.remove_lines(f"{refund_id}.1")
     found, breaks = ledger.run_to_end()
     assert found["in_transit"] == young
@@ -237,7 +237,7 @@ def test_a_refund_and_its_return_that_were_learned_at_once_fit_also_when_a_cut_l
     """The provider tells both instants, and each line is looked for in its own span."""
     ledger = shop_in_memory()
     refund_id = DIFFERENCES["a refund and its return, both unheard"].story(ledger)
-    ledger.attendant.hear(refund_id, "event")
+    ledger.deposit_worker.handle_provider_event(refund_id, "event")
     spans = [(SPAN[0], T0 + 3 * DAY + HOUR), (T0 + 3 * DAY + HOUR, SPAN[1])]
     for span in spans if first == 0 else reversed(spans):
         assert ledger.run_to_end(span)[1] == []
@@ -507,14 +507,14 @@ def test_the_daily_run_begins_once_a_day(compact: ReconciliationShop) -> None:
     desk = compact.reconciliation
     assert desk.daily()
     assert not desk.daily()
-    [shown], _ = desk.listed(10, None, "en")
+    [shown], _ = desk.list_runs(10, None, "en")
     assert (shown.run.started.start, shown.run.started.end) == (midnight - 7 * DAY, midnight)
     compact.work()
     compact.clock.now = midnight + DAY - 1
     assert not desk.daily()
     compact.clock.now += 1
     assert desk.daily()
-    assert [one.run.started.end for one in desk.listed(10, None, "en")[0]] == [midnight + DAY, midnight]
+    assert [one.run.started.end for one in desk.list_runs(10, None, "en")[0]] == [midnight + DAY, midnight]
 
 
 def test_while_a_person_compares_the_same_week_the_daily_run_waits(compact: ReconciliationShop) -> None:
@@ -569,7 +569,7 @@ def test_a_deposit_that_moves_to_another_day_while_the_run_reads_is_no_break(mon
             def move(n: int, ledger: ReconciliationShop = ledger, page: int = page, moving: str = moving) -> None:
                 if n == page:
                     ledger.bank.return_refund(moving)
-                    ledger.attendant.hear(moving, "event")
+                    ledger.deposit_worker.handle_provider_event(moving, "event")
 
             ledger.bank.on_page = move
             found, breaks = ledger.run_to_end((SPAN[0], TODAY))
@@ -646,7 +646,7 @@ def test_a_break_is_written_off_with_a_note_that_only_the_vault_reads() -> None:
     one, again = resolved(ledger, break_id, "write_off")
     assert (one.resolved is not None, again) == (True, False)
     assert fold_break(ledger.reconciliation.find_break(break_id)) == one
-    assert ledger.reconciliation.notes_of([one]) == ["Ask Li Lei"]
+    assert ledger.reconciliation.read_notes([one]) == ["Ask Li Lei"]
     assert "Li Lei" not in str(ledger.tables.client.items)  # type: ignore[attr-defined]
 
 
@@ -685,14 +685,14 @@ def test_a_refund_that_stands_still_is_sent_again_by_a_persons_word(dies: bool) 
     break_id = broken(ledger, "a refund that stands still")
     found = fold_break(ledger.reconciliation.find_break(break_id)).found
     assert catch_refusal(lambda: resolved(ledger, break_id, "retry")).reason is Reason.WRONG_STATE
-    ledger.attendant.attend(str(found.deposit), "job/7")  # the provider forgot the key: a person has it now
+    ledger.deposit_worker.process_due(str(found.deposit), "job/7")  # the provider forgot the key: a person has it now
     assert ledger.refund_status(str(found.refund)) == "manual_review"
     if dies:
         asked = ledger.request_context(PLATFORM, f"resolve {break_id}", "press", f"retry {None}")
         ledger.refunds.retry(str(found.refund), asked)
     one, _ = resolved(ledger, break_id, "retry", "press", note=None)
     assert one.resolved is not None
-    ledger.attendant.attend(str(found.deposit), "job/8")
+    ledger.deposit_worker.process_due(str(found.deposit), "job/8")
     assert ledger.bank.executed == [f"{found.refund}.1"]
 
 
@@ -711,7 +711,7 @@ def test_of_two_people_at_a_break_one_resolves_it(monkeypatch: pytest.MonkeyPatc
     one = fold_break(ledger.reconciliation.find_break(break_id))
     assert one.resolved is not None
     assert one.resolved.action == "write_off"
-    assert ledger.reconciliation.notes_of([one]) == [None]
+    assert ledger.reconciliation.read_notes([one]) == [None]
 
 
 # What cannot be.
@@ -735,7 +735,7 @@ def test_a_report_that_cannot_be_read_ends_the_run_at_once(compact: Reconciliati
 def test_a_run_that_is_not_there_is_not_found() -> None:
     desk = shop_in_memory().reconciliation
     for run_id in ("rec_nonsense", fresh_id("rec"), ""):
-        for act in (partial(desk.find, run_id, "en"), partial(desk.breaks, run_id, 10, None)):
+        for act in (partial(desk.find, run_id, "en"), partial(desk.list_breaks, run_id, 10, None)):
             assert catch_refusal(act).reason is Reason.NOT_FOUND
 
 

@@ -94,7 +94,7 @@ def test_what_came_back_is_rerouted(desk: RefundShop) -> None:
     desk.create_refund()
     desk.attend()
     desk.bank.return_refund(desk.ref)
-    desk.attendant.hear(desk.ref, "event/1")
+    desk.deposit_worker.handle_provider_event(desk.ref, "event/1")
     desk.reroute()
     desk.name_account()
     desk.run_until_quiet()
@@ -127,7 +127,7 @@ def test_what_waits_for_nobody_s_look_is_not_sent_again_by_a_person(desk: Refund
     if status == "returned":
         desk.attend()
         desk.bank.return_refund(desk.ref)
-        desk.attendant.hear(desk.ref, "event/1")
+        desk.deposit_worker.handle_provider_event(desk.ref, "event/1")
     no = catch_refusal(desk.retry)
     assert (no.reason, no.facts["state"]) == (Reason.WRONG_STATE, status)
 

@@ -142,7 +142,7 @@ def test_a_way_that_is_closed_when_it_is_decided_asks_for_an_account_at_once(des
 
 
 def disputed(desk: RefundShop, status: str = "open") -> None:
-    desk.attendant.settle(desk.id, desk.bank.dispute(child("pay", desk.id, 1), status), "event")
+    desk.deposit_worker.settle(desk.id, desk.bank.dispute(child("pay", desk.id, 1), status), "event")
 
 
 def test_while_the_buyers_bank_decides_nothing_is_sent_and_the_payment_is_looked_for_daily(desk: RefundShop) -> None:
@@ -215,7 +215,7 @@ def test_a_refund_of_another_capture_goes_its_way_meanwhile(desk: RefundShop) ->
     disputed(desk)
     seen = desk.bank.capture(pay_id)
     desk.bank.payments[pay_id] = replace(seen, disputes=desk.bank.dispute(pay_id, "open").disputes)
-    desk.attendant.hear(pay_id, "event/2")
+    desk.deposit_worker.handle_provider_event(pay_id, "event/2")
     [late] = desk.deposit.refunds
     assert (late.cause, late.capture) == ("duplicate_payment", f"{pay_id}.2")
     desk.attend()

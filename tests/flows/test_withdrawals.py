@@ -15,9 +15,10 @@ from chalicelib.core.common.journal import Caller, RequestContext
 from chalicelib.core.common.refusal import Reason, Refused
 from chalicelib.core.deposit.events.ending import WithdrawalConfirmed, WithdrawalStated
 from chalicelib.core.ending.withdrawal import MAX_STATED, Receipt, Sender
-from chalicelib.flows.commit import Outcome
-from chalicelib.flows.effects import fold_stored
-from chalicelib.flows.withdrawals import Withdrawals, text_key
+from chalicelib.flows.images import fold_stored
+from chalicelib.flows.snapshot import Outcome
+from chalicelib.flows.text_keys import withdrawal_text
+from chalicelib.flows.withdrawals import Withdrawals
 from chalicelib.store.requests import key
 from chalicelib.store.vault import Vault
 from tests.conftest import Tables
@@ -195,7 +196,7 @@ def test_a_replay_of_the_confirmation_gives_the_same_receipt(office: Office) -> 
     receipt, press = office.stated(), fresh_key()
     first, confirmed = office.confirm(receipt.id, press)
     office.clock.now += DAY
-    office.attendant.attend(office.id, "job/1")
+    office.deposit_worker.process_due(office.id, "job/1")
     again, same = office.confirm(receipt.id, press)
     assert (again.replayed, same) == (True, confirmed)
     assert rendered_state(again) == rendered_state(first)
@@ -230,16 +231,16 @@ def test_a_confirmation_overtaken_by_a_cancel_returns_the_money_once(office: Off
     office.faults.before("TransactWriteItems", lambda: office.second_shop.cancel(office.id, office.by))
     assert catch_refusal(lambda: office.confirm(receipt.id)).reason is Reason.ALREADY_CANCELLED
     assert office.event_types(office.id).count("refund.approved") == 1
-    assert office.raw(text_key(receipt.id, 2)) is None, "no receipt for what did not happen"
+    assert office.raw(withdrawal_text(receipt.id, 2)) is None, "no receipt for what did not happen"
     assert office.find(receipt.id) == receipt
 
 
 def test_a_statement_to_a_version_that_is_gone_writes_nothing(office: Office) -> None:
     assert catch_refusal(lambda: office.state(if_match='"1-awaiting_payment"')).reason is Reason.STALE_VERSION
-    assert office.raw(text_key(child("wdr", office.id, 1), 1)) is None
+    assert office.raw(withdrawal_text(child("wdr", office.id, 1), 1)) is None
     receipt = office.stated()
     assert catch_refusal(lambda: office.confirm(receipt.id, if_match='"2-cooling_off"')).reason is Reason.STALE_VERSION
-    assert office.raw(text_key(receipt.id, 2)) is None
+    assert office.raw(withdrawal_text(receipt.id, 2)) is None
 
 
 # Who may.
@@ -294,7 +295,7 @@ def test_where_the_law_has_none_nothing_is_written(office: Office) -> None:
     car = {"sku": "su7-max", "name": "SU7", "price": {"amount": "299900", "currency": "CNY"}, "stock": 5}
     office.id = office.order(office.publish(items=[{**car, "made_to_spec": True}]), office.by).deposit.id
     assert catch_refusal(office.state).reason is Reason.WITHDRAWAL_NOT_AVAILABLE
-    assert office.raw(text_key(child("wdr", office.id, 1), 1)) is None
+    assert office.raw(withdrawal_text(child("wdr", office.id, 1), 1)) is None
 
 
 # What lies in the table.
@@ -308,7 +309,7 @@ def test_names_lie_in_the_table_only_sealed(office: Office) -> None:
         assert word not in everything
         assert word not in f"{office.load(office.id)}"
     for step in (1, 2):
-        item = office.raw(text_key(receipt.id, step))
+        item = office.raw(withdrawal_text(receipt.id, step))
         assert set(item) == {"pk", "sealed"}
         for plain in (NAME.encode(), b"Li Lei", REACH.encode(), b"name", b"content", json.dumps(NAME).encode()):
             assert plain not in item["sealed"]["B"]
@@ -316,8 +317,8 @@ def test_names_lie_in_the_table_only_sealed(office: Office) -> None:
 
 def test_a_text_moved_under_another_key_does_not_open(office: Office) -> None:
     one, other = office.stated(), office.stated(sender=Sender("Han Meimei", "han@example.test", "en"))
-    theirs = office.raw(text_key(other.id, 1))
-    office.table.client.put_item(TableName=office.table.name, Item={**theirs, "pk": {"S": text_key(one.id, 1)}})
+    theirs = office.raw(withdrawal_text(other.id, 1))
+    office.table.client.put_item(TableName=office.table.name, Item={**theirs, "pk": {"S": withdrawal_text(one.id, 1)}})
     with pytest.raises(InvalidTag):
         office.find(one.id)
 

@@ -53,7 +53,7 @@ class Queue:
 
     # What it does.
 
-    def attend(self, item_id: str, _owner: str) -> bool:
+    def process_due(self, item_id: str, _owner: str) -> bool:
         self.now += ONE_ITEM_MS
         if item_id in self.busy:
             raise Leased

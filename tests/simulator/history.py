@@ -58,14 +58,11 @@ WATCHED: Final = 2 * DAY  # after so long in the calm a balance that nobody pays
 def settings() -> Settings:
     return Settings(
         table="earnest",
-        sandbox_table="",
-        sandbox=False,
         issuer=ISSUER,
         audience=AUDIENCE,
         jwks=issuer().jwks(),
         origins=(),
         provider="sandbox",
-        settlement="list",
         webhook_secrets=SECRETS,
         secrets=(OWN_SECRET,),
         writes_per_minute=None,

@@ -111,7 +111,7 @@ def pages(client: Client, path: str, limit: int) -> list[Json]:
 
 def attend(deposit: Json) -> None:
     """What close_windows and send_refunds do at this deposit, without what other tests left to them."""
-    services().attendant().attend(deposit["id"], f"test/{next(_runs)}")
+    services().deposit_worker().process_due(deposit["id"], f"test/{next(_runs)}")
 
 
 def events_of(client: Client, deposit: Json) -> list[Json]:

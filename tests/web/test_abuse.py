@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from chalicelib.core.common.ids import digest_id
 from chalicelib.core.common.refusal import Reason, Refused
 from chalicelib.core.policy.terms import Draft
-from chalicelib.flows import commit, retry
+from chalicelib.flows import retry
 from chalicelib.flows.ports.store import WriteContention
 from chalicelib.web.edge import route
 from chalicelib.web.edge.rates import Rates
@@ -539,7 +539,7 @@ def test_row_97_in_a_storm_a_caller_is_told_to_come_back(
 
 
 def test_a_request_older_than_an_answer_may_take_writes_nothing(scene: Scene) -> None:
-    old = services().clock() - commit.MAX_REQUEST_AGE_MS - 1_000
+    old = services().clock() - retry.MAX_REQUEST_AGE_MS - 1_000
     check_refusal(scene.buyer.post(f"{path_of(scene.deposit)}/cancel", {}, asked=old), 503, "busy")
     assert scene.buyer.get(path_of(scene.deposit)).json["version"] == 1
 

@@ -43,6 +43,7 @@ from chalicelib.web.tradeins import examples as trade_in_examples
 from chalicelib.wiring import services
 from local.dev_server import problem
 from local.server import wsgi
+from local.wiring import sandbox_of
 from tests.web.answer_checks import ACCOUNT, attend, cny, trade_in_path
 from tests.world import Client, Json, Reply, World
 
@@ -605,8 +606,7 @@ def test_claims_answer_what_the_contract_says(world: World, spec: Json) -> None:
 
 def test_reconciliation_answers_what_the_contract_says(own: World, spec: Json) -> None:
     platform, service = Asking(spec, own.person("platform")), Asking(spec, own.person("service"))
-    sandbox = services().sandbox
-    assert sandbox is not None
+    sandbox = sandbox_of(services())
     begins = own.advance("PT1S")
     own.paid(own.buyer())
     sandbox.book_by_hand(Money.parse("5", "CNY"), "by hand")

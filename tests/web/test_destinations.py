@@ -9,6 +9,7 @@ from chalicelib.core.common.instants import DAY, HOUR, format_instant
 from chalicelib.core.common.money import Money
 from chalicelib.gateways.sandbox.provider import Sandbox
 from chalicelib.wiring import services
+from local.wiring import books_table, sandbox_of
 from tests.web.answer_checks import (
     ACCOUNT,
     accepted,
@@ -42,9 +43,7 @@ def name(buyer: Client, refund: Json, /, **changes: Any) -> Reply:
 
 
 def provider() -> Sandbox:
-    sandbox = services().sandbox
-    assert sandbox is not None
-    return sandbox
+    return sandbox_of(services())
 
 
 def test_the_first_account_is_paid_at_once(world: World) -> None:
@@ -255,7 +254,7 @@ def tables() -> list[Any]:
     client, found = services().deposits._client, services().settings
     pages = [
         page
-        for table in (found.table, found.sandbox_table)
+        for table in (found.table, books_table(found.table))
         for page in client.get_paginator("scan").paginate(TableName=table)
     ]
     assert sum(len(page["Items"]) for page in pages) > 20

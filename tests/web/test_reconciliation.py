@@ -7,14 +7,14 @@ from decimal import Decimal
 from typing import Any, Final
 
 import pytest
-from msgspec.structs import replace
 
 from chalicelib.core.common.instants import DAY, HOUR, format_instant
 from chalicelib.core.common.money import Money
 from chalicelib.gateways.settlement_file import SettlementFile
 from chalicelib.jobs import reconcile
 from chalicelib.web.reconciliation import render as reconciliation_render
-from chalicelib.wiring import build, services
+from chalicelib.wiring import services
+from local.wiring import build_sandbox, sandbox_of
 from tests.web.answer_checks import (
     ACCOUNT,
     accepted,
@@ -42,8 +42,7 @@ def start(who: Client, begins: str, ends: str, **headers: Any) -> Reply:
 
 def by_hand(amount: str, reference: str) -> None:
     """Somebody takes money in the provider's dashboard."""
-    sandbox = services().sandbox
-    assert sandbox is not None
+    sandbox = sandbox_of(services())
     sandbox.book_by_hand(Money.parse(amount, "CNY"), reference)
 
 
@@ -147,7 +146,7 @@ def test_a_file_of_the_provider_gives_the_same_certificate_as_its_list(
     own.advance("P2D")
     ends = now_of(platform)
     listed = own.reconciled(began, ends)
-    filed = build(replace(services().settings, settlement="csv"), house_engine)
+    filed = build_sandbox(services().settings, house_engine, "csv")
     assert isinstance(filed.settlement, SettlementFile)
     begun = accepted(start(platform, began, ends), 202)
     reconcile.run(filed, lambda: 300_000)
@@ -363,7 +362,7 @@ def test_the_page_comes_in_three_languages_and_runs_nothing(platform: Client, pl
 def test_a_report_says_how_many_breaks_it_leaves_out(planted: Json) -> None:
     """Asked of the rows themselves: over HTTP it takes 10,000 breaks."""
     reconciliation = services().reconciliation
-    shown, (found, _) = reconciliation.find(planted["id"], "en"), reconciliation.breaks(planted["id"], 4, None)
+    shown, (found, _) = reconciliation.find(planted["id"], "en"), reconciliation.list_breaks(planted["id"], 4, None)
     rows = [
         dict(zip(reconciliation_render.COLUMNS, row, strict=True)) for row in reconciliation_render.rows(shown, found)
     ]

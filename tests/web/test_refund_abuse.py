@@ -12,6 +12,7 @@ from chalicelib.core.common.instants import DAY, format_instant
 from chalicelib.core.common.money import Money
 from chalicelib.core.deposit import fold
 from chalicelib.wiring import services
+from local.wiring import sandbox_of
 from tests.web.answer_checks import (
     ACCOUNT,
     accepted,
@@ -82,7 +83,7 @@ def scene(world: World) -> Scene:
     refund = accepted(buyer.post(f"{path_of(ended)}/cancel"))["refund"]
     settled = accepted(buyer.post(f"{path_of(done)}/cancel"))["refund"]
     accepted(buyer.post(f"/v1/refunds/{settled['id']}/destination", ACCOUNT))
-    services().attendant().attend(done["id"], "test/abuse")
+    services().deposit_worker().process_due(done["id"], "test/abuse")
     proof = accepted(buyer.get(f"/v1/refunds/{settled['id']}/proof"))
     staff = world.person("platform")
     return Scene(
@@ -96,8 +97,7 @@ FOREVER: Final = {"kind": "elapsed", "length": "P365D"}
 
 def surplus(world: World, platform: Client) -> Json:
     """A break without a refund: money that somebody took in the provider's dashboard."""
-    sandbox = services().sandbox
-    assert sandbox is not None
+    sandbox = sandbox_of(services())
     begins = world.advance("PT1S")
     sandbox.book_by_hand(Money.parse("7", "CNY"), "a hand")
     ends = world.advance("PT1S")

@@ -12,6 +12,7 @@ from chalicelib.web.edge.route import ENDPOINTS
 from chalicelib.web.refunds.examples import make_proof
 from chalicelib.wiring import services
 from local.issuer import VALID_SECONDS
+from local.wiring import sandbox_of
 from tests.web.answer_checks import ACCOUNT, check_answer, cny, instant, now_of, pages
 from tests.world import Client, Json, Reply, World, rupiah
 
@@ -188,8 +189,7 @@ def bank_transfers(world: World, callers: dict[str, Client]) -> Json:
 def surplus(world: World) -> Json:
     """A break that is nobody's: somebody took money in the provider's dashboard."""
     begins = instant(world.advance("PT1S"))
-    sandbox = services().sandbox
-    assert sandbox is not None
+    sandbox = sandbox_of(services())
     sandbox.book_by_hand(Money.parse("5", "CNY"), "by-hand")
     ends = world.advance("PT1S")
     world.advance("PT24H")

@@ -84,7 +84,7 @@ def merchant_cancel(call: Call) -> Answer:
 )
 def count(call: Call) -> Answer:
     offer_id = call.params["offer_id"]
-    return Answer(render.counts(offer_id, call.services.cancellations.counted(offer_id), call.locale))
+    return Answer(render.counts(offer_id, call.services.cancellations.count_cancellations(offer_id), call.locale))
 
 
 def check_offer_access(call: Call) -> None:

@@ -7,7 +7,7 @@ from chalicelib.core.common.ids import child
 from chalicelib.core.common.instants import format_instant
 from chalicelib.core.deposit.events.claim import ClaimEvidenceAdded, ClaimOpened, ClaimReminded, ClaimReversed
 from chalicelib.flows.claims import ClaimStepView, ClaimView
-from chalicelib.flows.effects import SYSTEM
+from chalicelib.flows.entries import SYSTEM
 from chalicelib.web.claims.answers import ClaimAnswer, ClaimStepAnswer
 from chalicelib.web.edge.values import money
 

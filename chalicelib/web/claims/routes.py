@@ -120,10 +120,12 @@ def list_claims(call: Call) -> Answer:
         raise Refused(Reason.INVALID_REQUEST, [FieldError("/deposit", "missing" if deposit_id is None else "invalid")])
     if deposit_id is not None:
         position(call, _filter)
-        return write_page(call, _filter, map(render.claim, call.services.claims.of(deposit_id, call.asked)), None)
+        return write_page(
+            call, _filter, map(render.claim, call.services.claims.list_claims(deposit_id, call.asked)), None
+        )
     if call.caller.role not in BACK_OFFICE:
         raise Refused(Reason.FORBIDDEN)
-    claims, after = call.services.claims.undecided(call.asked, page_size(call), position(call, _filter, PLACE))
+    claims, after = call.services.claims.list_undecided(call.asked, page_size(call), position(call, _filter, PLACE))
     return write_page(call, _filter, map(render.claim, claims), after)
 
 
@@ -202,7 +204,7 @@ def rule(call: Call) -> Answer:
 
 
 def _run(call: Call, command: Claiming, words: str | None = None) -> Answer:
-    view = call.services.claims.run(call.params["claim_id"], command, words, call.asked)
+    view = call.services.claims.execute(call.params["claim_id"], command, words, call.asked)
     return Answer(render.claim(view), 200, replay_header(view.outcome))
 
 

@@ -1,7 +1,7 @@
 """What all routes on one deposit share: access, commands, the full answer and its headers."""
 
 from chalicelib.core.deposit.command_row import Command
-from chalicelib.flows.commit import Outcome, caught_up, etag
+from chalicelib.flows.snapshot import Outcome
 from chalicelib.web.deposits import render
 from chalicelib.web.edge.common import replay_header
 from chalicelib.web.edge.route import Answer, Call
@@ -9,7 +9,7 @@ from chalicelib.web.edge.route import Answer, Call
 
 def check_deposit_access(call: Call) -> None:
     """Refuse another's deposit before faults of the request."""
-    call.services.desk.visible(call.params["deposit_id"], call.caller)
+    call.services.desk.authorize(call.params["deposit_id"], call.caller)
 
 
 def write_deposit(call: Call, outcome: Outcome) -> Answer:
@@ -19,7 +19,7 @@ def write_deposit(call: Call, outcome: Outcome) -> Answer:
 
 def state_headers(outcome: Outcome) -> dict[str, str]:
     """The deposit's ETag, and whether the answer was given before."""
-    return {"ETag": etag(caught_up(outcome.deposit, outcome.at), outcome.at), **replay_header(outcome)}
+    return {"ETag": outcome.snapshot.etag, **replay_header(outcome)}
 
 
 def run_command(call: Call, wanted: Command) -> Answer:

@@ -7,19 +7,18 @@ from chalicelib.core.common.instants import SECOND, format_instant
 from chalicelib.core.common.journal import Caller, Entry
 from chalicelib.core.decide import actions
 from chalicelib.core.deposit.causes import Cause
-from chalicelib.core.deposit.clock import lock_at, status_at
 from chalicelib.core.deposit.deposit import Deposit
 from chalicelib.core.deposit.event_json import to_json
 from chalicelib.core.deposit.events.base import DepositEvent
 from chalicelib.core.deposit.ledger import Balances
-from chalicelib.core.deposit.lock import Window
+from chalicelib.core.deposit.lock import Lock, Window
 from chalicelib.core.deposit.payment import Payment, PaymentStatus, may_be_paid
 from chalicelib.core.ending.entitlement import Entitlement, Step
 from chalicelib.core.merchant import cancellation
 from chalicelib.core.policy import offer_terms, payment_routes
 from chalicelib.core.policy.terms import Terms
 from chalicelib.core.policy.texts import text
-from chalicelib.flows.commit import Outcome, caught_up
+from chalicelib.flows.snapshot import Outcome
 from chalicelib.web.deposits.answers import (
     CancellationAnswer,
     CurvePointAnswer,
@@ -44,14 +43,14 @@ UNSHOWN: Final = frozenset({"at", "batch", "stock", "limit_units", "token_key", 
 
 def deposit(outcome: Outcome, caller: Caller) -> DepositAnswer:
     """The whole deposit as this caller sees it at the outcome's instant, in the outcome's language."""
-    at = outcome.at
-    current = caught_up(outcome.deposit, at)
+    snapshot = outcome.snapshot
+    current, at = snapshot.deposit, snapshot.at
     created = current.created
     return {
         "id": current.id,
         "object": "deposit",
         "version": current.version,
-        "status": status_at(current, at).value,
+        "status": snapshot.status.value,
         "offer": created.offer,
         "merchant": created.merchant,
         "buyer": created.buyer,
@@ -65,7 +64,7 @@ def deposit(outcome: Outcome, caller: Caller) -> DepositAnswer:
         "terms_hash": created.terms_hash,
         "payment": payment(current, current.payment),
         "window": _window(current.window, at),
-        "lock": _lock(current, at),
+        "lock": _lock(snapshot.lock, at),
         "trade_in": trade_in(current),
         "refund": refund(current, current.refund, outcome.locale) if current.refund is not None else None,
         "money": _balances(current.money),
@@ -159,8 +158,7 @@ def _window(window: Window | None, at: int) -> WindowAnswer | None:
     }
 
 
-def _lock(deposit: Deposit, at: int) -> LockAnswer | None:
-    lock = lock_at(deposit, at)
+def _lock(lock: Lock | None, at: int) -> LockAnswer | None:
     if lock is None:
         return None
     return {

@@ -12,7 +12,7 @@ from chalicelib.core.ending.end import Cancel
 from chalicelib.core.paying.captures import ChangePaymentMethod
 from chalicelib.core.policy import cancellation_reasons
 from chalicelib.core.selling.ordering import HandedIn, Order, Ordered
-from chalicelib.flows.commit import Outcome
+from chalicelib.flows.snapshot import Outcome
 from chalicelib.web.deposits import render
 from chalicelib.web.deposits.answers import CurveAnswer, DepositAnswer, EventAnswer, NewDepositAnswer, PreviewAnswer
 from chalicelib.web.deposits.common import check_deposit_access, run_command, write_deposit
@@ -137,7 +137,7 @@ def _withdrawal_token(call: Call, outcome: Outcome) -> str | None:
     example="listed",
 )
 def list_deposits(call: Call) -> Answer:
-    outcomes, after = call.services.desk.listed(
+    outcomes, after = call.services.desk.list_deposits(
         call.asked,
         offer=call.query.get("offer"),
         status=call.query.get("status"),

@@ -63,7 +63,7 @@ def check(call: Call) -> Answer:
 
 @listing(routes, "/v1/offers", "List offers, newest first", OfferAnswer, roles=None, example="listed")
 def list_offers(call: Call) -> Answer:
-    offers, after = call.services.catalogue.listed(call.asked, page_size(call), position(call, no_filter, PLACE))
+    offers, after = call.services.catalogue.list_offers(call.asked, page_size(call), position(call, no_filter, PLACE))
     return write_page(call, no_filter, map(render.offer, offers), after)
 
 

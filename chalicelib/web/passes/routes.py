@@ -19,6 +19,6 @@ routes = Routes(__name__, "cancellations")
 )
 def list_passes(call: Call) -> Answer:
     """Send one as `priority_pass` with an order: one unit, before the sale opens, beside its limits, from its reserve."""
-    passes, after = call.services.passes.listed(call.asked, page_size(call), position(call, no_filter, PLACE))
+    passes, after = call.services.passes.list_passes(call.asked, page_size(call), position(call, no_filter, PLACE))
     rows = [render.priority_pass(outcome.deposit, priority_pass) for outcome, priority_pass in passes]
     return write_page(call, no_filter, rows, after)

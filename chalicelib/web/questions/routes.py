@@ -56,7 +56,7 @@ def ask(call: Call) -> Answer:
 )
 def list_questions(call: Call) -> Answer:
     """At most ten, so there are no pages."""
-    views = call.services.questions.of(call.query["deposit"], call.asked)
+    views = call.services.questions.list_questions(call.query["deposit"], call.asked)
     return Answer({"data": [_render(view) for view in views], "next_cursor": None})
 
 

@@ -59,7 +59,7 @@ def start(call: Call) -> Answer:
 @listing(routes, "/v1/reconciliation-runs", "List runs, newest first", RunAnswer, roles=BOOKKEEPERS, example="listed")
 def list_runs(call: Call) -> Answer:
     begin = position(call, _filter, PLACE)
-    runs, after = call.services.reconciliation.listed(page_size(call), begin, call.locale)
+    runs, after = call.services.reconciliation.list_runs(page_size(call), begin, call.locale)
     return write_page(call, _filter, map(render.run, runs), after)
 
 
@@ -93,8 +93,8 @@ def show(call: Call) -> Answer:
 )
 def breaks(call: Call) -> Answer:
     reconciliation, begin = call.services.reconciliation, position(call, _filter, PLACE)
-    breaks, after = reconciliation.breaks(call.params["run_id"], page_size(call), begin)
-    return write_page(call, _filter, map(render.difference, breaks, reconciliation.notes_of(breaks)), after)
+    breaks, after = reconciliation.list_breaks(call.params["run_id"], page_size(call), begin)
+    return write_page(call, _filter, map(render.difference, breaks, reconciliation.read_notes(breaks)), after)
 
 
 @resource(
@@ -165,9 +165,9 @@ def _find_run(call: Call) -> RunView:
 def _all_breaks(call: Call) -> list[Break]:
     """Of the run; at most about ``MAX_ROWS``."""
     reconciliation, run_id = call.services.reconciliation, call.params["run_id"]
-    breaks, after = reconciliation.breaks(run_id, 100, None)
+    breaks, after = reconciliation.list_breaks(run_id, 100, None)
     while after is not None and len(breaks) < render.MAX_ROWS:
-        more, after = reconciliation.breaks(run_id, 100, after)
+        more, after = reconciliation.list_breaks(run_id, 100, after)
         breaks += more
     return breaks
 

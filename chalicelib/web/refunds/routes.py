@@ -9,7 +9,7 @@ from chalicelib.core.common.fields import Frozen, MoneyField, Text
 from chalicelib.core.common.refusal import FieldError, Reason, Refused
 from chalicelib.core.deposit.refund import Refund
 from chalicelib.core.refunding.destination import Payee
-from chalicelib.flows.commit import Outcome
+from chalicelib.flows.snapshot import Outcome
 from chalicelib.web.edge.common import BACK_OFFICE, READ, Note, replay_header
 from chalicelib.web.edge.declare import PAGE, command, creation, listing, resource
 from chalicelib.web.edge.query import NUMBER, PLACE, choice, page_size, position, text, write_page
@@ -197,7 +197,7 @@ def _list_of_deposit(call: Call, deposit_id: str) -> Answer:
 
 def _list_still_owed(call: Call) -> Answer:
     begin = position(call, _filter, PLACE, NUMBER, {**PLACE, **NUMBER})
-    refunds, after = call.services.refunds.still_owed(call.asked, page_size(call), begin)
+    refunds, after = call.services.refunds.list_owed(call.asked, page_size(call), begin)
     rows = [render.refund(outcome.deposit, refund, call.locale) for outcome, refund in refunds]
     return write_page(call, _filter, rows, after)
 

@@ -33,7 +33,7 @@ def receive(call: Call) -> Answer:
         call.headers, call.raw, services.settings.webhook_secrets, call.asked.received // SECOND
     )
     subject, happened_at = _read_hint(call.raw, call.asked.at)
-    is_ours = services.attendant("provider").hear(subject, f"{services.provider.name}/{event_id}")
+    is_ours = services.deposit_worker("provider").handle_provider_event(subject, f"{services.provider.name}/{event_id}")
     if not is_ours and call.asked.at - happened_at < RETRY_UNKNOWN_MS and subject.startswith(("pay_", "ref_")):
         raise Refused(Reason.BUSY, retry_after=60)
     return Answer("", 204)

@@ -6,9 +6,8 @@ from chalicelib.core.common.ids import parse_child
 from chalicelib.core.common.refusal import Reason, Refused
 from chalicelib.core.deposit.payment import MAY_ARRIVE, may_be_paid
 from chalicelib.core.policy.texts import text
-from chalicelib.flows.commit import caught_up
-from chalicelib.flows.effects import fold_stored
 from chalicelib.flows.ports.provider import Session
+from chalicelib.flows.snapshot import take_snapshot
 from chalicelib.web.edge.declare import public
 from chalicelib.web.edge.page import HTML, page
 from chalicelib.web.edge.problems import STATUS
@@ -59,7 +58,8 @@ def pay(call: Call) -> Answer:
     parsed = parse_child("pay", payment_id)
     if parsed is None:
         raise Refused(Reason.NOT_FOUND)
-    deposit = caught_up(fold_stored(call.services.desk.commits.load(f"dep_{parsed[0]}")), call.asked.at)
+    image = call.services.desk.commits.load(f"dep_{parsed[0]}")
+    deposit = take_snapshot(image.deposit, call.asked.at).deposit
     if parsed[1] > len(deposit.payments):
         raise Refused(Reason.NOT_FOUND)
     payment = deposit.payments[parsed[1] - 1]

@@ -39,9 +39,9 @@ from chalicelib.core.selling import ordering, stock
 from chalicelib.core.selling.changes import ChangeItems
 from chalicelib.core.selling.offer import Constrained, Offer, OfferMade
 from chalicelib.core.selling.ordering import HandedIn, Order, Ordered
-from chalicelib.flows.commit import Outcome
-from chalicelib.flows.effects import SYSTEM, to_entries
+from chalicelib.flows.entries import SYSTEM, to_entries
 from chalicelib.flows.offers import Offered
+from chalicelib.flows.snapshot import Outcome, take_snapshot
 from chalicelib.web.deposits import render as deposits_render
 from chalicelib.web.edge.languages import DEFAULT
 from chalicelib.web.offers import render as offers_render
@@ -106,7 +106,7 @@ class Story(NamedTuple):
         for event in events:
             deposit = fold.evolve(deposit, event)
         journal = (*self.outcome.journal, *to_entries(events, RequestContext(at, by, at), by))
-        return Story(deposit, Outcome(deposit, journal, at, DEFAULT, self.terms), self.terms)
+        return Story(deposit, Outcome(deposit, journal, take_snapshot(deposit, at), DEFAULT, self.terms), self.terms)
 
     def shown(self) -> Json:
         """The deposit as its buyer reads it."""
@@ -152,7 +152,7 @@ def _order(sold: Sale, sku: str, handed_in: HandedIn | None = None) -> Story:
     created = replace(placed, stock=stock.draw(order.items, sold.offer, 0, None, ORDERED))
     first = orders.begin_deposit(DEPOSIT_ID, created)
     journal = to_entries([created], RequestContext(ORDERED, BUYER, ORDERED), BUYER)
-    return Story(first, Outcome(first, journal, ORDERED, DEFAULT, sold.terms), sold.terms)
+    return Story(first, Outcome(first, journal, take_snapshot(first, ORDERED), DEFAULT, sold.terms), sold.terms)
 
 
 def paid(preset: str = "su7_2024", *, made_to_spec: bool = True) -> Story:

@@ -10,7 +10,7 @@ from chalicelib.core.common.money import Money
 from chalicelib.core.common.refusal import FieldError, Reason, Refused
 from chalicelib.core.delivery.trade_in import CancelTradeIn, Inspect
 from chalicelib.core.policy import fees
-from chalicelib.flows.commit import Outcome, caught_up
+from chalicelib.flows.snapshot import Outcome
 from chalicelib.web.deposits.common import state_headers
 from chalicelib.web.edge.common import READERS
 from chalicelib.web.edge.declare import command, public, resource
@@ -151,5 +151,4 @@ def _price(text: str, currency: str) -> Money:
 
 
 def _write_trade_in(outcome: Outcome) -> Answer:
-    deposit = caught_up(outcome.deposit, outcome.at)
-    return Answer(trade_ins_render.trade_in_full(deposit, outcome.locale), 200, state_headers(outcome))
+    return Answer(trade_ins_render.trade_in_full(outcome.snapshot.deposit, outcome.locale), 200, state_headers(outcome))

@@ -6,7 +6,7 @@ from chalicelib.core.common.fields import Frozen, Text
 from chalicelib.core.common.refusal import Reason
 from chalicelib.core.deposit.withdrawal import Withdrawal
 from chalicelib.core.ending.withdrawal import Receipt, Sender
-from chalicelib.flows.commit import Outcome
+from chalicelib.flows.snapshot import Outcome
 from chalicelib.web.deposits.common import check_deposit_access
 from chalicelib.web.edge.common import replay_header
 from chalicelib.web.edge.declare import command, resource
