@@ -9,7 +9,7 @@ from chalicelib.core.common.refusal import Reason
 from chalicelib.jobs import close_windows as close_windows_job
 from chalicelib.jobs import reconcile as reconcile_job
 from chalicelib.jobs import send_refunds as send_refunds_job
-from chalicelib.jobs.sweep import named_shards
+from chalicelib.jobs.sweep import read_shards
 from chalicelib.web.cancellations import routes as cancellations_routes
 from chalicelib.web.claims import routes as claims_routes
 from chalicelib.web.deposits import routes as deposits_routes
@@ -64,13 +64,13 @@ def problems_of_the_router(event: Request, get_response: Any) -> Response:
 
 @app.schedule(Rate(1, unit=Rate.MINUTES))
 def send_refunds(event: Any) -> dict[str, Any]:
-    shards = named_shards(event.detail)
+    shards = read_shards(event.detail)
     return asdict(send_refunds_job.run(services(), event.context.get_remaining_time_in_millis, shards))
 
 
 @app.schedule(Rate(1, unit=Rate.MINUTES))
 def close_windows(event: Any) -> dict[str, Any]:
-    shards = named_shards(event.detail)
+    shards = read_shards(event.detail)
     return asdict(close_windows_job.run(services(), event.context.get_remaining_time_in_millis, shards))
 
 

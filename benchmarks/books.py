@@ -21,10 +21,10 @@ from chalicelib.core.reconciliation.run import BreakFound, Run, RunEvent, RunFai
 from chalicelib.flows.ports.effects import Stored
 from chalicelib.flows.ports.provider import NotFound, ReportPage
 from chalicelib.flows.ports.store import Leased, RunAt
-from chalicelib.store.movements import FIELDS, LINES
+from chalicelib.store.movements import FIELD_SEPARATOR, LINE_SEPARATOR
 
-BEGAN: Final = 1_795_219_200_000  # a midnight
-ENDED: Final = BEGAN + DAY
+START: Final = 1_795_219_200_000  # a midnight
+END: Final = START + DAY
 AMOUNT: Final = 500_000
 # One line in so many has each of these mistakes on one side; none is made elsewhere.
 EVERY: Final = 61
@@ -36,7 +36,7 @@ def body(shard: int, n: int) -> str:
     return f"{shard:02d}{n:024d}"
 
 
-def mistake(n: int) -> str | None:
+def planted_mistake(n: int) -> str | None:
     """Which mistake, if any, the ``n``-th deposit of a shard is about."""
     place, kind = divmod(n, EVERY)
     return MISTAKES[place % len(MISTAKES)] if kind == EVERY - 1 else None
@@ -63,11 +63,11 @@ class Books:
         """How many there are in each shard."""
         return max(self.lines // (2 * SHARDS), 1)
 
-    def planted(self) -> dict[str, int]:
+    def planted_breaks(self) -> dict[str, int]:
         """How many differences of each kind a run must find, by deposit: two lines each where a side is missing."""
         found = dict.fromkeys(MISTAKES, 0)
         for n in range(self.deposits):
-            kind = mistake(n)
+            kind = planted_mistake(n)
             if kind is not None:
                 found[kind] += SHARDS * (2 if kind in {"missing_at_provider", "unknown_here", "in_transit"} else 1)
         return found
@@ -85,10 +85,10 @@ class Index:
         if day != "20261121":
             return {"Items": []}
         start = rest.get("ExclusiveStartKey", {}).get("pk") or ExpressionAttributeValues[":after"]
-        first = _behind(start["S"].removeprefix("dep_"))
+        first = _next_number(start["S"].removeprefix("dep_"))
         last = min(first + Limit, self._books.deposits)
         with self._books.making():
-            items = [_row(int(shard), n) for n in range(first, last) if mistake(n) != "unknown_here"]
+            items = [_row(int(shard), n) for n in range(first, last) if planted_mistake(n) != "unknown_here"]
         more = (
             {"LastEvaluatedKey": {"pk": {"S": f"dep_{body(int(shard), last - 1)}"}}}
             if last < self._books.deposits
@@ -97,16 +97,16 @@ class Index:
         return {"Items": items, **more}
 
 
-def _behind(after: str) -> int:
+def _next_number(after: str) -> int:
     return int(after[2:BODY_LENGTH]) + 1 if after else 0
 
 
 def _row(shard: int, n: int) -> dict[str, Any]:
     name = body(shard, n)
-    at = ENDED - 1 if mistake(n) == "in_transit" else BEGAN + n % 40_000_000
-    capture = FIELDS.join(("c0001", f"pay_{name}_1.1", str(AMOUNT), "CNY", str(at), "2", "1"))
-    refund = FIELDS.join(("r0001", f"sbx_ref_{name}_1.1", str(AMOUNT), "CNY", str(at), "2", "1"))
-    return {"pk": {"S": f"dep_{name}"}, "lines": {"S": f"{capture}{LINES}{refund}"}}
+    at = END - 1 if planted_mistake(n) == "in_transit" else START + n % 40_000_000
+    capture = FIELD_SEPARATOR.join(("c0001", f"pay_{name}_1.1", str(AMOUNT), "CNY", str(at), "2", "1"))
+    refund = FIELD_SEPARATOR.join(("r0001", f"sbx_ref_{name}_1.1", str(AMOUNT), "CNY", str(at), "2", "1"))
+    return {"pk": {"S": f"dep_{name}"}, "lines": {"S": f"{capture}{LINE_SEPARATOR}{refund}"}}
 
 
 class Report:
@@ -118,17 +118,17 @@ class Report:
         self._books = books
 
     def page(self, start: int, end: int, shard: int, after: str, limit: int) -> ReportPage:
-        first = _behind(after)
+        first = _next_number(after)
         last = min(first + limit // 2, self._books.deposits)
         with self._books.making():
-            sent = json.dumps([row for n in range(first, last) for row in _told(shard, n)])
+            sent = json.dumps([row for n in range(first, last) for row in _provider_rows(shard, n)])
         rows = json.loads(sent)
         lines = [Line(row["place"], row["ref"], row["minor"], row["currency"], row["at"]) for row in rows]
         return ReportPage(lines, body(shard, last - 1) if last < self._books.deposits else None)
 
 
-def _told(shard: int, n: int) -> Iterator[dict[str, Any]]:
-    kind, name, at = mistake(n), body(shard, n), BEGAN + n % 40_000_000
+def _provider_rows(shard: int, n: int) -> Iterator[dict[str, Any]]:
+    kind, name, at = planted_mistake(n), body(shard, n), START + n % 40_000_000
     if kind in {"missing_at_provider", "in_transit"}:
         return
     short = 1 if kind == "amount_mismatch" else 0
@@ -152,13 +152,13 @@ class Journals:
         return ()
 
 
-class Silent:
-    """An attendant whose provider knows nothing more than its report."""
+class SilentProvider:
+    """A worker whose provider knows nothing more than its report."""
 
-    def seen_payment(self, payment_id: str) -> NotFound:
+    def query_payment(self, payment_id: str) -> NotFound:
         return NotFound()
 
-    def seen_refund(self, deposit: Deposit, n: int) -> NotFound:
+    def query_refund(self, deposit: Deposit, n: int) -> NotFound:
         return NotFound()
 
 
@@ -167,7 +167,7 @@ class Killed(BaseException):
 
 
 @dataclass
-class Shelf:
+class RunStore:
     """Runs in memory; the cursor passes through JSON, as in the table. ``fuse`` checkpoints until the machine dies."""
 
     at: RunAt
@@ -210,5 +210,5 @@ class Shelf:
         self.finished = event
 
 
-def begun(run: Run, entry: Entry[RunEvent]) -> Shelf:
-    return Shelf(RunAt(Stored(run.id, (entry,)), None, 0))
+def start_store(run: Run, entry: Entry[RunEvent]) -> RunStore:
+    return RunStore(RunAt(Stored(run.id, (entry,)), None, 0))

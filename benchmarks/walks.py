@@ -20,7 +20,7 @@ from chalicelib.core.common.instants import HOUR, MINUTE, format_instant
 from chalicelib.core.common.money import Money
 from chalicelib.flows.retry import Timing
 from chalicelib.web.edge import signatures
-from chalicelib.web.service.examples import OFFER_BODY
+from chalicelib.web.service.stories import OFFER_BODY
 from chalicelib.wiring import assembled, installed
 from tests.flows.bank import Bank
 from tests.flows.shop import Clock
@@ -28,20 +28,20 @@ from tests.simulator.dynamo import FakeDynamo
 from tests.simulator.history import SECRETS, settings
 from tests.simulator.tokens import token
 
-HERE: Final = Path(lambda_app.__file__).parent / "chalicelib"
+PACKAGE: Final = Path(lambda_app.__file__).parent / "chalicelib"
 # What is counted by name: heading, file below chalicelib, function. A rename is followed here and nowhere else.
 COUNTED: Final[Mapping[str, tuple[str, str]]] = {
-    "fold": ("core/deposit.py", "fold"),
-    "evolve": ("core/deposit.py", "evolve"),
-    "overdue": ("core/deadlines.py", "overdue"),
-    "caught_up": ("flows/commit.py", "caught_up"),
-    "entitlement": ("core/entitlement.py", "of"),
-    "status_at": ("core/deposit.py", "status_at"),
+    "fold": ("core/deposit/fold.py", "fold"),
+    "evolve": ("core/deposit/fold.py", "evolve"),
+    "overdue": ("core/deadlines.py", "catch_up"),
+    "caught_up": ("flows/snapshot.py", "snapshot_of"),
+    "entitlement": ("core/ending/entitlement.py", "compute_entitlement"),
+    "status_at": ("core/deposit/clock.py", "status_at"),
 }
 EVENTS: Final = "/v1/provider-events/{provider}"
 DEPOSIT: Final = "/v1/deposits/{deposit_id}"
-FINE: Final = {200, 201, 204}
-PLENTY: Final = 300_000  # milliseconds that a job may take
+SUCCESS: Final = {200, 201, 204}
+JOB_TIMEOUT_MS: Final = 300_000
 
 
 @dataclass
@@ -53,9 +53,9 @@ class Walk:
     _last: str = ""
 
     def see(self, frame: FrameType, what: str, _argument: object) -> None:
-        if what != "call" or not frame.f_code.co_filename.startswith(f"{HERE}/"):
+        if what != "call" or not frame.f_code.co_filename.startswith(f"{PACKAGE}/"):
             return
-        file = frame.f_code.co_filename[len(str(HERE)) + 1 :]
+        file = frame.f_code.co_filename[len(str(PACKAGE)) + 1 :]
         self.calls[file, frame.f_code.co_name] += 1
         self.moves += file != self._last
         self._last = file
@@ -67,7 +67,7 @@ class Walk:
 
 
 @contextmanager
-def walked() -> Iterator[Walk]:
+def record_walk() -> Iterator[Walk]:
     walk = Walk()
     sys.setprofile(walk.see)
     try:
@@ -76,7 +76,7 @@ def walked() -> Iterator[Walk]:
         sys.setprofile(None)
 
 
-class House:
+class Service:
     """The service over a store and a provider in this process, on a clock that only we move."""
 
     def __init__(self) -> None:
@@ -92,7 +92,7 @@ class House:
         headers = {"authorization": f"Bearer {bearer}"} if bearer else {}
         return self._ask(method, template, json.dumps(body) if body is not None else "", headers, key, params)
 
-    def tell(self, subject: str) -> None:
+    def send_event(self, subject: str) -> None:
         """A signed event of the provider."""
         self._sent += 1
         body = json.dumps({"type": "x", "timestamp": format_instant(self.clock.now), "data": {"id": subject}})
@@ -105,7 +105,9 @@ class House:
         self._ask("POST", EVENTS, body, headers, "", {"provider": "sandbox"})
 
     def send_refunds(self) -> None:
-        context = SimpleNamespace(get_remaining_time_in_millis=lambda: PLENTY, aws_request_id="", function_name="")
+        context = SimpleNamespace(
+            get_remaining_time_in_millis=lambda: JOB_TIMEOUT_MS, aws_request_id="", function_name=""
+        )
         event = {
             "detail-type": "",
             "source": "",
@@ -135,51 +137,51 @@ class House:
             "isBase64Encoded": False,
             "requestContext": {**context, "requestTimeEpoch": self.clock.now, "identity": {"sourceIp": "127.0.0.1"}},
         }
-        told = lambda_app.app(event, SimpleNamespace(aws_request_id="", function_name=""))
-        assert told["statusCode"] in FINE, told
-        return json.loads(told["body"]) if told["body"] else None
+        response = lambda_app.app(event, SimpleNamespace(aws_request_id="", function_name=""))
+        assert response["statusCode"] in SUCCESS, response
+        return json.loads(response["body"]) if response["body"] else None
 
 
-def walks(house: House, buyer: str) -> Iterator[tuple[str, Callable[[], Any]]]:
+def walks(service: Service, buyer: str) -> Iterator[tuple[str, Callable[[], Any]]]:
     """The trips of one deposit, in the order in which they happen."""
     shop, holder = token("merchant", "shop", "mer_shop"), token("buyer", buyer)
-    offer = house.ask("POST", "/v1/offers", shop, dict(OFFER_BODY), f"offer-{buyer}")
+    offer = service.ask("POST", "/v1/offers", shop, dict(OFFER_BODY), f"offer-{buyer}")
     order = {"offer": offer["id"], "items": [{"sku": "su7-max", "quantity": 1}], "payment_method": "card"}
     order["terms_hash"] = offer["terms_hash"]
-    ordered = house.ask("POST", "/v1/deposits", holder, order, f"order-{buyer}")
+    ordered = service.ask("POST", "/v1/deposits", holder, order, f"order-{buyer}")
     deposit_id, due = ordered["id"], Money.parse(**ordered["due_now"])
     payment, refund = child("pay", deposit_id, 1), child("ref", deposit_id, 1)
 
     def command(name: str) -> Any:
-        return house.ask("POST", f"{DEPOSIT}/{name}", holder, {}, f"{name}-{buyer}", deposit_id=deposit_id)
+        return service.ask("POST", f"{DEPOSIT}/{name}", holder, {}, f"{name}-{buyer}", deposit_id=deposit_id)
 
     def send() -> None:
-        house.send_refunds()
-        house.tell(refund)
+        service.send_refunds()
+        service.send_event(refund)
 
-    house.clock.now += MINUTE
-    house.bank.take(payment, due)
-    yield "pay: signed event, hint, look, settle", lambda: house.tell(payment)
-    house.clock.now += HOUR
+    service.clock.now += MINUTE
+    service.bank.capture(payment, due)
+    yield "pay: signed event, hint, look, settle", lambda: service.send_event(payment)
+    service.clock.now += HOUR
     yield "lock intent", lambda: command("lock-intents")
     yield "cancel", lambda: command("cancel")
     yield "replay of that cancel by its key", lambda: command("cancel")
-    yield "GET deposit", lambda: house.ask("GET", DEPOSIT, holder, deposit_id=deposit_id)
-    house.clock.now += MINUTE
+    yield "GET deposit", lambda: service.ask("GET", DEPOSIT, holder, deposit_id=deposit_id)
+    service.clock.now += MINUTE
     yield "send one refund, its event included", send
 
 
 def table() -> list[str]:
     """A first deposit fills what a container keeps; the second one is measured."""
-    house = House()
+    service = Service()
     headings = ("trip", "files", "moves", "calls", *COUNTED)
     seen: set[tuple[str, str]] = set()
     rows = [f"| {' | '.join(headings)} |", "|---" * len(headings) + "|"]
-    with installed(lambda: house.services):
-        for _, go in walks(house, "first"):
+    with installed(lambda: service.services):
+        for _, go in walks(service, "first"):
             go()
-        for name, go in walks(house, "second"):
-            with walked() as walk:
+        for name, go in walks(service, "second"):
+            with record_walk() as walk:
                 go()
             seen |= walk.calls.keys()
             rows.append(walk.row(name))

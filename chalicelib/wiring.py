@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import boto3
 from botocore.config import Config
@@ -21,7 +21,7 @@ from chalicelib.flows.defaults import Defaults
 from chalicelib.flows.deposit_worker import DepositWorker
 from chalicelib.flows.deposits import DepositDesk
 from chalicelib.flows.offers import Catalogue
-from chalicelib.flows.orders import Orders, StockCache
+from chalicelib.flows.orders import Orders
 from chalicelib.flows.passes import Passes
 from chalicelib.flows.payees import Payees
 from chalicelib.flows.ports.provider import Provider, Settlement
@@ -32,6 +32,7 @@ from chalicelib.flows.reconciliation.runs import Reconciliation
 from chalicelib.flows.reconciliation.worker import RunWorker
 from chalicelib.flows.refunds import Refunds
 from chalicelib.flows.retry import Timing
+from chalicelib.flows.stock_cache import StockCache
 from chalicelib.flows.throttle import Throttle
 from chalicelib.flows.withdrawals import Withdrawals
 from chalicelib.store.bulks import BulkStore
@@ -43,54 +44,45 @@ from chalicelib.store.tallies import TallyStore
 from chalicelib.store.texts import TextStore
 from chalicelib.store.vault import Vault
 
-if TYPE_CHECKING:
-    from chalicelib.gateways.sandbox import Sandbox
-
-# A request asked in time may still be running this long; what is irreversible waits for it.
+# A request received before a deadline may still be running this long; what is irreversible is written after it.
 GRACE_MS: Final = 60_000
 MIN_PAUSE_MS: Final = 20
 MAX_PAUSE_MS: Final = 400
 # Providers allow about 25 calls a second; reconciliation keeps below that.
-BETWEEN_CALLS_MS: Final = 40
+MIN_CALL_INTERVAL_MS: Final = 40
+
+InstantOf = Callable[[int], int]
 
 
 class Settings(Struct, frozen=True):
     """What the environment says. ``origins`` may hold ``*``; secrets are never logged."""
 
     table: str
-    sandbox_table: str
-    sandbox: bool
     issuer: str
     audience: str
     jwks: str
     origins: tuple[str, ...]
     provider: str
-    settlement: str
     webhook_secrets: tuple[str, ...]
     secrets: tuple[str, ...]
     writes_per_minute: int | None
     reads_per_minute: int | None
 
 
-def settings() -> Settings:
-    """Read anew at each call; ``services`` keeps what it built."""
+def settings(default_writes: int | None = 600, default_reads: int | None = 6_000) -> Settings:
+    """Read anew at each call; ``services`` keeps what it built. The defaults are requests a minute, None for no limit."""
     env = os.environ
-    sandbox = env.get("EARNEST_SANDBOX") == "1"
-    default_rate = None if sandbox else 600
     return Settings(
         table=env.get("EARNEST_TABLE", "earnest"),
-        sandbox_table=env.get("EARNEST_SANDBOX_TABLE", "earnest-sandbox"),
-        sandbox=sandbox,
         issuer=env.get("EARNEST_ISSUER", ""),
         audience=env.get("EARNEST_AUDIENCE", ""),
         jwks=env.get("EARNEST_JWKS", '{"keys":[]}'),
         origins=tuple(env.get("EARNEST_ORIGINS", "").split()),
-        provider=env.get("EARNEST_PROVIDER", "sandbox" if sandbox else ""),
-        settlement=env.get("EARNEST_SETTLEMENT", "list"),
+        provider=env.get("EARNEST_PROVIDER", ""),
         webhook_secrets=tuple(env.get("EARNEST_WEBHOOK_SECRETS", "").split()),
         secrets=tuple(env.get("EARNEST_SECRETS", "").split()),
-        writes_per_minute=_rate("EARNEST_WRITES_PER_MINUTE", default_rate),
-        reads_per_minute=_rate("EARNEST_READS_PER_MINUTE", None if sandbox else 6_000),
+        writes_per_minute=_rate("EARNEST_WRITES_PER_MINUTE", default_writes),
+        reads_per_minute=_rate("EARNEST_READS_PER_MINUTE", default_reads),
     )
 
 
@@ -104,9 +96,9 @@ def machine_clock() -> int:
     return time.time_ns() // 1_000_000
 
 
-def pause(losses: int) -> None:
-    """Full jitter, doubling: competitors spread out instead of meeting again."""
-    longest = min(MAX_PAUSE_MS, MIN_PAUSE_MS * 2 ** min(losses, 5))
+def pause(sleeps: int) -> None:
+    """Sleep with full jitter; the longest sleep doubles with each one before."""
+    longest = min(MAX_PAUSE_MS, MIN_PAUSE_MS * 2 ** min(sleeps, 5))
     time.sleep(random.randrange(longest) / 1_000)  # noqa: S311 - spreading, not secrecy
 
 
@@ -115,7 +107,7 @@ def sleep(milliseconds: int) -> None:
 
 
 def fresh_run_id(job: str) -> str:
-    """Names one run of a job, so that it recognises what it wrote itself."""
+    """Names one run of a job; what it writes carries the name."""
     return f"{job}/{uuid.uuid4().hex[:12]}"
 
 
@@ -132,7 +124,11 @@ def dynamodb() -> Any:
 
 
 class Services(Struct, frozen=True):
-    """Everything a handler needs, built from one set of settings."""
+    """Everything a handler needs, built from one set of settings.
+
+    ``machine`` is the machine's clock, ``clock`` the rules'. ``at`` gives the rules' instant of a request that reached the
+    edge at that instant of the machine's clock.
+    """
 
     settings: Settings
     machine: Clock
@@ -155,19 +151,15 @@ class Services(Struct, frozen=True):
     provider: Provider
     settlement: Settlement
     pace: Callable[[], None]
-    sandbox: "Sandbox | None"
     run_id: Callable[[str], str]
+    at: InstantOf
 
-    def at(self, received: int) -> int:
-        """The rules' instant of a request that reached the edge at ``received`` on the machine's clock."""
-        return received + (self.sandbox.offset if self.sandbox is not None else 0)
-
-    def attendant(self, role: str = "service") -> DepositWorker:
+    def deposit_worker(self, role: str = "service") -> DepositWorker:
         return DepositWorker(self.desk.commits, self.provider, self.payees, self.clock, role)
 
     @property
     def refunds(self) -> Refunds:
-        return Refunds(self.desk.commits, self.attendant(), self.payees, self.keys)
+        return Refunds(self.desk.commits, self.deposit_worker(), self.payees, self.keys)
 
     @property
     def reconciliation(self) -> Reconciliation:
@@ -179,27 +171,21 @@ class Services(Struct, frozen=True):
 
     @property
     def _matcher(self) -> Matcher:
-        return Matcher(self.desk.commits, self.settlement, self.attendant(), self.pace)
+        return Matcher(self.desk.commits, self.settlement, self.deposit_worker(), self.pace)
 
     @property
     def defaults(self) -> Defaults:
-        return Defaults(self.desk, self.attendant())
+        return Defaults(self.desk, self.deposit_worker())
 
 
 def build(found: Settings, client: Any) -> Services:
-    """The services of one container on the machine's clock.
-
-    In the sandbox the rules follow the sandbox's clock, and grace is nothing: its clock moves only between requests.
-    """
+    """The services of a deployed container. LookupError names what is not set up."""
     if not found.secrets:
         raise LookupError("EARNEST_SECRETS is not set: withdrawals need a secret of the service")
-    sandbox = _sandbox(found, client) if found.sandbox else None
-    provider = _provider(found, sandbox)
-    clock: Clock = sandbox.now if sandbox is not None else machine_clock
-    timing = Timing(now=machine_clock, pause=pause, grace_ms=0 if found.sandbox else GRACE_MS)
-    pace = Throttle(0 if found.sandbox else BETWEEN_CALLS_MS, machine_clock, sleep)
-    settlement = _settlement(found, provider, sandbox)
-    return assembled(found, client, timing, provider, settlement, clock, sandbox, pace=pace)
+    provider, settlement = _adapters(found)
+    timing = Timing(now=machine_clock, pause=pause, grace_ms=GRACE_MS)
+    pace = Throttle(MIN_CALL_INTERVAL_MS, machine_clock, sleep)
+    return assembled(found, client, timing, provider, settlement, machine_clock, pace=pace)
 
 
 def assembled(
@@ -209,16 +195,16 @@ def assembled(
     provider: Provider,
     settlement: Settlement,
     clock: Clock,
-    sandbox: "Sandbox | None" = None,
     run_id: Callable[[str], str] = fresh_run_id,
     pace: Callable[[], None] = lambda: None,
+    at: InstantOf = lambda received: received,
 ) -> Services:
     """The object graph from its outer parts: client, time and provider."""
     deposits = DepositStore(client, found.table, timing.grace_ms)
     offers = OfferStore(client, found.table)
     catalogue = Catalogue(offers, timing)
     vault = Vault(found.secrets)
-    commits, shelf = Commits(deposits, offers, timing), StockCache()
+    commits, stock_cache = Commits(deposits, offers, timing), StockCache()
     texts, keys = TextStore(client, found.table, timing.pause), KeyStore(client, found.table)
     passes = Passes(commits)
     bulks, tallies = BulkStore(client, found.table), TallyStore(client, found.table)
@@ -229,9 +215,9 @@ def assembled(
         deposits=deposits,
         offers=offers,
         catalogue=catalogue,
-        orders=Orders(deposits, offers, catalogue, timing, shelf, passes, vault.token_key),
+        orders=Orders(deposits, offers, catalogue, timing, stock_cache, passes, vault.token_key),
         desk=DepositDesk(commits),
-        changes=Changes(commits, catalogue, shelf),
+        changes=Changes(commits, catalogue, stock_cache),
         withdrawals=Withdrawals(commits, texts, vault),
         payees=Payees(texts, vault),
         keys=keys,
@@ -244,33 +230,13 @@ def assembled(
         provider=provider,
         settlement=settlement,
         pace=pace,
-        sandbox=sandbox,
         run_id=run_id,
+        at=at,
     )
 
 
-def _sandbox(found: Settings, client: Any) -> "Sandbox":
-    """Imported here only: a package does not hold it."""
-    from chalicelib.gateways.books import Books  # noqa: PLC0415
-    from chalicelib.gateways.sandbox import Sandbox  # noqa: PLC0415
-
-    return Sandbox(Books(client, found.sandbox_table), machine_clock)
-
-
-def _settlement(found: Settings, provider: Provider, sandbox: "Sandbox | None") -> Settlement:
-    """The provider's own list, or the file that it writes, as the settings say."""
-    if sandbox is not None and found.settlement == "csv":
-        from chalicelib.gateways.settlement_file import SettlementFile  # noqa: PLC0415 - few need it
-
-        return SettlementFile(sandbox.settlement_csv, sandbox.settle_days)
-    if sandbox is None:
-        raise LookupError(f"no settlement report of {provider.name!r} is set up")
-    return sandbox
-
-
-def _provider(found: Settings, sandbox: "Sandbox | None") -> Provider:
-    if found.provider == "sandbox" and sandbox is not None:
-        return sandbox
+def _adapters(found: Settings) -> tuple[Provider, Settlement]:
+    """By the name of the payment provider. There is none yet; the sandbox is built by ``local.wiring``."""
     raise LookupError(f"no payment provider named {found.provider!r} is set up")
 
 

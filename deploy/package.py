@@ -1,8 +1,7 @@
-"""Build what is deployed, and refuse to hand it over unless it holds what it should: `make package` writes out/.
+"""`make package`: build the deployment package into out/ and check it.
 
-Chalice packages a copy of the tree that has only what belongs on AWS, so nothing else can slip into the zip. It needs
-a region and no credentials. Libraries come in the versions that the tests ran with. Deploy the result with any
-CloudFormation client, for example `sam deploy --template-file out/sam.json`.
+Chalice packages a copy of the tree that has only the files for AWS. It needs a region and no credentials. Libraries come
+in the versions that the tests ran with. Deploy the result with any CloudFormation client, for example `sam deploy --template-file out/sam.json`.
 """
 
 import os
@@ -22,12 +21,12 @@ ROOT: Final = Path(__file__).resolve().parent.parent
 OUT: Final = ROOT / "out"
 SHIPPED: Final = ("app.py", "chalicelib", ".chalice")
 # The Lambda runtime brings boto3; Chalice puts its own runtime part into every package it makes.
-BROUGHT: Final = re.compile(r"(boto3|chalice)\b", re.IGNORECASE)
+PROVIDED: Final = re.compile(r"(boto3|chalice)\b", re.IGNORECASE)
 MEGABYTE: Final = 1_000_000
 
 
 def main() -> int:
-    """Package, check, report; the exit status for the shell."""
+    """Package, check and report. Returns the exit status."""
     if not (ROOT / "app.py").exists():
         print("There is no app.py to package.", file=sys.stderr)
         return 1
@@ -46,9 +45,9 @@ def main() -> int:
 
 
 def stage(folder: Path) -> None:
-    """Copy what is shipped, and write the two files that say which libraries go with it."""
-    # The sandbox provider and its books stay at home: on AWS only a real provider moves money.
-    ignored = shutil.ignore_patterns("__pycache__", "deployments", "deployed", "sandbox.py", "books.py")
+    """Copy the files to ship, and write requirements.txt and constraints.txt."""
+    # The sandbox provider is not shipped: on AWS only a real provider moves money.
+    ignored = shutil.ignore_patterns("__pycache__", "deployments", "deployed", "sandbox")
     for name in SHIPPED:
         source = ROOT / name
         if source.is_dir():
@@ -57,14 +56,14 @@ def stage(folder: Path) -> None:
             shutil.copy2(source, folder / name)
     shutil.copy2(ROOT / "deploy/infra.json", folder / "infra.json")
     wanted = (ROOT / "requirements.txt").read_text("utf-8").splitlines()
-    (folder / "requirements.txt").write_text("\n".join(line for line in wanted if not BROUGHT.match(line)), "utf-8")
+    (folder / "requirements.txt").write_text("\n".join(line for line in wanted if not PROVIDED.match(line)), "utf-8")
     locked = (ROOT / "requirements-dev.txt").read_text("utf-8")
     pins = re.findall(r"^[\w.-]+==[\w.]+", locked, re.MULTILINE)
     (folder / "constraints.txt").write_text("\n".join(pins), "utf-8")
 
 
 def package(folder: Path) -> int:
-    """Run Chalice on the copy and keep its result; it reports its own failures."""
+    """Run Chalice on the copy and keep its result. Returns its exit status; it prints its own failures."""
     chalice = Path(sys.executable).with_name("chalice")
     command = [str(chalice), "package", "--stage", "prod", "--merge-template", "infra.json", "out"]
     done = subprocess.run(command, cwd=folder, env=environment(os.environ, folder), check=False)
@@ -74,7 +73,7 @@ def package(folder: Path) -> int:
 
 
 def environment(machine: Mapping[str, str], folder: Path) -> dict[str, str]:
-    """The machine's environment without its AWS account: packaging needs none, so it gets none."""
+    """The machine's environment without an AWS account, which packaging does not need."""
     kept = {name: value for name, value in machine.items() if not name.startswith("AWS_")}
     return kept | {
         "AWS_DEFAULT_REGION": "eu-central-1",  # any will do: the template names none
@@ -86,12 +85,12 @@ def environment(machine: Mapping[str, str], folder: Path) -> dict[str, str]:
 
 
 def summary(path: Path) -> str:
-    """One line for the person at the terminal."""
+    """One line with the sizes of the package."""
     with zipfile.ZipFile(path) as packed:
         unzipped = sum(entry.file_size for entry in packed.infolist())
     zipped = path.stat().st_size
     ours = len(source_files(ROOT))
-    return f"out/: {zipped / MEGABYTE:.1f} MB zipped, {unzipped / MEGABYTE:.1f} MB unzipped, {ours} files of ours"
+    return f"out/: {zipped / MEGABYTE:.1f} MB zipped, {unzipped / MEGABYTE:.1f} MB unzipped, {ours} project files"
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ HOST = "127.0.0.1"
 
 
 def main() -> int:
-    """Everything in order; the exit status says whether it could start."""
+    """Start everything in order; the exit status is 1 when it could not start."""
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     port = int(os.environ.get("PORT", "8000"))
     state_dir = Path(os.environ.get("STATE_DIR", ".local"))
@@ -39,14 +39,17 @@ def main() -> int:
 
 
 def _serve(port: int, state_dir: Path) -> None:
-    """Imported here: the app reads its settings from the environment made above."""
-    from local.dev_server import DevServer, make_tables  # noqa: PLC0415 - see the docstring
+    """Import late: the app reads its settings from the environment set above."""
+    from chalicelib.wiring import installed  # noqa: PLC0415 - see the docstring
+    from local import wiring  # noqa: PLC0415
+    from local.dev_server import DevServer  # noqa: PLC0415
 
-    make_tables()
-    house = DevServer(Issuer.at(state_dir))
-    house.prepare()
-    print(_welcome(port, house.first_offer), flush=True)
-    house.serve(port)
+    built = wiring.build_from_environment()
+    with installed(lambda: built):
+        server = DevServer(Issuer.at(state_dir))
+        server.prepare()
+        print(_welcome(port, server.first_offer), flush=True)
+        server.serve(port)
 
 
 def environment(engine_url: str, state_dir: Path, port: int) -> None:
@@ -58,7 +61,6 @@ def environment(engine_url: str, state_dir: Path, port: int) -> None:
             "AWS_SECRET_ACCESS_KEY": "local",
             "AWS_DEFAULT_REGION": "eu-central-1",
             "AWS_ACCOUNT_ID_ENDPOINT_MODE": "disabled",
-            "EARNEST_SANDBOX": "1",
             "EARNEST_ISSUER": ISSUER,
             "EARNEST_AUDIENCE": AUDIENCE,
             "EARNEST_JWKS": Issuer.at(state_dir).jwks(),

@@ -1,4 +1,4 @@
-"""The running house on one machine: tables, seeds, gateway, jobs each second, and the sandbox's own calls."""
+"""The service on one machine: tables, seeds, gateway, jobs each second, and the ``/sandbox`` calls."""
 
 import logging
 import threading
@@ -9,17 +9,16 @@ from app import app
 from chalicelib.core.common.instants import SECOND
 from chalicelib.core.common.refusal import Reason, Refused
 from chalicelib.jobs import close_windows, reconcile, send_refunds
-from chalicelib.store.schema import create_tables
 from chalicelib.web.edge import route, signatures
-from chalicelib.wiring import Services, dynamodb, machine_clock, services, settings
+from chalicelib.wiring import Services, machine_clock, services
 from local import sandbox
 from local.issuer import Issuer
 from local.seed import seed
 from local.server import Gateway, Headers, serve
+from local.wiring import sandbox_of
 
 log = logging.getLogger("earnest.local")
 
-A_RUN: Final = 300_000  # what a schedule's Lambda would have, in milliseconds
 JOBS: Final[dict[str, Callable[[Services, Callable[[], int]], Any]]] = {
     "send_refunds": send_refunds.run,
     "close_windows": close_windows.run,
@@ -36,37 +35,36 @@ class DevServer:
         self._gateway: Gateway | None = None
 
     def prepare(self) -> None:
-        """Seeded offers, and the sandbox's routes beside the app's. The tables are there already."""
+        """Add the sandbox's routes to the app and seed offers. The tables exist already."""
         built = services()
-        assert built.sandbox is not None, "the local house is the sandbox"
-        sandbox.install(app, sandbox.Desk(built, self._issuer, JOBS))
+        sandbox.install(app, sandbox.Context(built, self._issuer, JOBS))
         self._gateway = Gateway(app, problem)
-        built.sandbox.deliver = self._deliver
+        sandbox_of(built).deliver = self._deliver
         self.first_offer = seed(built)
 
     def serve(self, port: int) -> None:
         stop = threading.Event()
-        clockwork = threading.Thread(target=_each_second, args=(services(), stop), name="jobs", daemon=True)
-        clockwork.start()
+        jobs = threading.Thread(target=run_jobs_loop, args=(services(), stop), name="jobs", daemon=True)
+        jobs.start()
         try:
             serve(app, port, machine_clock, problem)
         finally:
             stop.set()
-            clockwork.join(timeout=10)
+            jobs.join(timeout=10)
 
     def request(
         self, method: str, path: str, headers: Headers, body: bytes, *, asked: int | None = None
     ) -> tuple[int, Headers, bytes]:
-        """One request in this process, as API Gateway would hand it over.
+        """One request in this process, as API Gateway would pass it on.
 
-        ``asked`` is the instant it reached the edge by the sandbox's clock, when that is not now.
+        ``asked`` is the instant of its arrival on the sandbox's clock, None for now.
         """
         assert self._gateway is not None, "prepare comes first"
         received = None if asked is None else asked - services().at(0)
         return self._gateway.request(method, path, headers, body, asked=received)
 
     def _deliver(self, event_id: str, body: bytes) -> int:
-        """The provider posts a signed event to the very route that a real one would use."""
+        """Post a signed event of the provider to the route that a real one would use."""
         secret = services().settings.webhook_secrets[0]
         now = machine_clock() // SECOND
         headers = {
@@ -79,7 +77,7 @@ class DevServer:
 
 
 def problem(name: str, headers: Headers) -> tuple[int, Headers, bytes]:
-    """The answer where a request never reaches a route of the app."""
+    """The answer to a request that reaches no route of the app."""
     response = route.unroutable(
         Reason(name), headers, headers.get("x-earnest-path", ""), headers.get("x-amzn-requestid", "")
     )
@@ -90,19 +88,13 @@ def problem(name: str, headers: Headers) -> tuple[int, Headers, bytes]:
     )
 
 
-def make_tables() -> None:
-    """Create what is missing, on the engine that the environment names."""
-    found = settings()
-    create_tables(dynamodb(), found.table, found.sandbox_table)
-
-
-def _each_second(built: Services, stop: threading.Event) -> None:
+def run_jobs_loop(built: Services, stop: threading.Event) -> None:
+    """Every second until ``stop``: deliver the provider's events and run all jobs."""
     while not stop.wait(1):
         try:
-            assert built.sandbox is not None
-            built.sandbox.pump()
+            sandbox_of(built).pump()
             for job in JOBS.values():
-                job(built, lambda: A_RUN)
+                job(built, lambda: sandbox.JOB_TIMEOUT_MS)
         except Refused:
             continue
         except Exception:

@@ -1,8 +1,8 @@
 """The DynamoDB engine of one machine: ministack as a child process on 127.0.0.1, its state kept in a folder.
 
-The child writes its state when it ends, and only then, so everything here is about a clean end. It lives in a session
-of its own, where Ctrl-C does not reach it; its standard input is a pipe from us, and when that closes, because we
-stopped it or because we were killed, it saves and ends by itself. It holds a lock on the folder as long as it lives.
+The child writes its state only when it ends, so it must end cleanly. It has a session of its own, which Ctrl-C does not
+reach. Its standard input is a pipe from the parent; when that closes, because the parent stopped it or was killed, it
+saves and ends. It holds a lock on the folder until its end.
 """
 
 import fcntl
@@ -31,7 +31,7 @@ class EngineFailed(Exception):
 
 
 class Engine:
-    """One running engine. ``url`` is what AWS_ENDPOINT_URL_DYNAMODB should be."""
+    """A running engine. ``url`` is the value for AWS_ENDPOINT_URL_DYNAMODB."""
 
     def __init__(self, child: "subprocess.Popen[bytes]", port: int) -> None:
         self._child = child
@@ -65,7 +65,7 @@ class Engine:
 
 
 def _spawn(folder: Path, port: int, *, persist: bool, output: IO[bytes], lock: int) -> "subprocess.Popen[bytes]":
-    # A bare environment: nothing of the machine (AWS settings, TLS, init scripts) changes what the engine does.
+    # An empty environment: no setting of the machine (AWS, TLS, init scripts) changes what the engine does.
     environment = {
         "BIND_HOST": HOST,
         "GATEWAY_PORT": str(port),
@@ -73,7 +73,7 @@ def _spawn(folder: Path, port: int, *, persist: bool, output: IO[bytes], lock: i
         "PERSIST_STATE": "1" if persist else "0",
         "STATE_DIR": str(folder),
         "TMPDIR": str(folder),
-        "DOCKER_HOST": f"unix://{folder}/no-docker",  # it would look for containers of its own to clean up
+        "DOCKER_HOST": f"unix://{folder}/no-docker",  # otherwise it looks for containers to clean up
         "PATH": os.defpath,
     }
     return subprocess.Popen(

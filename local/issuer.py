@@ -1,4 +1,4 @@
-"""The sandbox's own issuer of tokens: one key, made once, kept beside the rest of the state. Never deployed."""
+"""The sandbox's issuer of tokens: one key, made once and kept in the state directory. Never deployed."""
 
 import hashlib
 import json
@@ -22,7 +22,7 @@ KEY_FILE: Final = "issuer.pem"
 
 @dataclass(frozen=True, slots=True)
 class Issuer:
-    """Signs tokens that anybody may ask for: that is what makes a sandbox a sandbox."""
+    """Signs tokens for anybody who asks."""
 
     key: ec.EllipticCurvePrivateKey
 
@@ -66,7 +66,7 @@ def _make(path: Path) -> None:
     pem = ec.generate_private_key(ec.SECP256R1()).private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
-    # Written whole under another name, readable by its owner only; the link fails when somebody was faster.
+    # Written under another name, readable by its owner only; the link fails when another process was faster.
     descriptor, draft = tempfile.mkstemp(dir=path.parent)
     try:
         with os.fdopen(descriptor, "wb") as file:

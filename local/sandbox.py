@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Annotated, Any, Final, Literal
 
-from chalice.app import Blueprint, Chalice
+from chalice.app import Chalice
 from pydantic import Field, with_config
 from typing_extensions import TypedDict  # before Python 3.12 pydantic reads only this one
 
@@ -17,26 +17,28 @@ from chalicelib.core.common.money import Money
 from chalicelib.core.common.refusal import FieldError, Reason, Refused
 from chalicelib.core.deposit.deposit import Deposit
 from chalicelib.core.reconciliation.lines import SHARDS
-from chalicelib.flows.effects import fold_stored
-from chalicelib.gateways.books import Row
-from chalicelib.gateways.sandbox import FAULTS, Sandbox
+from chalicelib.gateways.sandbox.books import Row
+from chalicelib.gateways.sandbox.faults import FAULTS
+from chalicelib.gateways.sandbox.provider import Sandbox
 from chalicelib.jobs.sweep import Report
 from chalicelib.web.deposits import render as deposits_render
 from chalicelib.web.edge import values
+from chalicelib.web.edge.declare import public
 from chalicelib.web.edge.page import HTML, page
 from chalicelib.web.edge.query import CURSOR, Form, instant, next_cursor, position, text
-from chalicelib.web.edge.route import Answer, Call, endpoint
+from chalicelib.web.edge.route import Answer, Call, Example, Routes, endpoint
 from chalicelib.web.edge.values import CLOSED, InstantAnswer, MoneyAnswer
 from chalicelib.wiring import Services, machine_clock
 from local.issuer import Issuer
+from local.wiring import sandbox_of
 
 # Where a page of the settlement report begins: a shard, and the place of the line before it.
-SHARD: Final[Form] = {
+REPORT_POSITION: Final[Form] = {
     "shard": lambda value: isinstance(value, int) and 0 <= value < SHARDS,
     "after": lambda value: isinstance(value, str),
 }
-routes = Blueprint(__name__)
-A_RUN: Final = 300_000
+routes = Routes(__name__, "sandbox")
+JOB_TIMEOUT_MS: Final = 300_000  # of a scheduled Lambda
 REPORT_PAGE: Final = 100
 CSV: Final = "text/csv; charset=utf-8"
 CHARGEBACKS: Final[Mapping[str, Literal["opened", "won", "lost"]]] = {
@@ -53,8 +55,8 @@ Jobs = Mapping[str, Callable[[Services, Callable[[], int]], Report]]
 
 
 @dataclass(frozen=True, slots=True)
-class Desk:
-    """What the sandbox calls reach beside the services."""
+class Context:
+    """What the sandbox calls use."""
 
     services: Services
     issuer: Issuer
@@ -62,21 +64,20 @@ class Desk:
 
     @property
     def provider(self) -> Sandbox:
-        assert self.services.sandbox is not None, "the local house is the sandbox"
-        return self.services.sandbox
+        return sandbox_of(self.services)
 
 
-_desks: list[Desk] = []
+_contexts: list[Context] = []
 
 
-def install(app: Chalice, desk: Desk) -> None:
-    """Put the calls beside the app's routes."""
-    _desks[:] = [desk]
+def install(app: Chalice, context: Context) -> None:
+    """Add the calls to the app's routes."""
+    _contexts[:] = [context]
     app.register_blueprint(routes)
 
 
-def _desk() -> Desk:
-    return _desks[0]
+def _context() -> Context:
+    return _contexts[0]
 
 
 class TokenBody(Frozen):
@@ -113,45 +114,43 @@ class FaultBody(Frozen):
     routes,
     "POST",
     "/sandbox/tokens",
-    summary="A token of the sandbox issuer, valid 30 days",
+    "A token of the sandbox issuer, valid 30 days",
+    {200: dict[str, str]},
     body=TokenBody,
-    answers={200: dict[str, str]},
     keyed=False,
     reasons=(Reason.INVALID_REQUEST,),
-    tag="sandbox",
+    example=Example(body={"role": "buyer"}),
 )
 def tokens(call: Call) -> Answer:
     body: TokenBody = call.fields
     if body.role in {"merchant", "inspector"} and body.merchant is None:
         raise Refused(Reason.INVALID_REQUEST, [FieldError("/merchant", "missing")])
     sub = body.sub or f"sandbox-{secrets.token_hex(8)}"
-    token = _desk().issuer.token(body.role, sub, body.merchant, machine_clock() // instants.SECOND)
+    token = _context().issuer.token(body.role, sub, body.merchant, machine_clock() // instants.SECOND)
     return Answer({"token": token})
 
 
-@endpoint(
-    routes, "GET", "/sandbox/clock", summary="The sandbox's instant", answers={200: dict[str, str]}, tag="sandbox"
-)
+@public(routes, "/sandbox/clock", "The sandbox's instant", dict[str, str])
 def clock(_call: Call) -> Answer:
-    return Answer({"now": instants.format_instant(_desk().provider.now())})
+    return Answer({"now": instants.format_instant(_context().provider.now())})
 
 
 @endpoint(
     routes,
     "POST",
     "/sandbox/clock",
-    summary="Move the sandbox's clock forward; what the provider then owes is done before the answer",
+    "Move the sandbox's clock forward; what the provider then owes is done before the answer",
+    {200: dict[str, str]},
     body=ClockBody,
-    answers={200: dict[str, str]},
     keyed=False,
     reasons=(Reason.INVALID_REQUEST,),
-    tag="sandbox",
+    example=Example(body={"advance": "PT168H"}),
 )
 def move_clock(call: Call) -> Answer:
     body: ClockBody = call.fields
     if (body.advance is None) == (body.set is None):
         raise Refused(Reason.INVALID_REQUEST, [FieldError("/advance", "missing" if body.set is None else "invalid")])
-    provider = _desk().provider
+    provider = _context().provider
     to = body.set if body.set is not None else provider.now() + instants.duration_ms(str(body.advance))
     if to > instants.LAST_INSTANT:
         raise Refused(Reason.INVALID_REQUEST, [FieldError("/advance", "too_far")])
@@ -169,36 +168,36 @@ def move_clock(call: Call) -> Answer:
     routes,
     "POST",
     "/sandbox/payments/{payment_id}",
-    summary="Let the provider settle a payment; its event is worked off before the answer",
+    "Let the provider settle a payment; its event is worked off before the answer",
+    {200: dict[str, object]},
     body=PaymentBody,
-    answers={200: dict[str, object]},
     keyed=False,
     reasons=(Reason.NOT_FOUND, Reason.INVALID_REQUEST, Reason.CURRENCY_MISMATCH, Reason.WRONG_STATE),
-    tag="sandbox",
+    example=Example(body={"outcome": "succeeded"}),
 )
 def pay(call: Call) -> Answer:
     body: PaymentBody = call.fields
     payment_id = call.params["payment_id"]
-    deposit, n = _paying(payment_id)
+    deposit, n = _load_payment(payment_id)
     if body.amount is not None and body.amount.minor <= 0:
         raise Refused(Reason.INVALID_REQUEST, [FieldError("/amount", "too_small")])
-    provider = _desk().provider
+    provider = _context().provider
     if body.outcome in CHARGEBACKS:
         provider.charge_back(payment_id, CHARGEBACKS[body.outcome], body.amount)
     else:
         # The provider takes money for any payment that ever was: one that is dead or replaced too.
         provider.open_session(payment_id, deposit.payments[n - 1].amount, deposit.payments[n - 1].method)
         provider.pay(payment_id, body.outcome, body.amount)
-    after, _ = _paying(payment_id)
+    after, _ = _load_payment(payment_id)
     return Answer({"payment": deposits_render.payment(after, after.payments[n - 1])})
 
 
-def _paying(payment_id: str) -> tuple[Deposit, int]:
-    """The deposit and which of its payments this is."""
+def _load_payment(payment_id: str) -> tuple[Deposit, int]:
+    """The deposit of a payment, and the payment's number. Refused(NOT_FOUND)."""
     parsed = parse_child("pay", payment_id)
     if parsed is None:
         raise Refused(Reason.NOT_FOUND)
-    deposit = fold_stored(_desk().services.desk.commits.load(f"dep_{parsed[0]}"))
+    deposit = _context().services.desk.commits.load(f"dep_{parsed[0]}").deposit
     if parsed[1] > len(deposit.payments):
         raise Refused(Reason.NOT_FOUND)
     return deposit, parsed[1]
@@ -208,48 +207,44 @@ def _paying(payment_id: str) -> tuple[Deposit, int]:
     routes,
     "POST",
     "/sandbox/faults",
-    summary="Arm a fault of the provider",
+    "Arm a fault of the provider",
+    {201: dict[str, object]},
     body=FaultBody,
-    answers={201: dict[str, object]},
     keyed=False,
     reasons=(Reason.INVALID_REQUEST,),
-    tag="sandbox",
+    example=Example(body={"on": "refund", "fault": "timeout_after", "times": 1}),
 )
 def arm(call: Call) -> Answer:
     body: FaultBody = call.fields
     if body.fault not in FAULTS[body.on]:
         raise Refused(Reason.INVALID_REQUEST, [FieldError("/fault", "choice")])
-    _desk().provider.arm(body.on, body.fault, body.times)
+    _context().provider.arm(body.on, body.fault, body.times)
     return Answer({"on": body.on, "fault": body.fault, "times": body.times}, 201)
 
 
-@endpoint(
-    routes, "DELETE", "/sandbox/faults", summary="Disarm every fault", answers={204: None}, keyed=False, tag="sandbox"
-)
+@endpoint(routes, "DELETE", "/sandbox/faults", "Disarm every fault", {204: None}, keyed=False)
 def disarm(_call: Call) -> Answer:
-    _desk().provider.disarm()
+    _context().provider.disarm()
     return Answer("", 204)
 
 
-@endpoint(
+@public(
     routes,
-    "GET",
     "/sandbox/provider/refunds",
-    summary="The provider's own books for a deposit",
-    answers={200: dict[str, object]},
+    "The provider's own books for a deposit",
+    dict[str, object],
     query=(text("deposit", "The deposit.", required=True),),
     reasons=(Reason.INVALID_REQUEST,),
-    tag="sandbox",
 )
 def books(call: Call) -> Answer:
     deposit_id = call.query["deposit"]
-    rows = _desk().provider.books(deposit_id.partition("_")[2]) if is_well_formed("dep", deposit_id) else []
+    rows = _context().provider.books(deposit_id.partition("_")[2]) if is_well_formed("dep", deposit_id) else []
     return Answer({"data": rows})
 
 
 @with_config(CLOSED)
 class SettlementLine(TypedDict):
-    """A line of the provider's report, as its file has it."""
+    """A line of the provider's report, as in its file."""
 
     type: Literal["capture", "refund", "payout", "return"]
     reference: str
@@ -266,45 +261,41 @@ class SettlementPage(TypedDict):
     next_cursor: str | None
 
 
-@endpoint(
+@public(
     routes,
-    "GET",
     "/sandbox/provider/settlement",
-    summary="The provider's settlement report: lines that have appeared, by deposit, shard by shard",
-    answers={200: SettlementPage},
+    "The provider's settlement report: lines that have appeared, by deposit, shard by shard",
+    SettlementPage,
+    reasons=(Reason.INVALID_CURSOR,),
     query=(*SPAN, CURSOR),
-    reasons=(Reason.INVALID_CURSOR, Reason.INVALID_REQUEST),
-    tag="sandbox",
 )
 def settlement(call: Call) -> Answer:
-    begins = position(call, _scope, SHARD) or {"shard": 0, "after": ""}
-    rows, more = _settled(*_span(call), int(str(begins["shard"])), str(begins["after"]))
-    return Answer({"data": [_told(row) for row in rows], "next_cursor": next_cursor(call, _scope, more)})
+    start = position(call, _scope, REPORT_POSITION) or {"shard": 0, "after": ""}
+    rows, more = _report_page(*_span(call), int(str(start["shard"])), str(start["after"]))
+    return Answer({"data": [_settlement_line(row) for row in rows], "next_cursor": next_cursor(call, _scope, more)})
 
 
-def _settled(start: int, end: int, shard: int, after: str) -> tuple[list[Row], dict[str, object] | None]:
-    """A page of the report and where the next one begins. The lines of one payment or refund are never parted."""
+def _report_page(start: int, end: int, shard: int, after: str) -> tuple[list[Row], dict[str, object] | None]:
+    """A page of the report, and the position of the next. The lines of one payment or refund are never parted."""
     rows: list[Row] = []
     while len(rows) < REPORT_PAGE and shard < SHARDS:
-        found, last = _desk().provider.settled(start, end, shard, after, REPORT_PAGE - len(rows))
-        rows += found
+        more, last = _context().provider.report_rows(start, end, shard, after, REPORT_PAGE - len(rows))
+        rows += more
         shard, after = (shard, last) if last is not None else (shard + 1, "")
     return rows, {"shard": shard, "after": after} if shard < SHARDS else None
 
 
-@endpoint(
+@public(
     routes,
-    "GET",
     "/sandbox/provider/settlement.csv",
-    summary="The same report as a file, by instant of execution",
-    answers={200: str},
+    "The same report as a file, by instant of execution",
+    str,
     query=SPAN,
-    reasons=(Reason.INVALID_REQUEST,),
-    tag="sandbox",
     media_type=CSV,
+    reasons=(Reason.INVALID_REQUEST,),
 )
 def settlement_csv(call: Call) -> Answer:
-    return Answer("".join(_desk().provider.settlement_csv(*_span(call))))
+    return Answer("".join(_context().provider.settlement_csv(*_span(call))))
 
 
 def _span(call: Call) -> tuple[int, int]:
@@ -318,7 +309,7 @@ def _scope(call: Call) -> str:
     return f"{call.query['from']}/{call.query['to']}"
 
 
-def _told(row: Row) -> SettlementLine:
+def _settlement_line(row: Row) -> SettlementLine:
     return {
         "type": row["type"],
         "reference": row["reference"],
@@ -332,31 +323,22 @@ def _told(row: Row) -> SettlementLine:
     routes,
     "POST",
     "/sandbox/jobs/{job}",
-    summary="Run a job now, to its end",
-    answers={200: dict[str, object]},
+    "Run a job now, to its end",
+    {200: dict[str, object]},
     keyed=False,
     reasons=(Reason.NOT_FOUND,),
-    tag="sandbox",
 )
 def run_job(call: Call) -> Answer:
-    desk = _desk()
-    job = desk.jobs.get(call.params["job"])
+    context = _context()
+    job = context.jobs.get(call.params["job"])
     if job is None:
         raise Refused(Reason.NOT_FOUND)
-    report = job(desk.services, lambda: A_RUN)
-    desk.provider.pump()
+    report = job(context.services, lambda: JOB_TIMEOUT_MS)
+    context.provider.pump()
     return Answer(asdict(report))
 
 
-@endpoint(
-    routes,
-    "GET",
-    "/sandbox/checkout/{payment_id}",
-    summary="The provider's payment page",
-    answers={200: str},
-    tag="sandbox",
-    media_type=HTML,
-)
+@public(routes, "/sandbox/checkout/{payment_id}", "The provider's payment page", str, media_type=HTML)
 def checkout(call: Call) -> Answer:
     payment_id = html.escape(call.params["payment_id"])
     content: Any = f"""<p><code>{payment_id}</code></p>

@@ -108,14 +108,14 @@ OFFERS: Final[tuple[tuple[str, dict[str, Any]], ...]] = (
 )
 
 
-def seed(found: Services) -> str:
+def seed(services: Services) -> str:
     """Publish what is missing; the id of the first offer."""
-    ids = [found.catalogue.publish(body, _asked(found, name)).offer.id for name, body in OFFERS]
+    ids = [services.catalogue.publish(body, _request_context(services, name)).offer.id for name, body in OFFERS]
     return ids[0]
 
 
-def _asked(found: Services, name: str) -> RequestContext:
+def _request_context(services: Services, name: str) -> RequestContext:
     now = machine_clock()
     return RequestContext(
-        found.at(now), MERCHANT, now, key=Key(hashlib.sha256(name.encode()).digest()[:8], b"seed"), key_text=name
+        services.at(now), MERCHANT, now, key=Key(hashlib.sha256(name.encode()).digest()[:8], b"seed"), key_text=name
     )

@@ -1,7 +1,7 @@
-"""One machine in place of API Gateway: Chalice's own local gateway behind waitress, on 127.0.0.1 only.
+"""In place of API Gateway: Chalice's local gateway behind waitress, on 127.0.0.1 only.
 
-Chalice decides which route is asked and shapes the Lambda event. What the real gateway adds is added here: request id,
-the instant of asking, the caller's address, a cap on bodies, and problem answers for whatever never reaches the app.
+Chalice finds the route and makes the Lambda event. This adds what the real gateway adds: request id, instant of arrival,
+the caller's address, a limit on bodies, and problem answers to requests that never reach the app.
 """
 
 import logging
@@ -35,11 +35,11 @@ Clock: TypeAlias = Callable[[], int]
 HOST: Final = "127.0.0.1"
 THREADS: Final = 32
 LAMBDA_SECONDS: Final = 29  # API Gateway waits no longer, so nothing should count on more
-BODY_CAP: Final = 70_000  # the app refuses above 64 kB in its own words; far larger bodies never get to it
-READ_CAP: Final = 1_048_577  # below it a body is read, and refused with our problem; from it on waitress says 413
-HEADER_CAP: Final = 16_384
-RECEIVED: Final = 65_536  # what is refused unread resets the connection, and the refusal is lost with it
-CONNECTIONS: Final = 1_000  # a connection that is not accepted has no instant of asking yet
+MAX_BODY_BYTES: Final = 70_000  # the app itself refuses above 64 kB; larger bodies are refused here
+MAX_READ_BYTES: Final = 1_048_577  # below it a body is read, and refused with our problem; from it on waitress says 413
+MAX_HEADER_BYTES: Final = 16_384
+RECEIVE_BYTES: Final = 65_536  # a body refused unread resets the connection, and the answer is lost
+MAX_CONNECTIONS: Final = 1_000  # a connection that is not accepted has no instant of arrival yet
 
 ASKED: Final = "earnest.asked"  # what a client sends arrives under HTTP_ names, so this one cannot be forged
 AUTHORITY: Final = re.compile(r"^https?://[^/?#]*", re.IGNORECASE)
@@ -54,7 +54,7 @@ def machine_clock() -> int:
 
 
 class Gateway:
-    """Asks the app as API Gateway would: in this process, from any thread, also from within a request."""
+    """Calls the app as API Gateway would: in this process, from any thread, also from within a request."""
 
     def __init__(self, app: Chalice, problem: Problem, asked: Clock = machine_clock) -> None:
         _keep_requests_apart(app)
@@ -84,18 +84,21 @@ class Gateway:
         return status, sized, b"" if method == "HEAD" else content
 
     def _answer(self, method: str, target: str, headers: Headers, body: bytes, context: dict[str, Any]) -> Answer:
-        named = headers | {"x-amzn-requestid": context["requestId"], "x-earnest-path": target.partition("?")[0]}
-        if len(body) > BODY_CAP:
-            return self._problem("body-too-large", named)
+        context_headers = headers | {
+            "x-amzn-requestid": context["requestId"],
+            "x-earnest-path": target.partition("?")[0],
+        }
+        if len(body) > MAX_BODY_BYTES:
+            return self._problem("body-too-large", context_headers)
         outer = getattr(self._app, "current_request", None)
         try:
-            one = _OneRequest(self._app, self._config, context)
-            return _read(one.handle_request("GET" if method == "HEAD" else method, target, headers, body))
+            gateway = _RequestGateway(self._app, self._config, context)
+            return _read(gateway.handle_request("GET" if method == "HEAD" else method, target, headers, body))
         except LocalGatewayException:
-            return self._problem("not-found", named)
+            return self._problem("not-found", context_headers)
         except Exception:
             LOG.exception("A request failed outside the app")
-            return self._problem("internal-error", named)
+            return self._problem("internal-error", context_headers)
         finally:
             # The sandbox delivers provider events from within a request; that request goes on afterwards.
             self._app.current_request = outer
@@ -110,7 +113,7 @@ def wsgi(app: Chalice, problem: Problem, asked: Clock = machine_clock) -> WSGIAp
             environ["REQUEST_METHOD"],
             environ["REQUEST_URI"],
             _headers(environ),
-            environ["wsgi.input"].read(BODY_CAP + 1),
+            environ["wsgi.input"].read(MAX_BODY_BYTES + 1),
             asked=environ.get(ASKED),
             source_ip=environ["REMOTE_ADDR"],
         )
@@ -128,12 +131,12 @@ def listening(application: WSGIApplication, port: int, asked: Clock, threads: in
         threads=threads,
         ident=None,
         expose_tracebacks=False,
-        connection_limit=CONNECTIONS,
+        connection_limit=MAX_CONNECTIONS,
         asyncore_use_poll=True,
-        recv_bytes=RECEIVED,
-        max_request_header_size=HEADER_CAP,
-        max_request_body_size=READ_CAP,
-        inbuf_overflow=READ_CAP,
+        recv_bytes=RECEIVE_BYTES,
+        max_request_header_size=MAX_HEADER_BYTES,
+        max_request_body_size=MAX_READ_BYTES,
+        inbuf_overflow=MAX_READ_BYTES,
     )
     server.channel_class = partial(_Channel, asked)
     return server
@@ -145,8 +148,8 @@ def serve(app: Chalice, port: int, asked: Clock, problem: Problem) -> None:
     listening(wsgi(app, problem, asked), port, asked).run()
 
 
-class _OneRequest(LocalGateway):
-    """Chalice's gateway for one request, telling the app what the real one would."""
+class _RequestGateway(LocalGateway):
+    """Chalice's gateway for one request, with the context that the real one adds."""
 
     def __init__(self, app: Chalice, config: Config, context: dict[str, Any]) -> None:
         super().__init__(app, config)
@@ -167,7 +170,7 @@ class _OneRequest(LocalGateway):
 
 
 class _Parser(HTTPRequestParser):  # type: ignore[misc]
-    """Notes when the request's head was read: a request that then waits in the queue is judged by that instant."""
+    """Records when a request's head was read. A request that waits in the queue is judged at that instant."""
 
     def __init__(self, clock: Clock, adj: object) -> None:
         super().__init__(adj)
@@ -208,15 +211,15 @@ def _keep_requests_apart(app: Chalice) -> None:
 
 
 def _target(uri: str) -> str:
-    """Path and query, each character standing for itself: ``;``, ``#`` and tabs mean nothing here, nor does a host."""
+    """Path and query. ``;``, ``#`` and tabs are ordinary characters; a host is dropped."""
     target = quote(AUTHORITY.sub("", uri), safe=URI_CHARACTERS) or "/"
     return "" if target.startswith("//") else target
 
 
 def _headers(environ: WSGIEnvironment) -> Headers:
-    sent = {name.removeprefix("HTTP_"): value for name, value in environ.items() if name.startswith("HTTP_")}
-    described = {name: environ[name] for name in ("CONTENT_TYPE", "CONTENT_LENGTH") if name in environ}
-    return {name.replace("_", "-").lower(): value for name, value in (sent | described).items()}
+    headers = {name.removeprefix("HTTP_"): value for name, value in environ.items() if name.startswith("HTTP_")}
+    entity_headers = {name: environ[name] for name in ("CONTENT_TYPE", "CONTENT_LENGTH") if name in environ}
+    return {name.replace("_", "-").lower(): value for name, value in (headers | entity_headers).items()}
 
 
 def _read(response: dict[str, Any]) -> Answer:

@@ -1,6 +1,6 @@
-"""``python -m local.verify proof.json``: whether a refund is what the rules give, without the service and without a network.
+"""``python -m local.verify proof.json``: compute a refund again from its proof, without the service or a network.
 
-It says so in one line and exits 0; or what is different, line by line, and exits 1; or that this is no proof, and exits 2.
+Prints one line and exits 0 when it is valid; prints each difference and exits 1; exits 2 when the file is no proof.
 """
 
 import json
@@ -18,37 +18,38 @@ USAGE: Final = "usage: python -m local.verify PROOF.json   (- reads from standar
 
 
 def main(arguments: Sequence[str]) -> int:
-    """The exit status, with what a person should know on the way there."""
+    """Verify a file and print the result; returns the exit status."""
     if len(arguments) != 1:
-        return _complain(USAGE)
+        return _fail(USAGE)
     if not __debug__:
-        return _complain("The rules check themselves by assertions: run this without -O.")
+        return _fail("The rules check themselves by assertions: run this without -O.")
     try:
-        proof = json.loads(_text(arguments[0]), object_pairs_hook=_once)
-        found = find_differences(proof)
-    except OSError as unreachable:
-        return _complain(f"{arguments[0]} cannot be read: {unreachable.strerror}")
+        proof = json.loads(_text(arguments[0]), object_pairs_hook=_unique_members)
+        found_differences = find_differences(proof)
+    except OSError as error:
+        return _fail(f"{arguments[0]} cannot be read: {error.strerror}")
     except RecursionError:
-        return _complain("This is no proof: it is nested too deep.")
+        return _fail("This is no proof: it is nested too deep.")
     except Refused as refused:
-        return _complain(
-            "This is no proof of a refund:", *(f"  {place or '/'}: {_why(why)}" for place, why in refused.faults)
+        return _fail(
+            "This is no proof of a refund:",
+            *(f"  {pointer or '/'}: {_reason_text(key)}" for pointer, key in refused.faults),
         )
-    except ValueError as malformed:
-        return _complain(f"This is no JSON: {malformed}")
-    for pointer, expected, here in found:
-        print(f"{pointer}: expected {_written(expected)}, found {_written(here)}")
-    if not found:
+    except ValueError as error:
+        return _fail(f"This is no JSON: {error}")
+    for pointer, expected, actual in found_differences:
+        print(f"{pointer}: expected {_json(expected)}, found {_json(actual)}")
+    if not found_differences:
         print(_valid(proof))
-    return DIFFERENT if found else VALID
+    return DIFFERENT if found_differences else VALID
 
 
 def _text(name: str) -> str:
     return sys.stdin.buffer.read().decode() if name == "-" else Path(name).read_text("utf-8")
 
 
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """A member that stands twice would be read in one way here and in another way there."""
+def _unique_members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Members of an object. ValueError for a name that occurs twice, which readers resolve differently."""
     members = dict(pairs)
     if len(members) != len(pairs):
         raise ValueError("a name stands twice in one object")
@@ -61,15 +62,15 @@ def _valid(proof: dict[str, Any]) -> str:
     return f"valid: {proof['refund']} {amount['amount']} {amount['currency']}, {counted}, rules {proof['calculator']}"
 
 
-def _written(value: object) -> str:
+def _json(value: object) -> str:
     return "nothing" if value is None else json.dumps(value, ensure_ascii=False)
 
 
-def _why(key: str) -> str:
+def _reason_text(key: str) -> str:
     return texts.read_text("faults", key, locale="en")
 
 
-def _complain(*lines: str) -> int:
+def _fail(*lines: str) -> int:
     print(*lines, sep="\n", file=sys.stderr)
     return UNREADABLE
 

@@ -202,10 +202,10 @@ def test_a_package_with_a_stranger_or_a_gap_is_refused(tmp_path: Path) -> None:
     with zipfile.ZipFile(path, "w") as packed:
         packed.writestr("app.py", "")
         packed.writestr("local/server.py", "")
-        packed.writestr("chalicelib/gateways/sandbox.py", "")
+        packed.writestr("chalicelib/gateways/sandbox/provider.py", "")
     findings = list(zip_findings(path, ROOT))
     assert "deployment.zip: local/server.py must not be deployed" in findings
-    assert "deployment.zip: chalicelib/gateways/sandbox.py must not be deployed" in findings
+    assert "deployment.zip: chalicelib/gateways/sandbox/provider.py must not be deployed" in findings
     assert "deployment.zip: chalicelib/core/common/money.py is missing" in findings
     assert not [finding for finding in findings if "app.py" in finding]
 

@@ -1,4 +1,4 @@
-"""One running house for the session, in this process: the real engine, the real Lambda entry point, no socket."""
+"""One running service for the session, in this process: a real engine, the real Lambda entry point, no socket."""
 
 import dataclasses
 import json
@@ -46,8 +46,8 @@ class Reply:
 
     @property
     def json(self) -> Json:
-        found: Json = json.loads(self.raw)
-        return found
+        body: Json = json.loads(self.raw)
+        return body
 
     @property
     def problem(self) -> str:
@@ -59,9 +59,9 @@ class Reply:
 
 @dataclass
 class Client:
-    """Somebody who calls: with a token or without."""
+    """A caller, with a token or without."""
 
-    house: Any
+    server: Any
     token: str | None = None
     headers: dict[str, str] = field(default_factory=dict)
 
@@ -73,8 +73,8 @@ class Client:
         ``asked`` is the instant at which the request reached the edge, by the sandbox's clock, in milliseconds.
         An ``idempotency_key`` of "" sends none.
         """
-        given = {name.replace("_", "-"): value for name, value in headers.items()}
-        sent = {**self.headers, **given}
+        changed = {name.replace("_", "-"): value for name, value in headers.items()}
+        sent = {**self.headers, **changed}
         if self.token is not None:
             sent.setdefault("authorization", f"Bearer {self.token}")
         raw = body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
@@ -84,7 +84,7 @@ class Client:
             sent.setdefault("idempotency-key", f"key-{next(_serial)}")
         if sent.get("idempotency-key") == "":
             del sent["idempotency-key"]
-        status, answered, content = self.house.request(method, path, sent, raw, asked=asked)
+        status, answered, content = self.server.request(method, path, sent, raw, asked=asked)
         return Reply(status, {name.lower(): value for name, value in answered.items()}, content)
 
     def get(self, path: str, *, asked: int | None = None, **headers: str) -> Reply:
@@ -135,12 +135,12 @@ class Dispute:
 
 @dataclass
 class World:
-    """The house with its people, and the stories that many tests begin with."""
+    """The service with its callers, and the stories that many tests begin with."""
 
-    house: Any
+    server: Any
 
     def anyone(self, token: str | None = None, **headers: str) -> Client:
-        return Client(self.house, token, {name.replace("_", "-"): value for name, value in headers.items()})
+        return Client(self.server, token, {name.replace("_", "-"): value for name, value in headers.items()})
 
     def person(self, role: str, merchant: str | None = None, sub: str | None = None, **headers: str) -> Client:
         body = {name: value for name, value in (("role", role), ("merchant", merchant), ("sub", sub)) if value}
@@ -303,25 +303,23 @@ class World:
 
 @contextmanager
 def another(world: World, client: "DynamoDBClient", **changes: Any) -> Iterator[World]:
-    """The same house over tables and a clock of its own, with settings changed: nothing of other tests is in it."""
-    from chalicelib.store.schema import create_tables  # noqa: PLC0415
-    from chalicelib.wiring import build, installed, services  # noqa: PLC0415
+    """The service over tables and a clock of its own, with changed settings."""
+    from chalicelib.wiring import installed, services  # noqa: PLC0415
     from local import sandbox  # noqa: PLC0415
+    from local.wiring import books_table, build_sandbox, make_tables, sandbox_of  # noqa: PLC0415
 
-    name = f"earnest-another-{next(_serial)}"
-    found = replace(services().settings, table=name, sandbox_table=f"{name}-sandbox", **changes)
-    create_tables(client, found.table, found.sandbox_table)
-    built = build(found, client)
-    assert built.sandbox is not None
-    built.sandbox.deliver = world.house._deliver
-    desk = sandbox._desks[0]
-    sandbox._desks[:] = [dataclasses.replace(desk, services=built)]
+    settings = replace(services().settings, table=f"earnest-another-{next(_serial)}", **changes)
+    make_tables(client, settings.table)
+    built = build_sandbox(settings, client)
+    sandbox_of(built).deliver = world.server._deliver
+    context = sandbox._contexts[0]
+    sandbox._contexts[:] = [dataclasses.replace(context, services=built)]
     try:
         with installed(lambda: built):
             yield world
     finally:
-        sandbox._desks[:] = [desk]
-        for table in (found.table, found.sandbox_table):
+        sandbox._contexts[:] = [context]
+        for table in (settings.table, books_table(settings.table)):
             client.delete_table(TableName=table)
 
 
@@ -334,26 +332,26 @@ def house_engine(request: pytest.FixtureRequest) -> "DynamoDBClient":
 
 @pytest.fixture(scope="session")
 def world(house_engine: "DynamoDBClient", tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    """The whole house on the session's engine, in tables of its own. No job runs unless a test runs it."""
-    from chalicelib.store.schema import create_tables  # noqa: PLC0415
-    from chalicelib.wiring import build, installed, settings  # noqa: PLC0415
+    """The whole service on the session's engine, in tables of its own. No job runs unless a test runs it."""
+    from chalicelib.wiring import installed  # noqa: PLC0415
     from local.__main__ import environment  # noqa: PLC0415
     from local.issuer import Issuer  # noqa: PLC0415
+    from local.wiring import build_sandbox, make_tables, sandbox_settings  # noqa: PLC0415
 
     before = dict(os.environ)
     state: Path = tmp_path_factory.mktemp("house")
-    os.environ |= {"EARNEST_TABLE": f"earnest-{state.name}", "EARNEST_SANDBOX_TABLE": f"sandbox-{state.name}"}
+    os.environ |= {"EARNEST_TABLE": f"earnest-{state.name}"}
     environment(house_engine.meta.endpoint_url, state, 8000)
     try:
         from local.dev_server import DevServer  # noqa: PLC0415
 
-        found = settings()
-        create_tables(house_engine, found.table, found.sandbox_table)
-        built = build(found, house_engine)
+        found = sandbox_settings()
+        make_tables(house_engine, found.table)
+        built = build_sandbox(found, house_engine)
         with installed(lambda: built):
-            house = DevServer(Issuer.at(state))
-            house.prepare()
-            yield World(house)
+            server = DevServer(Issuer.at(state))
+            server.prepare()
+            yield World(server)
     finally:
         os.environ.clear()
         os.environ |= before
@@ -361,6 +359,6 @@ def world(house_engine: "DynamoDBClient", tmp_path_factory: pytest.TempPathFacto
 
 @pytest.fixture
 def own(world: World, house_engine: "DynamoDBClient") -> Iterator[World]:
-    """A house over tables and a clock that no other test knows of."""
+    """The service over tables and a clock that no other test uses."""
     with another(world, house_engine) as found:
         yield found

@@ -10,9 +10,10 @@ from typing import Final
 from chalicelib.core.claims import remedy
 from chalicelib.core.claims import schedule as claim_schedule
 from chalicelib.core.common.instants import DAY
+from chalicelib.core.deposit import payment as payments_
 from chalicelib.core.deposit import priority_pass
 from chalicelib.core.deposit.deposit import Deposit
-from chalicelib.core.deposit.events.all import DepositEvent
+from chalicelib.core.deposit.events.base import DepositEvent
 from chalicelib.core.deposit.events.claim import ClaimEscalated, ClaimGranted
 from chalicelib.core.deposit.events.ending import Expired, QuestionLapsed
 from chalicelib.core.deposit.events.lock import LockBecameFinal, LockedByWindowEnd, LockReminded
@@ -33,17 +34,29 @@ DECIDED_BY_SILENCE: Final = (ClaimEscalated, ClaimGranted)
 
 
 def overdue(deposit: Deposit, at: int, expired_until: int, silent_until: int = NEVER) -> tuple[DepositEvent, ...]:
-    """Every deadline event that has not been written by ``at``, earliest first, each at its own deadline.
+    """The events of ``catch_up``."""
+    return catch_up(deposit, at, expired_until, silent_until)[0]
 
-    Announcements count up to ``at``; irreversible ones only up to ``expired_until`` and, for claims, ``silent_until``, so
-    that a request asked in time is never overtaken. A reader folds what is overdue and writes nothing.
+
+def catch_up(
+    deposit: Deposit, at: int, expired_until: int, silent_until: int = NEVER
+) -> tuple[tuple[DepositEvent, ...], Deposit]:
+    """Every deadline event that has not been written by ``at``, earliest first, and the deposit after them.
+
+    Each event carries its own deadline. Announcements count up to ``at``; irreversible ones only up to ``expired_until``
+    and, for claims, ``silent_until``, so that a request asked in time is never overtaken. Nothing is written here.
     """
-    found: list[DepositEvent] = []
-    while (event := _find_next_deadline(deposit, at, expired_until, silent_until)) is not None:
-        for one in _add_consequences(deposit, event):
-            found.append(one)
-            deposit = evolve(deposit, one)
-    return tuple(found)
+    events: list[DepositEvent] = []
+    while (deadline := _find_next_deadline(deposit, at, expired_until, silent_until)) is not None:
+        for event in _add_consequences(deposit, deadline):
+            events.append(event)
+            deposit = evolve(deposit, event)
+    return tuple(events), deposit
+
+
+def expires(deposit: Deposit, until: int) -> bool:
+    """Whether the deposit is unpaid and its time to be paid ended by ``until``."""
+    return deposit.status is Status.AWAITING_PAYMENT and deposit.created.due_at <= until
 
 
 def _find_next_deadline(deposit: Deposit, at: int, expired_until: int, silent_until: int) -> DepositEvent | None:
@@ -150,5 +163,5 @@ def next_due(deposit: Deposit, now: int, grace: int) -> int | None:
 def find_awaited_balance(deposit: Deposit) -> Payment | None:
     """The balance payment that may still arrive: it is looked for, whatever became of its events."""
     latest = deposit.payment
-    waits = latest.kind == "balance" and latest.status in payment_schedule.MAY_ARRIVE and deposit.status not in FINAL
-    return latest if waits else None
+    may_arrive = latest.kind == "balance" and latest.status in payment_schedule.MAY_ARRIVE
+    return latest if may_arrive and payments_.may_be_paid(deposit, latest) else None

@@ -13,7 +13,7 @@ from chalicelib.core.common.refusal import Reason, Refused
 from chalicelib.core.delivery import fulfilment, trade_in
 from chalicelib.core.deposit.command_row import Check, Command, CommandRow, as_events, optional
 from chalicelib.core.deposit.deposit import Deposit
-from chalicelib.core.deposit.events.all import DepositEvent
+from chalicelib.core.deposit.events.base import DepositEvent
 from chalicelib.core.ending import end, withdrawal
 from chalicelib.core.locking import lock
 from chalicelib.core.merchant import cancellation, question

@@ -14,7 +14,7 @@ from chalicelib.core.deadlines import NEVER, overdue
 from chalicelib.core.delivery import replay as delivery
 from chalicelib.core.deposit.causes import Cause
 from chalicelib.core.deposit.deposit import Deposit
-from chalicelib.core.deposit.events.all import DepositEvent
+from chalicelib.core.deposit.events.base import DepositEvent
 from chalicelib.core.deposit.events.ending import Cancelled
 from chalicelib.core.deposit.events.refund import RefundApproved
 from chalicelib.core.deposit.fold import evolve, fold

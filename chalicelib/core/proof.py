@@ -13,7 +13,7 @@ from chalicelib.core.common.ids import child, parse_child
 from chalicelib.core.common.refusal import Reason, Refused
 from chalicelib.core.deposit.deposit import Deposit
 from chalicelib.core.deposit.event_json import below
-from chalicelib.core.deposit.events.all import DepositEvent
+from chalicelib.core.deposit.events.base import DepositEvent
 from chalicelib.core.deposit.events.refund import RefundApproved
 from chalicelib.core.deposit.history import History
 from chalicelib.core.journal_replay import _list_overdue, apply_event, decide_event_again, find_approval, try_rule

@@ -14,7 +14,7 @@ from chalicelib.core.common.ids import child, is_well_formed, parse_child
 from chalicelib.core.common.instants import format_instant
 from chalicelib.core.common.refusal import Reason, Refused
 from chalicelib.core.deposit.event_json import below, read_json, to_json, unreadable
-from chalicelib.core.deposit.events.all import DepositEvent
+from chalicelib.core.deposit.events.base import DepositEvent
 from chalicelib.core.deposit.events.refund import RefundApproved
 from chalicelib.core.deposit.fold import KINDS
 from chalicelib.core.policy.terms import Terms

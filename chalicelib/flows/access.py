@@ -6,9 +6,10 @@ from chalicelib.core.deposit.deposit import Deposit
 
 
 def authorize_access(deposit: Deposit, caller: Caller) -> None:
-    """A buyer sees their own, staff their merchant's; platform, jobs and proved provider events everything.
+    """Refused(NOT_FOUND) unless the caller may see the deposit.
 
-    The holder of a withdrawal token is known by the deposit alone.
+    A buyer sees their own, a merchant's staff their merchant's; platform, jobs and signed provider events see all. The id
+    of a withdrawal token's holder is the deposit's.
     """
     allowed = {
         "buyer": deposit.created.buyer == caller.id,

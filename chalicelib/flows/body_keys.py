@@ -2,29 +2,27 @@
 
 from chalicelib.core.common.journal import RequestContext
 from chalicelib.core.common.refusal import FieldError, Reason, Refused
-from chalicelib.core.deposit.events.all import DepositEvent
 from chalicelib.flows.access import authorize_access
 from chalicelib.flows.commit import Commits
-from chalicelib.flows.effects import fold_stored
-from chalicelib.flows.ports.effects import KeyTaken, Stored
+from chalicelib.flows.images import Image
+from chalicelib.flows.ports.effects import KeyTaken
 from chalicelib.flows.ports.store import Keys
 
 
-def take_key(
-    commits: Commits, keys: Keys, deposit_id: str, asked: RequestContext
-) -> tuple[Stored[DepositEvent], KeyTaken]:
-    """The journal as it was read, and what binds the key to it.
+def take_key(commits: Commits, keys: Keys, deposit_id: str, request: RequestContext) -> tuple[Image, KeyTaken]:
+    """The deposit as it was read, and the effect that binds the request's key to it.
 
-    A deposit that the caller may not see is one that does not exist; the same key for another one is refused.
+    Refused(INVALID_REQUEST) for a deposit that the caller may not see, as for one that does not exist.
+    Refused(IDEMPOTENCY_KEY_REUSED) when the key belongs to another deposit.
     """
     try:
-        stored = commits.load(deposit_id)
-        authorize_access(fold_stored(stored), asked.caller)
+        image = commits.load(deposit_id)
+        authorize_access(image.deposit, request.caller)
     except Refused as refused:
         if refused.reason is not Reason.NOT_FOUND:
             raise
         raise Refused(Reason.INVALID_REQUEST, [FieldError("/deposit", "unknown_deposit")]) from None
-    assert asked.key is not None, "commands of this kind are retry-safe"
-    if keys.deposit_of(asked.key.scope) not in {None, deposit_id}:
+    assert request.key is not None, "commands of this kind are retry-safe"
+    if keys.deposit_of(request.key.scope) not in {None, deposit_id}:
         raise Refused(Reason.IDEMPOTENCY_KEY_REUSED)
-    return stored, KeyTaken(asked.key.scope, deposit_id)
+    return image, KeyTaken(request.key.scope, deposit_id)

@@ -1,94 +1,66 @@
-"""Entries for the journal, and the effects on other items that are written in the same transaction."""
+"""What an append writes on other items in the same transaction: stock, limits, public counts, other journals."""
 
-from collections.abc import Iterator, Sequence
-from typing import Final
+from collections.abc import Iterator
 
 from chalicelib.core.common.journal import Caller, Entry, RequestContext
-from chalicelib.core.deadlines import NEVER, overdue
+from chalicelib.core.deadlines import NEVER, catch_up
 from chalicelib.core.deposit import fold
 from chalicelib.core.deposit.claim import Claim
 from chalicelib.core.deposit.deposit import Deposit
-from chalicelib.core.deposit.events.all import DepositEvent
+from chalicelib.core.deposit.events.base import DepositEvent
 from chalicelib.core.deposit.status import Status
 from chalicelib.core.selling import stock
+from chalicelib.flows.entries import system_entries
+from chalicelib.flows.images import Image
 from chalicelib.flows.ports.effects import (
     CountedStep,
     JournalAppend,
     LimitCount,
     ReasonCounted,
     StockMove,
-    Stored,
     TransactionEffect,
 )
 
-SYSTEM: Final = Caller("earnest", "service")  # who writes what the clock alone made true
 
-
-def fold_stored(stored: Stored[DepositEvent]) -> Deposit:
-    return fold.fold(stored.id, (entry.event for entry in stored.journal))
-
-
-def evolve_all(deposit: Deposit, events: Sequence[DepositEvent]) -> Deposit:
-    for event in events:
-        deposit = fold.evolve(deposit, event)
-    return deposit
-
-
-def side_effects(before: Deposit | None, after: Deposit, most: int | None) -> tuple[TransactionEffect, ...]:
-    """Units and limits move in the very write that says why, to and from where they were taken."""
+def side_effects(before: Deposit | None, after: Deposit, max_units: int | None) -> tuple[TransactionEffect, ...]:
+    """Stock, limit and public counts that change between two states. ``max_units`` is the offer's limit per buyer."""
     created = after.created
     effects: list[TransactionEffect] = [
-        StockMove(created.offer, created.batch, one) for one in stock.stock_deltas(before, after)
+        StockMove(created.offer, created.batch, delta) for delta in stock.stock_deltas(before, after)
     ]
     units = after.limit_units - (before.limit_units if before is not None else 0)
     if units:
-        effects.append(LimitCount(created.offer, created.buyer, units, most if units > 0 else None))
-    effects += [ReasonCounted(created.offer, what, reason) for what, reason in _counted_reasons(before, after)]
+        effects.append(LimitCount(created.offer, created.buyer, units, max_units if units > 0 else None))
+    effects += [ReasonCounted(created.offer, step, reason) for step, reason in _counted_steps(before, after)]
     return tuple(effects)
 
 
-def _counted_reasons(before: Deposit | None, after: Deposit) -> Iterator[tuple[CountedStep, str]]:
-    """What the public count of an offer's cancellations hears: that there is one, an appeal, and that it was right."""
+def _counted_steps(before: Deposit | None, after: Deposit) -> Iterator[tuple[CountedStep, str]]:
+    """Steps and reason for the public count of an offer's cancellations: cancelled, appealed, overturned."""
     reason = after.cancelled.reason if after.cancelled is not None else None
     if before is None or reason is None:
         return
     if before.cancelled is None:
         yield "cancelled", reason
-    was, now = _appeals(before), _appeals(after)
-    if len(now) > len(was) and not was:
+    appeals_before, appeals = _appeals(before), _appeals(after)
+    if len(appeals) > len(appeals_before) and not appeals_before:
         yield "appealed", reason
-    if any(one.paid is not None for one in now) and all(one.paid is None for one in was):
+    if any(claim.paid is not None for claim in appeals) and all(claim.paid is None for claim in appeals_before):
         yield "overturned", reason
 
 
 def _appeals(deposit: Deposit) -> list[Claim]:
-    return [one for one in deposit.claims if one.opened.kind == "merchant_cancellation"]
+    return [claim for claim in deposit.claims if claim.opened.kind == "merchant_cancellation"]
 
 
-def journal_append(
-    stored: Stored[DepositEvent], event: DepositEvent, asked: RequestContext, by: Caller
-) -> JournalAppend:
-    """An event in the journal of another deposit, behind what is overdue there."""
-    before = fold_stored(stored)
-    late = overdue(before, event.at, NEVER)
-    entries = (*system_entries(late), Entry(event, asked.at, by, locale=asked.locale))
-    return JournalAppend(stored, entries, evolve_all(before, (*late, event)))
+def journal_append(image: Image, event: DepositEvent, request: RequestContext, by: Caller) -> JournalAppend:
+    """An event in the journal of another deposit, behind the announcements that are due there."""
+    due_announcements, current = catch_up(image.deposit, event.at, NEVER)
+    entry = Entry(event, request.at, by, locale=request.locale)
+    return JournalAppend(image.stored, (*system_entries(due_announcements), entry), fold.evolve(current, event))
 
 
 def returns_pass(before: Deposit, after: Deposit) -> bool:
-    """Whether an order made with a priority pass ended unpaid, and nothing better came of it."""
+    """Whether an order made with a priority pass ended unpaid and no new pass was granted for it."""
     ended = before.status is Status.AWAITING_PAYMENT and after.status in {Status.EXPIRED, Status.CANCELLED}
     return ended and after.created.priority is not None and len(after.passes) == len(before.passes)
-
-
-def to_entries(events: Sequence[DepositEvent], asked: RequestContext, by: Caller) -> tuple[Entry[DepositEvent], ...]:
-    """Entries for the journal; the last event of a request carries its key, so that its prefix is its answer."""
-    last = len(events) - 1
-    return tuple(
-        Entry(event, asked.at, by, asked.key if i == last else None, asked.locale) for i, event in enumerate(events)
-    )
-
-
-def system_entries(events: Sequence[DepositEvent]) -> tuple[Entry[DepositEvent], ...]:
-    """Entries for deadlines: the clock knew them at their instant, whoever writes them down, and whenever."""
-    return tuple(Entry(event, event.at, SYSTEM) for event in events)

@@ -1,4 +1,4 @@
-"""What people write: sealed beside a journal, which keeps a digest that tells nothing of it."""
+"""Texts of people: sealed beside a journal, which keeps a digest that tells nothing of the text."""
 
 from collections.abc import Mapping, Sequence
 
@@ -8,18 +8,18 @@ from chalicelib.flows.ports.store import Texts, Vault
 
 
 def digest(vault: Vault, words: str | None) -> str | None:
-    """The same for the same words, as long as the secret stands."""
+    """The same for the same text, as long as the secret stands."""
     return vault.fingerprint(words.encode()) if words is not None else None
 
 
 def seal_text(vault: Vault, key: str, words: str | None) -> tuple[SealedText, ...]:
-    """To be written in the transaction of the event that has the digest; nothing where nothing was said."""
+    """To be written in the transaction of the event that has the digest; empty when there is no text."""
     return (SealedText(key, vault.seal(key, words.encode())),) if words is not None else ()
 
 
-def open_text(vault: Vault, texts: Texts, keys: Sequence[str]) -> Mapping[str, str]:
-    """All of them by their keys, read together. Refused(NOT_FOUND) where one is missing."""
-    found = texts.get_many(keys) if keys else {}
-    if any(key not in found for key in keys):
+def open_texts(vault: Vault, texts: Texts, keys: Sequence[str]) -> Mapping[str, str]:
+    """The texts by key, read together. Refused(NOT_FOUND) where one is missing."""
+    sealed = texts.get_many(keys) if keys else {}
+    if any(key not in sealed for key in keys):
         raise Refused(Reason.NOT_FOUND)
-    return {key: vault.unseal(key, found[key]).decode() for key in keys}
+    return {key: vault.unseal(key, sealed[key]).decode() for key in keys}

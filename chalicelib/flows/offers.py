@@ -1,4 +1,4 @@
-"""Offers: publish one, close it, change its stock, look at it."""
+"""Offers: publish, close, change stock, read and list."""
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
@@ -13,10 +13,10 @@ from chalicelib.core.policy import offer_terms
 from chalicelib.core.policy.terms import Draft, Terms, compute_terms_hash
 from chalicelib.core.selling import offer as offers_
 from chalicelib.core.selling.offer import Available, Constrained, Offer, OfferEvent, OfferMade, StockChanged
-from chalicelib.flows.commit import in_order, refuse_expired_request, refuse_stale
 from chalicelib.flows.ports.effects import Stored
-from chalicelib.flows.ports.store import Offers, Page, StockShort, VersionConflict, WriteContention
-from chalicelib.flows.retry import ConflictRetry, Timing
+from chalicelib.flows.ports.store import Offers, Page, StockShort, WriteContention
+from chalicelib.flows.preconditions import decide_in_order, refuse_stale
+from chalicelib.flows.retry import Timing, create_or_replay, refuse_expired_request, retry_on_conflict
 
 # An offer is read again after this long; until then a container may still sell what was closed a moment ago.
 OFFER_CACHE_MS: Final = 1_000
@@ -43,11 +43,11 @@ class Catalogue(Struct, frozen=True):
     seen: dict[str, tuple[int, Offer]] = field(default_factory=dict)
 
     def recent(self, offer_id: str) -> Offer:
-        """An offer as this container saw it within the last second: what a purchase is judged by."""
+        """The offer that a purchase is judged by: read by this container within the last second."""
         at, known = self.seen.get(offer_id, (0, None))
         if known is not None and self.timing.now() - at < OFFER_CACHE_MS:
             return known
-        return self._remembered(fold(self.load(offer_id)))
+        return self._remember(fold(self.load(offer_id)))
 
     def load(self, offer_id: str) -> Stored[OfferEvent]:
         stored = self.offers.get(offer_id) if is_well_formed("off", offer_id) else None
@@ -55,29 +55,29 @@ class Catalogue(Struct, frozen=True):
             raise Refused(Reason.NOT_FOUND)
         return stored
 
-    def get(self, offer_id: str, asked: RequestContext) -> Offered:
-        return self._shown([fold(self.load(offer_id))], asked)[0]
+    def get(self, offer_id: str, request: RequestContext) -> Offered:
+        return self._view([fold(self.load(offer_id))], request)[0]
 
-    def listed(
-        self, asked: RequestContext, limit: int, position: Mapping[str, object] | None
+    def list_offers(
+        self, request: RequestContext, limit: int, position: Mapping[str, object] | None
     ) -> tuple[list[Offered], Mapping[str, object] | None]:
         page: Page[OfferEvent] = self.offers.listed(limit, position)
-        return self._shown([fold(stored) for stored in page.rows], asked), page.position
+        return self._view([fold(stored) for stored in page.rows], request), page.position
 
-    def publish(self, body: Mapping[str, Any], asked: RequestContext) -> Offered:
+    def publish(self, body: Mapping[str, Any], request: RequestContext) -> Offered:
         """A new offer under resolved terms, or the answer its key already had."""
-        assert asked.caller.merchant is not None, "only merchants reach this"
-        offer_id = digest_id("off", asked.caller.id, asked.caller.merchant, asked.key_text)
+        assert request.caller.merchant is not None, "only merchants reach this"
+        offer_id = digest_id("off", request.caller.id, request.caller.merchant, request.key_text)
         try:
-            draft, constraints = offer_terms.merge_market_policy(offer_terms.read_offer(body, asked.at), asked.at)
+            draft, constraints = offer_terms.merge_market_policy(offer_terms.read_offer(body, request.at), request.at)
         except Refused:  # rules may have changed since the first time: the same request is answered as it was then
-            known = self._known(offer_id, asked)
+            known = self._known(offer_id, request)
             if known is None:
                 raise
             return known
         made = OfferMade(
-            at=asked.at,
-            merchant=asked.caller.merchant,
+            at=request.at,
+            merchant=request.caller.merchant,
             terms_hash=compute_terms_hash(draft),
             opens_at=draft.opens_at,
             closes_at=draft.closes_at,
@@ -86,100 +86,111 @@ class Catalogue(Struct, frozen=True):
             constrained_by=tuple(Constrained(*constraint) for constraint in constraints),
         )
         offer = offers_.fold(offer_id, [made])
-        race = ConflictRetry(self.timing)
-        while True:
-            refuse_expired_request(self.timing, asked)
-            try:
-                self.offers.create(offer, draft, [Entry(made, asked.at, asked.caller, asked.key, asked.locale)])
-            except VersionConflict as ours:
-                return self._replayed(ours.stored, asked) or self._reused()
-            except WriteContention:  # the same request at the same time lays out the same shards
-                race.wait()
-            else:
-                return self._answer(offer, asked)
+        entry = Entry(made, request.at, request.caller, request.key, request.locale)
 
-    def close(self, offer_id: str, asked: RequestContext) -> Offered:
-        return self._changed(offer_id, asked, lambda offer, left: offers_.close_offer(offer, asked.at, left))
+        def create() -> Offered:
+            self.offers.create(offer, draft, [entry])
+            return self._answer(offer, request)
 
-    def change_stock(self, offer_id: str, sku: str, change: int, asked: RequestContext) -> Offered:
-        """Add units or take unsold ones away; below what is sold: INVALID_REQUEST with the pointer."""
-        return self._changed(
-            offer_id, asked, lambda offer, left: offers_.change_stock(offer, sku, change, asked.at, left)
+        # Contention: the same request at the same time lays out the same shards.
+        return create_or_replay(
+            self.timing, request, create, lambda stored: self._replay(stored, request) or self._refuse_reused_key()
         )
 
-    def _changed(self, offer_id: str, asked: RequestContext, decision: Decision) -> Offered:
-        race = ConflictRetry(self.timing)
-        stored = self.load(offer_id)
-        while True:
-            try:
-                return self._once(stored, asked, decision)
-            except VersionConflict as faster:
-                stored = faster.stored if race.lost() else self.load(offer_id)
-            except (WriteContention, StockShort):
-                race.wait()
-                stored = self.load(offer_id)
+    def close(self, offer_id: str, request: RequestContext) -> Offered:
+        return self._change(offer_id, request, lambda offer, left: offers_.close_offer(offer, request.at, left))
 
-    def _once(self, stored: Stored[OfferEvent], asked: RequestContext, decision: Decision) -> Offered:
+    def change_stock(self, offer_id: str, sku: str, change: int, request: RequestContext) -> Offered:
+        """Add units or take unsold ones away; below what is sold: INVALID_REQUEST with the pointer."""
+        return self._change(
+            offer_id, request, lambda offer, left: offers_.change_stock(offer, sku, change, request.at, left)
+        )
+
+    def _change(self, offer_id: str, request: RequestContext, decision: Decision) -> Offered:
+        return retry_on_conflict(
+            self.timing,
+            self.load(offer_id),
+            lambda stored: self._attempt(stored, request, decision),
+            lambda stored: stored,
+            lambda: self.load(offer_id),
+        )
+
+    def _attempt(self, stored: Stored[OfferEvent], request: RequestContext, decision: Decision) -> Offered:
         offer = fold(stored)
-        if offer.made.merchant != asked.caller.merchant:
+        if offer.made.merchant != request.caller.merchant:
             raise Refused(Reason.NOT_FOUND)
-        known = self._replayed(stored, asked)
-        if known is not None:
-            return known
+        replay = self._replay(stored, request)
+        if replay is not None:
+            return replay
         left = self.offers.left([offer], consistent=True)[offer.id]
-        event = in_order(lambda: decision(offer, left), lambda: refuse_stale(asked, etag(offer, asked.at)))
-        refuse_expired_request(self.timing, asked)
-        entry = Entry(event, asked.at, asked.caller, asked.key, asked.locale)
+        event = decide_in_order(
+            lambda: decision(offer, left), lambda: refuse_stale(request, lambda: etag(offer, request.at))
+        )
+        refuse_expired_request(self.timing, request)
+        entry = Entry(event, request.at, request.caller, request.key, request.locale)
         if isinstance(event, StockChanged):
-            shards = offers_.list_changeable_units(offer, event.sku, left[event.sku], asked.at)
-            self.offers.append(stored, [entry], offer, event.sku, offers_.split_change(event.change, shards))
+            shards = offers_.list_changeable_units(offer, event.sku, left[event.sku], request.at)
+            self._append_stock_change(stored, entry, offer, event, shards)
         else:
             self.offers.append(stored, [entry])
-        after = self._remembered(offers_.evolve(offer, event))
-        return self._answer(after, asked)
+        after = self._remember(offers_.evolve(offer, event))
+        return self._answer(after, request)
 
-    def _remembered(self, offer: Offer) -> Offer:
+    def _append_stock_change(
+        self,
+        stored: Stored[OfferEvent],
+        entry: Entry[OfferEvent],
+        offer: Offer,
+        event: StockChanged,
+        shards: Sequence[int],
+    ) -> None:
+        try:
+            self.offers.append(stored, [entry], offer, event.sku, offers_.split_change(event.change, shards))
+        except StockShort as short:
+            raise WriteContention from short  # a buyer took units meanwhile: read the shards again
+
+    def _remember(self, offer: Offer) -> Offer:
         self.seen[offer.id] = (self.timing.now(), offer)
         return offer
 
-    def _shown(self, offers: Sequence[Offer], asked: RequestContext) -> list[Offered]:
+    def _view(self, offers: Sequence[Offer], request: RequestContext) -> list[Offered]:
         """As a reader sees them: what is available right now, approximately."""
         left = self.offers.left(offers, consistent=False)
         return [
             Offered(
                 offer,
                 self.offers.terms(offer.made.terms_hash),
-                offers_.count_available(offer, left[offer.id], asked.at),
-                asked.at,
-                asked.locale,
+                offers_.count_available(offer, left[offer.id], request.at),
+                request.at,
+                request.locale,
             )
             for offer in offers
         ]
 
-    def _answer(self, offer: Offer, asked: RequestContext) -> Offered:
+    def _answer(self, offer: Offer, request: RequestContext) -> Offered:
         """As a command answers: what its event noted, so that a replay shows the same."""
         terms = self.offers.terms(offer.made.terms_hash)
-        return Offered(offer, terms, offer.available, asked.at, asked.locale)
+        return Offered(offer, terms, offer.available, request.at, request.locale)
 
-    def _replayed(self, stored: Stored[OfferEvent], asked: RequestContext) -> Offered | None:
-        version = find_version(stored.journal, asked.key)
-        if version is None or asked.key is None:
+    def _replay(self, stored: Stored[OfferEvent], request: RequestContext) -> Offered | None:
+        version = find_version(stored.journal, request.key)
+        if version is None or request.key is None:
             return None
         entry = stored.journal[version - 1]
-        if entry.key != asked.key:
-            return self._reused()
-        offer = offers_.fold(stored.id, (one.event for one in stored.journal[:version]))
+        if entry.key != request.key:
+            return self._refuse_reused_key()
+        offer = offers_.fold(stored.id, (past.event for past in stored.journal[:version]))
         terms = self.offers.terms(offer.made.terms_hash)
         return Offered(offer, terms, offer.available, entry.received_at, entry.locale, replayed=True)
 
-    def _known(self, offer_id: str, asked: RequestContext) -> Offered | None:
+    def _known(self, offer_id: str, request: RequestContext) -> Offered | None:
         """The answer that the very same request already had."""
         stored = self.offers.get(offer_id)
-        if stored is None or not has_same_request(stored.journal, asked.key):
+        if stored is None or not has_same_request(stored.journal, request.key):
             return None
-        return self._replayed(stored, asked)
+        return self._replay(stored, request)
 
-    def _reused(self) -> Offered:
+    def _refuse_reused_key(self) -> Offered:
         raise Refused(Reason.IDEMPOTENCY_KEY_REUSED)
 
 

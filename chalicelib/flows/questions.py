@@ -1,27 +1,27 @@
-"""Questions to buyers and their answers: the words are sealed beside the journal, which keeps their digests."""
+"""Questions to buyers and their answers: the texts are sealed, the journal keeps their digests."""
 
 from collections.abc import Sequence
 
 from msgspec import Struct
 
-from chalicelib.core.common.ids import child, parse_child
+from chalicelib.core.common.ids import child
 from chalicelib.core.common.journal import RequestContext
 from chalicelib.core.common.refusal import Reason, Refused
-from chalicelib.core.decide import decide
 from chalicelib.core.deposit.deposit import Deposit
-from chalicelib.core.deposit.events.all import DepositEvent
 from chalicelib.core.deposit.question import Question
 from chalicelib.core.merchant.question import AnswerQuestion, Ask
 from chalicelib.core.policy.cancellation_reasons import QuestionKind
 from chalicelib.core.policy.terms import Terms
-from chalicelib.flows import encrypted_text
-from chalicelib.flows.commit import Commits, Outcome
-from chalicelib.flows.ports.effects import TransactionEffect
+from chalicelib.flows import encrypted_text, text_keys
+from chalicelib.flows.child_ids import locate
+from chalicelib.flows.commit import Commits
+from chalicelib.flows.ports.effects import SealedText
 from chalicelib.flows.ports.store import Texts, Vault
+from chalicelib.flows.snapshot import Outcome
 
 
 class QuestionText(Struct, frozen=True):
-    """What was asked and, once it was, answered."""
+    """The text of a question and, once there is one, of its answer."""
 
     asked: str
     answered: str | None = None
@@ -37,66 +37,49 @@ class Questions(Struct, frozen=True):
     texts: Texts
     vault: Vault
 
-    def ask(self, deposit_id: str, kind: QuestionKind, text: str, asked: RequestContext) -> QuestionView:
-        """A merchant's question; the clock for its answer runs from now."""
+    def ask(self, deposit_id: str, kind: QuestionKind, text: str, request: RequestContext) -> QuestionView:
+        """A merchant's question; its time to be answered begins at the request's instant."""
         command = Ask(kind, self.vault.fingerprint(text.encode()))
-        beside: list[TransactionEffect] = []
 
-        def decision(deposit: Deposit, terms: Terms) -> Sequence[DepositEvent]:
-            key = text_key(child("qst", deposit.id, len(deposit.questions) + 1), "asked")
-            beside[:] = encrypted_text.seal_text(self.vault, key, text)
-            return decide(deposit, command, asked.at, terms)
+        def seal(deposit: Deposit, _terms: Terms) -> tuple[SealedText, ...]:
+            question_id = child("qst", deposit.id, len(deposit.questions) + 1)
+            return encrypted_text.seal_text(self.vault, text_keys.question_text(question_id, "asked"), text)
 
-        outcome = self.commits.run(deposit_id, asked, decision, beside=lambda: beside)
-        return self._told(outcome, outcome.deposit.questions[-1])
+        outcome = self.commits.execute(deposit_id, command, request, effects=seal)
+        return self._view(outcome, outcome.deposit.questions[-1])
 
-    def answer(self, question_id: str, text: str, asked: RequestContext) -> QuestionView:
+    def answer(self, question_id: str, text: str, request: RequestContext) -> QuestionView:
         """The buyer's answer."""
-        deposit_id, n = _parsed(question_id)
+        deposit_id, n = locate("qst", question_id)
         command = AnswerQuestion(n, self.vault.fingerprint(text.encode()))
+        sealed = encrypted_text.seal_text(self.vault, text_keys.question_text(question_id, "answered"), text)
+        outcome = self.commits.execute(deposit_id, command, request, effects=lambda _deposit, _terms: sealed)
+        return self._view(outcome, outcome.deposit.questions[n - 1])
 
-        def decision(deposit: Deposit, terms: Terms) -> Sequence[DepositEvent]:
-            return decide(deposit, command, asked.at, terms)
-
-        beside = encrypted_text.seal_text(self.vault, text_key(question_id, "answered"), text)
-        outcome = self.commits.run(deposit_id, asked, decision, beside=lambda: beside)
-        return self._told(outcome, outcome.deposit.questions[n - 1])
-
-    def find(self, question_id: str, asked: RequestContext) -> QuestionView:
-        deposit_id, n = _parsed(question_id)
-        outcome = self.commits.read(self.commits.load(deposit_id), asked)
+    def find(self, question_id: str, request: RequestContext) -> QuestionView:
+        deposit_id, n = locate("qst", question_id)
+        outcome = self.commits.find(deposit_id, request)
         if n > len(outcome.deposit.questions):
             raise Refused(Reason.NOT_FOUND)
-        return self._told(outcome, outcome.deposit.questions[n - 1])
+        return self._view(outcome, outcome.deposit.questions[n - 1])
 
-    def of(self, deposit_id: str, asked: RequestContext) -> list[QuestionView]:
+    def list_questions(self, deposit_id: str, request: RequestContext) -> list[QuestionView]:
         """All of a deposit, the latest first."""
-        outcome = self.commits.read(self.commits.load(deposit_id), asked)
-        return self._all_told(outcome, list(reversed(outcome.deposit.questions)))
+        outcome = self.commits.find(deposit_id, request)
+        return self._views(outcome, list(reversed(outcome.deposit.questions)))
 
-    def _told(self, outcome: Outcome, one: Question) -> QuestionView:
-        [told] = self._all_told(outcome, [one])
-        return told
+    def _view(self, outcome: Outcome, question: Question) -> QuestionView:
+        [view] = self._views(outcome, [question])
+        return view
 
-    def _all_told(self, outcome: Outcome, questions: Sequence[Question]) -> list[QuestionView]:
-        """With their words, which are read together."""
-        keys = {one.n: text_keys(outcome.deposit.id, one) for one in questions}
-        texts = encrypted_text.open_text(self.vault, self.texts, [key for pair in keys.values() for key in pair])
-        return [(outcome, one, QuestionText(*(texts[key] for key in keys[one.n]))) for one in questions]
-
-
-def text_keys(deposit_id: str, one: Question) -> list[str]:
-    """Of what was asked and, once it was, answered."""
-    steps = ("asked",) if one.answered_at is None else ("asked", "answered")
-    return [text_key(child("qst", deposit_id, one.n), step) for step in steps]
+    def _views(self, outcome: Outcome, questions: Sequence[Question]) -> list[QuestionView]:
+        """With their texts, which are read together."""
+        keys = {question.n: _text_keys(outcome.deposit.id, question) for question in questions}
+        texts = encrypted_text.open_texts(self.vault, self.texts, [key for pair in keys.values() for key in pair])
+        return [(outcome, question, QuestionText(*(texts[key] for key in keys[question.n]))) for question in questions]
 
 
-def text_key(question_id: str, step: str) -> str:
-    return f"text#{question_id}#{step}"
-
-
-def _parsed(question_id: str) -> tuple[str, int]:
-    parsed = parse_child("qst", question_id)
-    if parsed is None:
-        raise Refused(Reason.NOT_FOUND)
-    return f"dep_{parsed[0]}", parsed[1]
+def _text_keys(deposit_id: str, question: Question) -> list[str]:
+    """Of the question and, once there is one, of its answer."""
+    steps = ("asked",) if question.answered_at is None else ("asked", "answered")
+    return [text_keys.question_text(child("qst", deposit_id, question.n), step) for step in steps]

@@ -1,4 +1,4 @@
-"""When to come again: a steady pace for calls of a provider, and longer and longer pauses after failures."""
+"""A steady pace for calls of a provider, and pauses after failures that grow each time."""
 
 from collections.abc import Callable
 from typing import Final
@@ -10,12 +10,12 @@ MAX_DOUBLINGS: Final = 12  # failures after which the pause grows no longer: a l
 
 
 def back_off(now: int, failures: int) -> int:
-    """When what has failed so often is tried again."""
+    """The instant of the next attempt after that many failures."""
     return now + (SECOND << min(failures, MAX_DOUBLINGS))
 
 
 class Throttle:
-    """Waits before a call until a slot is free. ``interval_ms`` lies between two calls."""
+    """Sleeps before a call until ``interval_ms`` have passed since the one before."""
 
     def __init__(self, interval_ms: int, now: Clock, sleep: Callable[[int], None]) -> None:
         self._interval = interval_ms

@@ -1,7 +1,6 @@
-"""A statutory withdrawal: its words are sealed beside the journal, its receipts can be read again."""
+"""A statutory withdrawal: its texts are sealed, its receipts can be read again."""
 
 import json
-from collections.abc import Sequence
 
 from msgspec import Struct
 from msgspec.structs import asdict
@@ -9,16 +8,18 @@ from msgspec.structs import asdict
 from chalicelib.core.common.ids import child, parse_child
 from chalicelib.core.common.journal import RequestContext
 from chalicelib.core.common.refusal import Reason, Refused
-from chalicelib.core.decide import decide
 from chalicelib.core.deposit.deposit import Deposit
-from chalicelib.core.deposit.events.all import DepositEvent
 from chalicelib.core.deposit.withdrawal import Withdrawal
 from chalicelib.core.ending import withdrawal
 from chalicelib.core.ending.withdrawal import ConfirmWithdrawal, Receipt, Sender, StateWithdrawal
 from chalicelib.core.policy.terms import Terms
-from chalicelib.flows.commit import Commits, Outcome
+from chalicelib.flows import text_keys
+from chalicelib.flows.commit import Commits
 from chalicelib.flows.ports.effects import SealedText
 from chalicelib.flows.ports.store import Texts, Vault
+from chalicelib.flows.snapshot import Outcome
+
+STATED, CONFIRMED = 1, 2  # the steps of a withdrawal, each with a receipt of its own
 
 
 class Withdrawals(Struct, frozen=True):
@@ -28,76 +29,64 @@ class Withdrawals(Struct, frozen=True):
     texts: Texts
     vault: Vault
 
-    def state(self, deposit_id: str, sender: Sender, asked: RequestContext) -> tuple[Outcome, Withdrawal, Receipt]:
+    def state(self, deposit_id: str, sender: Sender, request: RequestContext) -> tuple[Outcome, Withdrawal, Receipt]:
         """Step one; the answer is the receipt."""
-        written: list[tuple[Receipt, Sender]] = []
 
-        def decision(deposit: Deposit, terms: Terms) -> Sequence[DepositEvent]:
-            decided = decide(deposit, StateWithdrawal(sender), asked.at, terms)
-            written[:] = [(withdrawal.build_statement_receipt(deposit, sender, asked.at, terms), sender)]
-            return decided
+        def seal(deposit: Deposit, terms: Terms) -> tuple[SealedText, ...]:
+            return self._seal(withdrawal.build_statement_receipt(deposit, sender, request.at, terms), sender, STATED)
 
-        outcome = self.commits.run(deposit_id, asked, decision, beside=lambda: self._sealed(written, 1))
-        return self._shown(outcome, outcome.deposit.withdrawals[-1])
+        outcome = self.commits.execute(deposit_id, StateWithdrawal(sender), request, effects=seal)
+        return self._view(outcome, outcome.deposit.withdrawals[-1])
 
     def confirm(
-        self, deposit_id: str, withdrawal_id: str, asked: RequestContext
+        self, deposit_id: str, withdrawal_id: str, request: RequestContext
     ) -> tuple[Outcome, Withdrawal, Receipt]:
         """Step two: everything comes back."""
-        n = self._ordinal(deposit_id, withdrawal_id)
-        self.find(deposit_id, withdrawal_id, asked)
+        n = self._number(deposit_id, withdrawal_id)
+        self.find(deposit_id, withdrawal_id, request)
         sender = self._sender(child("wdr", deposit_id, n))
-        written: list[tuple[Receipt, Sender]] = []
 
-        def decision(deposit: Deposit, terms: Terms) -> Sequence[DepositEvent]:
-            decided = decide(deposit, ConfirmWithdrawal(n, sender), asked.at, terms)
-            written[:] = [(withdrawal.build_confirmation_receipt(deposit, n, sender, asked.at, terms), sender)]
-            return decided
+        def seal(deposit: Deposit, terms: Terms) -> tuple[SealedText, ...]:
+            return self._seal(
+                withdrawal.build_confirmation_receipt(deposit, n, sender, request.at, terms), sender, CONFIRMED
+            )
 
-        outcome = self.commits.run(deposit_id, asked, decision, beside=lambda: self._sealed(written, 2))
-        return self._shown(outcome, outcome.deposit.withdrawals[n - 1])
+        outcome = self.commits.execute(deposit_id, ConfirmWithdrawal(n, sender), request, effects=seal)
+        return self._view(outcome, outcome.deposit.withdrawals[n - 1])
 
-    def find(self, deposit_id: str, withdrawal_id: str, asked: RequestContext) -> tuple[Outcome, Withdrawal, Receipt]:
-        """The latest receipt; NOT_FOUND for another deposit's."""
-        n = self._ordinal(deposit_id, withdrawal_id)
-        outcome = self.commits.read(self.commits.load(deposit_id), asked)
+    def find(self, deposit_id: str, withdrawal_id: str, request: RequestContext) -> tuple[Outcome, Withdrawal, Receipt]:
+        """The latest receipt. Refused(NOT_FOUND) for a withdrawal of another deposit."""
+        n = self._number(deposit_id, withdrawal_id)
+        outcome = self.commits.find(deposit_id, request)
         if n > len(outcome.deposit.withdrawals):
             raise Refused(Reason.NOT_FOUND)
-        return self._shown(outcome, outcome.deposit.withdrawals[n - 1])
+        return self._view(outcome, outcome.deposit.withdrawals[n - 1])
 
-    def _ordinal(self, deposit_id: str, withdrawal_id: str) -> int:
+    def _number(self, deposit_id: str, withdrawal_id: str) -> int:
         parsed = parse_child("wdr", withdrawal_id)
         if parsed is None or f"dep_{parsed[0]}" != deposit_id:
             raise Refused(Reason.NOT_FOUND)
         return parsed[1]
 
-    def _sealed(self, written: Sequence[tuple[Receipt, Sender]], step: int) -> tuple[SealedText, ...]:
-        """What the decision wrote; a replay decided nothing."""
-        return tuple(
-            SealedText(key, self.vault.seal(key, json.dumps({**asdict(sender), "content": receipt.content}).encode()))
-            for receipt, sender in written
-            for key in (text_key(receipt.id, step),)
-        )
+    def _seal(self, receipt: Receipt, sender: Sender, step: int) -> tuple[SealedText, ...]:
+        key = text_keys.withdrawal_text(receipt.id, step)
+        content = json.dumps({**asdict(sender), "content": receipt.content})
+        return (SealedText(key, self.vault.seal(key, content.encode())),)
 
-    def _shown(self, outcome: Outcome, one: Withdrawal) -> tuple[Outcome, Withdrawal, Receipt]:
-        confirmed = one.confirmed_at is not None
-        receipt_id = child("wdr", outcome.deposit.id, one.n)
-        content = self._opened(text_key(receipt_id, 2 if confirmed else 1))["content"]
-        at = one.confirmed_at if one.confirmed_at is not None else one.stated_at
-        return outcome, one, Receipt(receipt_id, content, at)
+    def _view(self, outcome: Outcome, row: Withdrawal) -> tuple[Outcome, Withdrawal, Receipt]:
+        receipt_id = child("wdr", outcome.deposit.id, row.n)
+        step = STATED if row.confirmed_at is None else CONFIRMED
+        content = self._unseal(text_keys.withdrawal_text(receipt_id, step))["content"]
+        at = row.confirmed_at if row.confirmed_at is not None else row.stated_at
+        return outcome, row, Receipt(receipt_id, content, at)
 
     def _sender(self, withdrawal_id: str) -> Sender:
-        kept = self._opened(text_key(withdrawal_id, 1))
-        return Sender(kept["name"], kept["reach"], kept["locale"])
+        text = self._unseal(text_keys.withdrawal_text(withdrawal_id, STATED))
+        return Sender(text["name"], text["reach"], text["locale"])
 
-    def _opened(self, key: str) -> dict[str, str]:
+    def _unseal(self, key: str) -> dict[str, str]:
         sealed = self.texts.get(key)
         if sealed is None:
             raise Refused(Reason.NOT_FOUND)
-        found: dict[str, str] = json.loads(self.vault.unseal(key, sealed))
-        return found
-
-
-def text_key(withdrawal_id: str, step: int) -> str:
-    """Each step's words are kept by themselves: a receipt never changes."""
-    return f"text#{withdrawal_id}#{step}"
+        text: dict[str, str] = json.loads(self.vault.unseal(key, sealed))
+        return text

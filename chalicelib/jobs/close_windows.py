@@ -1,7 +1,4 @@
-"""Schedule: write down what the clock alone made true, look for payments before a deposit expires, free its units.
-
-Bulk cancellations are worked off here, too.
-"""
+"""Scheduled job: write deadline events, query payments before a deposit expires, run bulk cancellations."""
 
 from collections.abc import Callable, Mapping, Sequence
 
@@ -9,7 +6,7 @@ from chalicelib.jobs.sweep import Report, Sweep, Worker
 from chalicelib.wiring import Services
 
 
-def run(found: Services, time_left: Callable[[], int], shards: Sequence[int] | None = None) -> Report:
-    workers: Mapping[str, Worker] = {"dep": found.attendant(), "bmc": found.cancellations}
-    sweep = Sweep("close_windows", "time", found.deposits, workers, found.clock)
-    return sweep.run(found.run_id("close_windows"), time_left, shards)
+def run(services: Services, time_left: Callable[[], int], shards: Sequence[int] | None = None) -> Report:
+    workers: Mapping[str, Worker] = {"dep": services.deposit_worker(), "bmc": services.cancellations}
+    sweep = Sweep("close_windows", "time", services.deposits, workers, services.clock)
+    return sweep.run(services.run_id("close_windows"), time_left, shards)

@@ -1,4 +1,4 @@
-"""Schedule: go on with every reconciliation run from its cursor, and start the daily one when it is time."""
+"""Scheduled job: continue every reconciliation run from its cursor, and start the daily run when it is due."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -6,15 +6,15 @@ from typing import Final
 
 from chalicelib.wiring import Services
 
-# A deposit may need repairs, each a provider call; what does not fit is left to the next slice.
-RESERVE: Final = 60_000
+# Milliseconds left below which no further slice is begun: a deposit may need repairs, each a provider call.
+RESERVE_MS: Final = 60_000
 
 
 @dataclass(slots=True)
 class Report:
-    """What a run of this job did. ``finished`` False: the next one goes on from the cursors.
+    """Counts of one run of this job. ``finished`` is False when the next one goes on from the cursors.
 
-    ``failed`` runs raised what nobody expected; they are tried again, and the log says why.
+    ``failed`` reconciliation runs raised an unexpected error, which is logged; they are tried again.
     """
 
     job: str
@@ -24,17 +24,17 @@ class Report:
     finished: bool = True
 
 
-def run(found: Services, time_left: Callable[[], int]) -> Report:
+def run(services: Services, time_left: Callable[[], int]) -> Report:
     report = Report("reconcile")
-    owner = found.run_id("reconcile")
-    _work(found, owner, time_left, report)
-    if time_left() >= RESERVE and found.reconciliation.daily():
+    owner = services.run_id("reconcile")
+    _work(services, owner, time_left, report)
+    if time_left() >= RESERVE_MS and services.reconciliation.daily():
         report.started = True
-        _work(found, owner, time_left, report)
+        _work(services, owner, time_left, report)
     return report
 
 
-def _work(found: Services, owner: str, time_left: Callable[[], int], report: Report) -> None:
-    worked = found.run_worker.work(owner, time_left, RESERVE)
+def _work(services: Services, owner: str, time_left: Callable[[], int], report: Report) -> None:
+    worked = services.run_worker.work(owner, time_left, RESERVE_MS)
     report.completed += worked.finished
     report.finished, report.failed = worked.all_done, worked.failed

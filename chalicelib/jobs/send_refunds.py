@@ -1,4 +1,4 @@
-"""Schedule: send what was approved, look for what is unknown, hand over to a person what stays open too long."""
+"""Scheduled job: send approved refunds, query unknown ones, and hand those over their promised date to a person."""
 
 from collections.abc import Callable, Sequence
 
@@ -6,6 +6,6 @@ from chalicelib.jobs.sweep import Report, Sweep
 from chalicelib.wiring import Services
 
 
-def run(found: Services, time_left: Callable[[], int], shards: Sequence[int] | None = None) -> Report:
-    sweep = Sweep("send_refunds", "work", found.deposits, {"dep": found.attendant()}, found.clock)
-    return sweep.run(found.run_id("send_refunds"), time_left, shards)
+def run(services: Services, time_left: Callable[[], int], shards: Sequence[int] | None = None) -> Report:
+    sweep = Sweep("send_refunds", "work", services.deposits, {"dep": services.deposit_worker()}, services.clock)
+    return sweep.run(services.run_id("send_refunds"), time_left, shards)

@@ -1,7 +1,7 @@
-"""One sweep over the shards of a queue: do what is due, and let no failing or busy item stop the others.
+"""One sweep over the shards of a queue: process what is due. A failing or busy item does not stop the others.
 
-The shards take turns, each giving its oldest item, so no shard waits until another one is empty. Runs that overlap begin
-at different shards, and a run may be given some of the shards only: many of them then share a long queue.
+The shards take turns, each giving its oldest item, so that no shard waits until another is empty. Overlapping runs begin
+at different shards. A run may be limited to some shards, so that several runs share a long queue.
 """
 
 import logging
@@ -19,16 +19,16 @@ from chalicelib.flows.ports.store import DUE_SHARDS, Clock, Deposits, DuePage, L
 log = logging.getLogger("earnest.jobs")
 
 PAGE_ITEMS: Final = 50  # ids read from a shard at once
-ALARM: Final = 5  # failures in a row after which a person should look
-# An attended deposit may need a provider call of some seconds; what does not fit is left to the next run.
-RESERVE: Final = 15_000
+ALARM_FAILURES: Final = 5  # failures in a row after which a failure is logged as an error
+# Milliseconds left below which no further item is begun: one item may need a provider call of some seconds.
+RESERVE_MS: Final = 15_000
 
 
 @dataclass(slots=True)
 class Report:
-    """What a run did. ``failed`` items were pushed back and will be tried again.
+    """Counts of a run. ``failed`` items were postponed and will be tried again.
 
-    ``finished`` False: something that was due is left, because time was over, an item was busy or a shard not readable.
+    ``finished`` is False when due items are left: time was over, an item was busy or a shard could not be read.
     """
 
     job: str
@@ -39,18 +39,15 @@ class Report:
 
 
 class Worker(Protocol):
-    """Who does what is due at one kind of item."""
+    """Processes the due items of one kind."""
 
-    def attend(self, item_id: str, owner: str, /) -> bool: ...
+    def process_due(self, item_id: str, owner: str, /) -> bool: ...
 
     def push_back(self, item_id: str, owner: str, /) -> int: ...
 
 
 class Sweep(Struct, frozen=True):
-    """A job over one queue. ``time_left`` gives the milliseconds that this run may still take.
-
-    ``workers`` by the kind that an id begins with.
-    """
+    """A job over one queue. ``workers`` by the prefix of the ids they process."""
 
     job: str
     queue: str
@@ -59,18 +56,18 @@ class Sweep(Struct, frozen=True):
     clock: Clock
 
     def run(self, owner: str, time_left: Callable[[], int], shards: Sequence[int] | None = None) -> Report:
-        """Over the named shards, or all of them."""
+        """Sweep some shards, None for all. ``time_left`` gives the milliseconds that this run may still take."""
         report = Report(self.job)
-        order = rotated(range(DUE_SHARDS) if shards is None else shards, owner)
-        for item_id in taking_turns([self._items(shard, report) for shard in order]):
-            if time_left() < RESERVE:
+        order = rotate(range(DUE_SHARDS) if shards is None else shards, owner)
+        for item_id in take_turns([self._due_items(shard, report) for shard in order]):
+            if time_left() < RESERVE_MS:
                 report.finished = False
                 break
-            self._one(item_id, owner, report)
+            self._process(item_id, owner, report)
         return report
 
-    def _items(self, shard: int, report: Report) -> Iterator[str]:
-        """What is due in a shard, oldest first. An item seen twice in a run waits for the next one."""
+    def _due_items(self, shard: int, report: Report) -> Iterator[str]:
+        """The due ids of a shard, oldest first. An id that comes again waits for the next run."""
         seen: set[str] = set()
         page: DuePage | None = None
         while page is None or page.position is not None:
@@ -81,51 +78,51 @@ class Sweep(Struct, frozen=True):
                     yield item_id
 
     def _page(self, shard: int, position: Mapping[str, Any] | None, report: Report) -> DuePage:
-        """A shard that cannot be read now must not stop the others."""
+        """One page of due ids; empty when the shard cannot be read now."""
         try:
             return self.deposits.due(self.queue, shard, self.clock(), PAGE_ITEMS, position)
         except Refused:
-            _left(report)
+            _count_busy(report)
             return DuePage((), None)
 
-    def _one(self, item_id: str, owner: str, report: Report) -> None:
+    def _process(self, item_id: str, owner: str, report: Report) -> None:
         try:
-            report.attended += self._worker(item_id).attend(item_id, owner)
+            report.attended += self._worker(item_id).process_due(item_id, owner)
         except (Leased, VersionConflict, WriteContention, Refused):
-            _left(report)
-        except Exception as fault:  # noqa: BLE001 - one broken item must not stop the others
+            _count_busy(report)
+        except Exception as error:  # noqa: BLE001 - one broken item must not stop the others
             report.failed += 1
-            report.finished &= self._pushed_back(item_id, owner, fault)
+            report.finished &= self._push_back(item_id, owner, error)
 
     def _worker(self, item_id: str) -> Worker:
         return self.workers[item_id.partition("_")[0]]
 
-    def _pushed_back(self, item_id: str, owner: str, fault: Exception) -> bool:
-        """Whether it is due later now; an item that cannot be pushed back stays due."""
+    def _push_back(self, item_id: str, owner: str, error: Exception) -> bool:
+        """Postpone a failed item and log it. False when it cannot be postponed and stays due."""
         try:
             failures = self._worker(item_id).push_back(item_id, owner)
         except Exception:
             log.exception("push back failed", extra={"item": item_id})
             return False
-        level = logging.ERROR if failures >= ALARM else logging.WARNING
-        log.log(level, "%s failed %d times", self.job, failures, exc_info=fault, extra={"item": item_id})
+        level = logging.ERROR if failures >= ALARM_FAILURES else logging.WARNING
+        log.log(level, "%s failed %d times", self.job, failures, exc_info=error, extra={"item": item_id})
         return True
 
 
-def _left(report: Report) -> None:
-    """Somebody else is at it, or the table is busy: it stays due."""
+def _count_busy(report: Report) -> None:
+    """Another worker has the item, or the table is busy: it stays due."""
     report.busy += 1
     report.finished = False
 
 
-def rotated(shards: Sequence[int], owner: str) -> list[int]:
-    """All of them, from a place that depends on the run: two at once do not meet at every item."""
+def rotate(shards: Sequence[int], owner: str) -> list[int]:
+    """All shards, beginning at one that depends on the owner, so that two runs do not meet at every item."""
     start = zlib.crc32(owner.encode()) % max(len(shards), 1)
     return [*shards[start:], *shards[:start]]
 
 
-def taking_turns(queues: Sequence[Iterator[str]]) -> Iterator[str]:
-    """One from each in turn, until all are empty."""
+def take_turns(queues: Sequence[Iterator[str]]) -> Iterator[str]:
+    """One item of each queue in turn, until all are empty."""
     waiting = deque(queues)
     while waiting:
         queue = waiting.popleft()
@@ -135,15 +132,15 @@ def taking_turns(queues: Sequence[Iterator[str]]) -> Iterator[str]:
             waiting.append(queue)
 
 
-def named_shards(detail: Mapping[str, Any]) -> list[int] | None:
-    """The shards that an event's ``detail`` names, as in ``{"shards": [0, 1, 2, 3]}``; None, for all, when it names none.
+def read_shards(detail: Mapping[str, Any]) -> list[int] | None:
+    """The shards of a scheduled event's ``detail``, as in ``{"shards": [0, 1, 2, 3]}``; None, for all, without any.
 
-    ValueError when they are no shards: such a schedule would leave refunds lying.
+    ValueError for anything that is not a list of different shards: such a schedule would skip refunds.
     """
     shards = detail.get("shards")
     if shards is None:
         return None
-    known = isinstance(shards, list) and all(type(one) is int and 0 <= one < DUE_SHARDS for one in shards)
+    known = isinstance(shards, list) and all(type(shard) is int and 0 <= shard < DUE_SHARDS for shard in shards)
     if not known or not shards or len(set(shards)) < len(shards):
         raise ValueError(f"no shards: {shards!r}")
     return list(shards)

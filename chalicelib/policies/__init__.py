@@ -1,4 +1,4 @@
-"""Rules, figures and texts as data. Every file names its source; nothing here computes."""
+"""Rules, figures and texts as data files. Every file names its source."""
 
 import tomllib
 from functools import cache
@@ -14,13 +14,13 @@ def read(path: str) -> dict[str, Any]:
 
 @cache
 def names(folder: str) -> tuple[str, ...]:
-    """The names of a folder's data files, without the ending, sorted; a folder that no rule has filled yet is empty."""
-    place = files(__name__).joinpath(folder)
-    found = [entry.name for entry in place.iterdir()] if place.is_dir() else []
-    return tuple(sorted(name.removesuffix(".toml") for name in found if name.endswith(".toml")))
+    """The names of a folder's data files, without the ending, sorted. Empty for a folder that does not exist."""
+    directory = files(__name__).joinpath(folder)
+    entries = [entry.name for entry in directory.iterdir()] if directory.is_dir() else []
+    return tuple(sorted(name.removesuffix(".toml") for name in entries if name.endswith(".toml")))
 
 
 @cache
 def languages() -> tuple[str, ...]:
-    """The languages in which everything is said, by their codes, sorted: each is a folder of ``texts``."""
+    """The codes of the languages, sorted: each is a folder of ``texts``."""
     return tuple(sorted(entry.name for entry in files(__name__).joinpath("texts").iterdir() if entry.is_dir()))

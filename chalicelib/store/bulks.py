@@ -1,4 +1,4 @@
-"""Bulk cancellations: journals of their own, due like everything that waits."""
+"""Bulk cancellations: journals of their own, in the due index while one is open."""
 
 import zlib
 from typing import Any, Final, get_args
@@ -10,7 +10,7 @@ from chalicelib.flows.ports.store import DUE_SHARDS, VersionConflict
 from chalicelib.store.codec import Wire
 from chalicelib.store.journals import Journals
 from chalicelib.store.requests import ConditionFailed, transact
-from chalicelib.store.texts import kept
+from chalicelib.store.texts import put_text
 
 KINDS: Final = {kind.TYPE: kind for kind in get_args(BulkEvent)}
 
@@ -27,17 +27,17 @@ class BulkStore:
         return self._journals.get(bulk_id)
 
     def create(self, bulk: Bulk, entry: Entry[BulkEvent], note: SealedText | None) -> None:
-        begun = self._journals.begun(bulk.id, [entry], _indexed(bulk))
+        begin = self._journals.begin_action(bulk.id, [entry], _index_attributes(bulk))
         if note is None:
-            self._journals.put(begun)
+            self._journals.put(begin)
             return
         try:
-            transact(self._client, [{"Put": begun}, kept(self._table, note)])
+            transact(self._client, [{"Put": begin}, put_text(self._table, note)])
         except ConditionFailed as failed:
-            raise VersionConflict(self._journals.image(failed.items[0])) from None
+            raise VersionConflict(self._journals.read_image(failed.items[0])) from None
 
     def append(self, stored: Stored[BulkEvent], entry: Entry[BulkEvent], after: Bulk) -> None:
-        self._journals.update(self._journals.added(stored, [entry], _indexed(after)))
+        self._journals.update(self._journals.append_action(stored, [entry], _index_attributes(after)))
 
     def touch(
         self, stored: Stored[BulkEvent], due: int, *, owner: str, until: int, now: int, failures: int = 0
@@ -45,7 +45,7 @@ class BulkStore:
         self._journals.touch(stored, due, owner=owner, until=until, now=now, failures=failures)
 
 
-def _indexed(bulk: Bulk) -> dict[str, Wire]:
+def _index_attributes(bulk: Bulk) -> dict[str, Wire]:
     if bulk.due is None:
         return {}
     shard = zlib.crc32(bulk.id.encode()) % DUE_SHARDS

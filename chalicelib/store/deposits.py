@@ -1,15 +1,16 @@
-"""The journals of deposits: one item each, one conditional write, and the indexes that find candidates."""
+"""The journals of deposits: one item each, written under a condition, and the indexes that list deposits."""
 
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Final, get_args
+from typing import Any, Final
 
 from chalicelib.core.common.instants import LAST_INSTANT
 from chalicelib.core.common.journal import Entry
 from chalicelib.core.common.refusal import Reason, Refused
 from chalicelib.core.deadlines import due_at
 from chalicelib.core.deposit.deposit import Deposit
-from chalicelib.core.deposit.events.all import DepositEvent
+from chalicelib.core.deposit.events.base import DepositEvent
+from chalicelib.core.deposit.fold import KINDS
 from chalicelib.core.reconciliation.lines import Line
 from chalicelib.flows.ports.effects import JournalAppend, KeyTaken, LimitCount, StockMove, Stored, TransactionEffect
 from chalicelib.flows.ports.store import (
@@ -23,16 +24,15 @@ from chalicelib.flows.ports.store import (
 )
 from chalicelib.store.codec import Wire
 from chalicelib.store.journals import Journals
-from chalicelib.store.movements import Movements, indexed
+from chalicelib.store.movements import Movements, index_attributes
 from chalicelib.store.requests import ConditionFailed, transact
-from chalicelib.store.stock import action
+from chalicelib.store.stock import effect_action
 
-KINDS: Final = {kind.TYPE: kind for kind in get_args(DepositEvent)}
 MAX_ACTIONS: Final = 30
 
 
 class DepositStore:
-    """Deposits in the table. ``grace_ms`` delays the due time of what is irreversible."""
+    """Deposits in the table. ``grace_ms`` delays the due time of irreversible events."""
 
     def __init__(self, client: Any, table: str, grace_ms: int) -> None:
         self._client = client
@@ -47,17 +47,17 @@ class DepositStore:
     def create(
         self, deposit: Deposit, entries: Sequence[Entry[DepositEvent]], also: Sequence[TransactionEffect], shard: int
     ) -> None:
-        """Write the first events, and take stock and limits with them or not at all."""
-        born: dict[str, Wire] = {
+        """Write the first events with their effects on other items, or nothing. Raises what ``_write_with`` does."""
+        created: dict[str, Wire] = {
             "by_buyer": {"S": deposit.created.buyer},
             "by_offer": {"S": partition(deposit.created.offer, shard)},
             "created": {"N": str(deposit.created_at)},
         }
-        begun = self._journals.begun(deposit.id, entries, {**born, **self._indexed(deposit)})
+        begin = self._journals.begin_action(deposit.id, entries, {**created, **self._index_attributes(deposit)})
         if also:
-            self._together({"Put": begun}, also)
+            self._write_with({"Put": begin}, also)
         else:
-            self._journals.put(begun)
+            self._journals.put(begin)
 
     def append(
         self,
@@ -66,12 +66,12 @@ class DepositStore:
         after: Deposit,
         also: Sequence[TransactionEffect],
     ) -> None:
-        """Add events to the journal as it was read, with their effects on other items."""
-        added = self._journals.added(stored, entries, self._indexed(after))
+        """Add events to the journal as it was read, with their effects on other items, or nothing."""
+        append = self._journals.append_action(stored, entries, self._index_attributes(after))
         if also:
-            self._together({"Update": added}, also)
+            self._write_with({"Update": append}, also)
         else:
-            self._journals.update(added)
+            self._journals.update(append)
 
     def touch(
         self, stored: Stored[DepositEvent], due: int, *, owner: str, until: int, now: int, failures: int = 0
@@ -92,12 +92,12 @@ class DepositStore:
         return self._journals.page("open", [merchant], "promised", limit, position, newest_first=False)
 
     def open_everywhere(self, limit: int, position: Mapping[str, object] | None) -> Page[DepositEvent]:
-        """The same for all merchants, what is due first."""
+        """The same for all merchants, the earliest due time first."""
         queues = [f"work#{shard:02d}" for shard in range(DUE_SHARDS)]
         return self._journals.page("due", queues, "due", limit, position, newest_first=False)
 
     def claims_of(self, merchant: str, limit: int, position: Mapping[str, object] | None) -> Page[DepositEvent]:
-        """Deposits with an open claim, the one that silence decides first at the head."""
+        """Deposits with an open claim, the earliest deadline first."""
         return self._journals.page("claims", [merchant], "claim_due", limit, position, newest_first=False)
 
     def claims_everywhere(self, limit: int, position: Mapping[str, object] | None) -> Page[DepositEvent]:
@@ -114,47 +114,49 @@ class DepositStore:
     def due(self, queue: str, shard: int, until: int, limit: int, position: Mapping[str, Any] | None = None) -> DuePage:
         return self._journals.due(f"{queue}#{shard:02d}", until, limit, position)
 
-    def _indexed(self, deposit: Deposit) -> dict[str, Wire]:
-        """The index attributes, from the state alone."""
-        found = indexed(deposit)
+    def _index_attributes(self, deposit: Deposit) -> dict[str, Wire]:
+        """The index attributes, a function of the state."""
+        attributes = index_attributes(deposit)
         waiting = deposit.open_refunds
         if waiting:
-            found["open"] = {"S": deposit.created.merchant}
-            found["promised"] = {"N": str(min(refund.promised_by for refund in waiting))}
+            attributes["open"] = {"S": deposit.created.merchant}
+            attributes["promised"] = {"N": str(min(refund.promised_by for refund in waiting))}
         shard = zlib.crc32(deposit.id.encode()) % DUE_SHARDS
-        claimed = [one.due_at for one in deposit.open_claims if one.due_at is not None]
-        if claimed:
-            found["claims"], found["claims_shard"] = {"S": deposit.created.merchant}, {"S": f"{shard:02d}"}
-            found["claim_due"] = {"N": str(min(claimed))}
+        claim_dues = [claim.due_at for claim in deposit.open_claims if claim.due_at is not None]
+        if claim_dues:
+            attributes["claims"], attributes["claims_shard"] = {"S": deposit.created.merchant}, {"S": f"{shard:02d}"}
+            attributes["claim_due"] = {"N": str(min(claim_dues))}
         due = due_at(deposit, self._grace_ms)
         if due is None and waiting:
-            due = LAST_INSTANT  # no job has anything to do here; a person finds it in the queue
+            due = LAST_INSTANT  # no job has work here; a person finds the deposit in the queue
         if due is not None:
-            found["due_shard"] = {"S": f"{'work' if waiting else 'time'}#{shard:02d}"}
-            found["due"] = {"N": str(due)}
-        return found
+            attributes["due_shard"] = {"S": f"{'work' if waiting else 'time'}#{shard:02d}"}
+            attributes["due"] = {"N": str(due)}
+        return attributes
 
-    def _together(self, own: Mapping[str, Any], also: Sequence[TransactionEffect]) -> None:
-        actions = [own, *map(self._effect, also)]
+    def _write_with(self, own: Mapping[str, Any], also: Sequence[TransactionEffect]) -> None:
+        actions = [own, *map(self._effect_action, also)]
         assert len(actions) <= MAX_ACTIONS, len(actions)
         try:
             transact(self._client, actions)
         except ConditionFailed as failed:
-            raise self._why(failed, also) from None
+            raise self._reason(failed, also) from None
 
-    def _effect(self, also: TransactionEffect) -> Mapping[str, Any]:
-        """As an action. The indexes of another deposit's journal come from its state, as those of our own do."""
+    def _effect_action(self, also: TransactionEffect) -> Mapping[str, Any]:
+        """An effect as an action. Another deposit's index attributes come from its state, as our own do."""
         if isinstance(also, JournalAppend):
-            return {"Update": self._journals.added(also.stored, also.entries, self._indexed(also.after))}
-        return action(self._table, also)
+            return {
+                "Update": self._journals.append_action(also.stored, also.entries, self._index_attributes(also.after))
+            }
+        return effect_action(self._table, also)
 
-    def _why(self, failed: ConditionFailed, also: Sequence[TransactionEffect]) -> Exception:
-        """The deposit's own reason is read first: if it was overtaken, nothing else matters. Then limits, then stock."""
+    def _reason(self, failed: ConditionFailed, also: Sequence[TransactionEffect]) -> Exception:
+        """The exception for a failed transaction: the deposit's own version counts first, then keys, limits and stock."""
         if failed.failed[0]:
-            return VersionConflict(self._journals.image(failed.items[0]))
+            return VersionConflict(self._journals.read_image(failed.items[0]))
         broken = [effect for effect, fails in zip(also, failed.failed[1:], strict=True) if fails]
         if any(isinstance(effect, JournalAppend) for effect in broken):
-            return WriteContention()  # that journal has moved on: it is read again
+            return WriteContention()  # another deposit's version; its journal is read again
         if any(isinstance(effect, KeyTaken) for effect in broken):
             return Refused(Reason.IDEMPOTENCY_KEY_REUSED)
         if any(isinstance(effect, LimitCount) for effect in broken):

@@ -3,32 +3,24 @@
 from typing import Any
 
 from chalicelib.flows.ports.effects import KeyTaken
-from chalicelib.store.journals import key
-from chalicelib.store.requests import send
+from chalicelib.store.requests import get_item, key, put_new
 
 
 class KeyStore:
-    """Reads what ``taken`` wrote."""
+    """Reads what ``put_key`` wrote."""
 
     def __init__(self, client: Any, table: str) -> None:
         self._client = client
         self._table = table
 
     def deposit_of(self, scope: bytes) -> str | None:
-        found = send(self._client.get_item, TableName=self._table, Key=key(_pk(scope)), ConsistentRead=True)
-        return str(found["Item"]["deposit"]["S"]) if "Item" in found else None
+        item = get_item(self._client, self._table, _pk(scope))
+        return str(item["deposit"]["S"]) if item is not None else None
 
 
-def taken(table: str, claim: KeyTaken) -> dict[str, Any]:
-    """The action that binds a key to its deposit. A retry finds its deposit's journal moved on before it gets here."""
-    return {
-        "Put": {
-            "TableName": table,
-            "Item": {**key(_pk(claim.scope)), "deposit": {"S": claim.deposit}},
-            "ConditionExpression": "attribute_not_exists(pk)",
-            "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
-        }
-    }
+def put_key(table: str, effect: KeyTaken) -> dict[str, Any]:
+    """The action that binds a key to its deposit. A retry fails earlier, on the version of the deposit's journal."""
+    return {"Put": put_new(table, {**key(_pk(effect.scope)), "deposit": {"S": effect.deposit}})}
 
 
 def _pk(scope: bytes) -> str:

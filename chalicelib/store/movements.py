@@ -1,7 +1,7 @@
-"""Money that moved, by the day of a deposit's latest movement: what reconciliation reads instead of whole journals.
+"""Movements of money by deposit, for reconciliation, which reads them instead of journals.
 
-An index holds every movement of a deposit as one short text, sorted by the deposit's id within a day and a shard. Whose
-latest movement is on or after a day is found from that day on, so a span is read from its first day to today.
+The index ``moved`` has every movement of a deposit as one text, partitioned by the day of its latest movement and a shard,
+sorted by the deposit's id. A deposit is listed under one day only; to read [start, end) read every day from start to today.
 """
 
 import heapq
@@ -14,29 +14,29 @@ from chalicelib.core.reconciliation.lines import BODY_LENGTH, Line, compute_shar
 from chalicelib.store.codec import Wire
 from chalicelib.store.requests import send
 
-PAGE: Final = 250  # rows of one day that are in memory at once
-FIELDS: Final = "\t"
-LINES: Final = "\n"
+PAGE_ROWS: Final = 250  # rows of one day that are in memory at once
+FIELD_SEPARATOR: Final = "\t"
+LINE_SEPARATOR: Final = "\n"
 
 
 class Movements:
-    """Reads what ``indexed`` wrote."""
+    """Reads what ``index_attributes`` wrote."""
 
     def __init__(self, client: Any, table: str) -> None:
         self._client = client
         self._table = table
 
     def lines(self, start: int, end: int, shard: int, after: str, today: int) -> Iterator[Line]:
-        """The movements of the half-open span in one shard, ascending, of deposits behind the id's part ``after``.
+        """Movements in [start, end) of one shard, ascending, of deposits whose id sorts after ``after``.
 
-        The index is eventually consistent: what is missing here is looked at in its journal before anybody says so.
+        The index is eventually consistent: callers check the journal before they report a movement as missing.
         """
         days = [self._rows(day, shard, after) for day in _days(start, today)]
         last = ""
         for pk, text in heapq.merge(*days):
-            if pk != last:  # a deposit that moved from one day to another while we read
+            if pk != last:  # a deposit may change its day while we read
                 last = pk
-                for line in written(pk.partition("_")[2], text):
+                for line in parse_lines(pk.partition("_")[2], text):
                     if start <= line.at < end:
                         yield line
 
@@ -51,7 +51,7 @@ class Movements:
                 ExpressionAttributeNames={"#p": "moved", "#s": "pk"},
                 ExpressionAttributeValues={":p": {"S": f"{day}#{shard:02d}"}, ":after": {"S": f"dep_{after}"}},
                 ScanIndexForward=True,
-                Limit=PAGE,
+                Limit=PAGE_ROWS,
                 **({"ExclusiveStartKey": start} if start is not None else {}),
             )
             for item in answer["Items"]:
@@ -61,19 +61,19 @@ class Movements:
                 return
 
 
-def indexed(deposit: Deposit) -> dict[str, Wire]:
-    """The index attributes of a deposit whose money has moved."""
+def index_attributes(deposit: Deposit) -> dict[str, Wire]:
+    """The index attributes of a deposit, none when no money has moved."""
     lines = list_lines(deposit)
     at = find_latest_movement(lines)
     if at is None:
         return {}
-    place = f"{_day(at)}#{compute_shard(lines[0].place):02d}"
-    return {"moved": {"S": place}, "lines": {"S": LINES.join(_text(line) for line in lines)}}
+    partition = f"{_day(at)}#{compute_shard(lines[0].place):02d}"
+    return {"moved": {"S": partition}, "lines": {"S": LINE_SEPARATOR.join(_text(line) for line in lines)}}
 
 
-def written(body: str, text: str) -> list[Line]:
-    """The lines of one deposit as they stand in the index."""
-    rows = (part.split(FIELDS) for part in text.split(LINES))
+def parse_lines(body: str, text: str) -> list[Line]:
+    """The lines of one deposit from the index attribute ``lines``."""
+    rows = (part.split(FIELD_SEPARATOR) for part in text.split(LINE_SEPARATOR))
     return [
         Line(body + place, ref, int(minor), currency, int(at), int(days), settled == "1")
         for place, ref, minor, currency, at, days, settled in rows
@@ -81,8 +81,8 @@ def written(body: str, text: str) -> list[Line]:
 
 
 def _text(line: Line) -> str:
-    plain = (line.place[BODY_LENGTH:], line.ref, line.minor, line.currency, line.at, line.days, int(line.settled))
-    return FIELDS.join(map(str, plain))
+    fields = (line.place[BODY_LENGTH:], line.ref, line.minor, line.currency, line.at, line.days, int(line.settled))
+    return FIELD_SEPARATOR.join(map(str, fields))
 
 
 def _days(start: int, today: int) -> Iterator[str]:

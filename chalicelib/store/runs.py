@@ -1,4 +1,4 @@
-"""Reconciliation runs and their breaks: journals like all others, and a cursor that a slice leaves for the next one."""
+"""Reconciliation runs and their breaks: journals, and the cursor from which the next slice of a run goes on."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -10,16 +10,16 @@ from chalicelib.core.reconciliation.run import BreakEvent, BreakFound, Run, RunE
 from chalicelib.flows.ports.effects import SealedText, Stored
 from chalicelib.flows.ports.store import Leased, Page, RunAt, SpanTaken, VersionConflict
 from chalicelib.store.codec import Wire
-from chalicelib.store.journals import ALL_OLD, Journals, key
-from chalicelib.store.requests import ConditionFailed, send, transact
-from chalicelib.store.texts import kept
+from chalicelib.store.journals import Journals
+from chalicelib.store.requests import ConditionFailed, get_item, transact, update_action
+from chalicelib.store.texts import put_text
 
 RUNS: Final = "reconciliations"  # the partition of by_offer that lists the runs; a run's own id lists its breaks
-QUEUE: Final = "runs"  # of the due index: what is not finished
+QUEUE: Final = "runs"  # the partition of the due index that lists unfinished runs
 RUN_KINDS: Final = {kind.TYPE: kind for kind in get_args(RunEvent)}
 BREAK_KINDS: Final = {kind.TYPE: kind for kind in get_args(BreakEvent)}
-MAX_BREAKS_TOGETHER: Final = 90  # with the cursor below the hundred actions of a transaction
-AGAIN: Final = Caller("earnest", "service")
+MAX_BREAKS_TOGETHER: Final = 90  # a transaction takes a hundred actions, one is the cursor's
+SERVICE: Final = Caller("earnest", "service")
 
 
 class RunStore:
@@ -32,10 +32,9 @@ class RunStore:
         self._breaks: Journals[BreakEvent] = Journals(client, table, BREAK_KINDS)
 
     def get(self, run_id: str) -> RunAt | None:
-        answer = send(self._client.get_item, TableName=self._table, Key=key(run_id), ConsistentRead=True)
-        if "Item" not in answer:
+        item = get_item(self._client, self._table, run_id)
+        if item is None:
             return None
-        item = answer["Item"]
         cursor = json.loads(item["cursor"]["S"]) if "cursor" in item else None
         return RunAt(self._runs.read(item), cursor, int(item["cursors"]["N"]) if "cursors" in item else 0)
 
@@ -46,12 +45,12 @@ class RunStore:
             "due_shard": {"S": QUEUE},
             "due": {"N": str(run.started.at)},
         }
-        actions = [{"Put": self._runs.begun(run.id, [entry], indexed)}, self._span(run, run.id, "")]
+        actions = [{"Put": self._runs.begin_action(run.id, [entry], indexed)}, self._span(run, run.id, "")]
         try:
             transact(self._client, actions)
         except ConditionFailed as failed:
             if failed.failed[0]:
-                raise VersionConflict(self._runs.image(failed.items[0])) from None
+                raise VersionConflict(self._runs.read_image(failed.items[0])) from None
             item = failed.items[1]
             raise SpanTaken(item["run"]["S"] if item is not None else "") from None
 
@@ -64,16 +63,16 @@ class RunStore:
         now: int,
         until: int,
     ) -> RunAt:
-        """The cursor and the breaks found since the last one; the lease is taken with it, or alone without a cursor.
+        """Write the cursor and the breaks found since the last one, and take the lease; without a cursor only the lease.
 
-        Breaks that do not fit beside the cursor are written before it, while the cursor stays where it was. Every write
-        has the condition that no other worker moved the run, so the numbers of its breaks are this worker's alone.
+        Breaks that do not fit into the cursor's transaction are written before it. Every write has the condition that no
+        other worker moved the run, so no other worker uses the same break numbers. Raises Leased.
         """
         rest, first = list(breaks), breaks[0].n if breaks else 0
         while len(rest) > MAX_BREAKS_TOGETHER:
             early, rest = rest[:MAX_BREAKS_TOGETHER], rest[MAX_BREAKS_TOGETHER:]
-            at = self._save(at, None, [self._found(one, first) for one in early], owner, now, until)
-        return self._save(at, cursor, [self._found(one, first) for one in rest], owner, now, until)
+            at = self._save(at, None, [self._put_break(found, first) for found in early], owner, now, until)
+        return self._save(at, cursor, [self._put_break(found, first) for found in rest], owner, now, until)
 
     def _save(
         self,
@@ -84,46 +83,37 @@ class RunStore:
         now: int,
         until: int,
     ) -> RunAt:
-        """One transaction; without a cursor the run's own stays. Leased when another worker moved the run."""
-        place = " #cursor = :cursor," if cursor is not None else ""
-        moved: dict[str, Any] = {
-            "Update": {
-                "TableName": self._table,
-                "Key": key(at.stored.id),
-                "UpdateExpression": "SET cursors = :next, due = :now,"
-                f"{place} lease_owner = :owner, lease_until = :until",
-                "ConditionExpression": "v = :v AND (attribute_not_exists(cursors) OR cursors = :before)"
-                " AND (attribute_not_exists(lease_until) OR lease_until <= :now OR lease_owner = :owner)",
-                "ExpressionAttributeValues": {
-                    ":next": {"N": str(at.cursors + 1)},
-                    ":before": {"N": str(at.cursors)},
-                    ":owner": {"S": owner},
-                    ":until": {"N": str(until)},
-                    ":now": {"N": str(now)},
-                    ":v": {"N": str(at.stored.version)},
-                },
-                "ReturnValuesOnConditionCheckFailure": ALL_OLD,
-            }
-        }
+        """One transaction; None keeps the run's cursor. Raises Leased when another worker moved the run."""
+        set_cursor = " #cursor = :cursor," if cursor is not None else ""
+        values: dict[str, int | str] = {"next": at.cursors + 1, "before": at.cursors, "v": at.stored.version}
+        values |= {"owner": owner, "until": until, "now": now}
         if cursor is not None:
-            moved["Update"]["ExpressionAttributeNames"] = {"#cursor": "cursor"}
-            moved["Update"]["ExpressionAttributeValues"][":cursor"] = {"S": json.dumps(cursor)}
+            values["cursor"] = json.dumps(cursor)
+        update = update_action(
+            self._table,
+            at.stored.id,
+            f"SET cursors = :next, due = :now,{set_cursor} lease_owner = :owner, lease_until = :until",
+            "v = :v AND (attribute_not_exists(cursors) OR cursors = :before)"
+            " AND (attribute_not_exists(lease_until) OR lease_until <= :now OR lease_owner = :owner)",
+            values,
+            ("cursor",) if cursor is not None else (),
+        )
         try:
-            transact(self._client, [moved, *({"Put": put} for put in puts)])
+            transact(self._client, [update, *({"Put": put} for put in puts)])
         except ConditionFailed as failed:
             if not failed.failed[0]:
-                raise  # a number that was counted is taken again: a bug
+                raise  # a counted break number is used again: a bug
             raise Leased from None
         return RunAt(at.stored, dict(cursor) if cursor is not None else at.cursor, at.cursors + 1)
 
     def finish(self, at: RunAt, run: Run, event: RunFinished | RunFailed, now: int) -> None:
-        """The certificate; the span is free for another run from then on."""
-        entry: Entry[RunEvent] = Entry(event, now, AGAIN)
-        ended = self._runs.added(at.stored, [entry], {})
-        ended["ConditionExpression"] += " AND (attribute_not_exists(cursors) OR cursors = :cursors)"
-        ended["ExpressionAttributeValues"][":cursors"] = {"N": str(at.cursors)}
+        """Write the certificate and free the span for another run. Raises Leased."""
+        entry: Entry[RunEvent] = Entry(event, now, SERVICE)
+        update = self._runs.append_action(at.stored, [entry], {})
+        update["ConditionExpression"] += " AND (attribute_not_exists(cursors) OR cursors = :cursors)"
+        update["ExpressionAttributeValues"][":cursors"] = {"N": str(at.cursors)}
         try:
-            transact(self._client, [{"Update": ended}, self._span(run, "", run.id)])
+            transact(self._client, [{"Update": update}, self._span(run, "", run.id)])
         except ConditionFailed:
             raise Leased from None
 
@@ -141,39 +131,32 @@ class RunStore:
         return self._breaks.get(break_id)
 
     def resolve(self, stored: Stored[BreakEvent], entry: Entry[BreakEvent], note: SealedText | None) -> None:
-        added = self._breaks.added(stored, [entry], {})
+        update = self._breaks.append_action(stored, [entry], {})
         if note is None:
-            self._breaks.update(added)
+            self._breaks.update(update)
             return
         try:
-            transact(self._client, [{"Update": added}, kept(self._table, note)])
+            transact(self._client, [{"Update": update}, put_text(self._table, note)])
         except ConditionFailed as failed:
-            raise VersionConflict(self._breaks.image(failed.items[0])) from None
+            raise VersionConflict(self._breaks.read_image(failed.items[0])) from None
 
-    def _found(self, one: BreakFound, first: int) -> dict[str, Any]:
-        """Numbered within its run. ``first`` is the number after the last that the run had counted.
+    def _put_break(self, found: BreakFound, first: int) -> dict[str, Any]:
+        """The Put of a break, numbered within its run. ``first`` is the first number that no cursor has counted yet.
 
-        A slice that is done again replaces what one that died had written from the same place, and nothing that was
-        counted: that has a smaller ``first``.
+        A slice that is repeated replaces the breaks of one that died at the same cursor. Counted breaks have a smaller
+        ``first`` and stay.
         """
-        indexed: dict[str, Wire] = {"by_offer": {"S": one.run}, "created": {"N": str(one.n)}}
-        begun = self._breaks.begun(digest_id("brk", one.run, str(one.n)), [Entry(one, one.at, AGAIN)], indexed)
-        begun["Item"]["first"] = {"N": str(first)}
-        begun["ConditionExpression"] = "attribute_not_exists(pk) OR (#first = :first AND v = :one)"
-        begun["ExpressionAttributeNames"] = {"#first": "first"}
-        begun["ExpressionAttributeValues"] = {":first": {"N": str(first)}, ":one": {"N": "1"}}
-        return begun
+        indexed: dict[str, Wire] = {"by_offer": {"S": found.run}, "created": {"N": str(found.n)}}
+        break_id = digest_id("brk", found.run, str(found.n))
+        put = self._breaks.begin_action(break_id, [Entry(found, found.at, SERVICE)], indexed)
+        put["Item"]["first"] = {"N": str(first)}
+        put["ConditionExpression"] = "attribute_not_exists(pk) OR (#first = :first AND v = :one)"
+        put["ExpressionAttributeNames"] = {"#first": "first"}
+        put["ExpressionAttributeValues"] = {":first": {"N": str(first)}, ":one": {"N": "1"}}
+        return put
 
     def _span(self, run: Run, holder: str, held_by: str) -> dict[str, Any]:
-        """One running run for each span: the item that says which."""
-        return {
-            "Update": {
-                "TableName": self._table,
-                "Key": key(f"span#{run.started.start}#{run.started.end}"),
-                "UpdateExpression": "SET #run = :holder",
-                "ConditionExpression": "attribute_not_exists(#run) OR #run = :held",
-                "ExpressionAttributeNames": {"#run": "run"},
-                "ExpressionAttributeValues": {":holder": {"S": holder}, ":held": {"S": held_by}},
-                "ReturnValuesOnConditionCheckFailure": ALL_OLD,
-            }
-        }
+        """The action on the item that names the running run of a span, under the condition that it names ``held_by``."""
+        span = f"span#{run.started.start}#{run.started.end}"
+        condition, values = "attribute_not_exists(#run) OR #run = :held", {"holder": holder, "held": held_by}
+        return update_action(self._table, span, "SET #run = :holder", condition, values, ("run",))

@@ -6,10 +6,12 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
 
-def _index(name: str, partition: str, sort: str, *held: str) -> dict[str, Any]:
-    """An index that finds candidates carries nothing but keys; one that is read instead of journals holds more."""
+def _index(name: str, partition: str, sort: str, *attributes: str) -> dict[str, Any]:
+    """An index that lists items has keys only; one that is read instead of journals has the ``attributes`` too."""
     projection = (
-        {"ProjectionType": "INCLUDE", "NonKeyAttributes": list(held)} if held else {"ProjectionType": "KEYS_ONLY"}
+        {"ProjectionType": "INCLUDE", "NonKeyAttributes": list(attributes)}
+        if attributes
+        else {"ProjectionType": "KEYS_ONLY"}
     )
     return {
         "IndexName": name,

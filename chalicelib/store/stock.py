@@ -1,6 +1,6 @@
-"""Stock shards and purchase limits: the actions that travel in a transaction, and looks at what is left.
+"""Stock shards and purchase limits: the actions of a transaction that change them, and reads of what is left.
 
-Each shard keeps total = left + live + sold. Units leave and come back only in the transaction that records why.
+Each shard keeps total = left + live + sold. Units change only in the transaction that records the reason.
 """
 
 from collections.abc import Sequence
@@ -8,12 +8,10 @@ from typing import Any
 
 from chalicelib.core.selling.offer import Offer
 from chalicelib.flows.ports.effects import KeyTaken, LimitCount, ReasonCounted, SealedText, StockMove
-from chalicelib.store.codec import Wire
-from chalicelib.store.journals import ALL_OLD, BATCH, key
-from chalicelib.store.keys import taken
-from chalicelib.store.requests import send
-from chalicelib.store.tallies import tallied
-from chalicelib.store.texts import kept
+from chalicelib.store.keys import put_key
+from chalicelib.store.requests import batch_get, key, update_action
+from chalicelib.store.tallies import count_reason
+from chalicelib.store.texts import put_text
 
 
 def shard_key(offer: str, batch: str, sku: str, shard: int) -> str:
@@ -24,44 +22,38 @@ def limit_key(offer: str, buyer: str) -> str:
     return f"limit#{offer}#{buyer}"
 
 
-def action(table: str, also: StockMove | LimitCount | SealedText | KeyTaken | ReasonCounted) -> dict[str, Any]:
+def effect_action(table: str, also: StockMove | LimitCount | SealedText | KeyTaken | ReasonCounted) -> dict[str, Any]:
     """One effect on another item, as an action of the deposit's transaction."""
     match also:
         case StockMove():
-            return _shelved(table, also)
+            return _move_stock(table, also)
         case LimitCount():
-            return _count(table, also)
+            return _count_units(table, also)
         case SealedText():
-            return kept(table, also)
+            return put_text(table, also)
         case KeyTaken():
-            return taken(table, also)
+            return put_key(table, also)
         case ReasonCounted():
-            return tallied(table, also)
+            return count_reason(table, also)
 
 
-def _shelved(table: str, shelved: StockMove) -> dict[str, Any]:
-    """The parts of a shard that change, under the condition that none of them falls below zero."""
-    moved = shelved.moved
+def _move_stock(table: str, move: StockMove) -> dict[str, Any]:
+    """The counts of a shard that change, under the condition that none of them falls below zero."""
+    moved = move.moved
     changes = {name: units for name in ("left", "live", "sold") if (units := getattr(moved, name))}
     falling = {name: -units for name, units in changes.items() if units < 0}
-    return {
-        "Update": {
-            "TableName": table,
-            "Key": key(shard_key(shelved.offer, shelved.batch, moved.sku, moved.shard)),
-            "UpdateExpression": "SET " + ", ".join(f"#{name} = #{name} + :{name}" for name in changes),
-            "ConditionExpression": " AND ".join(f"#{name} >= :least_{name}" for name in falling),
-            "ExpressionAttributeNames": {f"#{name}": name for name in changes},
-            "ExpressionAttributeValues": {
-                **{f":{name}": {"N": str(units)} for name, units in changes.items()},
-                **{f":least_{name}": {"N": str(units)} for name, units in falling.items()},
-            },
-            "ReturnValuesOnConditionCheckFailure": ALL_OLD,
-        }
-    }
+    return update_action(
+        table,
+        shard_key(move.offer, move.batch, moved.sku, moved.shard),
+        "SET " + ", ".join(f"#{name} = #{name} + :{name}" for name in changes),
+        " AND ".join(f"#{name} >= :least_{name}" for name in falling),
+        {**changes, **{f"least_{name}": units for name, units in falling.items()}},
+        tuple(changes),
+    )
 
 
-def shards_made(table: str, offer: Offer) -> list[dict[str, Any]]:
-    """The actions that lay out an offer's stock; a shard that is there already stays as it is."""
+def put_shards(table: str, offer: Offer) -> list[dict[str, Any]]:
+    """The actions that create an offer's shards; a shard that exists already stays as it is."""
     return [
         {
             "Put": {
@@ -81,75 +73,33 @@ def shards_made(table: str, offer: Offer) -> list[dict[str, Any]]:
     ]
 
 
-def shard_changed(table: str, offer: Offer, sku: str, shard: int, units: int) -> dict[str, Any]:
-    """Units a merchant adds to a shard, or takes out of what is left of it."""
+def change_shard(table: str, offer: Offer, sku: str, shard: int, units: int) -> dict[str, Any]:
+    """The action that adds units to a shard, or takes ``-units`` out of what is left of it."""
     pk = shard_key(offer.id, offer.made.batch, sku, shard)
-    return _update(table, pk, "SET #left = #left + :u, #total = #total + :u", units, "#left >= :least", least=-units)
+    expression, values = "SET #left = #left + :u, #total = #total + :u", {"u": units, "least": -units}
+    return update_action(table, pk, expression, "#left >= :least", values, ("left", "total"))
 
 
-def left(client: Any, table: str, offers: Sequence[Offer], *, consistent: bool) -> dict[str, dict[str, list[int]]]:
-    """Units left in every shard of every counted SKU of each offer, by offer id: one trip for a hundred shards."""
+def read_left(client: Any, table: str, offers: Sequence[Offer], *, consistent: bool) -> dict[str, dict[str, list[int]]]:
+    """Units left in every shard, by offer id and SKU. One call for a hundred shards."""
     counts = {offer.id: {stock.sku: [0] * stock.all_shards for stock in offer.stock} for offer in offers}
-    places = {
+    shards = {
         shard_key(offer.id, offer.made.batch, stock.sku, shard): (offer.id, stock.sku, shard)
         for offer in offers
         for stock in offer.stock
         for shard in range(stock.all_shards)
     }
-    for pks in (list(places)[start : start + BATCH] for start in range(0, len(places), BATCH)):
-        wanted: Any = {
-            table: {
-                "Keys": [key(pk) for pk in pks],
-                "ConsistentRead": consistent,
-                "ProjectionExpression": "pk, #left",
-                "ExpressionAttributeNames": {"#left": "left"},
-            }
-        }
-        while wanted:
-            answer = send(client.batch_get_item, RequestItems=wanted)
-            for item in answer["Responses"].get(table, []):
-                offer_id, sku, shard = places[item["pk"]["S"]]
-                counts[offer_id][sku][shard] = int(item["left"]["N"])
-            wanted = answer.get("UnprocessedKeys")
+    projection = {"ProjectionExpression": "pk, #left", "ExpressionAttributeNames": {"#left": "left"}}
+    for item in batch_get(client, table, list(shards), ConsistentRead=consistent, **projection):
+        offer_id, sku, shard = shards[item["pk"]["S"]]
+        counts[offer_id][sku][shard] = int(item["left"]["N"])
     return counts
 
 
-def _update(
-    table: str, pk: str, expression: str, units: int, condition: str, least: int | None = None
-) -> dict[str, Any]:
-    values: dict[str, Wire] = {":u": {"N": str(units)}}
-    if least is not None:
-        values[":least"] = {"N": str(least)}
-    names = {f"#{name}": name for name in ("left", "live", "total") if f"#{name}" in expression + condition}
-    return {
-        "Update": {
-            "TableName": table,
-            "Key": key(pk),
-            "UpdateExpression": expression,
-            "ConditionExpression": condition,
-            "ExpressionAttributeNames": names,
-            "ExpressionAttributeValues": values,
-            "ReturnValuesOnConditionCheckFailure": ALL_OLD,
-        }
-    }
-
-
-def _count(table: str, count: LimitCount) -> dict[str, Any]:
-    values: dict[str, Wire] = {":u": {"N": str(count.units)}}
-    condition = "units >= :least"
+def _count_units(table: str, count: LimitCount) -> dict[str, Any]:
+    """The action that adds units to a buyer's count. A first order, which has no count, was checked before."""
+    pk, expression = limit_key(count.offer, count.buyer), "ADD units :u"
     if count.most is None:
-        values[":least"] = {"N": str(-count.units)}
-    else:
-        # A first order has no counter yet; whether it fits by itself was decided before.
-        values[":room"] = {"N": str(count.most - count.units)}
-        condition = "attribute_not_exists(units) OR units <= :room"
-    return {
-        "Update": {
-            "TableName": table,
-            "Key": key(limit_key(count.offer, count.buyer)),
-            "UpdateExpression": "ADD units :u",
-            "ConditionExpression": condition,
-            "ExpressionAttributeValues": values,
-            "ReturnValuesOnConditionCheckFailure": ALL_OLD,
-        }
-    }
+        return update_action(table, pk, expression, "units >= :least", {"u": count.units, "least": -count.units})
+    condition = "attribute_not_exists(units) OR units <= :room"
+    return update_action(table, pk, expression, condition, {"u": count.units, "room": count.most - count.units})

@@ -4,33 +4,33 @@ from collections.abc import Mapping
 from typing import Any
 
 from chalicelib.flows.ports.effects import ReasonCounted
-from chalicelib.store.journals import key
-from chalicelib.store.requests import send
+from chalicelib.store.requests import key, send
 
-MARK = "#"  # between what happened and the reason, in an attribute's name
+SEPARATOR = "#"  # between what happened and the reason, in an attribute's name
 
 
 class TallyStore:
-    """Reads what ``tallied`` wrote."""
+    """Reads what ``count_reason`` wrote."""
 
     def __init__(self, client: Any, table: str) -> None:
         self._client = client
         self._table = table
 
     def of(self, offer: str) -> Mapping[tuple[str, str], int]:
-        found = send(self._client.get_item, TableName=self._table, Key=key(_pk(offer)))
-        counts = ((name.partition(MARK), value) for name, value in found.get("Item", {}).items() if MARK in name)
+        """Counts by what happened and its reason, eventually consistent."""
+        item = send(self._client.get_item, TableName=self._table, Key=key(_pk(offer))).get("Item", {})
+        counts = ((name.partition(SEPARATOR), value) for name, value in item.items() if SEPARATOR in name)
         return {(what, reason): int(value["N"]) for (what, _, reason), value in counts}
 
 
-def tallied(table: str, one: ReasonCounted) -> dict[str, Any]:
-    """The action that counts one more."""
+def count_reason(table: str, effect: ReasonCounted) -> dict[str, Any]:
+    """The action that adds one to a count."""
     return {
         "Update": {
             "TableName": table,
-            "Key": key(_pk(one.offer)),
+            "Key": key(_pk(effect.offer)),
             "UpdateExpression": "ADD #one :one",
-            "ExpressionAttributeNames": {"#one": f"{one.what}{MARK}{one.reason}"},
+            "ExpressionAttributeNames": {"#one": f"{effect.what}{SEPARATOR}{effect.reason}"},
             "ExpressionAttributeValues": {":one": {"N": "1"}},
         }
     }

@@ -1,4 +1,4 @@
-"""Sealed texts of people: an item each, written once, in the transaction of the event that names them."""
+"""Encrypted texts of people: an item each, written once, in the transaction of the event that names them."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
@@ -6,15 +6,13 @@ from typing import Any, Final
 from chalicelib.core.common.refusal import Reason, Refused
 from chalicelib.flows.ports.effects import SealedText
 from chalicelib.store.codec import Wire
-from chalicelib.store.journals import key
-from chalicelib.store.requests import send
+from chalicelib.store.requests import MAX_BATCH_KEYS, get_item, key, put_new, send
 
-BATCH_KEYS: Final = 100  # that one BatchGetItem takes
 MAX_ATTEMPTS: Final = 5  # for keys that a batch leaves unprocessed
 
 
 class TextStore:
-    """Reads what ``kept`` wrote. ``pause`` sleeps longer the more attempts there were."""
+    """Reads what ``put_text`` wrote. ``pause`` sleeps longer the more attempts there were."""
 
     def __init__(self, client: Any, table: str, pause: Callable[[int], None]) -> None:
         self._client = client
@@ -22,17 +20,17 @@ class TextStore:
         self._pause = pause
 
     def get(self, pk: str) -> bytes | None:
-        found = send(self._client.get_item, TableName=self._table, Key=key(pk), ConsistentRead=True)
-        return bytes(found["Item"]["sealed"]["B"]) if "Item" in found else None
+        item = get_item(self._client, self._table, pk)
+        return bytes(item["sealed"]["B"]) if item is not None else None
 
     def get_many(self, pks: Sequence[str]) -> Mapping[str, bytes]:
-        """Those that are there, in one call for a hundred. Refused(BUSY) when the table leaves some unread."""
+        """Those that exist, by a call for a hundred. Refused(BUSY) when the table leaves some unread."""
         wanted = list(dict.fromkeys(pks))
-        found: dict[str, bytes] = {}
-        for start in range(0, len(wanted), BATCH_KEYS):
-            for item in self._batch([key(pk) for pk in wanted[start : start + BATCH_KEYS]]):
-                found[item["pk"]["S"]] = bytes(item["sealed"]["B"])
-        return found
+        texts: dict[str, bytes] = {}
+        for start in range(0, len(wanted), MAX_BATCH_KEYS):
+            for item in self._batch([key(pk) for pk in wanted[start : start + MAX_BATCH_KEYS]]):
+                texts[item["pk"]["S"]] = bytes(item["sealed"]["B"])
+        return texts
 
     def _batch(self, keys: list[dict[str, Wire]]) -> Iterator[Mapping[str, Wire]]:
         for attempt in range(MAX_ATTEMPTS):
@@ -46,13 +44,6 @@ class TextStore:
         raise Refused(Reason.BUSY, retry_after=1)
 
 
-def kept(table: str, keep: SealedText) -> dict[str, Any]:
-    """The action that writes it. A retry of the same request finds its journal moved on before it gets here."""
-    return {
-        "Put": {
-            "TableName": table,
-            "Item": {**key(keep.key), "sealed": {"B": keep.sealed}},
-            "ConditionExpression": "attribute_not_exists(pk)",
-            "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
-        }
-    }
+def put_text(table: str, text: SealedText) -> dict[str, Any]:
+    """The action that writes a text. A retry of the request fails earlier, on the version of its journal."""
+    return {"Put": put_new(table, {**key(text.key), "sealed": {"B": text.sealed}})}

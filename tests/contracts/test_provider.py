@@ -17,8 +17,8 @@ from chalicelib.core.reconciliation.lines import SHARDS, Line, LineKind, build_p
 from chalicelib.core.refunding.destination import Payee
 from chalicelib.core.refunding.provider_answers import RefundSeen
 from chalicelib.flows.ports.provider import NotFound, Provider, ReportPage, Session, Settlement, Unknown
-from chalicelib.gateways.books import Books
-from chalicelib.gateways.sandbox import Sandbox
+from chalicelib.gateways.sandbox.books import Books
+from chalicelib.gateways.sandbox.provider import Sandbox
 from chalicelib.gateways.settlement_file import SettlementFile
 from chalicelib.store import schema
 from tests.gateways.paper import T0

@@ -23,7 +23,7 @@ from chalicelib.core.delivery.trade_in import CancelTradeIn, Inspect
 from chalicelib.core.deposit.claim import Claim
 from chalicelib.core.deposit.command_row import Command
 from chalicelib.core.deposit.deposit import Deposit
-from chalicelib.core.deposit.events.all import DepositEvent
+from chalicelib.core.deposit.events.base import DepositEvent
 from chalicelib.core.deposit.events.claim import (
     ClaimAccepted,
     ClaimAnsweredLate,

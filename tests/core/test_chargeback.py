@@ -16,7 +16,7 @@ from chalicelib.core.deadlines import due_at, look_at, next_due
 from chalicelib.core.deposit.causes import Cause, LineCode
 from chalicelib.core.deposit.deposit import Deposit
 from chalicelib.core.deposit.dispute import Dispute
-from chalicelib.core.deposit.events.all import DepositEvent
+from chalicelib.core.deposit.events.base import DepositEvent
 from chalicelib.core.deposit.events.payment import ChargebackLost
 from chalicelib.core.deposit.events.refund import RefundApproved, RefundCovered, RefundLine
 from chalicelib.core.deposit.ledger import Balances

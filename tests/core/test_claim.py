@@ -14,7 +14,7 @@ from chalicelib.core.common.instants import DAY, HOUR, MINUTE, SECOND
 from chalicelib.core.deadlines import NEVER, due_at, next_due, overdue
 from chalicelib.core.deposit.claim import OPEN, TRANSITIONS, ClaimStatus, begin_claim, evolve_claim
 from chalicelib.core.deposit.deposit import Deposit
-from chalicelib.core.deposit.events.all import DepositEvent
+from chalicelib.core.deposit.events.base import DepositEvent
 from chalicelib.core.deposit.events.claim import (
     ClaimEscalated,
     ClaimEvidenceAdded,

@@ -18,7 +18,7 @@ from chalicelib.core.locking.lock import OpenIntent
 from chalicelib.core.policy.terms import Terms
 from chalicelib.core.selling.changes import ChangeItems
 from chalicelib.core.selling.ordering import Ordered
-from chalicelib.store.codec import members, reader
+from chalicelib.store.codec import encode_fields, reader
 from tests.core.stories import (
     A_WEEK,
     CANCEL,
@@ -333,7 +333,7 @@ def test_what_was_shown_has_changed_so_nothing_is_locked(name: str) -> None:
 def test_the_evidence_keeps_awkward_names(name: str) -> None:
     under = terms(items=[{"sku": "car", "name": name, "price": wire("299900 CNY")}])
     intent = opened(paid(under))
-    kept = reader(LockIntentOpened)({"M": members(intent)})
+    kept = reader(LockIntentOpened)({"M": encode_fields(intent)})
     assert kept == intent
     assert disclosure.render_intent_text(kept) == disclosure.render_intent_text(intent)
 

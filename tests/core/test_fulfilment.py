@@ -31,7 +31,7 @@ from chalicelib.core.deposit.causes import Cause, LineCode
 from chalicelib.core.deposit.clock import status_at
 from chalicelib.core.deposit.command_row import Command
 from chalicelib.core.deposit.deposit import Deposit
-from chalicelib.core.deposit.events.all import DepositEvent
+from chalicelib.core.deposit.events.base import DepositEvent
 from chalicelib.core.deposit.events.ending import Cancelled, Completed
 from chalicelib.core.deposit.events.goods import GoodsDelivered, GoodsReceived, GoodsShipped, Units
 from chalicelib.core.deposit.events.order import TakenStock

@@ -15,7 +15,7 @@ from chalicelib.core.common.refusal import Reason, Refused
 from chalicelib.core.decide import decide
 from chalicelib.core.deposit.clock import lock_at, status_at
 from chalicelib.core.deposit.command_row import Command
-from chalicelib.core.deposit.events.all import DepositEvent
+from chalicelib.core.deposit.events.base import DepositEvent
 from chalicelib.core.deposit.events.lock import (
     LockConfirmed,
     LockedByWindowEnd,

@@ -15,7 +15,7 @@ from chalicelib.core.deadlines import due_at, find_awaited_balance, next_due, ov
 from chalicelib.core.decide import actions
 from chalicelib.core.delivery.fulfilment import DeclareDefault, PayBalance
 from chalicelib.core.deposit.events.payment import BalanceOpened, BalancePaid
-from chalicelib.core.deposit.payment import MAX_PAYMENTS, PaymentStatus
+from chalicelib.core.deposit.payment import MAX_PAYMENTS, PaymentStatus, may_be_paid
 from chalicelib.core.deposit.status import Status
 from chalicelib.core.paying.provider_answers import PaymentSeen
 from chalicelib.core.paying.schedule import QUERY_DELAYS_MS
@@ -290,6 +290,22 @@ def test_a_balance_payment_that_may_arrive_is_looked_for() -> None:
 def test_what_needs_no_balance_any_more_is_not_looked_for(first: str) -> None:
     story, _ = after(first)
     assert find_awaited_balance(story.deposit) is None
+
+
+def test_only_the_latest_balance_payment_may_be_paid() -> None:
+    story = asked_to_pay()
+    former = story.deposit.payment
+    assert may_be_paid(story.deposit, former)
+    assert not may_be_paid(story.deposit, story.deposit.payments[0])
+    story.ask(BALANCE_BY_CARD, OPENED + 1)
+    assert may_be_paid(story.deposit, story.deposit.payment)
+    assert not may_be_paid(story.deposit, former)
+
+
+@pytest.mark.parametrize("end", ["cancelled", "default"])
+def test_the_balance_of_a_deposit_that_has_ended_may_not_be_paid(end: str) -> None:
+    story, _ = after(end)
+    assert not may_be_paid(story.deposit, story.deposit.payment)
 
 
 def test_a_deposit_whose_goods_are_not_ready_waits_for_nothing() -> None:

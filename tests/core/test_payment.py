@@ -7,7 +7,7 @@ import pytest
 
 from chalicelib.core.common.instants import DAY, HOUR, MINUTE
 from chalicelib.core.deadlines import due_at, find_awaited_balance, next_due
-from chalicelib.core.deposit.events.all import DepositEvent
+from chalicelib.core.deposit.events.base import DepositEvent
 from chalicelib.core.deposit.events.payment import PaymentEvent
 from chalicelib.core.deposit.payment import TRANSITIONS, Payment, PaymentStatus
 from chalicelib.core.paying.provider_answers import PaymentSeen

@@ -3,7 +3,7 @@
 import json
 from enum import StrEnum
 from types import NoneType, UnionType
-from typing import Any, Final, Literal, get_args, get_origin, get_type_hints
+from typing import Any, Final, Literal, Union, get_args, get_origin, get_type_hints
 
 import pytest
 from hypothesis import given, settings
@@ -12,21 +12,25 @@ from msgspec import NODEFAULT, Struct
 from msgspec.structs import fields
 
 from chalicelib import policies
-from chalicelib.core.common.instants import LAST_INSTANT
+from chalicelib.core.common.instants import LAST_INSTANT, names_instant
 from chalicelib.core.common.money import Money, currencies
 from chalicelib.core.common.refusal import Reason, Refused
 from chalicelib.core.deposit.causes import Cause, LineCode
-from chalicelib.core.deposit.event_json import SIGNED, below, is_instant, read_json, to_json
-from chalicelib.core.deposit.events.all import DepositEvent
+from chalicelib.core.deposit.event_json import SIGNED, below, instant_fields, read_json, to_json
+from chalicelib.core.deposit.events.base import DepositEvent
 from chalicelib.core.deposit.events.ending import Cancelled, WithdrawalStated
 from chalicelib.core.deposit.events.lock import LockConfirmed
 from chalicelib.core.deposit.events.order import Created, Line
 from chalicelib.core.deposit.events.payment import PaymentPending, PaymentSucceeded
 from chalicelib.core.deposit.events.refund import RefundApproved, RefundLine
+from chalicelib.core.deposit.fold import ROWS
+from chalicelib.core.merchant.bulk import BulkEvent
+from chalicelib.core.reconciliation.run import BreakEvent, RunEvent, RunStarted
+from chalicelib.core.selling.offer import OfferEvent
 from tests.core.stories import PAID, T0, money, ordered, refused, wire
 from tests.scope import examples
 
-KINDS: Final[tuple[type[Any], ...]] = get_args(DepositEvent)
+KINDS: Final[tuple[type[Any], ...]] = tuple(ROWS)
 TEXTS: Final = st.text(st.characters(exclude_categories=["Cs"]), max_size=5)
 COUNTS: Final = st.integers(-(2**40), 2**40)
 INSTANTS: Final = st.integers(0, LAST_INSTANT)
@@ -35,7 +39,7 @@ CURRENCIES: Final = st.sampled_from(sorted(currencies()))
 
 def values(hint: Any, name: str, owner: Any) -> st.SearchStrategy[Any]:
     """Whatever an annotation allows."""
-    if isinstance(hint, UnionType):
+    if get_origin(hint) in {Union, UnionType}:
         (one,) = (kind for kind in get_args(hint) if kind is not NoneType)
         return st.none() | values(one, name, owner)
     if get_origin(hint) is tuple:
@@ -50,7 +54,7 @@ def values(hint: Any, name: str, owner: Any) -> st.SearchStrategy[Any]:
     if isinstance(hint, type) and issubclass(hint, StrEnum):
         return st.sampled_from(hint)
     if hint is int:
-        return INSTANTS if is_instant(name) else COUNTS
+        return INSTANTS if name in instant_fields(owner) else COUNTS
     return {str: TEXTS, bool: st.booleans()}[hint]
 
 
@@ -105,9 +109,33 @@ def numbers(kind: Any) -> set[str]:
     return found
 
 
+def records(kind: type[Any]) -> set[type[Any]]:
+    """A record and the records inside it."""
+    inner = {part for hint in hints(kind).values() for part in (hint, *get_args(hint))} - {Money}
+    parts = [part for part in inner if isinstance(part, type) and issubclass(part, Struct)]
+    return {kind}.union(*(records(part) for part in parts))
+
+
+ALL_EVENTS: Final[set[type[Any]]] = {
+    record
+    for union in (DepositEvent, OfferEvent, BulkEvent, RunEvent, BreakEvent)
+    for kind in get_args(union)
+    for record in records(kind)
+}
+# The bounds of a run's span are instants whose names are part of the stored form.
+NAMED_OTHERWISE: Final = {(RunStarted, "start"), (RunStarted, "end")}
+
+
+@pytest.mark.parametrize("kind", sorted(ALL_EVENTS, key=repr))
+def test_instants_have_the_name_and_the_type_of_an_instant(kind: Any) -> None:
+    numbers = {name for name, hint in hints(kind).items() if int in (hint, *get_args(hint))}
+    named = {name for name in numbers if names_instant(name) or (kind, name) in NAMED_OTHERWISE}
+    assert instant_fields(kind) == named
+
+
 def test_every_number_of_an_event_is_known_as_an_instant_or_a_count() -> None:
     named = {name for kind in KINDS for name in numbers(kind)}
-    assert {name for name in named if not is_instant(name)} == {
+    assert {name for name in named if not names_instant(name)} == {
         *(
             "claim",
             "destination",
@@ -147,6 +175,18 @@ def test_nothing_is_written_as_nothing() -> None:
     assert to_json(paid)["remind_at"] == ["2024-03-28T14:01:00.000Z", "2024-03-28T14:01:00.001Z"]
     assert "undo_until" not in to_json(LockConfirmed(PAID, 1, "sha256:0"))
     assert "stock" not in to_json(ordered().deposit.created)
+
+
+def test_the_history_writes_what_is_empty() -> None:
+    written = to_json(PaymentSucceeded(PAID, 1, "cap_1", money("1 CNY"), windowed=True), write_empty=True)
+    assert written["window_ends_at"] is None
+    assert written["remind_at"] == []
+    assert to_json(RefundLine(LineCode.PAID, money("1 CNY")), write_empty=True) == {
+        "code": "paid",
+        "amount": wire("1 CNY"),
+        "rule": None,
+        "evidence": [],
+    }
 
 
 @pytest.mark.parametrize("value", [1.0, None, b"", {"a": 1}, Money])

@@ -19,7 +19,7 @@ from chalicelib.core.common.refusal import FieldError, Reason, Refused
 from chalicelib.core.delivery.fulfilment import DeclareDefault, Deliver, Receive
 from chalicelib.core.deposit.causes import Cause
 from chalicelib.core.deposit.command_row import Command
-from chalicelib.core.deposit.events.all import DepositEvent
+from chalicelib.core.deposit.events.base import DepositEvent
 from chalicelib.core.deposit.events.ending import Cancelled
 from chalicelib.core.deposit.events.goods import Units
 from chalicelib.core.deposit.events.payment import PaymentSucceeded
@@ -450,7 +450,7 @@ def test_nothing_is_given_twice() -> None:
         story = STORIES[name]()
         first = next(event for event in story.events if isinstance(event, RefundApproved))
         again = [*story.events, replace(first, refund=len(story.deposit.refunds) + 1)]
-        assert approval_differs(DEPOSIT_ID, again, again[-1].refund, story.terms), name  # type: ignore[union-attr] # an approval
+        assert approval_differs(DEPOSIT_ID, again, again[-1].refund, story.terms), name  # type: ignore[attr-defined] # an approval
 
 
 def test_nothing_goes_back_out_of_what_a_bank_disputes() -> None:

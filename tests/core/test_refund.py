@@ -13,7 +13,7 @@ from chalicelib.core.common.refusal import Refused
 from chalicelib.core.deadlines import overdue
 from chalicelib.core.decide import decide
 from chalicelib.core.deposit.command_row import Command
-from chalicelib.core.deposit.events.all import DepositEvent
+from chalicelib.core.deposit.events.base import DepositEvent
 from chalicelib.core.deposit.events.refund import RefundStep
 from chalicelib.core.deposit.refund import (
     OPEN,

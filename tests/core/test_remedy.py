@@ -342,6 +342,43 @@ def test_nothing_came_when_all_that_is_left_is_named_and_no_shipment_is_recorded
     assert is_nothing_shipped(deposit, (Units(1, named),)) is nothing
 
 
+# --- A ruling in part, and an end behind it ---
+
+
+@pytest.mark.parametrize(
+    ("shipped", "named", "given", "shipped_after", "kept"),
+    [
+        (1, 1, "5000 IDR",  0, "10000 IDR"),  # about a unit that never left: its money comes back once
+        (1, 1, "5000 IDR",  1, "20000 IDR"),  # one of two that had not left: it may be the other
+        (2, 2, "8000 IDR",  0, "16000 IDR"),  # about one of each
+        (0, 3, "19500 IDR", 1, "5000 IDR"),   # and about the shipping, which comes back too
+        (0, 3, "19500 IDR", 0, "0 IDR"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("leaves", [CANCEL, OUT_OF_STOCK], ids=["buyer", "merchant"])
+def test_what_a_ruling_gave_for_units_that_never_left_is_not_given_again(
+    leaves: Any, shipped: int, named: int, given: str, shipped_after: int, kept: str
+) -> None:
+    """Of 39,000 rupiah for three units and their shipping."""
+    story = bought(shop(10_000, shipping=9_000), 3)
+    if shipped:
+        story.ask(story.ship((1, shipped)), PAID)
+    told(story, (claimed("short_shipment", (1, named)), OPENED), (REJECT, OFFERED), (partly(given), OFFERED))
+    if shipped_after:
+        story.ask(story.ship((1, shipped_after)), OFFERED)
+    story.ask(leaves, LATER)
+    assert story.deposit.money.held == money(kept)
+    assert story.deposit.money.refunding == money("39000 IDR") - money(kept)
+
+
+def test_a_ruling_is_spread_over_the_units_that_it_names() -> None:
+    """By their price and not by that of their lines: two thirds of it are for the one of line 2."""
+    story = bought(shop(10_000, 20_000), 2, 1)
+    told(story, (claimed("short_shipment", (1, 1), (2, 1)), OPENED), (REJECT, OFFERED), (partly("15000 IDR"), OFFERED))
+    told(story, (story.ship((2, 1)), OFFERED), (OUT_OF_STOCK, LATER))
+    assert shown(story.deposit) == "held 10000 refunding 30000"
+
+
 # --- Whatever else happens to the order ---
 
 

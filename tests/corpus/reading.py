@@ -16,7 +16,7 @@ import app as lambda_app
 from chalicelib.core.common.journal import Caller
 from chalicelib.core.deposit import fold
 from chalicelib.core.deposit import order as orders
-from chalicelib.core.deposit.events.all import DepositEvent
+from chalicelib.core.deposit.causes import Cause, LineCode
 from chalicelib.core.deposit.fold import postings
 from chalicelib.core.merchant.bulk import BulkEvent
 from chalicelib.core.policy import cancellation_reasons
@@ -27,7 +27,6 @@ from chalicelib.flows.retry import Timing
 from chalicelib.store.deposits import DepositStore
 from chalicelib.web.edge import route
 from chalicelib.web.edge.tokens import Verifier
-from chalicelib.web.refunds.answers import CAUSES, CODES
 from chalicelib.wiring import Services, Settings, assembled, installed
 from tests.corpus.records import Ask, Items, Json
 from tests.simulator.dynamo import FakeDynamo
@@ -90,7 +89,7 @@ class Reading:
         return {
             "version": state.version,
             "status": state.status.value,
-            "index": store._indexed(state),
+            "index": store._index_attributes(state),
             "ledger": dict(sorted(accounts.items())),
         }
 
@@ -100,14 +99,11 @@ class Reading:
     def _assembled(self) -> Services:
         settings = Settings(
             table=TABLE,
-            sandbox_table="",
-            sandbox=False,
             issuer="",
             audience="",
             jwks="",
             origins=(),
             provider="",
-            settlement="list",
             webhook_secrets=(),
             secrets=(SECRET,),
             writes_per_minute=None,
@@ -129,15 +125,15 @@ def opened() -> Iterator[Reading]:
 
 def event_types() -> set[str]:
     """The public name of every event that there is."""
-    unions: tuple[Any, ...] = (DepositEvent, OfferEvent, BulkEvent, RunEvent, BreakEvent)
-    return {kind.TYPE for union in unions for kind in get_args(union)}
+    unions: tuple[Any, ...] = (OfferEvent, BulkEvent, RunEvent, BreakEvent)
+    return {*fold.KINDS, *(kind.TYPE for union in unions for kind in get_args(union))}
 
 
 def published() -> dict[str, set[str]]:
     """The closed sets whose every word stands in the corpus."""
     return {
-        "cause": set(CAUSES),
-        "code": set(CODES),
+        "cause": {cause.value for cause in Cause},
+        "code": {code.value for code in LineCode},
         "reason": {reason.code for reason in cancellation_reasons.list_all_reasons()},
         "claim": set(get_args(ClaimKind)),
     }

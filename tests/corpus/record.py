@@ -16,12 +16,12 @@ import jwt
 
 from chalicelib.core.common.ids import child, digest_id
 from chalicelib.core.common.journal import Caller, Entry
-from chalicelib.core.deposit.events.all import DepositEvent
+from chalicelib.core.deposit.events.base import DepositEvent
 from chalicelib.core.policy.terms import Terms, compute_terms_hash, to_canonical_json
-from chalicelib.flows import claims, questions, withdrawals
-from chalicelib.flows.effects import SYSTEM
+from chalicelib.flows import text_keys
+from chalicelib.flows.entries import SYSTEM
 from chalicelib.store.deposits import DepositStore, partition
-from chalicelib.web.service import examples
+from chalicelib.web.service import stories as samples
 from local.issuer import ISSUER
 from tests.core import test_proof
 from tests.core.stories import DEPOSIT_ID
@@ -102,7 +102,7 @@ def told_stories(reading: Reading) -> Iterator[Record]:
         entries = [_entry(event, story.deposit.created.buyer) for event in story.events]
         yield from _of_all_ages(_begun(reading, f"story: {name}", DEPOSIT_ID, entries, story.terms))
     for name in EXAMPLES:
-        example = getattr(examples, name)()
+        example = getattr(samples, name)()
         journal = list(example.outcome.journal)
         yield from _of_all_ages(_begun(reading, f"example: {name}", example.deposit.id, journal, example.terms))
 
@@ -153,7 +153,7 @@ def _begun(
         "by_offer": {"S": partition(state.created.offer, 0)},
         "created": {"N": str(state.created_at)},
     }
-    item = store._journals.begun(deposit_id, entries, {**born, **store._indexed(state)})["Item"]
+    item = store._journals.begin_action(deposit_id, entries, {**born, **store._index_attributes(state)})["Item"]
     frozen = compute_terms_hash(terms)
     kept = Terms.model_validate_json(to_canonical_json(terms))
     items: Items = {
@@ -173,13 +173,13 @@ def _sealed(reading: Reading, deposit_id: str, entries: Sequence[Entry[DepositEv
         kind, _, what = event.TYPE.partition(".")
         words = f"Said with version {version}."
         if kind == "claim" and (getattr(event, "statement", None) or getattr(event, "reason", None)):
-            key = claims.text_key(deposit_id, version)
+            key = text_keys.event_text(deposit_id, version)
         elif event.TYPE in {"question.asked", "question.answered"}:
-            key = questions.text_key(child("qst", deposit_id, event.question), what)
+            key = text_keys.question_text(child("qst", deposit_id, event.question), what)
         elif kind == "withdrawal":
             stated += what == "stated"
             step = 1 if what == "stated" else 2
-            key = withdrawals.text_key(child("wdr", deposit_id, event.withdrawal), step)
+            key = text_keys.withdrawal_text(child("wdr", deposit_id, event.withdrawal), step)
             words = text_of({"name": "A", "reach": "a@example.org", "locale": "en", "content": words})
         else:
             continue
@@ -193,7 +193,7 @@ def sold(reading: Reading) -> Iterator[Record]:
     """An offer is published, restocked and closed, and one is ordered: every request by the routes themselves."""
     reading.hold({})
     shop, buyer = "usr_22222222222222222222222222/merchant/mer_shop", f"{SOMEBODY}/buyer/"
-    at, asked = examples.OPENED, list[Json]()
+    at, asked = samples.OPENED, list[Json]()
 
     def ask(path: str, template: str, caller: str, body: Json) -> Json:
         sent: Json = {
@@ -211,7 +211,7 @@ def sold(reading: Reading) -> Iterator[Record]:
         answer: Json = json.loads(told["body"])
         return answer
 
-    offer = ask("/v1/offers", "/v1/offers", shop, dict(examples.OFFER_BODY))
+    offer = ask("/v1/offers", "/v1/offers", shop, dict(samples.OFFER_BODY))
     path = f"/v1/offers/{offer['id']}"
     ask(f"{path}/stock", "/v1/offers/{offer_id}/stock", shop, {"sku": "su7-max", "change": 10})
     order = {"offer": offer["id"], "items": [{"sku": "su7-max", "quantity": 1}], "payment_method": "card"}

@@ -8,7 +8,7 @@ from chalicelib.core.common.instants import DAY
 from chalicelib.core.delivery.trade_in import Inspect
 from chalicelib.core.deposit import fold
 from chalicelib.core.deposit.deposit import Deposit
-from chalicelib.core.deposit.events.all import DepositEvent
+from chalicelib.core.deposit.events.base import DepositEvent
 from chalicelib.core.policy import fees
 from chalicelib.core.refunding.destination import Retry
 from chalicelib.core.refunding.settling import FlagProofMismatch

@@ -1,4 +1,4 @@
-"""A provider with books of its own: it executes once for a key, loses answers as it is told, and reports what moved."""
+"""A provider with books of its own: it executes once for a key, with planned faults, and has a settlement report."""
 
 from collections import deque
 from collections.abc import Callable
@@ -16,9 +16,9 @@ from chalicelib.core.refunding.destination import Payee
 from chalicelib.core.refunding.provider_answers import RefundSeen
 from chalicelib.flows.ports.provider import NotFound, ReportPage, Unknown
 from chalicelib.gateways.settlement_file import paged
-from tests.flows.shop import EARNEST, Clock, Teller
+from tests.flows.shop import EARNEST, Clock, ScriptedProvider
 
-# What may become of the next order to give money back.
+# Faults of the next refund.
 BEFORE: Final = "before"  # no answer, and nothing is executed
 AFTER: Final = "after"  # executed, and the answer is lost
 DECLINED: Final = "declined"
@@ -26,53 +26,53 @@ PENDING: Final = "pending"
 
 
 @dataclass
-class Bank(Teller):
-    """``executed`` are the keys of all that it carried out, ``lines`` its report. ``mute`` answers no look."""
+class Bank(ScriptedProvider):
+    """``executed`` has the keys of all executions, ``lines`` the report. ``answers_no_queries`` makes queries Unknown."""
 
     clock: Clock = field(default_factory=Clock)
     faults: deque[str] = field(default_factory=deque)
     executed: list[str] = field(default_factory=list)
     lines: list[Line] = field(default_factory=list)
     settle_days: int | None = None
-    mute: bool = False
-    shut: int = 0
-    opened: Callable[[int], object] | None = None
+    answers_no_queries: bool = False
+    failing_pages: int = 0
+    on_page: Callable[[int], object] | None = None
     pages: int = 0
 
-    # What it is asked.
+    # The port.
 
     def refund(self, key: str, payment_id: str, capture: str, amount: Money) -> RefundSeen | Unknown:
         super().refund(key, payment_id, capture, amount)
-        return self._ordered(key, amount)
+        return self._execute_once(key, amount)
 
     def pay_out(self, key: str, amount: Money, payee: Payee) -> RefundSeen | Unknown:
         super().pay_out(key, amount, payee)
-        return self._ordered(key, amount)
+        return self._execute_once(key, amount)
 
     def find_refund(self, key: str) -> RefundSeen | NotFound | Unknown:
-        found = super().find_refund(key)
-        return Unknown() if self.mute else found
+        answer = super().find_refund(key)
+        return Unknown() if self.answers_no_queries else answer
 
     def find_payment(self, payment_id: str) -> PaymentSeen | NotFound | Unknown:
-        found = super().find_payment(payment_id)
-        return Unknown() if self.mute else found
+        answer = super().find_payment(payment_id)
+        return Unknown() if self.answers_no_queries else answer
 
     def page(self, start: int, end: int, shard: int, after: str, limit: int) -> ReportPage | Unknown:
-        """The report; ``shut`` so many pages cannot be had, ``opened`` is told which one is turned."""
+        """A page of the report. The next ``failing_pages`` are Unknown; ``on_page`` is called with each page's number."""
         self.pages += 1
-        if self.opened is not None:
-            self.opened(self.pages)
-        if self.shut:
-            self.shut -= 1
+        if self.on_page is not None:
+            self.on_page(self.pages)
+        if self.failing_pages:
+            self.failing_pages -= 1
             return Unknown()
-        rows = sorted(one for one in self.lines if compute_shard(one.place) == shard and start <= one.at < end)
-        found, last = paged((one for one in rows if one.place > after), limit, attrgetter("place"))
-        return ReportPage(found, last)
+        rows = sorted(line for line in self.lines if compute_shard(line.place) == shard and start <= line.at < end)
+        lines, last = paged((line for line in rows if line.place > after), limit, attrgetter("place"))
+        return ReportPage(lines, last)
 
-    # What happens there.
+    # What tests do at the bank.
 
-    def take(self, payment_id: str, amount: Money = EARNEST, at: int | None = None) -> PaymentSeen:
-        """The buyer pays; nobody is told."""
+    def capture(self, payment_id: str, amount: Money = EARNEST, at: int | None = None) -> PaymentSeen:
+        """The buyer pays; no event is sent."""
         known = self.payments.get(payment_id)
         before = known.captures if isinstance(known, PaymentSeen) else ()
         when = self.clock.now if at is None else at
@@ -83,24 +83,24 @@ class Bank(Teller):
         return seen
 
     def dispute(self, payment_id: str, status: str) -> PaymentSeen:
-        """The buyer's bank disputes the first capture, or ends that; nobody is told."""
+        """The buyer's bank disputes the first capture, or ends that; no event is sent."""
         seen = self.payments[payment_id]
         assert isinstance(seen, PaymentSeen)
         [capture, *_] = seen.captures
-        told = DisputeSeen(f"{capture.ref}.d1", capture.ref, capture.amount, status)  # type: ignore[arg-type]
-        self.payments[payment_id] = replace(seen, disputes=(told,))
-        return replace(seen, disputes=(told,))
+        dispute = DisputeSeen(f"{capture.ref}.d1", capture.ref, capture.amount, status)  # type: ignore[arg-type]
+        self.payments[payment_id] = replace(seen, disputes=(dispute,))
+        return replace(seen, disputes=(dispute,))
 
     def execute(self, key: str, amount: Money = EARNEST) -> RefundSeen:
-        """Once more, whatever it remembers."""
+        """Execute, even if the key was executed before."""
         self.executed.append(key)
         ref = f"bank_{key}/{self.executed.count(key)}"
         seen = self._seen(key, "succeeded", amount, ref)
         self.report("refund", key, ref, amount, self.clock.now)
         return seen
 
-    def give_back(self, key: str) -> RefundSeen:
-        """What was executed comes back from the buyer's bank; nobody is told."""
+    def return_refund(self, key: str) -> RefundSeen:
+        """An executed refund comes back from the buyer's bank; no event is sent."""
         seen = self.refunds[key]
         assert isinstance(seen, RefundSeen)
         self.report("return", key, seen.provider_ref, seen.amount, self.clock.now)
@@ -109,12 +109,12 @@ class Bank(Teller):
     def report(self, kind: LineKind, reference: str, ref: str, amount: Money, at: int) -> None:
         self.lines.append(Line(build_place(kind, reference), ref, amount.minor, amount.currency, at))
 
-    def unreported(self, reference: str) -> None:
-        """Nothing that was made for this reference is in the report."""
+    def remove_lines(self, reference: str) -> None:
+        """Remove all lines of a reference from the report."""
         places = {build_place(kind, reference) for kind in ("capture", "refund", "return")}
-        self.lines = [one for one in self.lines if one.place not in places]
+        self.lines = [line for line in self.lines if line.place not in places]
 
-    def _ordered(self, key: str, amount: Money) -> RefundSeen | Unknown:
+    def _execute_once(self, key: str, amount: Money) -> RefundSeen | Unknown:
         known = self.refunds.get(key)
         if isinstance(known, RefundSeen) and self.clock.now - known.at < self.key_retention_ms:
             return known
@@ -146,7 +146,7 @@ class Bank(Teller):
 
 
 def settle(bank: Bank, key: str) -> None:
-    """The provider says that its report shows it."""
+    """Mark a refund as shown in the provider's report."""
     seen = bank.refunds[key]
     assert isinstance(seen, RefundSeen)
     bank.refunds[key] = replace(seen, settled=True)

@@ -1,4 +1,4 @@
-"""Many at once: threads that begin together, clients who insist, and what is left on the shelves afterwards."""
+"""Concurrent calls: threads that begin together, clients that retry, and sums of the stock afterwards."""
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -6,20 +6,20 @@ from threading import Barrier
 from typing import Any, Final, TypeVar
 
 from chalicelib.core.common.refusal import Reason
-from chalicelib.flows.commit import Outcome
 from chalicelib.flows.offers import Offered
 from chalicelib.flows.retry import Timing
+from chalicelib.flows.snapshot import Outcome
 from chalicelib.wiring import machine_clock, pause
 from tests.conftest import Tables
-from tests.flows.shop import GRACE, insisting
+from tests.flows.shop import GRACE, retry_while_busy
 from tests.store.builders import shards
 
 THREADS: Final = 16
 T = TypeVar("T")
 
 
-def at_once(acts: Sequence[Callable[[], T]], most: int = THREADS) -> list[T]:
-    """All of them from as many threads as there are, the first ones at the same moment."""
+def run_at_once(acts: Sequence[Callable[[], T]], most: int = THREADS) -> list[T]:
+    """Run all calls in at most ``most`` threads, the first ones at the same moment. Results in order."""
     together = min(len(acts), most)
     start = Barrier(together)
 
@@ -33,23 +33,25 @@ def at_once(acts: Sequence[Callable[[], T]], most: int = THREADS) -> list[T]:
         return list(threads.map(run, enumerate(acts)))
 
 
-def unhurried() -> Timing:
-    """Patience by a clock at a fifth of the speed: this machine may be five times as busy as a table in the cloud."""
+def slow_timing() -> Timing:
+    """A clock at a fifth of the speed, so that retry budgets hold on a machine that is five times as slow."""
     began = machine_clock()
     return Timing(lambda: began + (machine_clock() - began) // 5, pause, GRACE)
 
 
-def insist(act: Callable[..., Outcome], *args: Any, **more: Any) -> Callable[[], Outcome | Reason]:
-    """A client who asks again with the same key until there is an answer."""
-    return lambda: insisting(lambda: act(*args, **more))
+def retrying(act: Callable[..., Outcome], *args: Any, **more: Any) -> Callable[[], Outcome | Reason]:
+    """A call that retries with the same key while it is BUSY."""
+    return lambda: retry_while_busy(lambda: act(*args, **more))
 
 
 def outcomes(results: Sequence[Outcome | Reason]) -> list[Outcome]:
-    assert all(isinstance(one, Outcome) for one in results), [one for one in results if isinstance(one, Reason)]
-    return [one for one in results if isinstance(one, Outcome)]
+    assert all(isinstance(result, Outcome) for result in results), [
+        result for result in results if isinstance(result, Reason)
+    ]
+    return [result for result in results if isinstance(result, Outcome)]
 
 
-def sums(table: Tables, offered: Offered) -> tuple[int, int]:
-    """Left and live of all shards; each shard's own sum is checked by ``shards``."""
-    found = shards(table, offered.offer)
-    return sum(left for left, *_ in found), sum(live for _, live, *_ in found)
+def stock_sums(table: Tables, offered: Offered) -> tuple[int, int]:
+    """Units left and live over all shards; ``shards`` checks each shard's sum."""
+    counts = shards(table, offered.offer)
+    return sum(left for left, *_ in counts), sum(live for _, live, *_ in counts)

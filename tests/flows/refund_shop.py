@@ -1,4 +1,4 @@
-"""A shop whose refunds go to a bank that executes, and a buyer who names an account."""
+"""A shop with a paid deposit, whose refunds go to an executing bank, and a buyer who names an account."""
 
 from typing import Any, Final
 
@@ -9,13 +9,13 @@ from chalicelib.core.common.refusal import Refused
 from chalicelib.core.deposit.deposit import Deposit
 from chalicelib.core.deposit.refund import Refund
 from chalicelib.core.refunding.destination import Payee
-from chalicelib.flows.commit import Outcome
-from chalicelib.flows.effects import fold_stored
+from chalicelib.flows.images import fold_stored
 from chalicelib.flows.ports.store import Leased, VersionConflict
+from chalicelib.flows.snapshot import Outcome
 from chalicelib.jobs.sweep import Report, Sweep
-from chalicelib.store.journals import key
+from chalicelib.store.requests import key
 from tests.flows.bank import Bank
-from tests.flows.shop import EARNEST, Stand, fresh_key, person
+from tests.flows.shop import EARNEST, FaultyShop, fresh_key, new_buyer
 
 PLATFORM: Final = Caller("usr_platform", "platform")
 METHODS: Final = ("card", "alipay", "ovo", "shopeepay", "virtual_account")
@@ -23,28 +23,28 @@ LI: Final = Payee("Li Lei 李雷", "Bank of China", "6217000010001234567")
 HAN: Final = Payee("Han Meimei", "Bank of China", "6217000010007654321")
 
 
-class Payback(Stand):
-    """A buyer has paid; ``method`` says how, so by which way the money goes back."""
+class RefundShop(FaultyShop):
+    """One deposit at a time; ``method`` decides the route of its refund."""
 
     def __init__(self, *parts: Any) -> None:
         super().__init__(*parts)
         self.bank = Bank(clock=self.clock)
-        self.served_by(self.bank)
-        self.twin.served_by(self.bank)
+        self.use_provider(self.bank)
+        self.second_shop.use_provider(self.bank)
         self.offered = self.publish(units=None, payment={"methods": METHODS})
-        self.by = person()
+        self.by = new_buyer()
         self.id = ""
 
-    def paid(self, method: str = "card") -> str:
-        """Captured now; the bank knows the same."""
+    def pay_deposit(self, method: str = "card") -> str:
+        """Order and pay now. Returns the deposit's id."""
         self.id = self.order(self.offered, self.by, method=method).deposit.id
-        seen = self.bank.take(child("pay", self.id, 1))
-        self.attendant.settle(self.id, seen, "event")
+        seen = self.bank.capture(child("pay", self.id, 1))
+        self.deposit_worker.settle(self.id, seen, "event")
         return self.id
 
-    def owed(self, method: str = "card") -> str:
-        """A refund of everything is decided; its id."""
-        self.paid(method)
+    def create_refund(self, method: str = "card") -> str:
+        """Pay and cancel. Returns the id of the approved refund of everything."""
+        self.pay_deposit(method)
         self.cancel(self.id, self.by)
         return self.ref
 
@@ -54,7 +54,7 @@ class Payback(Stand):
 
     @property
     def deposit(self) -> Deposit:
-        return fold_stored(self.twin.load(self.id))
+        return fold_stored(self.second_shop.load(self.id))
 
     @property
     def refund(self) -> Refund:
@@ -64,53 +64,57 @@ class Payback(Stand):
     def status(self) -> str:
         return self.refund.status.value
 
-    def name(
+    def name_account(
         self, payee: Payee = LI, key_text: str | None = None, by: Caller | None = None, **changes: Any
     ) -> tuple[Outcome, Refund]:
-        asked = self.asked(by or self.by, f"destination {self.ref}", key_text or fresh_key(), f"{payee}", **changes)
+        asked = self.request_context(
+            by or self.by, f"destination {self.ref}", key_text or fresh_key(), f"{payee}", **changes
+        )
         return self.refunds.name_destination(self.ref, payee, asked)
 
     def reroute(
         self, key_text: str | None = None, note: str | None = None, by: Caller = PLATFORM
     ) -> tuple[Outcome, Refund]:
-        asked = self.asked(by, f"reroute {self.ref}", key_text or fresh_key(), f"{note}")
+        asked = self.request_context(by, f"reroute {self.ref}", key_text or fresh_key(), f"{note}")
         return self.refunds.reroute(self.ref, note, asked)
 
     def retry(self, key_text: str | None = None) -> tuple[Outcome, Refund]:
-        return self.refunds.retry(self.ref, self.asked(PLATFORM, f"retry {self.ref}", key_text or fresh_key()))
+        return self.refunds.retry(
+            self.ref, self.request_context(PLATFORM, f"retry {self.ref}", key_text or fresh_key())
+        )
 
     def attend(self, at: int | None = None, owner: str = "job/1") -> bool:
-        """What the job does at an instant; another worker being at it is no fault, nor is a table that is busy."""
+        """Run the deposit worker at an instant. False when another worker has the item or the table is busy."""
         self.clock.now = self.clock.now if at is None else at
         try:
-            return self.attendant.attend(self.id, owner)
+            return self.deposit_worker.process_due(self.id, owner)
         except (Leased, VersionConflict, Refused):
             return False
 
     def sweep(self) -> Report:
-        """What send_refunds does everywhere."""
-        job = Sweep("send_refunds", "work", self.store, {"dep": self.attendant}, self.clock)
+        """Run the job send_refunds over all items."""
+        job = Sweep("send_refunds", "work", self.store, {"dep": self.deposit_worker}, self.clock)
         return job.run("job/1", lambda: 60_000)
 
-    def quietly(self, most: int = 60) -> None:
-        """The job comes whenever something is due, until nothing is within a week."""
+    def run_until_quiet(self, most: int = 60) -> None:
+        """Run the job whenever something is due, until nothing is due within a week."""
         until = self.clock.now + 7 * DAY
         for n in range(most):
-            due = self.twin.load(self.id).due
+            due = self.second_shop.load(self.id).due
             if due is None or due > until:
                 return
             self.attend(max(due, self.clock.now), f"job/{n + 2}")
             self.clock.now += 1
-        raise AssertionError("it never comes to rest")
+        raise AssertionError("something is always due")
 
-    def bought_back(self) -> None:
-        """The buyer has everything, once."""
+    def check_refunded_once(self) -> None:
+        """Check that the refund was executed once and succeeded in full."""
         assert self.bank.executed.count(self.bank.executed[-1]) == 1, self.bank.executed
         assert (self.deposit.money.refunded, self.status) == (EARNEST, "succeeded")
 
-    def raw(self) -> dict[str, Any]:
-        found: Any = self.table.client.get_item(TableName=self.table.name, Key=key(self.id), ConsistentRead=True)
-        return dict(found["Item"])
+    def stored_item(self) -> dict[str, Any]:
+        answer: Any = self.table.client.get_item(TableName=self.table.name, Key=key(self.id), ConsistentRead=True)
+        return dict(answer["Item"])
 
-    def everything(self) -> str:
+    def table_text(self) -> str:
         return str(self.table.client.scan(TableName=self.table.name, ConsistentRead=True)["Items"])

@@ -10,12 +10,13 @@ from chalicelib.core.common.instants import MINUTE
 from chalicelib.core.delivery.fulfilment import PayBalance, Ready
 from chalicelib.core.locking.lock import Unlock
 from chalicelib.core.paying.provider_answers import PaymentSeen
-from chalicelib.flows.effects import SYSTEM, fold_stored
+from chalicelib.flows.entries import SYSTEM
+from chalicelib.flows.images import fold_stored
 from chalicelib.flows.ports.provider import Unknown
 from chalicelib.flows.ports.store import Leased
 from chalicelib.jobs.sweep import Sweep
 from tests.conftest import Tables
-from tests.flows.shop import DAY, EARNEST, HOUR, PRICE, Stand, captured, person
+from tests.flows.shop import DAY, EARNEST, HOUR, PRICE, FaultyShop, captured, new_buyer
 from tests.store.builders import STAFF, T0
 
 pytestmark = pytest.mark.parametrize("dynamodb", ["memory", "ministack"], indirect=True)
@@ -25,12 +26,12 @@ TOLD: Final = {"lock.reminder", "lock.by_window_end", "lock.final", "balance.ove
 REMINDERS: Final = [("lock.reminder", END - before * HOUR) for before in (72, 24, 2)]
 
 
-class Yard(Stand):
+class Yard(FaultyShop):
     """A buyer has paid for a car."""
 
     def __init__(self, *parts: Any) -> None:
         super().__init__(*parts)
-        self.by = person()
+        self.by = new_buyer()
         self.id = self.order(self.publish(units=None), self.by).deposit.id
         self.pay(self.id)
 
@@ -45,7 +46,7 @@ class Yard(Stand):
 
     def attend(self, at: int, owner: str = "job/1") -> bool:
         self.clock.now = at
-        return self.attendant.attend(self.id, owner)
+        return self.deposit_worker.process_due(self.id, owner)
 
     def told(self) -> list[tuple[str, int]]:
         """What the clock said, and when; each entry is the clock's own."""
@@ -59,13 +60,13 @@ class Yard(Stand):
     def sweep(self, at: int) -> int:
         """What close_windows does everywhere."""
         self.clock.now = at
-        job = Sweep("close_windows", "time", self.store, {"dep": self.attendant}, self.clock)
+        job = Sweep("close_windows", "time", self.store, {"dep": self.deposit_worker}, self.clock)
         return job.run("job/1", lambda: 60_000).attended
 
 
 @pytest.fixture
 def yard(table: Tables) -> Iterator[Yard]:
-    with Yard.over(table) as yard:
+    with Yard.open(table) as yard:
         yield yard
 
 
@@ -92,7 +93,7 @@ def test_when_everything_is_late_each_is_still_written_once_at_its_own_instant(y
 
 
 def test_a_lock_becomes_final_when_its_undo_is_over(yard: Yard) -> None:
-    shown = yard.show(yard.id, yard.by)
+    shown = yard.open_intent(yard.id, yard.by)
     yard.clock.now = shown.confirmable_at
     yard.lock(yard.id, yard.by, shown)
     final = shown.confirmable_at + HOUR
@@ -105,7 +106,7 @@ def test_a_lock_becomes_final_when_its_undo_is_over(yard: Yard) -> None:
 
 def test_after_an_undo_only_the_reminders_that_are_still_ahead_are_written(yard: Yard) -> None:
     yard.clock.now = END - 72 * HOUR - MINUTE
-    shown = yard.show(yard.id, yard.by)
+    shown = yard.open_intent(yard.id, yard.by)
     yard.clock.now = shown.confirmable_at
     yard.lock(yard.id, yard.by, shown)
     yard.clock.now = END - 72 * HOUR + MINUTE
@@ -117,7 +118,7 @@ def test_after_an_undo_only_the_reminders_that_are_still_ahead_are_written(yard:
 def test_an_unlock_after_the_window_leads_to_a_lock_for_good_at_the_end_of_the_undo(yard: Yard) -> None:
     yard.clock.now = END - 10 * MINUTE
     yard.attend(END - 10 * MINUTE)
-    shown = yard.show(yard.id, yard.by)
+    shown = yard.open_intent(yard.id, yard.by)
     yard.clock.now = shown.confirmable_at
     until = yard.clock.now + HOUR
     yard.lock(yard.id, yard.by, shown)
@@ -148,23 +149,23 @@ def test_a_balance_that_was_paid_in_time_is_never_told_to_be_overdue(yard: Yard,
     yard.clock.now = due + paid_at
     yard.pay(yard.id, amount=BALANCE, payment=2)
     yard.attend(due + DAY)
-    assert ("balance.overdue" in yard.types(yard.id)) == told
+    assert ("balance.overdue" in yard.event_types(yard.id)) == told
     assert not fold_stored(yard.load(yard.id)).balance
 
 
 def test_a_reader_sees_the_same_announcements_before_and_after_they_are_written(yard: Yard) -> None:
     yard.ready()
     yard.clock.now = END + 8 * DAY
-    asked = yard.asked(yard.by)
+    asked = yard.request_context(yard.by)
     before = yard.desk.get(yard.id, asked)
-    assert "balance.overdue" not in yard.types(yard.id)
+    assert "balance.overdue" not in yard.event_types(yard.id)
     yard.attend(END + 8 * DAY)
     assert yard.desk.get(yard.id, asked) == before
 
 
 def test_two_workers_at_once_tell_everything_once(yard: Yard) -> None:
     yard.clock.now = END
-    yard.wire.before("UpdateItem", lambda: yard.twin.attendant.attend(yard.id, "job/2"))
+    yard.faults.before("UpdateItem", lambda: yard.second_shop.deposit_worker.process_due(yard.id, "job/2"))
     yard.attend(END)
     assert yard.told() == [*REMINDERS, ("lock.by_window_end", END)]
 
@@ -190,7 +191,7 @@ def test_an_opened_balance_is_looked_for_later_and_later_and_a_vain_look_is_no_e
         assert yard.due() == opened + after
         assert not yard.attend(opened + after - 1)
         assert yard.attend(opened + after)
-        assert yard.provider.asked == [payment] * (n + 1)
+        assert yard.provider.calls == [payment] * (n + 1)
     assert yard.load(yard.id).journal == before
 
 
@@ -198,7 +199,7 @@ def test_a_late_worker_looks_once_and_goes_on_from_now(yard: Yard) -> None:
     yard.attend(END)
     payment = yard.open_balance(END)
     assert yard.sweep(END + 3 * HOUR) == 1
-    assert yard.provider.asked == [payment]
+    assert yard.provider.calls == [payment]
     assert yard.due() == END + 6 * HOUR
 
 
@@ -213,7 +214,7 @@ def test_a_balance_whose_event_was_lost_is_found_and_settled(yard: Yard) -> None
     assert deposit.money.held == PRICE
     assert yard.due() is None
     assert yard.sweep(END + 30 * DAY) == 0
-    assert yard.provider.asked == [payment]
+    assert yard.provider.calls == [payment]
 
 
 @pytest.mark.parametrize("status", ["pending", "failed"])
@@ -224,7 +225,7 @@ def test_what_is_new_is_written_once_and_looked_for_on(yard: Yard, status: Any) 
     yard.provider.payments[payment] = PaymentSeen(2, status)
     for minutes in (5, 6, 30, 31):
         yard.sweep(END + minutes * MINUTE)
-    assert yard.types(yard.id).count(f"payment.{status}") == 1
+    assert yard.event_types(yard.id).count(f"payment.{status}") == 1
     yard.provider.payments[payment] = captured(END + 40 * MINUTE, BALANCE, 2)
     yard.sweep(END + 2 * HOUR)
     assert fold_stored(yard.load(yard.id)).money.held == PRICE
@@ -234,7 +235,7 @@ def test_only_the_balance_payment_that_may_still_arrive_is_looked_for(yard: Yard
     yard.attend(END)
     former, latest = yard.open_balance(END), yard.open_balance(END + MINUTE)
     yard.sweep(END + 6 * MINUTE)
-    assert yard.provider.asked == [latest] != [former]
+    assert yard.provider.calls == [latest] != [former]
 
 
 def test_a_cancelled_deposit_looks_for_no_balance(yard: Yard) -> None:
@@ -242,7 +243,7 @@ def test_a_cancelled_deposit_looks_for_no_balance(yard: Yard) -> None:
     yard.open_balance(END)
     yard.cancel(yard.id, yard.by)
     assert yard.sweep(END + DAY) == 0
-    assert yard.provider.asked == []
+    assert yard.provider.calls == []
 
 
 @pytest.mark.parametrize(("later", "looks"), [(MINUTE - 1, False), (MINUTE, True)])
@@ -258,19 +259,19 @@ def test_the_lease_of_another_worker_is_respected_until_it_is_past(yard: Yard, l
     else:
         with pytest.raises(Leased):
             yard.attend(began + later)
-        assert yard.provider.asked == []
+        assert yard.provider.calls == []
 
 
 def test_two_workers_at_once_look_once(yard: Yard) -> None:
     yard.attend(END)
     payment = yard.open_balance(END)
     yard.provider.payments[payment] = Unknown()
-    yard.twin.provider.payments = yard.provider.payments
+    yard.second_shop.provider.payments = yard.provider.payments
     yard.clock.now = END + 5 * MINUTE
-    yard.wire.before("UpdateItem", lambda: yard.twin.attendant.attend(yard.id, "job/2"))
+    yard.faults.before("UpdateItem", lambda: yard.second_shop.deposit_worker.process_due(yard.id, "job/2"))
     with pytest.raises(Leased):
         yard.attend(END + 5 * MINUTE)
-    assert (yard.provider.asked, yard.twin.provider.asked) == ([], [payment])
+    assert (yard.provider.calls, yard.second_shop.provider.calls) == ([], [payment])
 
 
 def test_the_same_balance_found_and_heard_counts_once(yard: Yard) -> None:
@@ -278,10 +279,10 @@ def test_the_same_balance_found_and_heard_counts_once(yard: Yard) -> None:
     payment = yard.open_balance(END)
     seen = captured(END + MINUTE, BALANCE, 2)
     yard.provider.payments[payment] = seen
-    yard.wire.before("UpdateItem", lambda: yard.twin.attendant.settle(yard.id, seen, "event/1"))
+    yard.faults.before("UpdateItem", lambda: yard.second_shop.deposit_worker.settle(yard.id, seen, "event/1"))
     yard.sweep(END + 5 * MINUTE)
-    yard.attendant.hear(payment, "event/2")
-    assert yard.types(yard.id).count("balance.paid") == 1
+    yard.deposit_worker.handle_provider_event(payment, "event/2")
+    assert yard.event_types(yard.id).count("balance.paid") == 1
     assert fold_stored(yard.load(yard.id)).money.captured == PRICE
 
 

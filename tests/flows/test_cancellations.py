@@ -13,27 +13,27 @@ from chalicelib.core.common.journal import Caller
 from chalicelib.core.common.refusal import Reason, Refused
 from chalicelib.core.merchant.bulk import Bulk
 from chalicelib.flows.cancellations import CHUNK_DEPOSITS, BulkView
-from chalicelib.flows.commit import Outcome
-from chalicelib.flows.effects import fold_stored
+from chalicelib.flows.images import fold_stored
 from chalicelib.flows.offers import Offered
 from chalicelib.flows.ports.store import VersionConflict, WriteContention
+from chalicelib.flows.snapshot import Outcome
 from tests.conftest import Tables
-from tests.flows.concurrency import at_once
+from tests.flows.concurrency import run_at_once
 from tests.flows.shop import (
     DAY,
     HOUR,
     MINUTE,
     REAL,
+    FaultyShop,
     Shop,
-    Stand,
-    answer,
+    catch_refusal,
     fresh_key,
-    insisting,
-    person,
-    refused,
+    new_buyer,
+    rendered_state,
+    retry_while_busy,
 )
 from tests.store.builders import STAFF, T0, counted, fresh, shards
-from tests.store.faults import Line, line
+from tests.store.faults import FaultInjector, inject_faults
 
 pytestmark = pytest.mark.parametrize("dynamodb", ["memory", "ministack"], indirect=True)
 TOGETHER: Final = "TransactWriteItems"
@@ -42,42 +42,42 @@ STRANGER: Final = Caller("usr_00000000000000000000000004", "merchant", "mer_othe
 EVIDENCE: Final = ("record:1", "record:2")
 
 
-class Desk(Stand):
+class Desk(FaultyShop):
     """A merchant's own desk, with one offer of ten units in one shard."""
 
     def __init__(self, *parts: Any) -> None:
         super().__init__(*parts)
-        self.offered = self.warm(self.publish(units=10, per_buyer=3))
+        self.offered = self.fill_caches(self.publish(units=10, per_buyer=3))
 
     def sold(self, count: int = 1, offered: Offered | None = None) -> list[str]:
         """Deposits of as many buyers; they are not paid yet."""
-        return [self.order(offered or self.offered, person()).deposit.id for _ in range(count)]
+        return [self.order(offered or self.offered, new_buyer()).deposit.id for _ in range(count)]
 
     def units(self) -> list[tuple[int, int, int, int]]:
         return shards(self.table, self.offered.offer)
 
     def tally(self, offered: Offered | None = None) -> dict[tuple[str, str], int]:
-        return dict(self.twin.cancellations.counted((offered or self.offered).offer.id))
+        return dict(self.second_shop.cancellations.count_cancellations((offered or self.offered).offer.id))
 
     def start(
         self, deposits: list[str], reason: str = "OUT_OF_STOCK", key_text: str | None = None, by: Caller = STAFF
     ) -> BulkView:
         offer_id = self.offered.offer.id
-        asked = self.asked(by, f"bulk {offer_id}", key_text or fresh_key(), f"{deposits} {reason}")
+        asked = self.request_context(by, f"bulk {offer_id}", key_text or fresh_key(), f"{deposits} {reason}")
         return self.cancellations.start(offer_id, deposits, reason, EVIDENCE, None, asked)
 
     def approve(self, bulk_id: str, by: Caller = SECOND, key_text: str | None = None) -> BulkView:
-        asked = self.asked(by, f"approve {bulk_id}", key_text or fresh_key())
+        asked = self.request_context(by, f"approve {bulk_id}", key_text or fresh_key())
         return self.cancellations.approve(self.offered.offer.id, bulk_id, asked)
 
     def find(self, bulk_id: str, by: Caller = STAFF) -> Bulk:
-        return self.twin.cancellations.find(self.offered.offer.id, bulk_id, self.asked(by)).bulk
+        return self.second_shop.cancellations.find(self.offered.offer.id, bulk_id, self.request_context(by)).bulk
 
     def work(self, bulk_id: str, most: int = 50) -> None:
         """As sweeps do: whatever goes wrong, the next run goes on."""
         for _ in range(most):
             with suppress(VersionConflict, WriteContention, Refused):
-                self.cancellations.attend(bulk_id, "job/1")
+                self.cancellations.process_due(bulk_id, "job/1")
             if self.find(bulk_id).due is None:
                 return
         raise AssertionError("it never comes to rest")
@@ -85,7 +85,7 @@ class Desk(Stand):
 
 @pytest.fixture
 def desk(table: Tables) -> Iterator[Desk]:
-    with Desk.over(table) as desk:
+    with Desk.open(table) as desk:
         yield desk
 
 
@@ -100,7 +100,7 @@ def desk(table: Tables) -> Iterator[Desk]:
 def test_units_come_back_to_their_shard_and_the_limit_unless_the_reason_is_the_buyers(
     desk: Desk, reason: str, stays: int
 ) -> None:
-    by = person()
+    by = new_buyer()
     one = desk.order(desk.offered, by, quantity=2).deposit.id
     assert (desk.units(), counted(desk.table, desk.offered.offer.id, by.id)) == ([(8, 2, 0, 10)], 2)
     desk.merchant_cancel(one, reason)
@@ -110,7 +110,7 @@ def test_units_come_back_to_their_shard_and_the_limit_unless_the_reason_is_the_b
 
 def test_units_of_several_shards_come_back_to_each(desk: Desk) -> None:
     wide = desk.publish(units=37)
-    one = desk.order(wide, person(), quantity=35).deposit
+    one = desk.order(wide, new_buyer(), quantity=35).deposit
     before = [total for *_, total in shards(desk.table, wide.offer)]
     assert len(one.stock) == 4
     desk.merchant_cancel(one.id)
@@ -118,10 +118,10 @@ def test_units_of_several_shards_come_back_to_each(desk: Desk) -> None:
 
 
 def test_a_buyer_whose_units_go_on_counting_has_no_more_room_than_before(desk: Desk) -> None:
-    by = person()
+    by = new_buyer()
     desk.merchant_cancel(desk.order(desk.offered, by, quantity=3).deposit.id, "LIMIT_ADDRESS")
-    assert refused(lambda: desk.order(desk.offered, by)).reason is Reason.LIMIT_REACHED
-    other = person()
+    assert catch_refusal(lambda: desk.order(desk.offered, by)).reason is Reason.LIMIT_REACHED
+    other = new_buyer()
     desk.merchant_cancel(desk.order(desk.offered, other, quantity=3).deposit.id, "SYSTEM_ERROR")
     assert desk.order(desk.offered, other, quantity=3).deposit.limit_units == 3
 
@@ -133,8 +133,8 @@ def test_the_same_key_cancels_and_counts_once(desk: Desk) -> None:
     desk.clock.now += MINUTE
     again = desk.merchant_cancel(one, key_text=press)
     assert again.replayed
-    assert answer(again) == answer(first)
-    assert refused(lambda: desk.merchant_cancel(one)).reason is Reason.ALREADY_CANCELLED
+    assert rendered_state(again) == rendered_state(first)
+    assert catch_refusal(lambda: desk.merchant_cancel(one)).reason is Reason.ALREADY_CANCELLED
     assert (desk.tally(), desk.units()) == ({("cancelled", "OUT_OF_STOCK"): 1}, [(10, 0, 0, 10)])
 
 
@@ -142,15 +142,15 @@ def test_the_same_key_cancels_and_counts_once(desk: Desk) -> None:
 def test_a_lost_answer_counts_once(desk: Desk, throttled: bool) -> None:
     [one] = desk.sold()
     press = fresh_key()
-    wire = desk.wire
-    wire.lose(TOGETHER)
+    faults = desk.faults
+    faults.lose(TOGETHER)
     if throttled:
-        wire.fail("GetItem", "ThrottlingException")
-    ended = insisting(lambda: desk.merchant_cancel(one, key_text=press))
+        faults.fail("GetItem", "ThrottlingException")
+    ended = retry_while_busy(lambda: desk.merchant_cancel(one, key_text=press))
     assert isinstance(ended, Outcome)
     assert ended.replayed
     assert (desk.tally(), desk.units()) == ({("cancelled", "OUT_OF_STOCK"): 1}, [(10, 0, 0, 10)])
-    assert desk.types(one) == ["deposit.created", "deposit.cancelled", "priority_pass.granted"]
+    assert desk.event_types(one) == ["deposit.created", "deposit.cancelled", "priority_pass.granted"]
 
 
 def test_the_count_is_of_each_offer_and_reason_and_never_of_buyers(desk: Desk) -> None:
@@ -161,23 +161,25 @@ def test_the_count_is_of_each_offer_and_reason_and_never_of_buyers(desk: Desk) -
     desk.merchant_cancel(third, "REGULATORY")
     [elsewhere] = desk.sold(1, other)
     desk.merchant_cancel(elsewhere)
-    by = person()
+    by = new_buyer()
     desk.cancel(desk.order(desk.offered, by).deposit.id, by)
     assert desk.tally() == {("cancelled", "OUT_OF_STOCK"): 2, ("cancelled", "REGULATORY"): 1}
     assert desk.tally(other) == {("cancelled", "OUT_OF_STOCK"): 1}
-    assert refused(lambda: desk.cancellations.counted("off_1")).reason is Reason.NOT_FOUND
+    assert catch_refusal(lambda: desk.cancellations.count_cancellations("off_1")).reason is Reason.NOT_FOUND
 
 
 def test_another_merchant_finds_nothing_to_cancel(desk: Desk) -> None:
     [one] = desk.sold()
-    assert refused(lambda: desk.merchant_cancel(one, by=STRANGER)).reason is Reason.NOT_FOUND
+    assert catch_refusal(lambda: desk.merchant_cancel(one, by=STRANGER)).reason is Reason.NOT_FOUND
     assert desk.tally() == {}
 
 
 def test_a_note_is_sealed_beside_the_journal(desk: Desk) -> None:
     [one] = desk.sold()
     note = "the warehouse burned down last night"
-    desk.cancellations.cancel(one, "FORCE_MAJEURE", EVIDENCE, note, desk.asked(STAFF, "cancel", fresh_key(), "note"))
+    desk.cancellations.cancel(
+        one, "FORCE_MAJEURE", EVIDENCE, note, desk.request_context(STAFF, "cancel", fresh_key(), "note")
+    )
     ended = fold_stored(desk.load(one)).cancelled
     assert ended is not None
     assert ended.note == desk.vault.fingerprint(note.encode())
@@ -191,23 +193,23 @@ def test_a_note_is_sealed_beside_the_journal(desk: Desk) -> None:
 
 
 def test_a_question_and_its_answer_are_read_again(desk: Desk) -> None:
-    by = person()
+    by = new_buyer()
     one = desk.order(desk.offered, by).deposit.id
     desk.pay(one)
     question_id = child("qst", one, 1)
     press = fresh_key()
     for replayed in (False, True):
         outcome, question, words = desk.questions.ask(
-            one, "address", "Which street?", desk.asked(STAFF, "q", press, "q")
+            one, "address", "Which street?", desk.request_context(STAFF, "q", press, "q")
         )
         assert (question.asked.due_at, words.asked, words.answered) == (T0 + 48 * HOUR, "Which street?", None)
         assert outcome.replayed is replayed
     desk.clock.now += DAY
-    desk.questions.answer(question_id, "Long Street 1", desk.asked(by, "a", fresh_key(), "a"))
-    _, read, told = desk.questions.find(question_id, desk.asked(STAFF))
+    desk.questions.answer(question_id, "Long Street 1", desk.request_context(by, "a", fresh_key(), "a"))
+    _, read, told = desk.questions.find(question_id, desk.request_context(STAFF))
     assert (read.answered_at, told.asked, told.answered) == (T0 + DAY, "Which street?", "Long Street 1")
-    assert [question.n for _, question, _ in desk.questions.of(one, desk.asked(by))] == [1]
-    assert desk.types(one)[2:] == ["question.asked", "question.answered"]
+    assert [question.n for _, question, _ in desk.questions.list_questions(one, desk.request_context(by))] == [1]
+    assert desk.event_types(one)[2:] == ["question.asked", "question.answered"]
     everything = str(desk.table.client.scan(TableName=desk.table.name)["Items"])
     assert "Long Street" not in everything
     assert "Which street" not in everything
@@ -216,32 +218,34 @@ def test_a_question_and_its_answer_are_read_again(desk: Desk) -> None:
 def test_a_silent_buyer_is_cancelled_after_48_hours_and_not_before(desk: Desk) -> None:
     [one] = desk.sold()
     desk.pay(one)
-    desk.questions.ask(one, "address", "Which street?", desk.asked(STAFF, "q", fresh_key(), "q"))
+    desk.questions.ask(one, "address", "Which street?", desk.request_context(STAFF, "q", fresh_key(), "q"))
     cited = ("carrier:1", child("qst", one, 1))
 
     def cancel() -> object:
-        return desk.cancellations.cancel(one, "ADDRESS_INVALID", cited, None, desk.asked(STAFF, "c", fresh_key(), "c"))
+        return desk.cancellations.cancel(
+            one, "ADDRESS_INVALID", cited, None, desk.request_context(STAFF, "c", fresh_key(), "c")
+        )
 
     # An answer that was sent in time may still be on its way: the silence is certain only after the grace.
     desk.clock.now = T0 + 48 * HOUR + desk.cancellations.commits.timing.grace_ms - 1
-    assert refused(cancel).reason is Reason.EVIDENCE_REQUIRED
+    assert catch_refusal(cancel).reason is Reason.EVIDENCE_REQUIRED
     desk.clock.now += 1
     cancel()
-    assert desk.types(one)[2:5] == ["question.asked", "question.lapsed", "deposit.cancelled"]
+    assert desk.event_types(one)[2:5] == ["question.asked", "question.lapsed", "deposit.cancelled"]
 
 
 def test_strangers_neither_ask_nor_answer_nor_read(desk: Desk) -> None:
     [one] = desk.sold()
-    desk.questions.ask(one, "contact", "Hello?", desk.asked(STAFF, "q", fresh_key(), "q"))
+    desk.questions.ask(one, "contact", "Hello?", desk.request_context(STAFF, "q", fresh_key(), "q"))
     question_id = child("qst", one, 1)
     for act in (
-        lambda: desk.questions.ask(one, "contact", "Hello?", desk.asked(STRANGER, "q", fresh_key(), "q")),
-        lambda: desk.questions.answer(question_id, "Hi", desk.asked(person(), "a", fresh_key(), "a")),
-        lambda: desk.questions.find(question_id, desk.asked(person())),
-        lambda: desk.questions.find(child("qst", one, 2), desk.asked(STAFF)),
-        lambda: desk.questions.find("qst_1", desk.asked(STAFF)),
+        lambda: desk.questions.ask(one, "contact", "Hello?", desk.request_context(STRANGER, "q", fresh_key(), "q")),
+        lambda: desk.questions.answer(question_id, "Hi", desk.request_context(new_buyer(), "a", fresh_key(), "a")),
+        lambda: desk.questions.find(question_id, desk.request_context(new_buyer())),
+        lambda: desk.questions.find(child("qst", one, 2), desk.request_context(STAFF)),
+        lambda: desk.questions.find("qst_1", desk.request_context(STAFF)),
     ):
-        assert refused(act).reason is Reason.NOT_FOUND
+        assert catch_refusal(act).reason is Reason.NOT_FOUND
 
 
 # --- Many at once ---
@@ -252,20 +256,20 @@ def test_one_deposit_needs_no_second_person_and_two_of_a_few_do(desk: Desk) -> N
     assert desk.start(deposits[:1]).bulk.status.value == "running"
     waiting = desk.start(deposits[1:]).bulk
     assert (waiting.status.value, waiting.asked.approve_until) == ("awaiting_approval", T0 + 72 * HOUR)
-    assert not desk.cancellations.attend(waiting.id, "job/1")
+    assert not desk.cancellations.process_due(waiting.id, "job/1")
     assert desk.find(waiting.id).results == ()
 
 
 def test_a_second_person_lets_it_run_and_the_first_one_cannot(desk: Desk) -> None:
     deposits = desk.sold(2)
     bulk_id = desk.start(deposits).bulk.id
-    assert refused(lambda: desk.approve(bulk_id, STAFF)).reason is Reason.APPROVAL_REQUIRED
-    assert refused(lambda: desk.approve(bulk_id, STRANGER)).reason is Reason.NOT_FOUND
+    assert catch_refusal(lambda: desk.approve(bulk_id, STAFF)).reason is Reason.APPROVAL_REQUIRED
+    assert catch_refusal(lambda: desk.approve(bulk_id, STRANGER)).reason is Reason.NOT_FOUND
     press = fresh_key()
     approved = desk.approve(bulk_id, key_text=press)
     assert (approved.bulk.approver, approved.bulk.status.value) == (SECOND.id, "running")
     assert desk.approve(bulk_id, key_text=press).replayed
-    assert refused(lambda: desk.approve(bulk_id)).reason is Reason.WRONG_STATE
+    assert catch_refusal(lambda: desk.approve(bulk_id)).reason is Reason.WRONG_STATE
     desk.work(bulk_id)
     assert desk.find(bulk_id).told("cancelled") == 2
     ended = [fold_stored(desk.load(one)).cancelled for one in deposits]
@@ -276,12 +280,12 @@ def test_what_nobody_agrees_to_lapses_and_cancels_nothing(desk: Desk) -> None:
     deposits = desk.sold(2)
     bulk_id = desk.start(deposits).bulk.id
     desk.clock.now = T0 + 72 * HOUR - 1
-    assert not desk.cancellations.attend(bulk_id, "job/1")
+    assert not desk.cancellations.process_due(bulk_id, "job/1")
     assert desk.find(bulk_id).status.value == "awaiting_approval"
     desk.clock.now += 1
     assert desk.find(bulk_id).status.value == "done", "by the clock, before anybody wrote it"
-    assert refused(lambda: desk.approve(bulk_id)).reason is Reason.WRONG_STATE
-    desk.cancellations.attend(bulk_id, "job/1")
+    assert catch_refusal(lambda: desk.approve(bulk_id)).reason is Reason.WRONG_STATE
+    desk.cancellations.process_due(bulk_id, "job/1")
     assert [one.reason for one in desk.find(bulk_id).results] == ["approval-required"] * 2
     assert desk.tally() == {}
 
@@ -299,7 +303,7 @@ def test_what_is_unknown_or_of_others_is_skipped_as_not_found(desk: Desk) -> Non
 
 
 def test_what_has_ended_is_skipped_with_its_reason(desk: Desk) -> None:
-    by = person()
+    by = new_buyer()
     left = desk.order(desk.offered, by).deposit.id
     desk.cancel(left, by)
     [one] = desk.sold()
@@ -315,26 +319,26 @@ def test_the_same_key_asks_once_and_another_body_is_refused(desk: Desk) -> None:
     first = desk.start(deposits, key_text=press)
     again = desk.start(deposits, key_text=press)
     assert (again.bulk, again.replayed) == (first.bulk, True)
-    assert refused(lambda: desk.start(deposits[:1], key_text=press)).reason is Reason.IDEMPOTENCY_KEY_REUSED
+    assert catch_refusal(lambda: desk.start(deposits[:1], key_text=press)).reason is Reason.IDEMPOTENCY_KEY_REUSED
 
 
 def test_another_merchant_asks_for_nothing(desk: Desk) -> None:
     deposits = desk.sold(2)
-    assert refused(lambda: desk.start(deposits, by=STRANGER)).reason is Reason.NOT_FOUND
+    assert catch_refusal(lambda: desk.start(deposits, by=STRANGER)).reason is Reason.NOT_FOUND
 
 
-def lose_both(wire: Line) -> None:
-    wire.lose(TOGETHER)
-    wire.lose("UpdateItem")
+def lose_both(faults: FaultInjector) -> None:
+    faults.lose(TOGETHER)
+    faults.lose("UpdateItem")
 
 
 KILLED: Final[list[tuple[str, Callable[[Desk], object]]]] = [
-    ("an answer is lost at the first deposit",  lambda desk: desk.wire.lose(TOGETHER)),
-    ("a write is refused at the first deposit", lambda desk: desk.wire.fail(TOGETHER, "ThrottlingException")),
-    ("the note of how far it is is lost",       lambda desk: desk.wire.lose("UpdateItem")),
-    ("the note of how far it is is refused",    lambda desk: desk.wire.fail("UpdateItem", "ThrottlingException")),
-    ("both answers are lost",                   lambda desk: lose_both(desk.wire)),
-    ("every read is refused for a while",       lambda desk: desk.wire.fail("GetItem", "ThrottlingException", times=3)),
+    ("an answer is lost at the first deposit",  lambda desk: desk.faults.lose(TOGETHER)),
+    ("a write is refused at the first deposit", lambda desk: desk.faults.fail(TOGETHER, "ThrottlingException")),
+    ("the note of how far it is is lost",       lambda desk: desk.faults.lose("UpdateItem")),
+    ("the note of how far it is is refused",    lambda desk: desk.faults.fail("UpdateItem", "ThrottlingException")),
+    ("both answers are lost",                   lambda desk: lose_both(desk.faults)),
+    ("every read is refused for a while",       lambda desk: desk.faults.fail("GetItem", "ThrottlingException", times=3)),
 ]  # fmt: skip
 
 
@@ -350,7 +354,7 @@ def test_a_worker_that_dies_anywhere_leaves_each_deposit_cancelled_once(
     assert [(one.deposit, one.outcome) for one in desk.find(bulk_id).results] == [
         (one, "cancelled") for one in deposits
     ]
-    assert all(desk.types(one).count("deposit.cancelled") == 1 for one in deposits)
+    assert all(desk.event_types(one).count("deposit.cancelled") == 1 for one in deposits)
     assert (desk.tally(), desk.units()) == ({("cancelled", "OUT_OF_STOCK"): 4}, [(10, 0, 0, 10)])
 
 
@@ -371,36 +375,38 @@ def test_a_worker_killed_before_or_after_any_of_its_writes_is_followed_by_anothe
 
     def die() -> None:
         if carried_out:  # its own write reached the table, its life did not go on
-            desk.twin.cancellations.attend(bulk_id, "job/0")
+            desk.second_shop.cancellations.process_due(bulk_id, "job/0")
         raise Killed
 
-    wire = desk.wire
-    wire.before(operation, lambda: None, times=write if operation == TOGETHER else 0)
-    wire.before(operation, die)
+    faults = desk.faults
+    faults.before(operation, lambda: None, times=write if operation == TOGETHER else 0)
+    faults.before(operation, die)
     with pytest.raises(Killed):
-        desk.cancellations.attend(bulk_id, "job/1")
+        desk.cancellations.process_due(bulk_id, "job/1")
     desk.work(bulk_id)
     assert [one.outcome for one in desk.find(bulk_id).results] == ["cancelled"] * 4
     assert (desk.tally(), desk.units()) == ({("cancelled", "OUT_OF_STOCK"): 4}, [(10, 0, 0, 10)])
 
 
 def test_two_workers_at_once_judge_each_deposit_once(table: Tables) -> None:
-    with line(table) as (own, _):
+    with inject_faults(table) as (own, _):
         shop = Shop(own, REAL)
         offered = shop.publish(units=64)
-        deposits = [shop.order(offered, person()).deposit.id for _ in range(CHUNK_DEPOSITS + 5)]
-        asked = shop.asked(STAFF, "bulk", fresh_key(), "body")
+        deposits = [shop.order(offered, new_buyer()).deposit.id for _ in range(CHUNK_DEPOSITS + 5)]
+        asked = shop.request_context(STAFF, "bulk", fresh_key(), "body")
         bulk_id = shop.cancellations.start(offered.offer.id, deposits, "OUT_OF_STOCK", EVIDENCE, None, asked).bulk.id
-        shop.cancellations.approve(offered.offer.id, bulk_id, shop.asked(SECOND, "approve", fresh_key()))
+        shop.cancellations.approve(offered.offer.id, bulk_id, shop.request_context(SECOND, "approve", fresh_key()))
 
         def worked(by: Shop) -> None:
             for _ in range(10):
                 with suppress(VersionConflict, WriteContention, Refused):
-                    by.cancellations.attend(bulk_id, "job")
+                    by.cancellations.process_due(bulk_id, "job")
 
-        at_once([partial(worked, Shop(own, REAL)) for _ in range(2)])
-        done = shop.cancellations.find(offered.offer.id, bulk_id, shop.asked(STAFF)).bulk
+        run_at_once([partial(worked, Shop(own, REAL)) for _ in range(2)])
+        done = shop.cancellations.find(offered.offer.id, bulk_id, shop.request_context(STAFF)).bulk
         assert Counter((one.outcome, one.reason) for one in done.results) == {("cancelled", None): len(deposits)}
         assert [one.deposit for one in done.results] == deposits
-        assert shop.cancellations.counted(offered.offer.id) == {("cancelled", "OUT_OF_STOCK"): len(deposits)}
+        assert shop.cancellations.count_cancellations(offered.offer.id) == {
+            ("cancelled", "OUT_OF_STOCK"): len(deposits)
+        }
         assert sum(left for left, *_ in shards(table, offered.offer)) == 64

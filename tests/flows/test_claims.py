@@ -19,24 +19,24 @@ from chalicelib.core.deposit.events.goods import Units
 from chalicelib.core.deposit.status import Status
 from chalicelib.core.paying.provider_answers import DisputeSeen
 from chalicelib.flows.claims import ClaimView
-from chalicelib.flows.effects import fold_stored
+from chalicelib.flows.images import fold_stored
 from chalicelib.flows.ports.provider import NotFound
 from tests.conftest import Tables
-from tests.flows.concurrency import at_once, unhurried
+from tests.flows.concurrency import run_at_once, slow_timing
 from tests.flows.shop import (
     DAY,
     GRACE,
     HOUR,
     PRICE,
     STATEMENT,
+    FaultyShop,
     Shop,
-    Stand,
-    answer,
     captured,
+    catch_refusal,
     fresh_key,
-    insisting,
-    person,
-    refused,
+    new_buyer,
+    rendered_state,
+    retry_while_busy,
 )
 from tests.store.builders import STAFF
 
@@ -55,13 +55,13 @@ APPEND: Final = "TransactWriteItems"  # words are kept beside what is opened and
 PLAIN: Final = "UpdateItem"
 
 
-class Counter(Stand):
+class Counter(FaultyShop):
     """A buyer has paid two cars, one of which has left."""
 
     def __init__(self, *parts: Any) -> None:
         super().__init__(*parts)
         self.offered = self.publish(units=None, **SOLD)
-        self.buyer = person()
+        self.buyer = new_buyer()
         self.id = self.shipped()
 
     def shipped(self, quantity: int = 1) -> str:
@@ -79,7 +79,7 @@ class Counter(Stand):
         return fold_stored(self.load(deposit_id or self.id))
 
     def seen(self, claim_id: str) -> ClaimView:
-        return self.claims.find(claim_id, self.asked(self.buyer))
+        return self.claims.find(claim_id, self.request_context(self.buyer))
 
     def due_at(self, claim_id: str) -> int:
         due_at = self.seen(claim_id).claim.due_at
@@ -91,7 +91,7 @@ class Counter(Stand):
         (at or self).command(self.id, Ship((Units(1, 1),)), STAFF)
 
     def twin_ships(self) -> None:
-        self.ships(self.twin)
+        self.ships(self.second_shop)
 
 
 def id_of(told: ClaimView) -> str:
@@ -100,7 +100,7 @@ def id_of(told: ClaimView) -> str:
 
 @pytest.fixture
 def desk(table: Tables) -> Iterator[Counter]:
-    with Counter.over(table) as desk:
+    with Counter.open(table) as desk:
         yield desk
 
 
@@ -111,10 +111,10 @@ def test_a_reply_asked_in_time_wins_though_it_arrives_late_and_another_append_ca
     one = desk.missing()
     due_at = desk.due_at(one)
     desk.clock.now = due_at + 20_000
-    desk.wire.before(PLAIN, desk.twin_ships)
+    desk.faults.before(PLAIN, desk.twin_ships)
     told = desk.respond(one, "offer", PRICE, at=due_at - 1, received=due_at - 1)
     assert told.claim.status is ClaimStatus.OFFERED
-    types = desk.types(desk.id)
+    types = desk.event_types(desk.id)
     assert types[-1] == "claim.offered"
     assert "goods.shipped" in types[-3:]
     assert "claim.granted_by_deadline" not in types
@@ -127,10 +127,10 @@ def test_a_reply_asked_at_the_deadline_is_late_also_before_silence_is_written(de
     due_at = desk.clock.now = desk.due_at(one)
     told = desk.respond(one, "accept")
     assert told.claim.status_at(due_at) is ClaimStatus.GRANTED_BY_DEADLINE
-    assert (desk.types(desk.id)[-1], desk.now().refunds) == ("claim.answered_late", ())
+    assert (desk.event_types(desk.id)[-1], desk.now().refunds) == ("claim.answered_late", ())
     desk.clock.now = due_at + GRACE
-    assert desk.attendant.attend(desk.id, "job/1")
-    assert desk.types(desk.id)[-3:] == ["claim.granted_by_deadline", "refund.approved", "deposit.completed"]
+    assert desk.deposit_worker.process_due(desk.id, "job/1")
+    assert desk.event_types(desk.id)[-3:] == ["claim.granted_by_deadline", "refund.approved", "deposit.completed"]
     assert [refund.amount for refund in desk.now().refunds] == [PRICE]
 
 
@@ -153,7 +153,7 @@ def test_the_status_is_shown_at_once_and_the_refund_when_it_can_be_written(
     seen = desk.seen(one)
     assert (seen.claim.status_at(seen.outcome.at).value, bool(seen.claim.refunds)) == (status, written)
     desk.claim(desk.id, desk.buyer, amount=LITTLE)
-    assert ("claim.granted_by_deadline" in desk.types(desk.id)) == written
+    assert ("claim.granted_by_deadline" in desk.event_types(desk.id)) == written
     granted = [entry.event.at for entry in desk.load(desk.id).journal if entry.event.TYPE.endswith("by_deadline")]
     assert granted == ([due_at] if written else [])
 
@@ -163,8 +163,8 @@ def test_a_job_waits_for_the_grace(desk: Counter) -> None:
     due_at = desk.due_at(one)
     for after, done in ((GRACE - 1, False), (GRACE, True)):
         desk.clock.now = due_at + after
-        desk.attendant.attend(desk.id, "job/1")
-        assert ("claim.granted_by_deadline" in desk.types(desk.id)) == done
+        desk.deposit_worker.process_due(desk.id, "job/1")
+        assert ("claim.granted_by_deadline" in desk.event_types(desk.id)) == done
 
 
 def test_a_reply_that_is_older_than_an_answer_may_take_writes_nothing(desk: Counter) -> None:
@@ -173,7 +173,7 @@ def test_a_reply_that_is_older_than_an_answer_may_take_writes_nothing(desk: Coun
     due_at = desk.due_at(one)
     desk.clock.now = due_at + 30_000
     before = desk.load(desk.id)
-    no = refused(lambda: desk.respond(one, "accept", at=due_at - 1, received=due_at - 1))
+    no = catch_refusal(lambda: desk.respond(one, "accept", at=due_at - 1, received=due_at - 1))
     assert no.reason is Reason.BUSY
     assert desk.load(desk.id) == before
 
@@ -185,9 +185,9 @@ def test_an_acceptance_on_its_way_is_not_overtaken_by_a_ruling(desk: Counter) ->
     due_at = desk.due_at(one)
     desk.clock.now = due_at + 20_000
     ruling = RuleClaim(1, "uphold", desk.claims.digest(STATEMENT) or "")
-    no = refused(lambda: desk.say(one, ruling, PLATFORM, words=STATEMENT))
+    no = catch_refusal(lambda: desk.run_claim_command(one, ruling, PLATFORM, words=STATEMENT))
     assert no.reason is Reason.BUSY
-    told = desk.say(one, AcceptOffer(1), desk.buyer, at=due_at - 1, received=due_at - 1)
+    told = desk.run_claim_command(one, AcceptOffer(1), desk.buyer, at=due_at - 1, received=due_at - 1)
     assert told.claim.paid == PRICE + LITTLE
 
 
@@ -206,7 +206,7 @@ def declined(at: Shop, one: str) -> ClaimView:
 
 def taken_back(at: Shop, one: str) -> ClaimView:
     buyer = fold_stored(at.load(f"dep_{one[4:30]}")).created.buyer
-    return at.say(one, WithdrawClaim(1), Caller(buyer, "buyer"))
+    return at.run_claim_command(one, WithdrawClaim(1), Caller(buyer, "buyer"))
 
 
 PAIRS: Final[list[tuple[Say, Say, str, Reason]]] = [
@@ -224,8 +224,8 @@ def test_of_two_answers_at_once_one_counts(
     desk: Counter, faster: Say, slower: Say, status: str, reason: Reason
 ) -> None:
     one = desk.missing()
-    desk.wire.before(APPEND if slower is declined else PLAIN, lambda: faster(desk.twin, one))
-    assert refused(lambda: slower(desk, one)).reason is reason
+    desk.faults.before(APPEND if slower is declined else PLAIN, lambda: faster(desk.second_shop, one))
+    assert catch_refusal(lambda: slower(desk, one)).reason is reason
     assert desk.seen(one).claim.status.value == status
     assert len(desk.now().refunds) == (status == "accepted")
 
@@ -233,19 +233,19 @@ def test_of_two_answers_at_once_one_counts(
 def test_a_buyer_who_takes_an_offer_that_was_raised_meanwhile_gets_the_better_one(desk: Counter) -> None:
     one = desk.missing()
     desk.respond(one, "offer", PRICE)
-    desk.wire.before(PLAIN, lambda: desk.twin.respond(one, "offer", PRICE + LITTLE))
-    assert desk.say(one, AcceptOffer(1), desk.buyer).claim.paid == PRICE + LITTLE
+    desk.faults.before(PLAIN, lambda: desk.second_shop.respond(one, "offer", PRICE + LITTLE))
+    assert desk.run_claim_command(one, AcceptOffer(1), desk.buyer).claim.paid == PRICE + LITTLE
 
 
 def test_an_offer_that_was_escalated_meanwhile_is_not_raised(desk: Counter) -> None:
     one = desk.missing()
     desk.respond(one, "offer", PRICE)
-    desk.wire.before(PLAIN, lambda: desk.twin.say(one, Escalate(1), desk.buyer))
-    assert refused(lambda: desk.respond(one, "offer", PRICE + LITTLE)).reason is Reason.WRONG_STATE
+    desk.faults.before(PLAIN, lambda: desk.second_shop.run_claim_command(one, Escalate(1), desk.buyer))
+    assert catch_refusal(lambda: desk.respond(one, "offer", PRICE + LITTLE)).reason is Reason.WRONG_STATE
 
 
 def test_what_leaves_while_a_claim_is_opened_makes_it_contested(desk: Counter) -> None:
-    desk.wire.before(APPEND, desk.twin_ships)
+    desk.faults.before(APPEND, desk.twin_ships)
     told = desk.claim(desk.id, desk.buyer, (1, 1))
     assert told.claim.opened.contested
     assert told.claim.owed == PRICE
@@ -254,27 +254,29 @@ def test_what_leaves_while_a_claim_is_opened_makes_it_contested(desk: Counter) -
 
 def test_what_a_claim_has_paid_back_does_not_leave_any_more(desk: Counter) -> None:
     one = desk.missing()
-    desk.wire.before(PLAIN, lambda: desk.twin.respond(one, "accept"))
-    assert refused(desk.ships).reason is Reason.WRONG_STATE
-    assert desk.types(desk.id).count("goods.shipped") == 1
+    desk.faults.before(PLAIN, lambda: desk.second_shop.respond(one, "accept"))
+    assert catch_refusal(desk.ships).reason is Reason.WRONG_STATE
+    assert desk.event_types(desk.id).count("goods.shipped") == 1
 
 
 def test_what_left_while_a_merchant_agreed_is_paid_back_all_the_same(desk: Counter) -> None:
     one = desk.missing()
-    desk.wire.before(PLAIN, desk.twin_ships)
+    desk.faults.before(PLAIN, desk.twin_ships)
     assert desk.respond(one, "accept").claim.paid == PRICE
     progress = desk.now().progress[0]
     assert (progress.shipped, progress.dropped, progress.refuted) == (2, 0, 1)
 
 
 def granted(at: Shop, deposit_id: str, amount: Money, expected: Money) -> object:
-    return at.refunds.grant(deposit_id, amount, expected, None, at.asked(STAFF, "goodwill", fresh_key(), f"{amount}"))
+    return at.refunds.grant(
+        deposit_id, amount, expected, None, at.request_context(STAFF, "goodwill", fresh_key(), f"{amount}")
+    )
 
 
 def test_goodwill_does_not_take_what_a_claim_is_about(desk: Counter) -> None:
     everything = desk.now().refundable
-    desk.wire.before(APPEND, lambda: desk.twin.claim(desk.id, desk.buyer, (1, 1)))
-    no = refused(lambda: granted(desk, desk.id, everything, everything))
+    desk.faults.before(APPEND, lambda: desk.second_shop.claim(desk.id, desk.buyer, (1, 1)))
+    no = catch_refusal(lambda: granted(desk, desk.id, everything, everything))
     assert no.reason is Reason.STALE_VERSION
     assert desk.now().refundable == everything - PRICE
     granted(desk, desk.id, everything - PRICE, everything - PRICE)
@@ -283,8 +285,8 @@ def test_goodwill_does_not_take_what_a_claim_is_about(desk: Counter) -> None:
 
 def test_a_claim_of_what_goodwill_took_meanwhile_is_refused(desk: Counter) -> None:
     everything = desk.now().refundable
-    desk.wire.before(APPEND, lambda: granted(desk.twin, desk.id, everything, everything))
-    no = refused(lambda: desk.claim(desk.id, desk.buyer, amount=LITTLE))
+    desk.faults.before(APPEND, lambda: granted(desk.second_shop, desk.id, everything, everything))
+    no = catch_refusal(lambda: desk.claim(desk.id, desk.buyer, amount=LITTLE))
     assert no.reason is Reason.REFUND_EXCEEDS_REFUNDABLE
     assert desk.now().claims == ()
 
@@ -294,20 +296,20 @@ def test_a_cancel_beside_an_agreement_pays_everything_once(desk: Counter, first:
     """Founders keep nothing of an advance: all of it comes back, but for the car that has left."""
     one = desk.missing()
     if first == "cancel":
-        desk.wire.before(PLAIN, lambda: desk.twin.cancel(desk.id, desk.buyer))
+        desk.faults.before(PLAIN, lambda: desk.second_shop.cancel(desk.id, desk.buyer))
         told = desk.respond(one, "accept")
         assert told.claim.paid == NOTHING
     else:
-        desk.wire.before(PLAIN, lambda: desk.twin.respond(one, "accept"))
-        refused(lambda: desk.cancel(desk.id, desk.buyer))
+        desk.faults.before(PLAIN, lambda: desk.second_shop.respond(one, "accept"))
+        catch_refusal(lambda: desk.cancel(desk.id, desk.buyer))
     money = desk.now().money
     assert (money.captured, money.refunding) == (WHOLE, PRICE)
 
 
 def test_a_claim_beside_a_cancel_of_the_whole_order_finds_nothing_left(desk: Counter) -> None:
     one = desk.shipped(0)
-    desk.wire.before(APPEND, lambda: desk.twin.cancel(one, desk.buyer))
-    no = refused(lambda: desk.claim(one, desk.buyer, (1, 2)))
+    desk.faults.before(APPEND, lambda: desk.second_shop.cancel(one, desk.buyer))
+    no = catch_refusal(lambda: desk.claim(one, desk.buyer, (1, 2)))
     assert (no.reason, desk.now(one).claims) == (Reason.WRONG_STATE, ())
     assert desk.now(one).money.refunding == WHOLE
 
@@ -316,7 +318,7 @@ def test_a_bank_that_takes_the_money_meanwhile_is_not_paid_twice(desk: Counter) 
     one = desk.missing()
     seen = captured(desk.clock.now, WHOLE)
     lost = replace(seen, disputes=(DisputeSeen("d1", seen.captures[0].ref, WHOLE, "lost"),))
-    desk.wire.before(PLAIN, lambda: desk.twin.attendant.settle(desk.id, lost, "t"))
+    desk.faults.before(PLAIN, lambda: desk.second_shop.deposit_worker.settle(desk.id, lost, "t"))
     told = desk.respond(one, "accept")
     money = desk.now().money
     assert money.refunding + money.refunded <= WHOLE
@@ -329,40 +331,40 @@ def test_a_bank_that_takes_the_money_meanwhile_is_not_paid_twice(desk: Counter) 
 @pytest.mark.parametrize("lost", [1, 2])
 def test_a_lost_answer_is_given_when_it_is_asked_for_again(desk: Counter, lost: int) -> None:
     press = fresh_key()
-    desk.wire.lose(APPEND, lost)
-    first = insisting(lambda: desk.claim(desk.id, desk.buyer, (1, 1), key_text=press).outcome, most=3)
+    desk.faults.lose(APPEND, lost)
+    first = retry_while_busy(lambda: desk.claim(desk.id, desk.buyer, (1, 1), key_text=press).outcome, most=3)
     assert not isinstance(first, Reason)
     again = desk.claim(desk.id, desk.buyer, (1, 1), key_text=press)
     assert again.outcome.replayed
-    assert answer(again.outcome) == answer(first)
+    assert rendered_state(again.outcome) == rendered_state(first)
     assert [said.words for said in again.history] == [STATEMENT]
-    assert desk.types(desk.id).count("claim.opened") == 1
+    assert desk.event_types(desk.id).count("claim.opened") == 1
 
 
 def test_the_same_key_for_two_deposits_at_once_is_one_claim_and_no_word_of_the_other(desk: Counter) -> None:
     """Both found the key free; the transaction decides."""
     press, other = fresh_key(), desk.shipped()
-    desk.wire.before(APPEND, lambda: desk.twin.claim(other, desk.buyer, (1, 1), key_text=press))
-    no = refused(lambda: desk.claim(desk.id, desk.buyer, (1, 1), key_text=press))
+    desk.faults.before(APPEND, lambda: desk.second_shop.claim(other, desk.buyer, (1, 1), key_text=press))
+    no = catch_refusal(lambda: desk.claim(desk.id, desk.buyer, (1, 1), key_text=press))
     assert no.reason is Reason.IDEMPOTENCY_KEY_REUSED
     assert [len(desk.now(one).claims) for one in (desk.id, other)] == [0, 1]
 
 
 def test_many_at_once_open_one_claim(desk: Counter) -> None:
     """With one key it is the same; with many only the first is about money that no other claim is about."""
-    shops = [Shop(desk.table, unhurried()) for _ in range(8)]
+    shops = [Shop(desk.table, slow_timing()) for _ in range(8)]
     at = desk.clock.now
     press = fresh_key()
 
     def ask(shop: Shop, key_text: str, deposit_id: str) -> Callable[[], Any]:
         act = partial(shop.claim, deposit_id, desk.buyer, (1, 1), key_text=key_text, at=at)
-        return lambda: insisting(lambda: act().outcome)
+        return lambda: retry_while_busy(lambda: act().outcome)
 
-    one_key = at_once([ask(shop, press, desk.id) for shop in shops])
+    one_key = run_at_once([ask(shop, press, desk.id) for shop in shops])
     assert not [one for one in one_key if isinstance(one, Reason)]
-    assert len({str(answer(one)) for one in one_key if not isinstance(one, Reason)}) == 1
+    assert len({str(rendered_state(one)) for one in one_key if not isinstance(one, Reason)}) == 1
     other = desk.shipped()
-    many = at_once([ask(shop, fresh_key(), other) for shop in shops])
+    many = run_at_once([ask(shop, fresh_key(), other) for shop in shops])
     assert sorted(str(one) for one in many if isinstance(one, Reason)) == [str(Reason.FUNDS_IN_DISPUTE)] * 7
     assert [len(desk.now(one).claims) for one in (desk.id, other)] == [1, 1]
 
@@ -370,11 +372,11 @@ def test_many_at_once_open_one_claim(desk: Counter) -> None:
 def test_words_of_who_was_slower_are_kept_under_their_own_event(desk: Counter) -> None:
     """The key of a text is its event's number: whoever decides anew writes under the new one."""
     one = desk.missing()
-    desk.wire.before(APPEND, lambda: desk.twin.respond(one, "offer", PRICE))
-    assert refused(lambda: desk.respond(one, "reject")).reason is Reason.WRONG_STATE
+    desk.faults.before(APPEND, lambda: desk.second_shop.respond(one, "offer", PRICE))
+    assert catch_refusal(lambda: desk.respond(one, "reject")).reason is Reason.WRONG_STATE
     other = desk.shipped()
     claim = id_of(desk.claim(other, desk.buyer, (1, 1)))
-    desk.wire.before(APPEND, lambda: desk.twin.command(other, Ship((Units(1, 1),)), STAFF))
+    desk.faults.before(APPEND, lambda: desk.second_shop.command(other, Ship((Units(1, 1),)), STAFF))
     told = desk.respond(claim, "reject")
     assert [said.words for said in told.history] == [STATEMENT, STATEMENT]
     assert [said.words for said in desk.seen(claim).history] == [STATEMENT, STATEMENT]
@@ -388,9 +390,9 @@ def test_nothing_of_the_words_stands_readable_in_the_table(desk: Counter) -> Non
 def test_a_claim_is_paid_by_the_job_that_pays_everything(desk: Counter) -> None:
     one = desk.missing()
     desk.clock.now = desk.due_at(one) + GRACE
-    desk.attendant.attend(desk.id, "job/1")
-    desk.attendant.attend(desk.id, "job/1")
+    desk.deposit_worker.process_due(desk.id, "job/1")
+    desk.deposit_worker.process_due(desk.id, "job/1")
     refund = child("ref", desk.id, 1)
-    assert [asked for asked in desk.provider.asked if asked.startswith(refund)]
+    assert [asked for asked in desk.provider.calls if asked.startswith(refund)]
     assert isinstance(desk.provider.find_refund("x"), NotFound)
     assert desk.clock.now < desk.now().refunds[0].promised_by <= desk.clock.now + 7 * DAY

@@ -16,11 +16,12 @@ from chalicelib.core.deposit.deposit import Deposit
 from chalicelib.core.paying.captures import ChangePaymentMethod
 from chalicelib.core.paying.provider_answers import PaymentSeen
 from chalicelib.core.policy.terms import Terms
-from chalicelib.flows.commit import Outcome, etag
-from chalicelib.flows.effects import SYSTEM, fold_stored
+from chalicelib.flows.entries import SYSTEM
+from chalicelib.flows.images import fold_image, fold_stored
 from chalicelib.flows.ports.provider import Unknown
 from chalicelib.flows.ports.store import Leased
-from chalicelib.store.requests import PASSING
+from chalicelib.flows.snapshot import Outcome
+from chalicelib.store.requests import TRANSIENT
 from chalicelib.wiring import MAX_PAUSE_MS
 from tests.conftest import Tables
 from tests.flows.shop import (
@@ -29,16 +30,16 @@ from tests.flows.shop import (
     GRACE,
     HOUR,
     MINUTE,
+    FaultyShop,
     Shop,
-    Stand,
-    answer,
     captured,
+    catch_refusal,
     fresh_key,
-    person,
-    refused,
+    new_buyer,
+    rendered_state,
 )
 from tests.store.builders import T0
-from tests.store.faults import Line
+from tests.store.faults import FaultInjector
 
 pytestmark = pytest.mark.parametrize("dynamodb", ["memory", "ministack"], indirect=True)
 UPDATE: Final = ["GetItem", "UpdateItem"]
@@ -46,12 +47,12 @@ DUE: Final = T0 + 15 * MINUTE
 WINDOW: Final = 7 * DAY
 
 
-class Sale(Stand):
+class Sale(FaultyShop):
     """A buyer has ordered."""
 
-    def __init__(self, table: Tables, own: Tables, wire: Line) -> None:
-        super().__init__(table, own, wire)
-        self.by = person()
+    def __init__(self, table: Tables, own: Tables, faults: FaultInjector) -> None:
+        super().__init__(table, own, faults)
+        self.by = new_buyer()
         self.offered = self.publish(units=None)
         self.id = self.order(self.offered, self.by).deposit.id
 
@@ -66,7 +67,7 @@ class Sale(Stand):
 
 @pytest.fixture
 def shop(table: Tables) -> Iterator[Sale]:
-    with Sale.over(table) as shop:
+    with Sale.open(table) as shop:
         yield shop
 
 
@@ -74,25 +75,27 @@ def shop(table: Tables) -> Iterator[Sale]:
 
 
 def test_the_first_image_that_a_loss_hands_back_is_used_at_once(shop: Sale) -> None:
-    wire = shop.wire
-    wire.before("UpdateItem", lambda: shop.twin.command(shop.id, ChangePaymentMethod("wechat_pay"), shop.by))
+    faults = shop.faults
+    faults.before("UpdateItem", lambda: shop.second_shop.command(shop.id, ChangePaymentMethod("wechat_pay"), shop.by))
     outcome = shop.choose("alipay")
-    assert wire.trips == [*UPDATE, "UpdateItem"]
+    assert faults.trips == [*UPDATE, "UpdateItem"]
     assert shop.clock.pauses == []
     assert [one.method for one in outcome.deposit.payments] == ["card", "wechat_pay", "alipay"]
 
 
 def test_nothing_is_written_on_an_image_older_than_a_sleep(shop: Sale) -> None:
-    wire = shop.wire
+    faults = shop.faults
 
     def sleep(_: int) -> None:
-        wire.trips.append("sleep")
+        faults.trips.append("sleep")
 
     shop.sleeping(sleep)
-    wire.before("UpdateItem", lambda: shop.twin.command(shop.id, ChangePaymentMethod("wechat_pay"), shop.by), times=4)
+    faults.before(
+        "UpdateItem", lambda: shop.second_shop.command(shop.id, ChangePaymentMethod("wechat_pay"), shop.by), times=4
+    )
     shop.choose()
     again = ["sleep", *UPDATE]
-    assert wire.trips == [*UPDATE, "UpdateItem", *again, *again, *again]
+    assert faults.trips == [*UPDATE, "UpdateItem", *again, *again, *again]
 
 
 CONFLICTS: Final = [
@@ -107,7 +110,7 @@ def countable(shop: Sale, operation: str) -> Callable[[], Outcome]:
     """A command that is written by that operation."""
     if operation == "UpdateItem":
         return shop.choose
-    by = person()
+    by = new_buyer()
     one = shop.order(shop.publish(units=5, per_buyer=None), by).deposit.id
     return lambda: shop.cancel(one, by, "a key")
 
@@ -117,10 +120,10 @@ def test_a_conflict_is_tried_again_after_a_sleep_on_a_new_image(
     shop: Sale, operation: str, code: str, reasons: list[str] | None
 ) -> None:
     act = countable(shop, operation)
-    wire = shop.wire
-    wire.fail(operation, code, reasons=reasons, times=2)
+    faults = shop.faults
+    faults.fail(operation, code, reasons=reasons, times=2)
     outcome = act()
-    assert wire.trips == ["GetItem", operation] * 3
+    assert faults.trips == ["GetItem", operation] * 3
     assert len(shop.clock.pauses) == 2
     assert shop.load(outcome.deposit.id).version == outcome.deposit.version == 2
 
@@ -130,8 +133,8 @@ def test_after_two_seconds_of_conflicts_the_answer_is_busy(
     shop: Sale, operation: str, code: str, reasons: list[str] | None
 ) -> None:
     act = countable(shop, operation)
-    shop.wire.fail(operation, code, reasons=reasons, times=99)
-    no = refused(act)
+    shop.faults.fail(operation, code, reasons=reasons, times=99)
+    no = catch_refusal(act)
     assert (no.reason, no.facts) == (Reason.BUSY, {"retry_after": 1})
     assert shop.clock.now - T0 in range(2_000, 2_000 + 2 * MAX_PAUSE_MS)
 
@@ -139,11 +142,11 @@ def test_after_two_seconds_of_conflicts_the_answer_is_busy(
 @pytest.mark.parametrize("fault", ["conflict", "overtaken"])
 def test_sleeps_grow_until_patience_ends(shop: Sale, fault: str) -> None:
     if fault == "conflict":
-        shop.wire.fail("UpdateItem", "TransactionConflictException", times=99)
+        shop.faults.fail("UpdateItem", "TransactionConflictException", times=99)
     else:
-        other = shop.twin.command
-        shop.wire.before("UpdateItem", lambda: other(shop.id, ChangePaymentMethod("card"), shop.by), times=99)
-    assert refused(shop.choose).reason is Reason.BUSY
+        other = shop.second_shop.command
+        shop.faults.before("UpdateItem", lambda: other(shop.id, ChangePaymentMethod("card"), shop.by), times=99)
+    assert catch_refusal(shop.choose).reason is Reason.BUSY
     pauses = shop.clock.pauses
     assert pauses[0] == 0, "the first sleep is the shortest"
     assert all(later == earlier + 1 for earlier, later in pairwise(pauses))
@@ -151,25 +154,25 @@ def test_sleeps_grow_until_patience_ends(shop: Sale, fault: str) -> None:
 
 @pytest.mark.parametrize("operation", UPDATE)
 def test_what_passes_by_itself_is_busy_and_not_tried_again(shop: Sale, operation: str) -> None:
-    for code in PASSING:
-        wire = shop.wire
-        wire.fail(operation, code)
-        no = refused(shop.choose)
+    for code in TRANSIENT:
+        faults = shop.faults
+        faults.fail(operation, code)
+        no = catch_refusal(shop.choose)
         assert (no.reason, no.facts) == (Reason.BUSY, {"retry_after": 1})
-        assert wire.trips == UPDATE[: 1 + UPDATE.index(operation)]
-    assert shop.types(shop.id) == ["deposit.created"]
+        assert faults.trips == UPDATE[: 1 + UPDATE.index(operation)]
+    assert shop.event_types(shop.id) == ["deposit.created"]
 
 
 def test_a_throttled_transaction_is_busy(shop: Sale) -> None:
     act = countable(shop, "TransactWriteItems")
     for reason in ("ThrottlingError", "ProvisionedThroughputExceeded"):
-        shop.wire.fail("TransactWriteItems", "TransactionCanceledException", reasons=["None", reason])
-        assert refused(act).reason is Reason.BUSY
+        shop.faults.fail("TransactWriteItems", "TransactionCanceledException", reasons=["None", reason])
+        assert catch_refusal(act).reason is Reason.BUSY
 
 
 def test_what_is_our_own_mistake_is_told(shop: Sale) -> None:
     for code in ("ValidationException", "AccessDeniedException", "ResourceNotFoundException"):
-        shop.wire.fail("UpdateItem", code)
+        shop.faults.fail("UpdateItem", code)
         with pytest.raises(ClientError, match=code):
             shop.choose()
 
@@ -189,7 +192,7 @@ def test_a_request_older_than_thirty_seconds_writes_nothing(shop: Sale, age: int
     if written:
         shop.choose(at=received, received=received)
     else:
-        assert refused(lambda: shop.choose(at=received, received=received)).reason is Reason.BUSY
+        assert catch_refusal(lambda: shop.choose(at=received, received=received)).reason is Reason.BUSY
     assert shop.load(shop.id).version == 1 + written
 
 
@@ -198,9 +201,9 @@ def test_a_request_that_grew_old_in_a_race_writes_nothing(shop: Sale) -> None:
         shop.clock.now += 1_000
 
     shop.sleeping(slow)
-    shop.wire.fail("UpdateItem", "TransactionConflictException")
-    assert refused(lambda: shop.choose(received=shop.clock.now - 29_500)).reason is Reason.BUSY
-    assert shop.types(shop.id) == ["deposit.created"]
+    shop.faults.fail("UpdateItem", "TransactionConflictException")
+    assert catch_refusal(lambda: shop.choose(received=shop.clock.now - 29_500)).reason is Reason.BUSY
+    assert shop.event_types(shop.id) == ["deposit.created"]
 
 
 def test_an_old_request_is_still_answered_when_it_was_done_in_time(shop: Sale) -> None:
@@ -209,7 +212,7 @@ def test_an_old_request_is_still_answered_when_it_was_done_in_time(shop: Sale) -
     shop.clock.now += MINUTE
     again = shop.choose(key_text=press, received=received)
     assert again.replayed
-    assert answer(again) == answer(first)
+    assert rendered_state(again) == rendered_state(first)
 
 
 # Replays.
@@ -220,36 +223,38 @@ def test_a_replay_is_found_on_the_image_of_a_lost_race(shop: Sale) -> None:
     twin: list[Outcome] = []
 
     def faster() -> None:
-        twin.append(shop.twin.command(shop.id, ChangePaymentMethod("alipay"), shop.by, press))
-        shop.twin.command(shop.id, ChangePaymentMethod("wechat_pay"), shop.by)
+        twin.append(shop.second_shop.command(shop.id, ChangePaymentMethod("alipay"), shop.by, press))
+        shop.second_shop.command(shop.id, ChangePaymentMethod("wechat_pay"), shop.by)
 
-    wire = shop.wire
-    wire.before("UpdateItem", faster)
+    faults = shop.faults
+    faults.before("UpdateItem", faster)
     ours = shop.choose("alipay", press)
-    assert wire.trips == UPDATE
+    assert faults.trips == UPDATE
     assert ours.replayed
-    assert answer(ours) == answer(twin[0])
-    assert shop.types(shop.id) == ["deposit.created", *["payment.method_changed"] * 2]
+    assert rendered_state(ours) == rendered_state(twin[0])
+    assert shop.event_types(shop.id) == ["deposit.created", *["payment.method_changed"] * 2]
 
 
 @pytest.mark.parametrize("attempts", [1, 2])
 def test_a_lost_answer_is_found_again(table: Tables, attempts: int) -> None:
     """With two attempts botocore sends the very request again, and its condition meets our own event."""
-    with Sale.over(table, attempts) as shop:
+    with Sale.open(table, attempts) as shop:
         press = fresh_key()
-        shop.wire.lose("UpdateItem")
+        shop.faults.lose("UpdateItem")
         if attempts == 1:
-            assert refused(lambda: shop.choose("alipay", press)).reason is Reason.BUSY
+            assert catch_refusal(lambda: shop.choose("alipay", press)).reason is Reason.BUSY
         assert shop.choose("alipay", press).replayed
-        assert shop.types(shop.id) == ["deposit.created", "payment.method_changed"]
+        assert shop.event_types(shop.id) == ["deposit.created", "payment.method_changed"]
 
 
 def test_a_key_with_another_body_is_refused_before_the_state_is_judged(shop: Sale) -> None:
     press = fresh_key()
     shop.choose("alipay", press)
     shop.cancel(shop.id, shop.by)
-    asked = shop.asked(shop.by, f"ChangePaymentMethod {shop.id}", press, "another body", if_match='"99-expired"')
-    no = refused(lambda: shop.desk.command(shop.id, ChangePaymentMethod("card"), asked))
+    asked = shop.request_context(
+        shop.by, f"ChangePaymentMethod {shop.id}", press, "another body", if_match='"99-expired"'
+    )
+    no = catch_refusal(lambda: shop.desk.command(shop.id, ChangePaymentMethod("card"), asked))
     assert no.reason is Reason.IDEMPOTENCY_KEY_REUSED
 
 
@@ -260,8 +265,8 @@ def test_a_replay_shows_every_event_of_its_request(shop: Sale) -> None:
     press = fresh_key()
     first = shop.cancel(shop.id, shop.by, press)
     shop.clock.now += MINUTE
-    shop.attendant.attend(shop.id, "job/1")
-    assert len(shop.types(shop.id)) > len(first.journal)
+    shop.deposit_worker.process_due(shop.id, "job/1")
+    assert len(shop.event_types(shop.id)) > len(first.journal)
     assert shop.cancel(shop.id, shop.by, press) == replace(first, replayed=True)
 
 
@@ -277,7 +282,7 @@ def test_a_replay_shows_the_state_after_its_event_in_the_language_of_the_first_a
 
 def test_a_refusal_leaves_no_trace_and_is_judged_anew(shop: Sale) -> None:
     press = fresh_key()
-    no = refused(lambda: shop.choose("alipay", press, if_match='"9-locked"'))
+    no = catch_refusal(lambda: shop.choose("alipay", press, if_match='"9-locked"'))
     assert (no.reason, no.facts) == (Reason.STALE_VERSION, {"etag": '"1-awaiting_payment"'})
     assert not shop.choose("alipay", press, if_match='"1-awaiting_payment"').replayed
     assert not shop.choose("card", if_match="*").replayed
@@ -295,9 +300,11 @@ STRANGERS: Final = [
 def test_what_is_not_ones_own_is_not_found_even_with_its_key(shop: Sale, stranger: Caller) -> None:
     press = fresh_key()
     first = shop.choose("alipay", press)
-    asked = replace(shop.asked(shop.by, "", press), caller=stranger, key=shop.load(shop.id).journal[-1].key)
-    assert refused(lambda: shop.desk.command(shop.id, ChangePaymentMethod("card"), asked)).reason is Reason.NOT_FOUND
-    assert refused(lambda: shop.desk.get(shop.id, asked)).reason is Reason.NOT_FOUND
+    asked = replace(shop.request_context(shop.by, "", press), caller=stranger, key=shop.load(shop.id).journal[-1].key)
+    assert (
+        catch_refusal(lambda: shop.desk.command(shop.id, ChangePaymentMethod("card"), asked)).reason is Reason.NOT_FOUND
+    )
+    assert catch_refusal(lambda: shop.desk.get(shop.id, asked)).reason is Reason.NOT_FOUND
     assert shop.load(shop.id).version == first.deposit.version
 
 
@@ -305,7 +312,7 @@ def test_what_is_not_ones_own_is_not_found_even_with_its_key(shop: Sale, strange
     "deposit_id", ["dep_1", "", "off_0123456789abcdefghjkmnpqrs", "dep_0123456789abcdefghjkmnpqrs"]
 )
 def test_what_is_no_deposit_is_not_found(shop: Sale, deposit_id: str) -> None:
-    assert refused(lambda: shop.cancel(deposit_id, shop.by)).reason is Reason.NOT_FOUND
+    assert catch_refusal(lambda: shop.cancel(deposit_id, shop.by)).reason is Reason.NOT_FOUND
 
 
 # Deadlines.
@@ -338,8 +345,8 @@ def test_a_cancel_is_judged_by_the_instant_it_was_asked_whatever_was_written_mea
 ) -> None:
     shop.pay(shop.id)
     shop.clock.now = T0 + WINDOW + 10_000
-    shop.attendant.attend(shop.id, "job/1")
-    assert shop.types(shop.id)[-1] == "lock.by_window_end"
+    shop.deposit_worker.process_due(shop.id, "job/1")
+    assert shop.event_types(shop.id)[-1] == "lock.by_window_end"
     shop.cancel(shop.id, shop.by, at=T0 + WINDOW + late, received=shop.clock.now - 10_000)
     cancelled = next(one.event for one in shop.load(shop.id).journal if one.event.TYPE == "deposit.cancelled")
     assert cancelled.forfeited.minor == kept
@@ -348,15 +355,15 @@ def test_a_cancel_is_judged_by_the_instant_it_was_asked_whatever_was_written_mea
 @pytest.mark.parametrize(("at", "written"), [(DUE, 0), (DUE + GRACE - 1, 0), (DUE + GRACE, 1)])
 def test_a_deposit_expires_in_writing_only_after_the_grace(shop: Sale, at: int, written: int) -> None:
     shop.clock.now = at
-    shop.attendant.attend(shop.id, "job/1")
-    assert shop.types(shop.id) == ["deposit.created", "deposit.expired"][: 1 + written]
+    shop.deposit_worker.process_due(shop.id, "job/1")
+    assert shop.event_types(shop.id) == ["deposit.created", "deposit.expired"][: 1 + written]
 
 
 @pytest.mark.parametrize(("at", "written"), [(DUE + GRACE - 1, False), (DUE + GRACE, True)])
 def test_no_append_writes_an_expiry_within_its_grace_even_when_it_may(shop: Sale, at: int, written: bool) -> None:
     shop.clock.now = at
-    shop.commits.run(shop.id, shop.asked(SYSTEM), lambda _deposit, _terms: (), expire=True)
-    assert ("deposit.expired" in shop.types(shop.id)) == written
+    shop.commits.run(shop.id, shop.request_context(SYSTEM), lambda _deposit, _terms: (), expire=True)
+    assert ("deposit.expired" in shop.event_types(shop.id)) == written
 
 
 @pytest.mark.parametrize(("at", "looked"), [(DUE + GRACE - 1, False), (DUE + GRACE, True)])
@@ -365,37 +372,37 @@ def test_what_is_attended_for_a_refund_is_not_looked_at_for_expiry_before_the_gr
 ) -> None:
     shop.pay(shop.id, amount=Money(100, "CNY"))  # too little: it goes back
     shop.clock.now = at
-    shop.attendant.attend(shop.id, "job/1")
-    assert "refund.sent" in shop.types(shop.id)
-    assert (f"pay_{shop.id[4:]}_1" in shop.provider.asked) == looked
-    assert ("deposit.expired" in shop.types(shop.id)) == looked
+    shop.deposit_worker.process_due(shop.id, "job/1")
+    assert "refund.sent" in shop.event_types(shop.id)
+    assert (f"pay_{shop.id[4:]}_1" in shop.provider.calls) == looked
+    assert ("deposit.expired" in shop.event_types(shop.id)) == looked
 
 
 @pytest.mark.parametrize(("asked", "done"), [(DUE - 1, True), (DUE, False)])
 def test_a_request_asked_in_time_is_never_overtaken_by_the_expiry(shop: Sale, asked: int, done: bool) -> None:
     shop.clock.now = asked + 30_000  # as late as a request may write
     assert shop.clock.now < DUE + GRACE
-    shop.attendant.attend(shop.id, "job/1")
+    shop.deposit_worker.process_due(shop.id, "job/1")
     if done:
         shop.cancel(shop.id, shop.by, at=asked, received=asked)
-        assert shop.types(shop.id)[-1] == "deposit.cancelled"
+        assert shop.event_types(shop.id)[-1] == "deposit.cancelled"
     else:
-        no = refused(lambda: shop.cancel(shop.id, shop.by, at=asked, received=asked))
+        no = catch_refusal(lambda: shop.cancel(shop.id, shop.by, at=asked, received=asked))
         assert (no.reason, no.facts) == (Reason.WRONG_STATE, {"state": "expired"})
 
 
 def test_a_payment_captured_in_time_counts_however_late_we_hear_of_it(shop: Sale) -> None:
     shop.clock.now = DUE + 10 * MINUTE
     shop.pay(shop.id, at=DUE - 1)
-    assert shop.types(shop.id) == ["deposit.created", "payment.succeeded"]
+    assert shop.event_types(shop.id) == ["deposit.created", "payment.succeeded"]
 
 
 def test_a_payment_captured_too_late_goes_back_and_only_the_job_writes_the_expiry(shop: Sale) -> None:
     shop.clock.now = DUE + 10 * MINUTE
     shop.pay(shop.id, at=DUE)
-    assert shop.types(shop.id)[1:] == ["payment.not_counted", "refund.approved"]
-    shop.attendant.attend(shop.id, "job/1")
-    assert "deposit.expired" in shop.types(shop.id)
+    assert shop.event_types(shop.id)[1:] == ["payment.not_counted", "refund.approved"]
+    shop.deposit_worker.process_due(shop.id, "job/1")
+    assert "deposit.expired" in shop.event_types(shop.id)
     assert fold_stored(shop.load(shop.id)).money.captured == fold_stored(shop.load(shop.id)).money.refunding
 
 
@@ -403,13 +410,13 @@ def test_a_payment_is_looked_for_before_its_deposit_expires(shop: Sale) -> None:
     payment = f"pay_{shop.id[4:]}_1"
     shop.provider.payments[payment] = Unknown()
     shop.clock.now = DUE + GRACE
-    assert shop.attendant.attend(shop.id, "job/1")
-    assert shop.types(shop.id) == ["deposit.created"], "without an answer it does not expire"
+    assert shop.deposit_worker.process_due(shop.id, "job/1")
+    assert shop.event_types(shop.id) == ["deposit.created"], "without an answer it does not expire"
     shop.provider.payments[payment] = captured(DUE - 1)
     shop.clock.now += MINUTE
-    shop.attendant.attend(shop.id, "job/2")
-    assert shop.types(shop.id) == ["deposit.created", "payment.succeeded"]
-    assert shop.provider.asked == [payment] * 2
+    shop.deposit_worker.process_due(shop.id, "job/2")
+    assert shop.event_types(shop.id) == ["deposit.created", "payment.succeeded"]
+    assert shop.provider.calls == [payment] * 2
 
 
 @pytest.mark.parametrize("paid", [False, True])
@@ -417,13 +424,13 @@ def test_a_reader_sees_the_same_before_and_after_it_is_written(shop: Sale, paid:
     if paid:
         shop.pay(shop.id)
     shop.clock.now = T0 + WINDOW if paid else DUE + GRACE
-    asked = shop.asked(shop.by)
+    asked = shop.request_context(shop.by)
     before = shop.desk.get(shop.id, asked)
     assert shop.load(shop.id).version == 1 + paid, "a read writes nothing"
-    shop.attendant.attend(shop.id, "job/1")
+    shop.deposit_worker.process_due(shop.id, "job/1")
     assert shop.load(shop.id).version == before.deposit.version
     assert shop.desk.get(shop.id, asked) == before
-    assert etag(before.deposit, asked.at) == ('"6-locked"' if paid else '"2-expired"')
+    assert before.snapshot.etag == ('"6-locked"' if paid else '"2-expired"')
 
 
 @pytest.mark.parametrize("paid", [False, True])
@@ -432,33 +439,33 @@ def test_a_version_that_a_reader_saw_is_one_that_a_write_accepts(shop: Sale, pai
     if paid:
         shop.pay(shop.id)
     shop.clock.now = T0 + WINDOW if paid else DUE
-    shown = shop.desk.get(shop.id, shop.asked(shop.by))
-    seen = etag(shown.deposit, shown.at)
+    shown = shop.desk.get(shop.id, shop.request_context(shop.by))
+    seen = shown.snapshot.etag
     if paid:
         assert shop.cancel(shop.id, shop.by, if_match=seen).deposit.version > shown.deposit.version
     else:
-        assert refused(lambda: shop.cancel(shop.id, shop.by, if_match=seen)).reason is Reason.WRONG_STATE
+        assert catch_refusal(lambda: shop.cancel(shop.id, shop.by, if_match=seen)).reason is Reason.WRONG_STATE
 
 
 def test_one_worker_at_a_time_looks_after_a_refund(shop: Sale) -> None:
     shop.pay(shop.id)
     shop.cancel(shop.id, shop.by)
-    shop.attendant.attend(shop.id, "job/1")  # sent, and no answer
-    assert shop.types(shop.id)[-2:] == ["refund.sent", "refund.unknown"]
+    shop.deposit_worker.process_due(shop.id, "job/1")  # sent, and no answer
+    assert shop.event_types(shop.id)[-2:] == ["refund.sent", "refund.unknown"]
     shop.clock.now += 2 * MINUTE
     refund = f"ref_{shop.id[4:]}_1"
     shop.provider.refunds[refund] = Unknown()
-    shop.attendant.attend(shop.id, "job/2")
+    shop.deposit_worker.process_due(shop.id, "job/2")
     stored = shop.load(shop.id)
     with pytest.raises(Leased):
         shop.store.touch(stored, shop.clock.now, owner="job/3", until=shop.clock.now, now=shop.clock.now)
-    assert not shop.attendant.attend(shop.id, "job/3")
+    assert not shop.deposit_worker.process_due(shop.id, "job/3")
 
 
 def test_old_news_writes_nothing(shop: Sale) -> None:
     paid = shop.pay(shop.id)
     again = shop.pay(shop.id)
-    stale = shop.attendant.settle(shop.id, PaymentSeen(1, "pending"), "event/1")
+    stale = shop.deposit_worker.settle(shop.id, PaymentSeen(1, "pending"), "event/1")
     assert again.deposit == stale.deposit == paid.deposit
     assert shop.load(shop.id).version == 2
 
@@ -468,19 +475,19 @@ def test_old_news_writes_nothing(shop: Sale) -> None:
 
 def test_who_has_just_read_the_journal_does_not_read_it_again(shop: Sale) -> None:
     stored = shop.load(shop.id)
-    wire = shop.wire
+    faults = shop.faults
     outcome = decided(shop, stored)
-    assert wire.trips == ["UpdateItem"]
+    assert faults.trips == ["UpdateItem"]
     assert outcome.journal == shop.load(shop.id).journal
 
 
 def test_a_journal_that_has_grown_meanwhile_is_noticed_and_decided_on_again(shop: Sale) -> None:
     stored = shop.load(shop.id)
-    shop.twin.command(shop.id, ChangePaymentMethod("wechat_pay"), shop.by)
+    shop.second_shop.command(shop.id, ChangePaymentMethod("wechat_pay"), shop.by)
     seen: list[int] = []
-    wire = shop.wire
+    faults = shop.faults
     outcome = decided(shop, stored, seen)
-    assert wire.trips == ["UpdateItem", "UpdateItem"]
+    assert faults.trips == ["UpdateItem", "UpdateItem"]
     assert seen == [1, 2], "first on the old image, then on the one that the table handed back"
     assert [one.method for one in outcome.deposit.payments] == ["card", "wechat_pay", "alipay"]
     assert outcome.journal == shop.load(shop.id).journal
@@ -488,21 +495,21 @@ def test_a_journal_that_has_grown_meanwhile_is_noticed_and_decided_on_again(shop
 
 def test_nothing_new_on_an_old_image_writes_nothing(shop: Sale) -> None:
     stored = shop.load(shop.id)
-    shop.twin.command(shop.id, ChangePaymentMethod("wechat_pay"), shop.by)
-    wire = shop.wire
-    asked = shop.asked(shop.by, "nothing")
-    shop.commits.run(shop.id, asked, lambda _deposit, _terms: (), stored=stored)
-    assert wire.trips == []
+    shop.second_shop.command(shop.id, ChangePaymentMethod("wechat_pay"), shop.by)
+    faults = shop.faults
+    asked = shop.request_context(shop.by, "nothing")
+    shop.commits.run(shop.id, asked, lambda _deposit, _terms: (), image=fold_image(stored))
+    assert faults.trips == []
 
 
 def test_a_key_that_the_old_image_lacks_is_found_in_the_new_one(shop: Sale) -> None:
     press = fresh_key()
     stored = shop.load(shop.id)
-    first = decided(shop.twin, stored, key_text=press)
+    first = decided(shop.second_shop, stored, key_text=press)
     again = decided(shop, stored, key_text=press)
     assert again.replayed
-    assert answer(again) == answer(first)
-    assert shop.types(shop.id).count("payment.method_changed") == 1
+    assert rendered_state(again) == rendered_state(first)
+    assert shop.event_types(shop.id).count("payment.method_changed") == 1
 
 
 def decided(shop: Shop, stored: Any, seen: list[int] | None = None, key_text: str | None = None) -> Outcome:
@@ -513,5 +520,5 @@ def decided(shop: Shop, stored: Any, seen: list[int] | None = None, key_text: st
             seen.append(deposit.version)
         return decide(deposit, ChangePaymentMethod("alipay"), shop.timing.now(), terms)
 
-    asked = shop.asked(by, "method", key_text or fresh_key(), "alipay")
-    return shop.commits.run(stored.id, asked, decision, stored=stored)
+    asked = shop.request_context(by, "method", key_text or fresh_key(), "alipay")
+    return shop.commits.run(stored.id, asked, decision, image=fold_image(stored))

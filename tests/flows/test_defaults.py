@@ -11,11 +11,21 @@ from chalicelib.core.common.refusal import Reason
 from chalicelib.core.delivery.fulfilment import PayBalance, Ready
 from chalicelib.core.deposit.status import Status
 from chalicelib.core.paying.provider_answers import PaymentSeen
-from chalicelib.flows.commit import Outcome
-from chalicelib.flows.effects import fold_stored
+from chalicelib.flows.images import fold_stored
 from chalicelib.flows.ports.provider import Unknown
+from chalicelib.flows.snapshot import Outcome
 from tests.conftest import Tables
-from tests.flows.shop import DAY, EARNEST, PRICE, Stand, answer, captured, fresh_key, person, refused
+from tests.flows.shop import (
+    DAY,
+    EARNEST,
+    PRICE,
+    FaultyShop,
+    captured,
+    catch_refusal,
+    fresh_key,
+    new_buyer,
+    rendered_state,
+)
 from tests.store.builders import STAFF, T0, shards
 
 pytestmark = pytest.mark.parametrize("dynamodb", ["memory", "ministack"], indirect=True)
@@ -25,12 +35,12 @@ CURED: Final = DUE + 7 * DAY
 BALANCE: Final = PRICE - EARNEST
 
 
-class Dealer(Stand):
+class Dealer(FaultyShop):
     """The car stands ready, the balance fell due, and the time to cure the delay is over."""
 
     def __init__(self, *parts: Any) -> None:
         super().__init__(*parts)
-        self.by = person()
+        self.by = new_buyer()
         self.offered = self.publish(units=5)
         self.id = self.order(self.offered, self.by).deposit.id
         self.pay(self.id)
@@ -47,7 +57,7 @@ class Dealer(Stand):
 
     def declare(self, key_text: str | None = None, by: Caller = STAFF, **changes: Any) -> Outcome:
         return self.defaults.declare(
-            self.id, self.asked(by, f"buyer-default {self.id}", key_text or fresh_key(), **changes)
+            self.id, self.request_context(by, f"buyer-default {self.id}", key_text or fresh_key(), **changes)
         )
 
     def left(self) -> int:
@@ -56,7 +66,7 @@ class Dealer(Stand):
 
 @pytest.fixture
 def dealer(table: Tables) -> Iterator[Dealer]:
-    with Dealer.over(table) as dealer:
+    with Dealer.open(table) as dealer:
         yield dealer
 
 
@@ -64,8 +74,8 @@ def test_a_default_keeps_the_earnest_money_and_gives_the_car_back(dealer: Dealer
     after = dealer.declare().deposit
     assert after.status is Status.CANCELLED
     assert after.money.forfeited == after.money.captured == EARNEST
-    assert dealer.types(dealer.id)[-3:] == ["deposit.cancelled", "refund.approved", "refund.settled"]
-    assert dealer.provider.asked == [], "no balance payment was opened: there is nothing to look for"
+    assert dealer.event_types(dealer.id)[-3:] == ["deposit.cancelled", "refund.approved", "refund.settled"]
+    assert dealer.provider.calls == [], "no balance payment was opened: there is nothing to look for"
     assert dealer.left() == 5
 
 
@@ -75,31 +85,31 @@ def test_a_default_is_declared_only_when_the_time_to_cure_is_over(dealer: Dealer
     if done:
         dealer.declare()
     else:
-        no = refused(dealer.declare)
+        no = catch_refusal(dealer.declare)
         assert (no.reason, no.facts) == (Reason.WRONG_STATE, {"state": "locked", "cure_until": CURED})
-        assert "deposit.cancelled" not in dealer.types(dealer.id)
+        assert "deposit.cancelled" not in dealer.event_types(dealer.id)
 
 
 @pytest.mark.parametrize("captured_at", [CURED - DAY + 1, CURED - 1, CURED])
 def test_a_balance_that_arrived_unseen_is_counted_and_the_default_refused(dealer: Dealer, captured_at: int) -> None:
     payment = dealer.open_balance()
     dealer.provider.payments[payment] = captured(captured_at, BALANCE, 2)
-    no = refused(dealer.declare)
+    no = catch_refusal(dealer.declare)
     assert no.reason is Reason.WRONG_STATE
-    assert dealer.provider.asked == [payment]
+    assert dealer.provider.calls == [payment]
     deposit = fold_stored(dealer.load(dealer.id))
     assert deposit.money.captured == deposit.money.held == PRICE
     assert not deposit.balance
-    assert dealer.types(dealer.id)[-1] == "balance.paid"
-    assert refused(dealer.declare).reason is Reason.WRONG_STATE
-    assert dealer.provider.asked == [payment], "what is paid is not looked for again"
+    assert dealer.event_types(dealer.id)[-1] == "balance.paid"
+    assert catch_refusal(dealer.declare).reason is Reason.WRONG_STATE
+    assert dealer.provider.calls == [payment], "what is paid is not looked for again"
 
 
 def test_without_an_answer_of_the_provider_there_is_no_default(dealer: Dealer) -> None:
     payment = dealer.open_balance()
     dealer.provider.payments[payment] = Unknown()
     before, press = dealer.load(dealer.id).journal, fresh_key()
-    no = refused(lambda: dealer.declare(press))
+    no = catch_refusal(lambda: dealer.declare(press))
     assert (no.reason, no.facts) == (Reason.BUSY, {"retry_after": 1})
     assert dealer.load(dealer.id).journal == before
     del dealer.provider.payments[payment]
@@ -118,7 +128,7 @@ def test_a_payment_that_did_not_arrive_stops_no_default(dealer: Dealer, seen: Pa
     if seen is not None:
         dealer.provider.payments[payment] = seen
     assert dealer.declare().deposit.money.forfeited == EARNEST
-    assert dealer.provider.asked == [payment]
+    assert dealer.provider.calls == [payment]
 
 
 def test_a_balance_one_fen_short_goes_back_and_stops_no_default(dealer: Dealer) -> None:
@@ -134,7 +144,7 @@ def test_a_balance_that_arrives_after_the_default_goes_back(dealer: Dealer) -> N
     payment = dealer.open_balance()
     dealer.declare()
     dealer.provider.payments[payment] = captured(CURED - 1, BALANCE, 2)
-    dealer.attendant.hear(payment, "event/1")
+    dealer.deposit_worker.handle_provider_event(payment, "event/1")
     deposit = fold_stored(dealer.load(dealer.id))
     assert (deposit.money.refunding, deposit.money.forfeited) == (BALANCE, EARNEST)
     assert deposit.refunds[-1].cause == "late_payment"
@@ -142,8 +152,8 @@ def test_a_balance_that_arrives_after_the_default_goes_back(dealer: Dealer) -> N
 
 def test_money_that_arrives_between_look_and_default_stops_it(dealer: Dealer) -> None:
     dealer.open_balance()
-    dealer.wire.before("TransactWriteItems", lambda: dealer.twin.pay(dealer.id, amount=BALANCE, payment=2))
-    assert refused(dealer.declare).reason is Reason.WRONG_STATE
+    dealer.faults.before("TransactWriteItems", lambda: dealer.second_shop.pay(dealer.id, amount=BALANCE, payment=2))
+    assert catch_refusal(dealer.declare).reason is Reason.WRONG_STATE
     assert fold_stored(dealer.load(dealer.id)).money.held == PRICE
 
 
@@ -151,25 +161,25 @@ def test_money_that_arrives_between_look_and_default_stops_it(dealer: Dealer) ->
 def test_a_default_is_answered_again_and_happens_once(dealer: Dealer, lost: bool) -> None:
     payment, press = dealer.open_balance(), fresh_key()
     if lost:
-        dealer.wire.lose("TransactWriteItems")
-        assert refused(lambda: dealer.declare(press)).reason is Reason.BUSY
+        dealer.faults.lose("TransactWriteItems")
+        assert catch_refusal(lambda: dealer.declare(press)).reason is Reason.BUSY
     else:
         dealer.declare(press)
     dealer.provider.payments[payment] = Unknown()
     again = dealer.declare(press)
     assert again.replayed
-    assert answer(dealer.declare(press)) == answer(again)
-    assert dealer.types(dealer.id).count("deposit.cancelled") == 1
-    assert refused(dealer.declare).reason is Reason.WRONG_STATE
+    assert rendered_state(dealer.declare(press)) == rendered_state(again)
+    assert dealer.event_types(dealer.id).count("deposit.cancelled") == 1
+    assert catch_refusal(dealer.declare).reason is Reason.WRONG_STATE
 
 
 @pytest.mark.parametrize("stranger", [Caller("usr_1", "merchant", "mer_other"), Caller("usr_1", "buyer")], ids=str)
 def test_a_stranger_is_told_nothing_and_makes_nobody_look(dealer: Dealer, stranger: Caller) -> None:
     dealer.open_balance()
-    assert refused(lambda: dealer.declare(by=stranger)).reason is Reason.NOT_FOUND
-    assert dealer.provider.asked == []
+    assert catch_refusal(lambda: dealer.declare(by=stranger)).reason is Reason.NOT_FOUND
+    assert dealer.provider.calls == []
 
 
 def test_a_default_matched_to_an_old_version_writes_nothing(dealer: Dealer) -> None:
-    assert refused(lambda: dealer.declare(if_match='"2-locked"')).reason is Reason.STALE_VERSION
-    assert "deposit.cancelled" not in dealer.types(dealer.id)
+    assert catch_refusal(lambda: dealer.declare(if_match='"2-locked"')).reason is Reason.STALE_VERSION
+    assert "deposit.cancelled" not in dealer.event_types(dealer.id)

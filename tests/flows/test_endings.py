@@ -11,22 +11,22 @@ from chalicelib.core.deposit.events.goods import Units
 from chalicelib.core.deposit.status import Status
 from chalicelib.core.ending.withdrawal import Sender
 from chalicelib.core.selling.ordering import Order, Ordered
-from chalicelib.flows.commit import Outcome
-from chalicelib.flows.effects import fold_stored
+from chalicelib.flows.images import fold_stored
+from chalicelib.flows.snapshot import Outcome
 from tests.conftest import Tables
-from tests.flows.shop import DAY, EARNEST, PRICE, SKU, Stand, fresh_key, person, refused
+from tests.flows.shop import DAY, EARNEST, PRICE, SKU, FaultyShop, catch_refusal, fresh_key, new_buyer
 from tests.store.builders import STAFF, counted, shards
 
 pytestmark = pytest.mark.parametrize("dynamodb", ["memory", "ministack"], indirect=True)
 FULL: Final[dict[str, Any]] = {"preset": "flash_sale", "currency": "CNY", "payment": {"methods": ["card"]}}
 
 
-class Depot(Stand):
+class Depot(FaultyShop):
     """Goods leave from here."""
 
     def sold(self, quantity: int, units: int = 20, **terms: Any) -> None:
         """A deposit that is fully paid and locked for good."""
-        self.by = person()
+        self.by = new_buyer()
         self.offered = self.publish(units=units, per_buyer=quantity, **{**FULL, **terms})
         self.id = self.order(self.offered, self.by, quantity=quantity).deposit.id
         self.pay(self.id, amount=PRICE * quantity)
@@ -45,7 +45,7 @@ class Depot(Stand):
 
 @pytest.fixture
 def depot(table: Tables) -> Iterator[Depot]:
-    with Depot.over(table) as depot:
+    with Depot.open(table) as depot:
         yield depot
 
 
@@ -54,9 +54,9 @@ def test_units_are_sold_with_the_last_shipment_in_one_write(depot: Depot) -> Non
     assert depot.units() == (17, 3, 0)
     depot.ship(2)
     assert depot.units() == (17, 3, 0)
-    wire = depot.wire
+    faults = depot.faults
     outcome = depot.ship(1)
-    assert wire.trips == ["GetItem", "TransactWriteItems"]
+    assert faults.trips == ["GetItem", "TransactWriteItems"]
     assert outcome.deposit.status is Status.COMPLETED
     assert depot.units() == (17, 0, 3)
     assert depot.limit() == 3, "who has bought has bought"
@@ -72,19 +72,19 @@ def test_units_from_several_shards_are_sold_on_each(depot: Depot) -> None:
 def test_a_last_shipment_whose_answer_was_lost_sells_its_units_once(depot: Depot) -> None:
     depot.sold(2)
     press = fresh_key()
-    depot.wire.lose("TransactWriteItems")
-    assert refused(lambda: depot.ship(2, key_text=press)).reason is Reason.BUSY
+    depot.faults.lose("TransactWriteItems")
+    assert catch_refusal(lambda: depot.ship(2, key_text=press)).reason is Reason.BUSY
     assert depot.ship(2, key_text=press).replayed
     assert depot.units() == (18, 0, 2)
-    assert refused(lambda: depot.ship(1)).reason is Reason.WRONG_STATE
+    assert catch_refusal(lambda: depot.ship(1)).reason is Reason.WRONG_STATE
 
 
 def test_what_comes_after_the_end_moves_no_unit(depot: Depot) -> None:
     depot.sold(2)
     depot.ship(2)
-    wire = depot.wire
+    faults = depot.faults
     depot.command(depot.id, Receive(), depot.by)
-    assert wire.trips == ["GetItem", "UpdateItem"]
+    assert faults.trips == ["GetItem", "UpdateItem"]
     assert depot.units() == (18, 0, 2)
 
 
@@ -113,12 +113,12 @@ def test_units_that_came_back_from_a_cancel_can_be_sold_again(depot: Depot) -> N
     depot.ship(2)
     depot.cancel(depot.id, depot.by)
     first = (depot.id, depot.by)
-    depot.by = person()
+    depot.by = new_buyer()
     depot.id = depot.order(depot.offered, depot.by, quantity=3).deposit.id
     depot.pay(depot.id, amount=PRICE * 3)
     depot.ship(3)
     assert depot.units() == (0, 0, 5)
-    assert refused(lambda: depot.cancel(*first)).reason is Reason.ALREADY_CANCELLED
+    assert catch_refusal(lambda: depot.cancel(*first)).reason is Reason.ALREADY_CANCELLED
 
 
 def test_a_withdrawal_after_delivery_returns_the_money_and_leaves_the_units_sold(depot: Depot) -> None:
@@ -126,8 +126,8 @@ def test_a_withdrawal_after_delivery_returns_the_money_and_leaves_the_units_sold
     depot.sold(2)
     depot.ship(2)
     sender = Sender("A", "a@example.test", "en")
-    stated = depot.withdrawals.state(depot.id, sender, depot.asked(depot.by, "state", fresh_key()))[2]
-    confirming = depot.asked(depot.by, "confirm", fresh_key())
+    stated = depot.withdrawals.state(depot.id, sender, depot.request_context(depot.by, "state", fresh_key()))[2]
+    confirming = depot.request_context(depot.by, "confirm", fresh_key())
     after = depot.withdrawals.confirm(depot.id, stated.id, confirming)[0].deposit
     assert after.status is Status.CANCELLED
     assert after.money.refunding == PRICE * 2
@@ -135,29 +135,29 @@ def test_a_withdrawal_after_delivery_returns_the_money_and_leaves_the_units_sold
 
 
 def test_a_car_is_sold_when_its_balance_is_paid_and_it_has_left(depot: Depot) -> None:
-    by = depot.by = person()
+    by = depot.by = new_buyer()
     depot.offered = depot.publish(units=5, per_buyer=1)
     depot.id = depot.order(depot.offered, by).deposit.id
     depot.pay(depot.id)
     depot.clock.now += 7 * DAY
-    assert refused(lambda: depot.ship(1)).reason is Reason.WRONG_STATE
+    assert catch_refusal(lambda: depot.ship(1)).reason is Reason.WRONG_STATE
     depot.command(depot.id, PayBalance("card"), by)
     depot.pay(depot.id, amount=PRICE - EARNEST, payment=2)
     assert depot.units() == (4, 1, 0)
     depot.ship(1)
     assert depot.units() == (4, 0, 1)
-    assert depot.types(depot.id)[-2:] == ["goods.shipped", "deposit.completed"]
+    assert depot.event_types(depot.id)[-2:] == ["goods.shipped", "deposit.completed"]
 
 
 def test_of_a_cancel_and_the_last_shipment_at_once_units_go_one_way_only(depot: Depot) -> None:
     depot.sold(2)
-    depot.wire.before("TransactWriteItems", lambda: depot.twin.cancel(depot.id, depot.by))
-    assert refused(lambda: depot.ship(2)).reason is Reason.WRONG_STATE
+    depot.faults.before("TransactWriteItems", lambda: depot.second_shop.cancel(depot.id, depot.by))
+    assert catch_refusal(lambda: depot.ship(2)).reason is Reason.WRONG_STATE
     assert depot.units() == (20, 0, 0)
     depot.sold(2)
     shipping = Ship((Units(1, 2),))
-    depot.wire.before("TransactWriteItems", lambda: depot.twin.command(depot.id, shipping, STAFF))
-    assert refused(lambda: depot.cancel(depot.id, depot.by)).reason is Reason.WRONG_STATE
+    depot.faults.before("TransactWriteItems", lambda: depot.second_shop.command(depot.id, shipping, STAFF))
+    assert catch_refusal(lambda: depot.cancel(depot.id, depot.by)).reason is Reason.WRONG_STATE
     assert depot.units() == (18, 0, 2)
 
 
@@ -165,10 +165,10 @@ def test_of_a_cancel_and_the_last_shipment_at_once_units_go_one_way_only(depot: 
 def test_two_lines_of_one_sku_are_sold_from_the_same_units(
     depot: Depot, first: int, second: int, shelf: tuple[int, int, int]
 ) -> None:
-    depot.by = person()
+    depot.by = new_buyer()
     offered = depot.offered = depot.publish(units=20, per_buyer=4, **FULL)
     order = Order(offered.offer.id, (Ordered(SKU, 2), Ordered(SKU, 2)), "card", offered.offer.made.terms_hash)
-    depot.id = depot.orders.create(order, depot.asked(depot.by, "order", fresh_key())).deposit.id
+    depot.id = depot.orders.create(order, depot.request_context(depot.by, "order", fresh_key())).deposit.id
     depot.pay(depot.id, amount=PRICE * 4)
     for line, units in ((1, first), (2, second)):
         if units:

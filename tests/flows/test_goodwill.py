@@ -16,14 +16,26 @@ from chalicelib.core.delivery.fulfilment import PayBalance
 from chalicelib.core.deposit.events.refund import RefundApproved
 from chalicelib.core.deposit.refund import Refund, RefundStatus
 from chalicelib.core.paying.provider_answers import DisputeSeen
-from chalicelib.flows.commit import Outcome
-from chalicelib.flows.effects import fold_stored
+from chalicelib.flows.images import fold_stored
 from chalicelib.flows.ports.provider import NotFound
-from chalicelib.store.journals import key
+from chalicelib.flows.snapshot import Outcome
+from chalicelib.store.requests import key
 from tests.conftest import Tables
-from tests.flows.concurrency import at_once, unhurried
-from tests.flows.shop import DAY, EARNEST, HOUR, PRICE, Shop, Stand, answer, captured, fresh_key, insisting, refused
-from tests.flows.shop import person as somebody
+from tests.flows.concurrency import run_at_once, slow_timing
+from tests.flows.shop import (
+    DAY,
+    EARNEST,
+    HOUR,
+    PRICE,
+    FaultyShop,
+    Shop,
+    captured,
+    catch_refusal,
+    fresh_key,
+    rendered_state,
+    retry_while_busy,
+)
+from tests.flows.shop import new_buyer as somebody
 from tests.store.builders import STAFF, fresh
 
 pytestmark = pytest.mark.parametrize("dynamodb", ["memory", "ministack"], indirect=True)
@@ -47,11 +59,11 @@ def grant(
 ) -> tuple[Outcome, Refund]:
     """The deposit stands in the body: the same key means the same request, whatever deposit it names."""
     body = f"{deposit_id} {amount} {expected} {note}"
-    asked = shop.asked(by, "goodwill", key_text or fresh_key(), body, **changes)
+    asked = shop.request_context(by, "goodwill", key_text or fresh_key(), body, **changes)
     return shop.refunds.grant(deposit_id, amount, expected, note, asked)
 
 
-class Counter(Stand):
+class Counter(FaultyShop):
     """Two buyers have paid."""
 
     def __init__(self, *parts: Any) -> None:
@@ -74,7 +86,7 @@ class Counter(Stand):
 
 @pytest.fixture
 def desk(table: Tables) -> Iterator[Counter]:
-    with Counter.over(table) as desk:
+    with Counter.open(table) as desk:
         yield desk
 
 
@@ -94,30 +106,30 @@ def test_the_same_key_gives_the_same_answer_also_after_the_money_went(desk: Coun
     press = fresh_key()
     first, refund = grant(desk, desk.id, key_text=press, note=NOTE)
     desk.clock.now += HOUR
-    desk.attendant.attend(desk.id, "job/1")
+    desk.deposit_worker.process_due(desk.id, "job/1")
     again, same = grant(desk, desk.id, key_text=press, note=NOTE)
     assert again.replayed
-    assert (answer(again), same) == (answer(first), refund)
-    assert desk.types(desk.id).count("refund.approved") == 1
+    assert (rendered_state(again), same) == (rendered_state(first), refund)
+    assert desk.event_types(desk.id).count("refund.approved") == 1
 
 
 @pytest.mark.parametrize("lost", [1, 2])
 def test_a_lost_answer_is_given_when_it_is_asked_for_again(desk: Counter, lost: int) -> None:
     press = fresh_key()
-    desk.wire.lose("TransactWriteItems", lost)
+    desk.faults.lose("TransactWriteItems", lost)
     for _ in range(lost):
-        insisted = insisting(lambda: grant(desk, desk.id, key_text=press, note=NOTE)[0], most=3)
+        insisted = retry_while_busy(lambda: grant(desk, desk.id, key_text=press, note=NOTE)[0], most=3)
         assert isinstance(insisted, Outcome)
     outcome, refund = grant(desk, desk.id, key_text=press, note=NOTE)
     assert outcome.replayed
     assert refund.n == 1
-    assert desk.types(desk.id).count("refund.approved") == 1
+    assert desk.event_types(desk.id).count("refund.approved") == 1
 
 
 def test_the_same_key_with_another_body_is_refused(desk: Counter) -> None:
     press = fresh_key()
     grant(desk, desk.id, key_text=press)
-    again = refused(lambda: grant(desk, desk.id, Money(100, "CNY"), EARNEST - PART, press))
+    again = catch_refusal(lambda: grant(desk, desk.id, Money(100, "CNY"), EARNEST - PART, press))
     assert again.reason is Reason.IDEMPOTENCY_KEY_REUSED
 
 
@@ -125,18 +137,18 @@ def test_the_same_key_for_another_deposit_is_refused_before_anything_is_judged(d
     press = fresh_key()
     grant(desk, desk.id, key_text=press)
     for amount, expected in [(PART, EARNEST), (EARNEST * 9, EARNEST), (PART, NOTHING)]:
-        no = refused(lambda: grant(desk, desk.other, amount, expected, press))  # noqa: B023 - called at once
+        no = catch_refusal(lambda: grant(desk, desk.other, amount, expected, press))  # noqa: B023 - called at once
         assert no.reason is Reason.IDEMPOTENCY_KEY_REUSED
-    assert "refund.approved" not in desk.types(desk.other)
+    assert "refund.approved" not in desk.event_types(desk.other)
 
 
 def test_the_same_key_for_two_deposits_at_once_is_one_grant_and_nothing_of_the_other(desk: Counter) -> None:
     """Both found the key free; the transaction decides."""
     press = fresh_key()
-    desk.wire.before("TransactWriteItems", lambda: grant(desk.twin, desk.other, key_text=press))
-    no = refused(lambda: grant(desk, desk.id, key_text=press, note=NOTE))
+    desk.faults.before("TransactWriteItems", lambda: grant(desk.second_shop, desk.other, key_text=press))
+    no = catch_refusal(lambda: grant(desk, desk.id, key_text=press, note=NOTE))
     assert no.reason is Reason.IDEMPOTENCY_KEY_REUSED
-    assert [desk.types(one).count("refund.approved") for one in (desk.id, desk.other)] == [0, 1]
+    assert [desk.event_types(one).count("refund.approved") for one in (desk.id, desk.other)] == [0, 1]
     assert desk.raw(f"text#{child('ref', desk.id, 1)}#note2") is None
 
 
@@ -145,7 +157,7 @@ def test_the_same_key_of_another_merchant_is_a_key_of_its_own(desk: Counter) -> 
     grant(desk, desk.id, key_text=press)
     colleague = Caller("usr_colleague", "merchant", "mer_shop")
     grant(desk, desk.other, key_text=press, by=colleague)
-    assert [desk.types(one).count("refund.approved") for one in (desk.id, desk.other)] == [1, 1]
+    assert [desk.event_types(one).count("refund.approved") for one in (desk.id, desk.other)] == [1, 1]
 
 
 ORDER: Final[list[tuple[Money, Money, Reason]]] = [
@@ -165,7 +177,7 @@ def test_what_is_stale_is_said_before_what_is_too_much(
 ) -> None:
     before = desk.load(desk.id)
     press = fresh_key()
-    no = refused(lambda: grant(desk, desk.id, amount, expected, press, note=NOTE))
+    no = catch_refusal(lambda: grant(desk, desk.id, amount, expected, press, note=NOTE))
     assert no.reason is why
     if why in {Reason.STALE_VERSION, Reason.REFUND_EXCEEDS_REFUNDABLE}:
         assert no.facts["refundable"] == EARNEST
@@ -175,7 +187,7 @@ def test_what_is_stale_is_said_before_what_is_too_much(
 
 def test_after_everything_went_back_nothing_is_left_to_grant(desk: Counter) -> None:
     grant(desk, desk.id, EARNEST)
-    no = refused(lambda: grant(desk, desk.id, Money(100, "CNY"), NOTHING))
+    no = catch_refusal(lambda: grant(desk, desk.id, Money(100, "CNY"), NOTHING))
     assert no.reason is Reason.REFUND_EXCEEDS_REFUNDABLE
 
 
@@ -185,15 +197,15 @@ def test_what_a_bank_disputes_cannot_be_given_away(desk: Counter) -> None:
     desk.provider.payments[pay_id] = seen
 
     opened = replace(seen, disputes=(DisputeSeen("d1", seen.captures[0].ref, EARNEST, "open"),))
-    desk.attendant.settle(desk.id, opened, "event/1")
-    assert refused(lambda: grant(desk, desk.id, PART, NOTHING)).reason is Reason.FUNDS_IN_DISPUTE
-    assert refused(lambda: grant(desk, desk.id, PART, EARNEST)).reason is Reason.STALE_VERSION
+    desk.deposit_worker.settle(desk.id, opened, "event/1")
+    assert catch_refusal(lambda: grant(desk, desk.id, PART, NOTHING)).reason is Reason.FUNDS_IN_DISPUTE
+    assert catch_refusal(lambda: grant(desk, desk.id, PART, EARNEST)).reason is Reason.STALE_VERSION
 
 
 @pytest.mark.parametrize("named", ["stranger's", fresh("dep"), "dep_nonsense", ""])
 def test_a_deposit_of_somebody_else_is_one_that_does_not_exist(desk: Counter, named: str) -> None:
     by, deposit_id = (OTHER_SHOP, desk.id) if named == "stranger's" else (STAFF, named)
-    no = refused(lambda: grant(desk, deposit_id, by=by))
+    no = catch_refusal(lambda: grant(desk, deposit_id, by=by))
     assert (no.reason, list(no.faults)) == (Reason.INVALID_REQUEST, [FieldError("/deposit", "unknown_deposit")])
 
 
@@ -217,8 +229,8 @@ def test_without_a_note_nothing_is_kept(desk: Counter) -> None:
 
 def test_the_note_is_decided_again_with_the_grant(desk: Counter) -> None:
     """Somebody else grants in between: the number and the version under which the note is kept move on."""
-    desk.wire.before("TransactWriteItems", lambda: grant(desk.twin, desk.id, PART, key_text=fresh_key()))
-    no = refused(lambda: grant(desk, desk.id, PART, EARNEST, note=NOTE))
+    desk.faults.before("TransactWriteItems", lambda: grant(desk.second_shop, desk.id, PART, key_text=fresh_key()))
+    no = catch_refusal(lambda: grant(desk, desk.id, PART, EARNEST, note=NOTE))
     assert no.reason is Reason.STALE_VERSION
     _, refund = grant(desk, desk.id, Money(100, "CNY"), EARNEST - PART, note=NOTE)
     assert refund.n == 2
@@ -227,7 +239,7 @@ def test_the_note_is_decided_again_with_the_grant(desk: Counter) -> None:
 
 def test_more_than_one_capture_gives_two_refunds_and_the_latest_gives_first(desk: Counter) -> None:
     desk.clock.now += 7 * DAY
-    desk.attendant.attend(desk.id, "job/1")
+    desk.deposit_worker.process_due(desk.id, "job/1")
     by = Caller(fold_stored(desk.load(desk.id)).created.buyer, "buyer")
     desk.command(desk.id, PayBalance("card"), by)
     desk.pay(desk.id, amount=PRICE - EARNEST, payment=2, ref="rest")
@@ -236,7 +248,7 @@ def test_more_than_one_capture_gives_two_refunds_and_the_latest_gives_first(desk
     amounts = [(one.capture, one.amount) for one in first.deposit.refunds]
     assert amounts == [("rest_2", PRICE - EARNEST), ("cap_1", EARNEST - PART)]
     again, same = grant(desk, desk.id, PRICE - PART, PRICE, press, note=NOTE)
-    assert (answer(again), same) == (answer(first), refund)
+    assert (rendered_state(again), same) == (rendered_state(first), refund)
 
 
 def copies(shop: Shop, table: Tables, number: int) -> list[str]:
@@ -255,22 +267,22 @@ def copies(shop: Shop, table: Tables, number: int) -> list[str]:
 @pytest.mark.parametrize("quarter", range(4))
 def test_of_a_thousand_pairs_that_together_ask_too_much_one_wins_each(table: Tables, quarter: int) -> None:
     """60 and 60 of 100 at the same moment. Two pairs in five are the same tap twice: one grant, one answer."""
-    shops = [Shop(table, unhurried()) for _ in range(2)]
+    shops = [Shop(table, slow_timing()) for _ in range(2)]
     pairs = copies(shops[0], table, PAIRS)
     acts: list[Callable[[], Outcome | Reason]] = []
     for n, deposit_id in enumerate(pairs):
         same = f"tap-{quarter}-{n}" if n % 5 < 2 else None
         acts += [partial(_tapped, shop, deposit_id, same, start) for start in [Barrier(2)] for shop in shops]
-    results = at_once(acts)
+    results = run_at_once(acts)
 
-    stored = shops[0].store._journals._batch(pairs)
+    stored = shops[0].store._journals.get_many(pairs)
     for n, deposit_id in enumerate(pairs):
         got = results[2 * n : 2 * n + 2]
         won = [one for one in got if isinstance(one, Outcome)]
         deposit = fold_stored(stored[deposit_id])
         if n % 5 < 2:
             assert len(won) == 2, got
-            assert answer(won[0]) == answer(won[1])
+            assert rendered_state(won[0]) == rendered_state(won[1])
         else:
             assert len(won) == 1, got
             assert Reason.STALE_VERSION in got
@@ -280,15 +292,15 @@ def test_of_a_thousand_pairs_that_together_ask_too_much_one_wins_each(table: Tab
 def _tapped(shop: Shop, deposit_id: str, same: str | None, start: Barrier) -> Outcome | Reason:
     press = same or fresh_key()
     start.wait(20)
-    return insisting(lambda: grant(shop, deposit_id, key_text=press)[0])
+    return retry_while_busy(lambda: grant(shop, deposit_id, key_text=press)[0])
 
 
 def test_a_refund_is_found_by_who_may_see_its_deposit(desk: Counter) -> None:
     grant(desk, desk.id)
     refund_id = child("ref", desk.id, 1)
-    outcome, refund = desk.refunds.find(refund_id, desk.asked(STAFF))
+    outcome, refund = desk.refunds.find(refund_id, desk.request_context(STAFF))
     assert (outcome.deposit.id, refund.amount) == (desk.id, PART)
     nobody = (child("ref", desk.id, 2), "ref_nonsense", child("ref", fresh("dep"), 1))
     for one, by in [(refund_id, OTHER_SHOP), *((one, STAFF) for one in nobody)]:
-        assert refused(lambda: desk.refunds.find(one, desk.asked(by))).reason is Reason.NOT_FOUND  # noqa: B023
+        assert catch_refusal(lambda: desk.refunds.find(one, desk.request_context(by))).reason is Reason.NOT_FOUND  # noqa: B023
     assert isinstance(desk.provider.find_refund(refund_id), NotFound), "nothing was asked of the provider"

@@ -13,7 +13,7 @@ from chalicelib.core.reconciliation.lines import Line
 from chalicelib.core.reconciliation.run import RunStatus
 from chalicelib.flows.reconciliation.worker import LEASE_MS, RunWorker
 from tests.flows.bank import Bank
-from tests.flows.ledger import SPAN, TODAY, Ledger, in_memory
+from tests.flows.ledger import SPAN, TODAY, ReconciliationShop, shop_in_memory
 from tests.flows.shop import DAY, EARNEST, Clock
 from tests.store.builders import T0
 
@@ -45,7 +45,7 @@ class Crowded:
         return iter(())
 
 
-def work(ledger: Ledger, worker: RunWorker, owner: str) -> tuple[int, bool, int]:
+def work(ledger: ReconciliationShop, worker: RunWorker, owner: str) -> tuple[int, bool, int]:
     """What one Lambda of five minutes does; it must not be killed."""
     end = ledger.clock.now + ONE_RUN_MS
     worked = worker.work(owner, lambda: end - ledger.clock.now, RESERVE)
@@ -54,7 +54,7 @@ def work(ledger: Ledger, worker: RunWorker, owner: str) -> tuple[int, bool, int]
 
 
 def test_a_shard_with_62500_open_refunds_ends_after_two_runs_and_each_is_read_once() -> None:
-    ledger = in_memory()
+    ledger = shop_in_memory()
     crowded = Crowded(ledger.clock)
     deposits: Any = crowded
     worker = replace(ledger.worker, deposits=deposits)
@@ -74,13 +74,15 @@ def test_a_shard_with_62500_open_refunds_ends_after_two_runs_and_each_is_read_on
     assert ledger.reconciliation.find(run_id, "en").run.status is RunStatus.BALANCED
 
 
-def strange_captures(ledger: Ledger, deposit_id: str, many: int) -> None:
+def strange_captures(ledger: ReconciliationShop, deposit_id: str, many: int) -> None:
     """Lines that the provider reports and, asked about each, does not know."""
     for n in range(many):
         ledger.bank.report("capture", child("pay", deposit_id, 1), f"strange{n:03d}", EARNEST, T0 + n)
 
 
-def slowed(ledger: Ledger, monkeypatch: pytest.MonkeyPatch, look_ms: int, rival: Any = lambda: None) -> None:
+def slowed(
+    ledger: ReconciliationShop, monkeypatch: pytest.MonkeyPatch, look_ms: int, rival: Any = lambda: None
+) -> None:
     """Each look at a payment takes so long."""
     find = Bank.find_payment
 
@@ -93,11 +95,11 @@ def slowed(ledger: Ledger, monkeypatch: pytest.MonkeyPatch, look_ms: int, rival:
 
 
 def test_a_lease_is_renewed_in_the_middle_of_a_deposit_that_takes_longer(monkeypatch: pytest.MonkeyPatch) -> None:
-    ledger = in_memory()
-    strange_captures(ledger, ledger.sold(), 40)
+    ledger = shop_in_memory()
+    strange_captures(ledger, ledger.sell(), 40)
     run_id = ledger.start().run.id
     taken: list[tuple[int, bool]] = []
-    other = ledger.sharing()
+    other = ledger.share()
     slowed(ledger, monkeypatch, 5_000, lambda: taken.append(other.work("job/rival")))
     assert work(ledger, ledger.worker, "job/1") == (1, True, 0)
     assert ledger.clock.now - TODAY >= 200_000 > LEASE_MS
@@ -107,9 +109,9 @@ def test_a_lease_is_renewed_in_the_middle_of_a_deposit_that_takes_longer(monkeyp
 
 def test_a_slice_stops_between_two_deposits_when_its_time_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
     """Long before so many lines or breaks were seen that a checkpoint is due."""
-    ledger = in_memory()
+    ledger = shop_in_memory()
     for _ in range(30):
-        strange_captures(ledger, ledger.sold(), 1)
+        strange_captures(ledger, ledger.sell(), 1)
     run_id = ledger.start().run.id
     slowed(ledger, monkeypatch, 20_000)
     slices = 1
@@ -121,8 +123,8 @@ def test_a_slice_stops_between_two_deposits_when_its_time_is_over(monkeypatch: p
 
 
 def test_when_time_is_over_no_other_run_is_begun() -> None:
-    ledger = in_memory()
-    ledger.refunded()
+    ledger = shop_in_memory()
+    ledger.sell_and_refund()
     for end in (SPAN[1], SPAN[1] - DAY):
         ledger.start((SPAN[0], end))
     before = [ledger.runs.get(run_id) for run_id in ledger.runs.unfinished(ledger.clock(), 20)]

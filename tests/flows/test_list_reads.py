@@ -10,10 +10,10 @@ from chalicelib.core.common.ids import child
 from chalicelib.core.common.journal import Caller
 from chalicelib.core.common.money import Money
 from tests.conftest import Tables
-from tests.flows.ledger import Axe, in_memory
+from tests.flows.ledger import KillSwitch, shop_in_memory
 from tests.flows.planted import old_enough
 from tests.flows.refund_shop import PLATFORM
-from tests.flows.shop import DAY, PRICE, STATEMENT, Stand, fresh_key, person
+from tests.flows.shop import DAY, PRICE, STATEMENT, FaultyShop, fresh_key, new_buyer
 from tests.store.builders import STAFF
 
 LOCKED_WHEN_PAID: Final[dict[str, Any]] = {
@@ -25,12 +25,12 @@ LOCKED_WHEN_PAID: Final[dict[str, Any]] = {
 ON_ENGINE: Final = pytest.mark.parametrize("dynamodb", ["ministack"], indirect=True)
 
 
-class Desk(Stand):
+class Desk(FaultyShop):
     """An offer whose terms are in memory, and its buyers."""
 
     def __init__(self, *parts: Any) -> None:
         super().__init__(*parts)
-        self.offered = self.warm(self.publish(units=None, **LOCKED_WHEN_PAID))
+        self.offered = self.fill_caches(self.publish(units=None, **LOCKED_WHEN_PAID))
 
     def paid(self, by: Caller) -> str:
         deposit_id = self.order(self.offered, by).deposit.id
@@ -38,7 +38,7 @@ class Desk(Stand):
         return deposit_id
 
     def reads(self, act: Callable[[], object]) -> dict[str, int]:
-        return dict(Counter(self.wire.counted(act)[0]))
+        return dict(Counter(self.faults.measure(act)[0]))
 
     def claim_with_two_texts(self, deposit_id: str, by: Caller) -> None:
         told = self.claim(deposit_id, by, amount=Money(100, "CNY"))
@@ -47,41 +47,43 @@ class Desk(Stand):
 
 @pytest.fixture
 def desk(table: Tables) -> Iterator[Desk]:
-    with Desk.over(table) as desk:
+    with Desk.open(table) as desk:
         yield desk
 
 
 @ON_ENGINE
 def test_a_page_of_open_claims_reads_its_texts_in_one_batch(desk: Desk) -> None:
     for _ in range(12):
-        by = person()
+        by = new_buyer()
         desk.claim_with_two_texts(desk.paid(by), by)
     found: list[Any] = []
-    reads = desk.reads(lambda: found.extend(desk.claims.undecided(desk.asked(STAFF), 12, None)[0]))
+    reads = desk.reads(lambda: found.extend(desk.claims.list_undecided(desk.request_context(STAFF), 12, None)[0]))
     assert [[step.words for step in told.history] for told in found] == [[STATEMENT, STATEMENT]] * 12
     assert reads == {"Query": 1, "BatchGetItem": 2}, "the journals, and the texts"
 
 
 @ON_ENGINE
 def test_all_claims_of_a_deposit_read_their_texts_in_one_batch(desk: Desk) -> None:
-    by = person()
+    by = new_buyer()
     deposit_id = desk.paid(by)
     desk.claim_with_two_texts(deposit_id, by)
-    reads = desk.reads(lambda: desk.claims.of(deposit_id, desk.asked(by)))
+    reads = desk.reads(lambda: desk.claims.list_claims(deposit_id, desk.request_context(by)))
     assert reads == {"GetItem": 1, "BatchGetItem": 1}
 
 
 @ON_ENGINE
 def test_all_questions_of_a_deposit_read_their_texts_in_one_batch(desk: Desk) -> None:
-    by = person()
+    by = new_buyer()
     deposit_id = desk.paid(by)
     for n in (1, 2):
-        desk.questions.ask(deposit_id, "address", f"Which street, {n}?", desk.asked(STAFF, "ask", fresh_key(), f"{n}"))
-        asked = desk.asked(by, "answer", fresh_key(), f"{n}")
+        desk.questions.ask(
+            deposit_id, "address", f"Which street, {n}?", desk.request_context(STAFF, "ask", fresh_key(), f"{n}")
+        )
+        asked = desk.request_context(by, "answer", fresh_key(), f"{n}")
         desk.questions.answer(child("qst", deposit_id, n), f"Long Street {n}", asked)
         desk.clock.now += DAY
     found: list[Any] = []
-    reads = desk.reads(lambda: found.extend(desk.questions.of(deposit_id, desk.asked(by))))
+    reads = desk.reads(lambda: found.extend(desk.questions.list_questions(deposit_id, desk.request_context(by))))
     assert [(words.asked, words.answered) for _, _, words in found] == [
         ("Which street, 2?", "Long Street 2"),
         ("Which street, 1?", "Long Street 1"),
@@ -90,18 +92,18 @@ def test_all_questions_of_a_deposit_read_their_texts_in_one_batch(desk: Desk) ->
 
 
 def test_a_page_of_breaks_reads_its_notes_in_one_batch() -> None:
-    ledger = in_memory()
+    ledger = shop_in_memory()
     for _ in range(5):
         old_enough(ledger)
     run_id = ledger.start().run.id
     ledger.work()
     for one in ledger.breaks(run_id)[:4]:
-        asked = ledger.asked(PLATFORM, f"resolve {one.id}", fresh_key(), one.id)
+        asked = ledger.request_context(PLATFORM, f"resolve {one.id}", fresh_key(), one.id)
         ledger.reconciliation.resolve(one.id, "write_off", f"Note of {one.id}", asked)
-    axe = Axe()
-    desk = ledger.sharing(axe).reconciliation
-    rows, _ = desk.breaks(run_id, 100, None)
-    axe.calls.clear()
-    notes = desk.notes_of(rows)
+    switch = KillSwitch()
+    desk = ledger.share(switch).reconciliation
+    rows, _ = desk.list_breaks(run_id, 100, None)
+    switch.calls.clear()
+    notes = desk.read_notes(rows)
     assert notes == [f"Note of {one.id}" for one in rows[:4]] + [None]
-    assert axe.calls == ["batch_get_item"]
+    assert switch.calls == ["batch_get_item"]

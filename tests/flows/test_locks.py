@@ -13,13 +13,13 @@ from chalicelib.core.common.refusal import Reason
 from chalicelib.core.deposit.events.lock import LockIntentOpened
 from chalicelib.core.deposit.status import Status
 from chalicelib.core.locking.lock import MAX_INTENTS, ConfirmLock, Unlock
-from chalicelib.flows.commit import Outcome, etag
-from chalicelib.flows.effects import fold_stored
+from chalicelib.flows.images import fold_stored
+from chalicelib.flows.snapshot import Outcome
 from tests.conftest import Tables
-from tests.flows.concurrency import at_once, insist, outcomes, unhurried
-from tests.flows.shop import DAY, EARNEST, HOUR, Shop, Stand, answer, fresh_key, person, refused
+from tests.flows.concurrency import outcomes, retrying, run_at_once, slow_timing
+from tests.flows.shop import DAY, EARNEST, HOUR, FaultyShop, Shop, catch_refusal, fresh_key, new_buyer, rendered_state
 from tests.store.builders import T0
-from tests.store.faults import line
+from tests.store.faults import inject_faults
 
 pytestmark = pytest.mark.parametrize("dynamodb", ["memory", "ministack"], indirect=True)
 REVIEW: Final = 10_000
@@ -32,16 +32,16 @@ class Buyer:
 
     def __init__(self, shop: Shop) -> None:
         self.shop = shop
-        self.by = person()
+        self.by = new_buyer()
         self.id = shop.order(shop.publish(units=None), self.by).deposit.id
         shop.pay(self.id)
-        self.shown = shop.show(self.id, self.by)
+        self.shown = shop.open_intent(self.id, self.by)
         self.at = self.shown.confirmable_at
 
     def seen(self) -> str:
         """What a reader's ETag is."""
-        shown = self.shop.desk.get(self.id, self.shop.asked(self.by))
-        return etag(shown.deposit, shown.at)
+        shown = self.shop.desk.get(self.id, self.shop.request_context(self.by))
+        return shown.snapshot.etag
 
     def money_is_back_once(self) -> None:
         deposit = fold_stored(self.shop.load(self.id))
@@ -52,11 +52,11 @@ class Buyer:
 
 @contextmanager
 def on_real_time(table: Tables) -> Iterator[Shop]:
-    with line(table) as (own, _):
-        yield Shop(own, unhurried())
+    with inject_faults(table) as (own, _):
+        yield Shop(own, slow_timing())
 
 
-class Desk(Stand):
+class Desk(FaultyShop):
     """A buyer on a clock moved by hand: the review time is over."""
 
     def __init__(self, *parts: Any) -> None:
@@ -68,7 +68,7 @@ class Desk(Stand):
 
 @pytest.fixture
 def shop(table: Tables) -> Iterator[Desk]:
-    with Desk.over(table) as shop:
+    with Desk.open(table) as shop:
         yield shop
 
 
@@ -81,13 +81,13 @@ def test_of_a_lock_and_a_cancel_that_saw_the_same_version_exactly_one_wins(table
         for _ in range(ROUNDS):
             buyer = Buyer(shop)
             stamp: dict[str, Any] = {"if_match": buyer.seen(), "at": buyer.at}
-            locked, cancelled = at_once(
+            locked, cancelled = run_at_once(
                 [
-                    insist(shop.lock, buyer.id, buyer.by, buyer.shown, fresh_key(), **stamp),
-                    insist(shop.cancel, buyer.id, buyer.by, fresh_key(), **stamp),
+                    retrying(shop.lock, buyer.id, buyer.by, buyer.shown, fresh_key(), **stamp),
+                    retrying(shop.cancel, buyer.id, buyer.by, fresh_key(), **stamp),
                 ]
             )
-            types = shop.types(buyer.id)[3:]
+            types = shop.event_types(buyer.id)[3:]
             if isinstance(locked, Outcome):
                 assert (cancelled, types) == (Reason.STALE_VERSION, ["lock.confirmed"])
                 won["lock"] += 1
@@ -104,28 +104,28 @@ def test_a_cancel_that_races_a_lock_returns_everything_whoever_is_faster(table: 
     with on_real_time(table) as shop:
         for _ in range(ROUNDS):
             buyer = Buyer(shop)
-            locked, cancelled = at_once(
+            locked, cancelled = run_at_once(
                 [
-                    insist(shop.lock, buyer.id, buyer.by, buyer.shown, fresh_key(), at=buyer.at),
-                    insist(shop.cancel, buyer.id, buyer.by, fresh_key(), at=buyer.at),
+                    retrying(shop.lock, buyer.id, buyer.by, buyer.shown, fresh_key(), at=buyer.at),
+                    retrying(shop.cancel, buyer.id, buyer.by, fresh_key(), at=buyer.at),
                 ]
             )
             assert isinstance(cancelled, Outcome)
             end = ["deposit.cancelled", "refund.approved"]
             if isinstance(locked, Outcome):
-                assert shop.types(buyer.id)[3:] == ["lock.confirmed", *end]
+                assert shop.event_types(buyer.id)[3:] == ["lock.confirmed", *end]
             else:
-                assert (locked, shop.types(buyer.id)[3:]) == (Reason.WRONG_STATE, end)
+                assert (locked, shop.event_types(buyer.id)[3:]) == (Reason.WRONG_STATE, end)
             buyer.money_is_back_once()
 
 
 @pytest.mark.parametrize("matched", [False, True])
 def test_a_lock_overtaken_by_a_cancel_is_refused(shop: Desk, matched: bool) -> None:
     seen = shop.buyer.seen() if matched else None
-    shop.wire.before("UpdateItem", lambda: shop.twin.cancel(shop.id, shop.by))
-    no = refused(lambda: shop.lock(shop.id, shop.by, shop.shown, if_match=seen))
+    shop.faults.before("UpdateItem", lambda: shop.second_shop.cancel(shop.id, shop.by))
+    no = catch_refusal(lambda: shop.lock(shop.id, shop.by, shop.shown, if_match=seen))
     assert no.reason is (Reason.STALE_VERSION if matched else Reason.WRONG_STATE)
-    assert "lock.confirmed" not in shop.types(shop.id)
+    assert "lock.confirmed" not in shop.event_types(shop.id)
     shop.buyer.money_is_back_once()
 
 
@@ -134,11 +134,11 @@ def test_a_cancel_overtaken_by_a_lock_returns_everything_or_says_that_it_saw_som
     shop: Desk, matched: bool
 ) -> None:
     seen = shop.buyer.seen() if matched else None
-    shop.wire.before("UpdateItem", lambda: shop.twin.lock(shop.id, shop.by, shop.shown))
+    shop.faults.before("UpdateItem", lambda: shop.second_shop.lock(shop.id, shop.by, shop.shown))
     if matched:
-        no = refused(lambda: shop.cancel(shop.id, shop.by, if_match=seen))
+        no = catch_refusal(lambda: shop.cancel(shop.id, shop.by, if_match=seen))
         assert (no.reason, no.facts) == (Reason.STALE_VERSION, {"etag": '"4-locked"'})
-        assert shop.types(shop.id)[-1] == "lock.confirmed"
+        assert shop.event_types(shop.id)[-1] == "lock.confirmed"
     else:
         shop.cancel(shop.id, shop.by)
         shop.buyer.money_is_back_once()
@@ -175,37 +175,37 @@ def test_the_same_tap_twice_at_once_is_one_lock_with_one_answer(table: Tables) -
     with on_real_time(table) as shop:
         for _ in range(ROUNDS // 3):
             buyer, press = Buyer(shop), fresh_key()
-            tap = insist(shop.lock, buyer.id, buyer.by, buyer.shown, press, at=buyer.at)
-            one, other = outcomes(at_once([tap, tap]))
-            assert answer(one) == answer(other)
+            tap = retrying(shop.lock, buyer.id, buyer.by, buyer.shown, press, at=buyer.at)
+            one, other = outcomes(run_at_once([tap, tap]))
+            assert rendered_state(one) == rendered_state(other)
             assert {one.replayed, other.replayed} == {True, False}
-            assert shop.types(buyer.id)[3:] == ["lock.confirmed"]
+            assert shop.event_types(buyer.id)[3:] == ["lock.confirmed"]
 
 
 def test_two_taps_with_keys_of_their_own_are_one_lock_and_one_refusal(table: Tables) -> None:
     with on_real_time(table) as shop:
         for _ in range(ROUNDS // 3):
             buyer = Buyer(shop)
-            results = at_once(
+            results = run_at_once(
                 [
-                    insist(shop.lock, buyer.id, buyer.by, buyer.shown, fresh_key(), at=buyer.at),
-                    insist(shop.lock, buyer.id, buyer.by, buyer.shown, fresh_key(), at=buyer.at),
+                    retrying(shop.lock, buyer.id, buyer.by, buyer.shown, fresh_key(), at=buyer.at),
+                    retrying(shop.lock, buyer.id, buyer.by, buyer.shown, fresh_key(), at=buyer.at),
                 ]
             )
             assert sum(isinstance(one, Outcome) for one in results) == 1
             assert Reason.LOCK_INTENT_USED in results
-            assert shop.types(buyer.id)[3:] == ["lock.confirmed"]
+            assert shop.event_types(buyer.id)[3:] == ["lock.confirmed"]
 
 
 def test_a_lock_whose_answer_was_lost_is_answered_again(shop: Desk) -> None:
     press = fresh_key()
-    shop.wire.lose("UpdateItem")
-    assert refused(lambda: shop.lock(shop.id, shop.by, shop.shown, press)).reason is Reason.BUSY
+    shop.faults.lose("UpdateItem")
+    assert catch_refusal(lambda: shop.lock(shop.id, shop.by, shop.shown, press)).reason is Reason.BUSY
     again = shop.lock(shop.id, shop.by, shop.shown, press)
     assert again.replayed
     shop.clock.now += HOUR
-    assert answer(shop.lock(shop.id, shop.by, shop.shown, press)) == answer(again)
-    assert refused(lambda: shop.lock(shop.id, shop.by, shop.shown)).reason is Reason.LOCK_INTENT_USED
+    assert rendered_state(shop.lock(shop.id, shop.by, shop.shown, press)) == rendered_state(again)
+    assert catch_refusal(lambda: shop.lock(shop.id, shop.by, shop.shown)).reason is Reason.LOCK_INTENT_USED
 
 
 @pytest.mark.parametrize(("later", "done"), [(REVIEW - 1, False), (REVIEW, True)])
@@ -214,7 +214,7 @@ def test_nothing_is_locked_before_it_was_read(shop: Desk, later: int, done: bool
     if done:
         assert shop.lock(shop.id, shop.by, shop.shown, at=at).deposit.lock is not None
     else:
-        no = refused(lambda: shop.lock(shop.id, shop.by, shop.shown, at=at))
+        no = catch_refusal(lambda: shop.lock(shop.id, shop.by, shop.shown, at=at))
         assert (no.reason, no.facts) == (Reason.LOCK_REVIEW_PENDING, {"confirmable_at": at + 1})
         assert shop.lock(shop.id, shop.by, shop.shown).deposit.lock is not None, "a refusal uses no intent up"
 
@@ -225,29 +225,29 @@ def test_nothing_is_locked_by_an_intent_that_has_expired(shop: Desk, later: int,
     if done:
         shop.lock(shop.id, shop.by, shop.shown)
     else:
-        assert refused(lambda: shop.lock(shop.id, shop.by, shop.shown)).reason is Reason.LOCK_INTENT_EXPIRED
+        assert catch_refusal(lambda: shop.lock(shop.id, shop.by, shop.shown)).reason is Reason.LOCK_INTENT_EXPIRED
 
 
 def test_an_intent_of_another_deposit_locks_nothing(shop: Desk) -> None:
-    other = Buyer(shop.twin)
+    other = Buyer(shop.second_shop)
     shop.clock.now += REVIEW
     intent = child("lki", other.id, 1)
     typed = ConfirmLock(intent, other.shown.disclosure_hash, other.shown.acknowledgement)
-    assert refused(lambda: shop.command(shop.id, typed, shop.by)).reason is Reason.LOCK_INTENT_INVALID
+    assert catch_refusal(lambda: shop.command(shop.id, typed, shop.by)).reason is Reason.LOCK_INTENT_INVALID
 
 
 def test_a_lock_overtaken_by_a_change_is_not_made(shop: Desk) -> None:
     """What was shown is no longer what would be locked."""
-    shop.wire.before("UpdateItem", lambda: shop.twin.change_items(shop.id, shop.by, ("su7-max", 2)))
-    assert refused(lambda: shop.lock(shop.id, shop.by, shop.shown)).reason is Reason.TERMS_CHANGED
-    assert shop.types(shop.id)[3:] == ["items.changed"]
+    shop.faults.before("UpdateItem", lambda: shop.second_shop.change_items(shop.id, shop.by, ("su7-max", 2)))
+    assert catch_refusal(lambda: shop.lock(shop.id, shop.by, shop.shown)).reason is Reason.TERMS_CHANGED
+    assert shop.event_types(shop.id)[3:] == ["items.changed"]
 
 
 def test_a_change_overtaken_by_a_lock_is_not_made(shop: Desk) -> None:
-    shop.wire.before("UpdateItem", lambda: shop.twin.lock(shop.id, shop.by, shop.shown))
-    no = refused(lambda: shop.change_items(shop.id, shop.by, ("su7-max", 2)))
+    shop.faults.before("UpdateItem", lambda: shop.second_shop.lock(shop.id, shop.by, shop.shown))
+    no = catch_refusal(lambda: shop.change_items(shop.id, shop.by, ("su7-max", 2)))
     assert (no.reason, no.facts) == (Reason.WRONG_STATE, {"state": "locked"})
-    assert shop.types(shop.id)[3:] == ["lock.confirmed"]
+    assert shop.event_types(shop.id)[3:] == ["lock.confirmed"]
 
 
 # Undo.
@@ -258,10 +258,10 @@ def test_of_an_undo_and_a_cancel_at_once_the_money_goes_back_once(table: Tables)
         for _ in range(ROUNDS // 3):
             buyer = Buyer(shop)
             shop.lock(buyer.id, buyer.by, buyer.shown, at=buyer.at)
-            undone, cancelled = at_once(
+            undone, cancelled = run_at_once(
                 [
-                    insist(shop.command, buyer.id, Unlock(), buyer.by, fresh_key(), at=buyer.at),
-                    insist(shop.cancel, buyer.id, buyer.by, fresh_key(), at=buyer.at),
+                    retrying(shop.command, buyer.id, Unlock(), buyer.by, fresh_key(), at=buyer.at),
+                    retrying(shop.cancel, buyer.id, buyer.by, fresh_key(), at=buyer.at),
                 ]
             )
             assert isinstance(cancelled, Outcome)
@@ -274,11 +274,11 @@ def test_two_undos_at_once_are_one(table: Tables) -> None:
         for _ in range(ROUNDS // 3):
             buyer = Buyer(shop)
             shop.lock(buyer.id, buyer.by, buyer.shown, at=buyer.at)
-            undo = [insist(shop.command, buyer.id, Unlock(), buyer.by, fresh_key(), at=buyer.at) for _ in range(2)]
-            results = at_once(undo)
+            undo = [retrying(shop.command, buyer.id, Unlock(), buyer.by, fresh_key(), at=buyer.at) for _ in range(2)]
+            results = run_at_once(undo)
             assert Counter(isinstance(one, Outcome) for one in results) == {True: 1, False: 1}
             assert Reason.WRONG_STATE in results
-            assert shop.types(buyer.id)[3:] == ["lock.confirmed", "lock.undone"]
+            assert shop.event_types(buyer.id)[3:] == ["lock.confirmed", "lock.undone"]
 
 
 # Intents.
@@ -287,7 +287,7 @@ def test_two_undos_at_once_are_one(table: Tables) -> None:
 def test_of_many_intents_at_once_at_most_twenty_are_opened_and_only_the_last_is_open(table: Tables) -> None:
     with on_real_time(table) as shop:
         buyer = Buyer(shop)
-        results = at_once([insist(_shown, shop, buyer.id, buyer.by, fresh_key()) for _ in range(MAX_INTENTS + 3)])
+        results = run_at_once([retrying(_shown, shop, buyer.id, buyer.by, fresh_key()) for _ in range(MAX_INTENTS + 3)])
         assert sum(isinstance(one, Outcome) for one in results) == MAX_INTENTS - 1
         assert [one for one in results if isinstance(one, Reason)] == [Reason.RATE_LIMITED] * 4
         intents = fold_stored(shop.load(buyer.id)).intents
@@ -295,23 +295,23 @@ def test_of_many_intents_at_once_at_most_twenty_are_opened_and_only_the_last_is_
         assert [one.state for one in intents] == ["superseded"] * (MAX_INTENTS - 1) + ["open"]
         later = intents[-1].opened.confirmable_at
         for one in intents[:-1]:
-            no = refused(lambda shown=one.opened: shop.lock(buyer.id, buyer.by, shown, at=later))  # type: ignore[misc]
+            no = catch_refusal(lambda shown=one.opened: shop.lock(buyer.id, buyer.by, shown, at=later))  # type: ignore[misc]
             assert no.reason is Reason.LOCK_INTENT_INVALID
         assert shop.lock(buyer.id, buyer.by, intents[-1].opened, at=later).deposit.lock is not None
 
 
 def _shown(shop: Shop, deposit_id: str, by: Caller, key_text: str) -> Outcome:
     """As ``show``, with the whole answer."""
-    shop.show(deposit_id, by, key_text)
-    return shop.desk.get(deposit_id, shop.asked(by))
+    shop.open_intent(deposit_id, by, key_text)
+    return shop.desk.get(deposit_id, shop.request_context(by))
 
 
 def test_an_intent_whose_answer_was_lost_is_shown_again_and_counts_once(shop: Desk) -> None:
     press = fresh_key()
-    shop.wire.lose("UpdateItem")
-    assert refused(lambda: shop.show(shop.id, shop.by, press)).reason is Reason.BUSY
+    shop.faults.lose("UpdateItem")
+    assert catch_refusal(lambda: shop.open_intent(shop.id, shop.by, press)).reason is Reason.BUSY
     shop.clock.now += 1
-    shown: LockIntentOpened = shop.show(shop.id, shop.by, press)
+    shown: LockIntentOpened = shop.open_intent(shop.id, shop.by, press)
     assert shown.intent == 2
     assert shown.at == shop.clock.now - 1
     assert len(fold_stored(shop.load(shop.id)).intents) == 2
@@ -327,25 +327,25 @@ def test_a_cancel_around_the_end_of_the_window_is_judged_by_its_instant_in_eithe
 ) -> None:
     shop.clock.now = T0 + WINDOW + 10_000
     if written_first:
-        shop.attendant.attend(shop.id, "job/1")
-        assert shop.types(shop.id)[-1] == "lock.by_window_end"
+        shop.deposit_worker.process_due(shop.id, "job/1")
+        assert shop.event_types(shop.id)[-1] == "lock.by_window_end"
     cancelled = shop.cancel(shop.id, shop.by, at=T0 + asked, received=shop.clock.now - 10_000).deposit
-    shop.attendant.attend(shop.id, "job/2")
+    shop.deposit_worker.process_due(shop.id, "job/2")
     assert cancelled.money.forfeited.minor == kept
     assert fold_stored(shop.load(shop.id)).money.forfeited.minor == kept
-    assert shop.types(shop.id).count("lock.by_window_end") == (1 if written_first or kept else 0)
+    assert shop.event_types(shop.id).count("lock.by_window_end") == (1 if written_first or kept else 0)
 
 
 @pytest.mark.parametrize(("asked", "done"), [(WINDOW - 1, True), (WINDOW, False)])
 def test_a_lock_asked_inside_the_window_is_made_though_its_end_was_written(shop: Desk, asked: int, done: bool) -> None:
     shop.clock.now = T0 + WINDOW - 60_000
-    shown = shop.show(shop.id, shop.by)
+    shown = shop.open_intent(shop.id, shop.by)
     shop.clock.now = T0 + WINDOW + 10_000
-    shop.attendant.attend(shop.id, "job/1")
+    shop.deposit_worker.process_due(shop.id, "job/1")
     stamp: dict[str, Any] = {"at": T0 + asked, "received": shop.clock.now - 10_000}
     if done:
         lock = shop.lock(shop.id, shop.by, shown, **stamp).deposit.lock
         assert lock is not None
         assert (lock.by, lock.undo_until) == ("buyer", T0 + asked + HOUR)
     else:
-        assert refused(lambda: shop.lock(shop.id, shop.by, shown, **stamp)).reason is Reason.WRONG_STATE
+        assert catch_refusal(lambda: shop.lock(shop.id, shop.by, shown, **stamp)).reason is Reason.WRONG_STATE

@@ -14,7 +14,7 @@ from chalicelib.core.selling.offer import Available
 from chalicelib.core.selling.ordering import HandedIn, Order, Ordered
 from chalicelib.flows.offers import Offered
 from tests.conftest import Tables
-from tests.flows.shop import DAY, GRACE, MINUTE, SKU, Stand, answer, fresh_key, person, refused
+from tests.flows.shop import DAY, GRACE, MINUTE, SKU, FaultyShop, catch_refusal, fresh_key, new_buyer, rendered_state
 from tests.store.builders import STAFF, T0, counted, shards
 
 pytestmark = pytest.mark.parametrize("dynamodb", ["memory", "ministack"], indirect=True)
@@ -25,7 +25,7 @@ CONFLICT: Final[dict[str, Any]] = {
 }
 
 
-class Counter(Stand):
+class Counter(FaultyShop):
     """Orders are taken here."""
 
     def left(self, offered: Offered) -> list[int]:
@@ -33,18 +33,18 @@ class Counter(Stand):
 
     def stored(self, by: Caller) -> int:
         """How many deposits a buyer has."""
-        return len(self.twin.store.of_buyer(by.id, 100, None).rows)
+        return len(self.second_shop.store.of_buyer(by.id, 100, None).rows)
 
 
 @pytest.fixture
 def shop(table: Tables) -> Iterator[Counter]:
-    with Counter.over(table) as shop:
+    with Counter.open(table) as shop:
         yield shop
 
 
 def test_a_deposit_records_what_it_took_and_where(shop: Counter) -> None:
     offered = shop.publish(units=37, per_buyer=3)
-    by = person()
+    by = new_buyer()
     outcome = shop.order(offered, by, "a key", quantity=3)
     created = outcome.deposit.created
     [taken] = created.stock
@@ -56,19 +56,19 @@ def test_a_deposit_records_what_it_took_and_where(shop: Counter) -> None:
 
 
 def test_what_is_not_counted_touches_no_second_item(shop: Counter) -> None:
-    outcome = shop.order(shop.publish(units=None), person(), quantity=1_000)
+    outcome = shop.order(shop.publish(units=None), new_buyer(), quantity=1_000)
     assert outcome.deposit.created.stock == ()
     assert outcome.deposit.created.limit_units == 0
 
 
 def test_the_same_key_makes_one_deposit_with_one_answer(shop: Counter) -> None:
     offered = shop.publish(units=37, per_buyer=3)
-    by, press = person(), fresh_key()
+    by, press = new_buyer(), fresh_key()
     first = shop.order(offered, by, press, locale="id")
     shop.clock.now += 3 * MINUTE
     again = shop.order(offered, by, press, locale="en")
     assert again.replayed
-    assert answer(again) == answer(first)
+    assert rendered_state(again) == rendered_state(first)
     assert sum(shop.left(offered)) == 36
     assert counted(shop.table, offered.offer.id, by.id) == 1
 
@@ -76,22 +76,22 @@ def test_the_same_key_makes_one_deposit_with_one_answer(shop: Counter) -> None:
 def test_the_same_key_of_another_buyer_is_another_deposit(shop: Counter) -> None:
     offered = shop.publish(units=37)
     press = fresh_key()
-    assert shop.order(offered, person(), press).deposit.id != shop.order(offered, person(), press).deposit.id
+    assert shop.order(offered, new_buyer(), press).deposit.id != shop.order(offered, new_buyer(), press).deposit.id
 
 
 @pytest.mark.parametrize("quantity", [2, 1_000_000])
 def test_the_same_key_with_another_body_is_refused_whatever_the_body(shop: Counter, quantity: int) -> None:
     offered = shop.publish(units=37, per_buyer=3)
-    by, press = person(), fresh_key()
+    by, press = new_buyer(), fresh_key()
     shop.order(offered, by, press)
-    assert refused(lambda: shop.order(offered, by, press, quantity)).reason is Reason.IDEMPOTENCY_KEY_REUSED
+    assert catch_refusal(lambda: shop.order(offered, by, press, quantity)).reason is Reason.IDEMPOTENCY_KEY_REUSED
     assert sum(shop.left(offered)) == 36
 
 
 def test_a_creation_whose_answer_was_lost_finds_itself(shop: Counter) -> None:
     offered = shop.publish(units=37, per_buyer=1)
-    by = person()
-    shop.wire.lose(TOGETHER)
+    by = new_buyer()
+    shop.faults.lose(TOGETHER)
     outcome = shop.order(offered, by)
     assert outcome.replayed
     assert shop.stored(by) == 1
@@ -99,13 +99,13 @@ def test_a_creation_whose_answer_was_lost_finds_itself(shop: Counter) -> None:
 
 
 def test_another_body_is_refused_also_when_the_first_answer_was_lost(shop: Counter) -> None:
-    offered = shop.warm(shop.publish(units=37, per_buyer=3))
-    by, press = person(), fresh_key()
-    wire = shop.wire
-    wire.lose(TOGETHER)
-    wire.lose("GetItem")
-    assert refused(lambda: shop.order(offered, by, press, 1)).reason is Reason.BUSY
-    assert refused(lambda: shop.order(offered, by, press, 2)).reason is Reason.IDEMPOTENCY_KEY_REUSED
+    offered = shop.fill_caches(shop.publish(units=37, per_buyer=3))
+    by, press = new_buyer(), fresh_key()
+    faults = shop.faults
+    faults.lose(TOGETHER)
+    faults.lose("GetItem")
+    assert catch_refusal(lambda: shop.order(offered, by, press, 1)).reason is Reason.BUSY
+    assert catch_refusal(lambda: shop.order(offered, by, press, 2)).reason is Reason.IDEMPOTENCY_KEY_REUSED
     assert sum(shop.left(offered)) == 36
 
 
@@ -117,44 +117,47 @@ LOST_LAST: Final = [
 
 @pytest.mark.parametrize("obstacle", LOST_LAST)
 def test_a_refusal_never_contradicts_an_earlier_success_that_was_lost(shop: Counter, obstacle: str) -> None:
-    offered = shop.warm(shop.publish(units=1, per_buyer=1))
-    by, press = person(), fresh_key()
-    wire = shop.wire
-    wire.lose(TOGETHER)
-    wire.fail("GetItem", "ThrottlingException")
-    assert refused(lambda: shop.order(offered, by, press)).reason is Reason.BUSY
-    assert wire.trips == [TOGETHER, "GetItem"]
+    offered = shop.fill_caches(shop.publish(units=1, per_buyer=1))
+    by, press = new_buyer(), fresh_key()
+    faults = shop.faults
+    faults.lose(TOGETHER)
+    faults.fail("GetItem", "ThrottlingException")
+    assert catch_refusal(lambda: shop.order(offered, by, press)).reason is Reason.BUSY
+    assert faults.trips == [TOGETHER, "GetItem"]
     shop.clock.now += 1
     if obstacle == "a look that showed nothing left":
-        shop.sees(offered, [0])
+        shop.set_seen_stock(offered, [0])
     if obstacle == "a closed offer":
-        shop.catalogue.close(offered.offer.id, shop.asked(STAFF, "close", "close"))
+        shop.catalogue.close(offered.offer.id, shop.request_context(STAFF, "close", "close"))
     if obstacle == "a full limit":
-        assert refused(lambda: shop.order(offered, by)).reason in {Reason.LIMIT_REACHED, Reason.SOLD_OUT}
+        assert catch_refusal(lambda: shop.order(offered, by)).reason in {Reason.LIMIT_REACHED, Reason.SOLD_OUT}
     assert shop.order(offered, by, press).replayed
-    assert refused(lambda: shop.order(offered, person(), press)).reason in {Reason.SOLD_OUT, Reason.OFFER_NOT_OPEN}
+    assert catch_refusal(lambda: shop.order(offered, new_buyer(), press)).reason in {
+        Reason.SOLD_OUT,
+        Reason.OFFER_NOT_OPEN,
+    }
 
 
 def test_an_order_that_was_written_is_not_too_thinly_spread_afterwards(shop: Counter) -> None:
-    offered = shop.warm(shop.publish(units=1_024, expected_peak_per_second=1_280))
-    by, press = person(), fresh_key()
-    shop.sees(offered, [8] * 128)
-    wire = shop.wire
-    wire.lose(TOGETHER)
-    wire.fail("GetItem", "ThrottlingException")
-    assert refused(lambda: shop.order(offered, by, press, 100)).reason is Reason.BUSY
+    offered = shop.fill_caches(shop.publish(units=1_024, expected_peak_per_second=1_280))
+    by, press = new_buyer(), fresh_key()
+    shop.set_seen_stock(offered, [8] * 128)
+    faults = shop.faults
+    faults.lose(TOGETHER)
+    faults.fail("GetItem", "ThrottlingException")
+    assert catch_refusal(lambda: shop.order(offered, by, press, 100)).reason is Reason.BUSY
     shop.clock.now += 1
-    shop.sees(offered, [1] * 128)
+    shop.set_seen_stock(offered, [1] * 128)
     assert shop.order(offered, by, press, 100).replayed
-    assert refused(lambda: shop.order(offered, by, fresh_key(), 100)).reason is Reason.SOLD_OUT
+    assert catch_refusal(lambda: shop.order(offered, by, fresh_key(), 100)).reason is Reason.SOLD_OUT
 
 
 def test_sold_out_is_said_after_a_look_at_every_shard(shop: Counter) -> None:
     offered = shop.publish(units=16, per_buyer=None)  # two shards
     assert shop.left(offered) == [8, 8]
     for _ in range(16):
-        shop.order(offered, person())
-    no = refused(lambda: shop.order(offered, person()))
+        shop.order(offered, new_buyer())
+    no = catch_refusal(lambda: shop.order(offered, new_buyer()))
     assert (no.reason, no.facts) == (Reason.SOLD_OUT, {"sku": SKU})
     assert shop.left(offered) == [0, 0]
 
@@ -162,25 +165,25 @@ def test_sold_out_is_said_after_a_look_at_every_shard(shop: Counter) -> None:
 @pytest.mark.parametrize(("later", "remembered"), [(999, True), (1_000, False)])
 def test_sold_out_is_remembered_for_a_second(shop: Counter, later: int, remembered: bool) -> None:
     offered = shop.publish(units=1)
-    first = shop.order(offered, person())
-    buyer = person()
-    assert refused(lambda: shop.order(offered, buyer)).reason is Reason.SOLD_OUT
-    shop.twin.cancel(first.deposit.id, Caller(first.deposit.created.buyer, "buyer"))
+    first = shop.order(offered, new_buyer())
+    buyer = new_buyer()
+    assert catch_refusal(lambda: shop.order(offered, buyer)).reason is Reason.SOLD_OUT
+    shop.second_shop.cancel(first.deposit.id, Caller(first.deposit.created.buyer, "buyer"))
     shop.clock.now += later
     if remembered:
-        assert refused(lambda: shop.order(offered, buyer)).reason is Reason.SOLD_OUT
+        assert catch_refusal(lambda: shop.order(offered, buyer)).reason is Reason.SOLD_OUT
     else:
         assert shop.order(offered, buyer).deposit.version == 1
 
 
 def test_an_order_spans_shards_when_none_has_enough(shop: Counter) -> None:
     offered = shop.publish(units=37)
-    outcome = shop.order(offered, person(), quantity=35)
+    outcome = shop.order(offered, new_buyer(), quantity=35)
     assert sorted(taken.units for taken in outcome.deposit.stock) == [7, 9, 9, 10]
     assert sum(shop.left(offered)) == 2
-    assert refused(lambda: shop.order(offered, person(), quantity=3)).reason is Reason.SOLD_OUT
+    assert catch_refusal(lambda: shop.order(offered, new_buyer(), quantity=3)).reason is Reason.SOLD_OUT
     shop.clock.now += 1_000
-    by = person()
+    by = new_buyer()
     two = shop.order(offered, by, quantity=2)
     shop.cancel(two.deposit.id, by)
     assert sum(shop.left(offered)) == 2
@@ -188,9 +191,9 @@ def test_an_order_spans_shards_when_none_has_enough(shop: Counter) -> None:
 
 def test_two_lines_of_one_sku_draw_together(shop: Counter) -> None:
     offered = shop.publish(units=7)  # one shard
-    by, asked = person(), "two lines"
+    by, asked = new_buyer(), "two lines"
     order = Order(offered.offer.id, (Ordered(SKU, 3), Ordered(SKU, 4)), "card", offered.offer.made.terms_hash)
-    outcome = shop.orders.create(order, shop.asked(by, asked, fresh_key()))
+    outcome = shop.orders.create(order, shop.request_context(by, asked, fresh_key()))
     assert [taken.units for taken in outcome.deposit.stock] == [7]
 
 
@@ -206,30 +209,30 @@ def test_an_order_over_more_shards_than_one_write_takes_is_refused(
 ) -> None:
     offered = shop.publish(units=1_024, per_buyer=1_000, expected_peak_per_second=1_280)
     if drawn is None:
-        no = refused(lambda: shop.order(offered, person(), quantity=quantity))
+        no = catch_refusal(lambda: shop.order(offered, new_buyer(), quantity=quantity))
         assert (no.reason, no.facts) == (Reason.SOLD_OUT, {"sku": SKU})
     else:
-        assert len(shop.order(offered, person(), quantity=quantity).deposit.stock) == drawn
+        assert len(shop.order(offered, new_buyer(), quantity=quantity).deposit.stock) == drawn
     assert sum(shop.left(offered)) == 1_024 - (quantity if drawn else 0)
 
 
 def test_a_conflict_on_a_shard_sends_the_order_to_another(shop: Counter) -> None:
     offered = shop.publish(units=37, per_buyer=1)
-    shop.order(offered, person())
+    shop.order(offered, new_buyer())
     asked: list[str] = []
-    wire = shop.wire
-    wire.fail(TOGETHER, **CONFLICT, times=3)
-    wire.watch(TOGETHER, lambda body: asked.append(json.loads(body)["TransactItems"][1]["Update"]["Key"]["pk"]["S"]))
-    shop.order(offered, person())
+    faults = shop.faults
+    faults.fail(TOGETHER, **CONFLICT, times=3)
+    faults.watch(TOGETHER, lambda body: asked.append(json.loads(body)["TransactItems"][1]["Update"]["Key"]["pk"]["S"]))
+    shop.order(offered, new_buyer())
     assert len(asked) == len(set(asked)) == 4, "each try at another shard"
     assert sum(shop.left(offered)) == 35
 
 
 def test_conflicts_without_end_are_busy_and_take_nothing(shop: Counter) -> None:
     offered = shop.publish(units=37, per_buyer=1)
-    by = person()
-    shop.wire.fail(TOGETHER, **CONFLICT, times=99)
-    assert refused(lambda: shop.order(offered, by)).reason is Reason.BUSY
+    by = new_buyer()
+    shop.faults.fail(TOGETHER, **CONFLICT, times=99)
+    assert catch_refusal(lambda: shop.order(offered, by)).reason is Reason.BUSY
     assert shop.clock.now - T0 in range(2_000, 2_801)
     assert shop.stored(by) == 0
     assert sum(shop.left(offered)) == 37
@@ -239,25 +242,25 @@ def test_conflicts_without_end_are_busy_and_take_nothing(shop: Counter) -> None:
 def test_the_first_order_is_measured_by_the_limit(shop: Counter, most: int, quantity: int, fits: bool) -> None:
     offered = shop.publish(units=37, per_buyer=most)
     if fits:
-        shop.order(offered, person(), quantity=quantity)
+        shop.order(offered, new_buyer(), quantity=quantity)
     else:
-        no = refused(lambda: shop.order(offered, person(), quantity=quantity))
+        no = catch_refusal(lambda: shop.order(offered, new_buyer(), quantity=quantity))
         assert (no.reason, no.facts) == (Reason.LIMIT_REACHED, {"per_buyer": most})
 
 
 @pytest.mark.parametrize("ends", ["cancelled", "expired"])
 def test_units_and_limits_come_back_with_the_end_of_an_unpaid_deposit(shop: Counter, ends: str) -> None:
     offered = shop.publish(units=37, per_buyer=12)
-    by = person()
+    by = new_buyer()
     one = shop.order(offered, by, quantity=12).deposit
     before = shards(shop.table, offered.offer)
     assert len(one.stock) == 2
-    assert refused(lambda: shop.order(offered, by)).reason is Reason.LIMIT_REACHED
+    assert catch_refusal(lambda: shop.order(offered, by)).reason is Reason.LIMIT_REACHED
     if ends == "cancelled":
         shop.cancel(one.id, by)
     else:
         shop.clock.now += 15 * MINUTE + GRACE
-        shop.attendant.attend(one.id, "job/1")
+        shop.deposit_worker.process_due(one.id, "job/1")
     after = shards(shop.table, offered.offer)
     assert after == [(total, 0, 0, total) for *_, total in before]
     assert counted(shop.table, offered.offer.id, by.id) == 0
@@ -266,11 +269,11 @@ def test_units_and_limits_come_back_with_the_end_of_an_unpaid_deposit(shop: Coun
 
 def test_what_came_back_once_does_not_come_back_again(shop: Counter) -> None:
     offered = shop.publish(units=37, per_buyer=1)
-    by = person()
+    by = new_buyer()
     one = shop.order(offered, by).deposit.id
     shop.cancel(one, by)
     shop.clock.now += DAY
-    shop.attendant.attend(one, "job/1")
+    shop.deposit_worker.process_due(one, "job/1")
     shop.pay(one)  # too late: it goes back by itself, the unit does not come twice
     assert sum(shop.left(offered)) == 37
     assert counted(shop.table, offered.offer.id, by.id) == 0
@@ -279,12 +282,12 @@ def test_what_came_back_once_does_not_come_back_again(shop: Counter) -> None:
 @pytest.mark.parametrize(("age", "written"), [(30_000, True), (30_001, False)])
 def test_an_order_older_than_thirty_seconds_takes_nothing(shop: Counter, age: int, written: bool) -> None:
     offered = shop.publish(units=37)
-    by, received = person(), shop.clock.now
+    by, received = new_buyer(), shop.clock.now
     shop.clock.now += age
     if written:
         shop.order(offered, by, at=received, received=received)
     else:
-        assert refused(lambda: shop.order(offered, by, at=received, received=received)).reason is Reason.BUSY
+        assert catch_refusal(lambda: shop.order(offered, by, at=received, received=received)).reason is Reason.BUSY
     assert shop.stored(by) == written
 
 
@@ -304,9 +307,9 @@ def test_an_order_that_cannot_be_taken_writes_nothing(
     shop: Counter, change: dict[str, Any], reason: Reason, pointer: str | None
 ) -> None:
     offered = shop.publish(units=None)
-    by = person()
+    by = new_buyer()
     order = Order(offered.offer.id, (Ordered(SKU, 1),), "card", offered.offer.made.terms_hash)
-    no = refused(lambda: shop.orders.create(replace(order, **change), shop.asked(by, "", fresh_key())))
+    no = catch_refusal(lambda: shop.orders.create(replace(order, **change), shop.request_context(by, "", fresh_key())))
     assert no.reason is reason
     assert [fault.pointer for fault in no.faults] == ([pointer] if pointer else [])
     assert shop.stored(by) == 0
@@ -314,8 +317,8 @@ def test_an_order_that_cannot_be_taken_writes_nothing(
 
 def test_an_offer_that_cannot_be_read_is_busy_and_not_unknown(shop: Counter) -> None:
     offered = shop.publish(units=None)
-    shop.wire.fail("GetItem", "ThrottlingException")
-    assert refused(lambda: shop.order(offered, person())).reason is Reason.BUSY
+    shop.faults.fail("GetItem", "ThrottlingException")
+    assert catch_refusal(lambda: shop.order(offered, new_buyer())).reason is Reason.BUSY
 
 
 OPENING: Final = [
@@ -328,11 +331,11 @@ def test_an_order_is_judged_by_the_instant_it_was_asked(shop: Counter, at: int, 
     hours: Any = {"opens_at": "2026-11-21T14:00:00.000Z", "closes_at": "2026-11-22T14:00:00.000Z"}
     offered = shop.publish(units=None, **hours)
     if reason is None:
-        assert shop.order(offered, person(), at=at).deposit.created_at == at
+        assert shop.order(offered, new_buyer(), at=at).deposit.created_at == at
     else:
-        assert refused(lambda: shop.order(offered, person(), at=at)).reason is reason
+        assert catch_refusal(lambda: shop.order(offered, new_buyer(), at=at)).reason is reason
 
 
 def test_stock_of_a_new_offer_is_what_was_published(shop: Counter) -> None:
     assert shop.publish(units=37).available == (Available(SKU, 37),)
-    assert FieldError("/offer", "unknown_offer") in refused(lambda: shop.orders._offered("off_1")).faults
+    assert FieldError("/offer", "unknown_offer") in catch_refusal(lambda: shop.orders._offer_of("off_1")).faults

@@ -14,7 +14,7 @@ from chalicelib.core.refunding.schedule import QUERY_DELAYS_MS, SETTLEMENT_WAIT_
 from chalicelib.flows.ports.provider import Unknown
 from tests.conftest import Tables
 from tests.flows.bank import AFTER, BEFORE, settle
-from tests.flows.refund_shop import LI, Payback
+from tests.flows.refund_shop import LI, RefundShop
 from tests.flows.shop import EARNEST
 from tests.store.builders import STAFF, T0
 
@@ -23,20 +23,20 @@ WEEK: Final = 7 * DAY
 
 
 @pytest.fixture
-def desk(table: Tables) -> Iterator[Payback]:
-    with Payback.over(table) as desk:
+def desk(table: Tables) -> Iterator[RefundShop]:
+    with RefundShop.open(table) as desk:
         yield desk
 
 
-def sent_to_source(desk: Payback) -> str:
+def sent_to_source(desk: RefundShop) -> str:
     return f"{desk.ref} of {child('pay', desk.id, 1)}, {child('pay', desk.id, 1)}.1, {EARNEST.minor}"
 
 
-def test_a_refund_goes_to_its_source_under_its_own_id(desk: Payback) -> None:
-    desk.owed()
+def test_a_refund_goes_to_its_source_under_its_own_id(desk: RefundShop) -> None:
+    desk.create_refund()
     assert desk.attend()
-    assert desk.bank.asked == [sent_to_source(desk)]
-    desk.bought_back()
+    assert desk.bank.calls == [sent_to_source(desk)]
+    desk.check_refunded_once()
     assert desk.load(desk.id).due == desk.clock.now + SETTLEMENT_WAIT_MS
 
 
@@ -56,38 +56,38 @@ INSTANTS: Final = [
 
 
 @pytest.mark.parametrize(("decided", "goes"), INSTANTS)
-def test_nothing_is_asked_of_a_route_in_its_quiet_hours(desk: Payback, decided: int, goes: int) -> None:
-    desk.paid("shopeepay")
+def test_nothing_is_asked_of_a_route_in_its_quiet_hours(desk: RefundShop, decided: int, goes: int) -> None:
+    desk.pay_deposit("shopeepay")
     desk.clock.now = decided
     desk.cancel(desk.id, desk.by)
     assert desk.load(desk.id).due == goes
     if goes > decided:
         desk.attend(goes - 1)
-        assert desk.bank.asked == []
+        assert desk.bank.calls == []
         assert desk.status == "approved"
     assert desk.attend(goes)
-    assert desk.bank.asked == [sent_to_source(desk)]
+    assert desk.bank.calls == [sent_to_source(desk)]
 
 
-def test_a_job_that_was_late_into_the_quiet_hours_waits_for_their_end(desk: Payback) -> None:
+def test_a_job_that_was_late_into_the_quiet_hours_waits_for_their_end(desk: RefundShop) -> None:
     """It was due before them; nobody came in time."""
-    desk.paid("shopeepay")
+    desk.pay_deposit("shopeepay")
     desk.clock.now = FROM - MINUTE
     desk.cancel(desk.id, desk.by)
     assert desk.load(desk.id).due == FROM - MINUTE
     assert desk.attend(FROM + MINUTE)
-    assert desk.bank.asked == []
+    assert desk.bank.calls == []
     assert desk.load(desk.id).due == TO
     assert not desk.attend(TO - 1)
     desk.attend(TO, "job/2")
-    desk.bought_back()
+    desk.check_refunded_once()
 
 
-def test_an_account_is_paid_at_any_hour(desk: Payback) -> None:
-    desk.owed("shopeepay")
+def test_an_account_is_paid_at_any_hour(desk: RefundShop) -> None:
+    desk.create_refund("shopeepay")
     desk.reroute()
     desk.clock.now = FROM + HOUR
-    desk.name()
+    desk.name_account()
     desk.attend()
     assert desk.bank.executed == [f"{desk.ref}.1"]
 
@@ -96,8 +96,8 @@ def test_an_account_is_paid_at_any_hour(desk: Payback) -> None:
 
 
 @pytest.mark.parametrize(("early", "then"), [(1, "succeeded"), (0, "manual_review")])
-def test_a_way_is_used_until_it_closes_and_its_promise_ends_with_it(desk: Payback, early: int, then: str) -> None:
-    desk.paid("ovo")
+def test_a_way_is_used_until_it_closes_and_its_promise_ends_with_it(desk: RefundShop, early: int, then: str) -> None:
+    desk.pay_deposit("ovo")
     closes = desk.clock.now + WEEK
     desk.attend(closes - 2)
     desk.cancel(desk.id, desk.by)
@@ -107,16 +107,16 @@ def test_a_way_is_used_until_it_closes_and_its_promise_ends_with_it(desk: Paybac
     assert desk.bank.executed == ([desk.ref] if early else [])
     if not early:
         desk.reroute()
-        desk.name()
+        desk.name_account()
         desk.attend()
         assert desk.bank.executed == [f"{desk.ref}.1"]
 
 
 def test_a_way_that_closed_meanwhile_asks_for_an_account_instead(
-    desk: Payback, monkeypatch: pytest.MonkeyPatch
+    desk: RefundShop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A provider shortened its window after the promise was made: what counts is the route when it is sent."""
-    desk.paid()
+    desk.pay_deposit()
     desk.clock.now += 3 * DAY
     desk.cancel(desk.id, desk.by)
     shorter = payment_routes.find_route("card", T0).model_copy(update={"window_days": 3})
@@ -124,16 +124,16 @@ def test_a_way_that_closed_meanwhile_asks_for_an_account_instead(
     desk.attend()
     assert (desk.status, desk.refund.waiting_on) == ("requires_action", "buyer")
     assert desk.load(desk.id).journal[-1].event.code == payment_routes.ROUTE_WINDOW_ENDED
-    assert desk.bank.asked == []
+    assert desk.bank.calls == []
     assert desk.refund.attempts == ()
 
 
-def test_a_way_that_is_closed_when_it_is_decided_asks_for_an_account_at_once(desk: Payback) -> None:
-    desk.paid("ovo")
+def test_a_way_that_is_closed_when_it_is_decided_asks_for_an_account_at_once(desk: RefundShop) -> None:
+    desk.pay_deposit("ovo")
     desk.clock.now += WEEK
-    desk.refunds.grant(desk.id, EARNEST, EARNEST, None, desk.asked(STAFF, "goodwill", "key"))
+    desk.refunds.grant(desk.id, EARNEST, EARNEST, None, desk.request_context(STAFF, "goodwill", "key"))
     assert desk.status == "requires_action"
-    desk.name()
+    desk.name_account()
     desk.attend()
     assert desk.bank.executed == [f"{desk.ref}.1"]
 
@@ -141,12 +141,12 @@ def test_a_way_that_is_closed_when_it_is_decided_asks_for_an_account_at_once(des
 # The buyer's bank.
 
 
-def disputed(desk: Payback, status: str = "open") -> None:
-    desk.attendant.settle(desk.id, desk.bank.dispute(child("pay", desk.id, 1), status), "event")
+def disputed(desk: RefundShop, status: str = "open") -> None:
+    desk.deposit_worker.settle(desk.id, desk.bank.dispute(child("pay", desk.id, 1), status), "event")
 
 
-def test_while_the_buyers_bank_decides_nothing_is_sent_and_the_payment_is_looked_for_daily(desk: Payback) -> None:
-    desk.owed()
+def test_while_the_buyers_bank_decides_nothing_is_sent_and_the_payment_is_looked_for_daily(desk: RefundShop) -> None:
+    desk.create_refund()
     disputed(desk)
     opened = desk.clock.now
     pay_id = child("pay", desk.id, 1)
@@ -154,50 +154,50 @@ def test_while_the_buyers_bank_decides_nothing_is_sent_and_the_payment_is_looked
         assert desk.load(desk.id).due == opened + n * DAY
         assert not desk.attend(opened + n * DAY - 1)
         assert desk.attend(opened + n * DAY, f"job/{n}")
-        assert desk.bank.asked == [pay_id] * n
+        assert desk.bank.calls == [pay_id] * n
     assert desk.status == "approved"
 
 
 @pytest.mark.parametrize("status", ["won", "lost"])
-def test_a_decision_whose_news_was_lost_is_found(desk: Payback, status: str) -> None:
-    desk.owed()
+def test_a_decision_whose_news_was_lost_is_found(desk: RefundShop, status: str) -> None:
+    desk.create_refund()
     disputed(desk)
     desk.bank.dispute(child("pay", desk.id, 1), status)
     desk.attend(desk.clock.now + DAY)
     assert desk.deposit.disputes[0].status == status
-    desk.quietly()
+    desk.run_until_quiet()
     if status == "won":
         assert desk.bank.executed == [desk.ref]
-        desk.bought_back()
+        desk.check_refunded_once()
     else:
         assert desk.bank.executed == []
         assert (desk.status, desk.deposit.money.refunded) == ("settled", EARNEST)
 
 
-def test_without_an_answer_a_dispute_is_asked_about_the_next_day(desk: Payback) -> None:
-    desk.owed()
+def test_without_an_answer_a_dispute_is_asked_about_the_next_day(desk: RefundShop) -> None:
+    desk.create_refund()
     disputed(desk)
-    desk.bank.mute = True
+    desk.bank.answers_no_queries = True
     opened, before = desk.clock.now, desk.load(desk.id).journal
     desk.attend(opened + DAY)
     assert desk.load(desk.id).journal == before
     assert desk.load(desk.id).due == opened + 2 * DAY
 
 
-def test_what_waited_for_the_bank_past_its_promise_goes_its_way_when_the_bank_decides_for_us(desk: Payback) -> None:
-    desk.owed()
+def test_what_waited_for_the_bank_past_its_promise_goes_its_way_when_the_bank_decides_for_us(desk: RefundShop) -> None:
+    desk.create_refund()
     disputed(desk)
     desk.attend(desk.clock.now + WEEK)
     assert (desk.status, desk.refund.review) == ("manual_review", "promise_missed")
     disputed(desk, "won")
     assert desk.status == "approved"
-    desk.quietly()
+    desk.run_until_quiet()
     assert desk.bank.executed == [f"{desk.ref}.1"]
-    desk.bought_back()
+    desk.check_refunded_once()
 
 
-def test_what_was_sent_before_the_dispute_is_looked_for_and_not_sent_again(desk: Payback) -> None:
-    desk.owed()
+def test_what_was_sent_before_the_dispute_is_looked_for_and_not_sent_again(desk: RefundShop) -> None:
+    desk.create_refund()
     desk.bank.faults.append(BEFORE)
     desk.attend()
     disputed(desk)
@@ -205,17 +205,17 @@ def test_what_was_sent_before_the_dispute_is_looked_for_and_not_sent_again(desk:
         due = desk.load(desk.id).due
         assert due is not None
         desk.attend(due, f"job/{n + 2}")
-    assert [one for one in desk.bank.asked if " of " in one] == [sent_to_source(desk)]
+    assert [one for one in desk.bank.calls if " of " in one] == [sent_to_source(desk)]
     assert desk.bank.executed == []
 
 
-def test_a_refund_of_another_capture_goes_its_way_meanwhile(desk: Payback) -> None:
-    desk.paid()
+def test_a_refund_of_another_capture_goes_its_way_meanwhile(desk: RefundShop) -> None:
+    desk.pay_deposit()
     pay_id = child("pay", desk.id, 1)
     disputed(desk)
-    seen = desk.bank.take(pay_id)
+    seen = desk.bank.capture(pay_id)
     desk.bank.payments[pay_id] = replace(seen, disputes=desk.bank.dispute(pay_id, "open").disputes)
-    desk.attendant.hear(pay_id, "event/2")
+    desk.deposit_worker.handle_provider_event(pay_id, "event/2")
     [late] = desk.deposit.refunds
     assert (late.cause, late.capture) == ("duplicate_payment", f"{pay_id}.2")
     desk.attend()
@@ -225,9 +225,9 @@ def test_a_refund_of_another_capture_goes_its_way_meanwhile(desk: Payback) -> No
 # The proof.
 
 
-def falsified(desk: Payback, minor: int) -> None:
+def falsified(desk: RefundShop, minor: int) -> None:
     """Somebody changed what was approved, in the table itself: the amount and its line."""
-    item = desk.raw()
+    item = desk.stored_item()
     [approved] = [one for one in item["journal"]["L"] if one["M"]["t"]["S"] == "refund.approved"]
     data = approved["M"]["d"]["M"]
     data["amount"] = {"S": f"{minor}CNY"}
@@ -236,19 +236,19 @@ def falsified(desk: Payback, minor: int) -> None:
 
 
 @pytest.mark.parametrize("minor", [EARNEST.minor - 1, 1])
-def test_what_the_rules_do_not_give_is_not_sent_and_a_person_looks(desk: Payback, minor: int) -> None:
-    desk.owed()
+def test_what_the_rules_do_not_give_is_not_sent_and_a_person_looks(desk: RefundShop, minor: int) -> None:
+    desk.create_refund()
     falsified(desk, minor)
     assert desk.attend()
     assert (desk.status, desk.refund.review, desk.refund.waiting_on) == ("manual_review", "proof_differs", "platform")
-    desk.quietly()
-    assert desk.bank.asked == []
+    desk.run_until_quiet()
+    assert desk.bank.calls == []
     assert desk.bank.executed == []
 
 
-def test_the_proof_is_asked_for_again_before_every_first_call_of_a_way(desk: Payback) -> None:
-    desk.owed("virtual_account")
-    desk.name()
+def test_the_proof_is_asked_for_again_before_every_first_call_of_a_way(desk: RefundShop) -> None:
+    desk.create_refund("virtual_account")
+    desk.name_account()
     falsified(desk, 1)
     desk.attend()
     assert (desk.status, desk.refund.review) == ("manual_review", "proof_differs")
@@ -258,23 +258,23 @@ def test_the_proof_is_asked_for_again_before_every_first_call_of_a_way(desk: Pay
 # How long a provider remembers.
 
 
-def test_while_the_key_is_remembered_the_same_key_goes_out_again(desk: Payback) -> None:
-    desk.owed()
+def test_while_the_key_is_remembered_the_same_key_goes_out_again(desk: RefundShop) -> None:
+    desk.create_refund()
     desk.bank.faults.extend([BEFORE] * 3)
     desk.attend()
     for look, distance in zip(range(1, 4), QUERY_DELAYS_MS, strict=False):
         desk.attend(desk.refund.changed_at + distance, f"job/{look}")
-    assert desk.bank.asked == [sent_to_source(desk), *[desk.ref, sent_to_source(desk)] * 3]
+    assert desk.bank.calls == [sent_to_source(desk), *[desk.ref, sent_to_source(desk)] * 3]
     assert desk.bank.executed == [desk.ref]
-    desk.bought_back()
+    desk.check_refunded_once()
 
 
 @pytest.mark.parametrize(("kept", "late", "again"), [(DAY, DAY - HOUR - 1, True), (DAY, DAY - HOUR, False)])
 def test_an_hour_before_the_key_is_forgotten_it_is_not_trusted_any_more(
-    desk: Payback, kept: int, late: int, again: bool
+    desk: RefundShop, kept: int, late: int, again: bool
 ) -> None:
     desk.bank.key_retention_ms = kept
-    desk.owed()
+    desk.create_refund()
     desk.bank.faults.append(BEFORE)
     desk.attend()
     desk.attend(desk.clock.now + late)
@@ -283,23 +283,23 @@ def test_an_hour_before_the_key_is_forgotten_it_is_not_trusted_any_more(
 
 
 @pytest.mark.parametrize("fault", [BEFORE, AFTER])
-def test_a_provider_that_remembers_a_minute_is_never_asked_twice(desk: Payback, fault: str) -> None:
+def test_a_provider_that_remembers_a_minute_is_never_asked_twice(desk: RefundShop, fault: str) -> None:
     desk.bank.key_retention_ms = MINUTE
-    desk.owed()
+    desk.create_refund()
     desk.bank.faults.append(fault)
     desk.attend()
     assert desk.status == "unknown"
     desk.attend(desk.clock.now + MINUTE, "job/2")
-    assert desk.bank.asked == [sent_to_source(desk), desk.ref]
+    assert desk.bank.calls == [sent_to_source(desk), desk.ref]
     assert desk.status == ("succeeded" if fault == AFTER else "manual_review")
     assert desk.bank.executed == ([desk.ref] if fault == AFTER else [])
 
 
-def test_a_provider_that_says_nothing_is_asked_at_growing_distances_until_the_promise(desk: Payback) -> None:
-    desk.owed()
+def test_a_provider_that_says_nothing_is_asked_at_growing_distances_until_the_promise(desk: RefundShop) -> None:
+    desk.create_refund()
     desk.bank.faults.append(BEFORE)
     desk.attend()
-    desk.bank.mute = True
+    desk.bank.answers_no_queries = True
     sent = desk.clock.now
     seen = []
     while desk.status == "unknown":
@@ -309,14 +309,14 @@ def test_a_provider_that_says_nothing_is_asked_at_growing_distances_until_the_pr
         desk.attend(due, f"job/{len(seen)}")
     assert seen == [*QUERY_DELAYS_MS, WEEK]
     assert (desk.status, desk.refund.review) == ("manual_review", "promise_missed")
-    assert [one for one in desk.bank.asked if " of " in one] == [sent_to_source(desk)]
+    assert [one for one in desk.bank.calls if " of " in one] == [sent_to_source(desk)]
 
 
 # Settlement.
 
 
-def test_a_refund_that_reconciliation_did_not_see_is_asked_about_after_three_days_then_daily(desk: Payback) -> None:
-    desk.owed()
+def test_a_refund_that_reconciliation_did_not_see_is_asked_about_after_three_days_then_daily(desk: RefundShop) -> None:
+    desk.create_refund()
     desk.attend()
     done = desk.clock.now
     for n in range(3):
@@ -329,13 +329,13 @@ def test_a_refund_that_reconciliation_did_not_see_is_asked_about_after_three_day
     assert desk.load(desk.id).due is None
 
 
-def test_what_the_daily_look_learns_and_cannot_write_stays_due(desk: Payback) -> None:
+def test_what_the_daily_look_learns_and_cannot_write_stays_due(desk: RefundShop) -> None:
     """Put off for a day, a return whose event was lost would stand in nobody's books until then."""
-    desk.owed()
+    desk.create_refund()
     desk.attend()
     desk.clock.now = looked = desk.clock.now + SETTLEMENT_WAIT_MS
     settle(desk.bank, desk.ref)
-    desk.wire.fail("UpdateItem", "ThrottlingException", times=2)
+    desk.faults.fail("UpdateItem", "ThrottlingException", times=2)
     tries = 0
     while not desk.attend(looked):
         assert desk.load(desk.id).due == looked
@@ -343,8 +343,8 @@ def test_what_the_daily_look_learns_and_cannot_write_stays_due(desk: Payback) ->
     assert (tries, desk.status) == (2, "settled")
 
 
-def test_an_answer_with_another_amount_cannot_be_read(desk: Payback) -> None:
-    desk.owed()
+def test_an_answer_with_another_amount_cannot_be_read(desk: RefundShop) -> None:
+    desk.create_refund()
     desk.bank.refunds[desk.ref] = replace(desk.bank.execute(desk.ref), amount=EARNEST * 2)
     desk.attend()
     assert desk.status == "unknown"
@@ -352,4 +352,4 @@ def test_an_answer_with_another_amount_cannot_be_read(desk: Payback) -> None:
     assert (desk.status, desk.refund.review) == ("manual_review", "amount_differs")
     assert isinstance(desk.bank.payments[child("pay", desk.id, 1)], PaymentSeen)
     assert not isinstance(desk.bank.find_refund(desk.ref), Unknown)
-    assert LI.holder not in str(desk.bank.asked)
+    assert LI.holder not in str(desk.bank.calls)

@@ -9,14 +9,14 @@ from chalicelib.core.common.ids import child
 from chalicelib.core.common.refusal import Reason, Refused
 from chalicelib.core.reconciliation.run import BreakFound, RunStatus
 from chalicelib.web.reconciliation import render as reconciliation_render
-from tests.flows.ledger import SPAN, Ledger, in_memory
-from tests.flows.planted import PLANTS
+from tests.flows.ledger import SPAN, ReconciliationShop, shop_in_memory
+from tests.flows.planted import DIFFERENCES
 from tests.flows.shop import DAY, EARNEST
 
 OTHER_SPAN: Final = (SPAN[0], SPAN[1] - DAY)
 
 
-def spoil(ledger: Ledger, item_id: str) -> None:
+def spoil(ledger: ReconciliationShop, item_id: str) -> None:
     """An event of a kind that this version does not know, or has forgotten."""
     items: dict[str, Any] = ledger.tables.client.items  # type: ignore[attr-defined]
     item = items[item_id]
@@ -32,14 +32,14 @@ def unreadable(breaks: list[BreakFound]) -> list[BreakFound]:
 def test_a_journal_that_cannot_be_read_is_a_break_and_the_other_lines_are_compared(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    ledger = in_memory()
+    ledger = shop_in_memory()
     for _ in range(3):
-        ledger.refunded()
-    refund_id = ledger.refunded()
+        ledger.sell_and_refund()
+    refund_id = ledger.sell_and_refund()
     deposit_id = f"dep_{refund_id[4:30]}"
     spoil(ledger, deposit_id)
     with caplog.at_level(logging.ERROR, "earnest.reconcile"):
-        found, breaks = ledger.reconciled()
+        found, breaks = ledger.run_to_end()
     assert [(one.kind, one.deposit, one.refund, one.ours, one.provider) for one in breaks] == [
         ("unreadable", deposit_id, refund_id, EARNEST, EARNEST)
     ], "its capture fits without a look at the journal; its refund is not settled yet"
@@ -50,9 +50,9 @@ def test_a_journal_that_cannot_be_read_is_a_break_and_the_other_lines_are_compar
 
 
 def test_the_certificate_says_how_many_could_not_be_read() -> None:
-    ledger = in_memory()
-    spoil(ledger, f"dep_{ledger.refunded()[4:30]}")
-    PLANTS["old enough to be missed"].story(ledger)
+    ledger = shop_in_memory()
+    spoil(ledger, f"dep_{ledger.sell_and_refund()[4:30]}")
+    DIFFERENCES["old enough to be missed"].story(ledger)
     run_id = ledger.start().run.id
     assert ledger.work() == (1, True)
     shown = ledger.reconciliation.find(run_id, "en")
@@ -68,8 +68,8 @@ def test_the_certificate_says_how_many_could_not_be_read() -> None:
 
 def test_two_runs_over_the_same_unreadable_deposit_both_end_and_agree() -> None:
     """For a week the daily run meets the same one."""
-    ledger = in_memory()
-    spoil(ledger, f"dep_{ledger.refunded()[4:30]}")
+    ledger = shop_in_memory()
+    spoil(ledger, f"dep_{ledger.sell_and_refund()[4:30]}")
     runs = [ledger.start(span).run.id for span in (SPAN, OTHER_SPAN)]
     assert ledger.work() == (2, True)
     (first, breaks), (second, same) = (ledger.certificate(run_id) for run_id in runs)
@@ -81,15 +81,15 @@ def test_two_runs_over_the_same_unreadable_deposit_both_end_and_agree() -> None:
     "fault", [ValueError("no such route"), Refused(Reason.WRONG_STATE, state="held")], ids=["a bug", "a refusal"]
 )
 def test_a_line_that_cannot_be_decided_is_a_break_too(monkeypatch: pytest.MonkeyPatch, fault: Exception) -> None:
-    ledger = in_memory()
-    unheard = PLANTS["a capture nobody heard of"].story(ledger)
-    refund_id = ledger.refunded()
+    ledger = shop_in_memory()
+    unheard = DIFFERENCES["a capture nobody heard of"].story(ledger)
+    refund_id = ledger.sell_and_refund()
 
     def undecided(*_: Any) -> Any:
         raise fault
 
     monkeypatch.setattr("chalicelib.flows.deposit_worker.DepositWorker.settle", undecided)
-    found, breaks = ledger.reconciled()
+    found, breaks = ledger.run_to_end()
     assert {one.deposit for one in unreadable(breaks)} == {f"dep_{one[4:30]}" for one in (unheard, refund_id)}
     assert (found["matched"], found["repaired"], len(breaks)) == (1, 0, 2), "the capture of the refund's deposit fits"
 
@@ -99,11 +99,11 @@ def test_a_deposit_that_owes_a_refund_and_cannot_be_read_is_a_break_among_the_ot
     monkeypatch: pytest.MonkeyPatch, limit: int
 ) -> None:
     monkeypatch.setattr("chalicelib.flows.reconciliation.worker.MAX_OPEN_BREAKS", limit)
-    ledger = in_memory()
-    open_refunds = [PLANTS["a refund that stands still"].story(ledger) for _ in range(4)]
+    ledger = shop_in_memory()
+    open_refunds = [DIFFERENCES["a refund that stands still"].story(ledger) for _ in range(4)]
     deposits = sorted(f"dep_{one[4:30]}" for one in open_refunds)
     spoil(ledger, deposits[1])
-    _, breaks = ledger.reconciled()
+    _, breaks = ledger.run_to_end()
     kinds = {(one.deposit, one.kind) for one in breaks}
     assert kinds == {(one, "unreadable" if one == deposits[1] else "stale") for one in deposits}
     [broken] = unreadable(breaks)
@@ -111,8 +111,8 @@ def test_a_deposit_that_owes_a_refund_and_cannot_be_read_is_a_break_among_the_ot
 
 
 def test_a_run_that_fails_does_not_stop_the_others(caplog: pytest.LogCaptureFixture) -> None:
-    ledger = in_memory()
-    ledger.refunded()
+    ledger = shop_in_memory()
+    ledger.sell_and_refund()
     first, second = (ledger.start(span).run.id for span in (SPAN, OTHER_SPAN))
     spoil(ledger, first)
     with caplog.at_level(logging.ERROR, "earnest.reconcile"):
@@ -123,12 +123,12 @@ def test_a_run_that_fails_does_not_stop_the_others(caplog: pytest.LogCaptureFixt
 
 
 def test_what_is_busy_is_no_fault_of_a_deposit() -> None:
-    ledger = in_memory()
-    PLANTS["a capture nobody heard of"].story(ledger)
+    ledger = shop_in_memory()
+    DIFFERENCES["a capture nobody heard of"].story(ledger)
     run_id = ledger.start().run.id
-    ledger.bank.mute = True
+    ledger.bank.answers_no_queries = True
     assert ledger.work() == (0, False)
-    ledger.bank.mute = False
+    ledger.bank.answers_no_queries = False
     assert ledger.work() == (1, True)
     assert ledger.certificate(run_id)[1] == []
 
@@ -139,8 +139,8 @@ def test_a_fault_of_the_table_is_not_counted_against_every_deposit(monkeypatch: 
     class NoAccess(Exception):
         pass
 
-    ledger = in_memory()
-    refund_id = ledger.refunded()
+    ledger = shop_in_memory()
+    refund_id = ledger.sell_and_refund()
     run_id = ledger.start().run.id
 
     def denied(*_: Any) -> Any:

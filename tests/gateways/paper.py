@@ -1,43 +1,44 @@
-"""The sandbox's books on paper: the same rows in memory, for tests that turn many pages. test_books holds both to one word."""
+"""The sandbox's books in memory, for tests that read many pages. test_books tests both implementations alike."""
 
 import json
 from collections.abc import Mapping
 from typing import Any
 
-from chalicelib.gateways.books import Books, Row
-from chalicelib.gateways.sandbox import Deliver, Sandbox
+from chalicelib.gateways.sandbox.books import Books, Row
+from chalicelib.gateways.sandbox.effects import Deliver
+from chalicelib.gateways.sandbox.provider import Sandbox
 
 T0 = 1_795_269_600_000
 
 
 class Paper(Books):
-    """Pages of lines. Rows pass through JSON, as they do in the table."""
+    """Partitions of rows. Rows pass through JSON, as they do in the table."""
 
     def __init__(self) -> None:
-        self._pages: dict[str, dict[str, str]] = {}
+        self._partitions: dict[str, dict[str, str]] = {}
 
-    def get(self, page: str, line: str) -> Row | None:
-        written = self._pages.get(page, {}).get(line)
-        return json.loads(written) if written is not None else None
+    def get(self, partition: str, name: str) -> Row | None:
+        row = self._partitions.get(partition, {}).get(name)
+        return json.loads(row) if row is not None else None
 
-    def put(self, page: str, line: str, row: Mapping[str, Any]) -> None:
-        self._pages.setdefault(page, {})[line] = json.dumps(row)
+    def put(self, partition: str, name: str, row: Mapping[str, Any]) -> None:
+        self._partitions.setdefault(partition, {})[name] = json.dumps(row)
 
-    def drop(self, page: str, line: str) -> None:
-        self._pages.get(page, {}).pop(line, None)
+    def delete(self, partition: str, name: str) -> None:
+        self._partitions.get(partition, {}).pop(name, None)
 
-    def lines(self, page: str) -> list[tuple[str, Row]]:
-        return [(line, json.loads(row)) for line, row in sorted(self._pages.get(page, {}).items())]
+    def rows(self, partition: str) -> list[tuple[str, Row]]:
+        return [(name, json.loads(row)) for name, row in sorted(self._partitions.get(partition, {}).items())]
 
-    def behind(self, page: str, line: str, limit: int) -> list[tuple[str, Row]]:
-        return [(name, row) for name, row in self.lines(page) if name > line][:limit]
+    def rows_after(self, partition: str, name: str, limit: int) -> list[tuple[str, Row]]:
+        return [(other, row) for other, row in self.rows(partition) if other > name][:limit]
 
-    def first(self, page: str) -> tuple[str, Row] | None:
-        return next(iter(self.lines(page)), None)
+    def first(self, partition: str) -> tuple[str, Row] | None:
+        return next(iter(self.rows(partition)), None)
 
     def everything(self) -> str:
-        """All that stands there, to look for what must not."""
-        return json.dumps(self._pages)
+        """All rows as text, to search for what must not be stored."""
+        return json.dumps(self._partitions)
 
 
 class Inbox:

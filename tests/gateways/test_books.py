@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from chalicelib.gateways.books import Books
+from chalicelib.gateways.sandbox.books import Books
 from chalicelib.store import schema
 from tests.conftest import FIXTURES
 from tests.gateways.paper import Paper
@@ -32,9 +32,9 @@ def written(books: Books, lines: list[str]) -> list[tuple[str, dict[str, Any]]]:
 
 def test_a_page_is_read_in_the_order_of_its_lines(books: Books) -> None:
     rows = written(books, LINES)
-    assert books.lines("page") == rows
+    assert books.rows("page") == rows
     assert books.first("page") == rows[0]
-    assert (books.lines("none"), books.first("none")) == ([], None)
+    assert (books.rows("none"), books.first("none")) == ([], None)
 
 
 def test_a_page_is_read_on_from_any_line(books: Books) -> None:
@@ -42,14 +42,14 @@ def test_a_page_is_read_on_from_any_line(books: Books) -> None:
     for line in (*LINES, "0", "2\t", "2\t2", "zz"):
         rest = [row for row in rows if row[0] > line]
         for limit in (1, 3, 100):
-            assert books.behind("page", line, limit) == rest[:limit]
+            assert books.rows_after("page", line, limit) == rest[:limit]
 
 
 def test_a_row_is_written_over_and_dropped(books: Books) -> None:
     books.put("page", "1", {"n": 1})
     books.put("page", "1", {"n": 2, "name": "客"})
     assert books.get("page", "1") == {"n": 2, "name": "客"}
-    books.drop("page", "1")
-    books.drop("page", "1")
+    books.delete("page", "1")
+    books.delete("page", "1")
     assert books.get("page", "1") is None
-    assert books.lines("page") == []
+    assert books.rows("page") == []

@@ -16,7 +16,7 @@ from chalicelib.core.reconciliation.lines import SHARDS, Line, build_place, comp
 from chalicelib.core.refunding.destination import Payee
 from chalicelib.core.refunding.provider_answers import RefundSeen
 from chalicelib.flows.ports.provider import NotFound, ReportPage, Unknown
-from chalicelib.gateways.sandbox import Sandbox
+from chalicelib.gateways.sandbox.provider import Sandbox
 from tests.gateways.paper import T0, Inbox, Paper, sandbox
 
 DEPOSIT = digest_id("dep", "sandbox")
@@ -178,14 +178,14 @@ def test_a_report_is_read_in_ranges_and_not_whole() -> None:
     provider.forward(DAY)
     assert len(report(provider)) == 150
     read: list[int] = []
-    turn = books.behind
+    rows_after = books.rows_after
 
-    def counted(page: str, line: str, limit: int) -> Any:
-        rows = turn(page, line, limit)
+    def counted(partition: str, name: str, limit: int) -> Any:
+        rows = rows_after(partition, name, limit)
         read.append(len(rows))
         return rows
 
-    books.behind = counted  # type: ignore[method-assign]
+    books.rows_after = counted  # type: ignore[method-assign]
     provider.page(*EVER, compute_shard("~7"), "~7", 10)
     assert sum(read) <= 100
 

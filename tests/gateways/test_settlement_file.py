@@ -1,10 +1,13 @@
 """Settlement reports that come as files: any order, any size, and no row that is guessed."""
 
+import errno
 import gc
-import tempfile
+import sqlite3
 from collections.abc import Iterable, Iterator
-from pathlib import Path
+from contextlib import suppress
+from functools import partial
 from random import Random
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -137,9 +140,7 @@ def test_whatever_comes_in_names_its_row(rows: list[str]) -> None:
     assert why.startswith("row ") == bool(rows)
 
 
-def test_a_file_in_any_order_gives_sorted_shards(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(settlement_file, "RUN", 7)
-    monkeypatch.setattr(settlement_file, "STEP", 3)
+def test_a_file_in_any_order_gives_sorted_shards() -> None:
     rows = [row_of(n) for n in range(500)]
     Random(1).shuffle(rows)  # noqa: S311 - a plan, no secret
     file = SettlementFile(lambda _start, _end: [f"{HEADER}\n", *rows], 2)
@@ -154,8 +155,7 @@ def test_a_file_in_any_order_gives_sorted_shards(monkeypatch: pytest.MonkeyPatch
             assert list(answer.lines) == mine[mine.index(line) + 1 :][:3]
 
 
-def test_many_lines_of_one_place_stay_together(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(settlement_file, "STEP", 2)
+def test_many_lines_of_one_place_stay_together() -> None:
     rows = [f"capture,{PAYMENT},p{n},1,CNY,{AT}" for n in range(20)] + [f"refund,{REFUND},p,1,CNY,{AT}"]
     file = SettlementFile(lambda _start, _end: [HEADER, *rows], 1)
     place = build_place("capture", PAYMENT)
@@ -220,14 +220,37 @@ def test_a_run_that_begins_sees_what_was_reported_since() -> None:
     assert seen() == 99
 
 
-def test_only_some_spans_stay_on_the_disk(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+class Recorded(sqlite3.Connection):
+    """Counts the databases that are open, and takes only those that have no name: SQLite deletes their files itself."""
+
+    open_databases = 0
+
+    def __init__(self, name: str, *arguments: Any, **options: Any) -> None:
+        assert name == ""
+        super().__init__(name, *arguments, **options)
+        type(self).open_databases += 1
+
+    def close(self) -> None:
+        super().close()
+        type(self).open_databases -= 1
+
+
+@pytest.fixture
+def databases(monkeypatch: pytest.MonkeyPatch) -> type[Recorded]:
+    class Databases(Recorded):
+        pass
+
+    monkeypatch.setattr(sqlite3, "connect", partial(sqlite3.connect, factory=Databases))
+    return Databases
+
+
+def test_only_some_spans_stay_on_the_disk(databases: type[Recorded]) -> None:
     file = SettlementFile(lambda _start, _end: [HEADER, row_of(1)], 1)
     for span in range(10):
         for _ in range(2):
             file.page(0, T0 + span, 0, "", 10)
     gc.collect()
-    assert len(list(tmp_path.iterdir())) == settlement_file.KEPT
+    assert databases.open_databases == settlement_file.MAX_SPANS
     answer = file.page(
         0, T0 + 1, compute_shard(lines_of(row_of(1))[0].place), "0", 10
     )  # one that was dropped is read again
@@ -236,16 +259,26 @@ def test_only_some_spans_stay_on_the_disk(monkeypatch: pytest.MonkeyPatch, tmp_p
 
 
 def test_a_fault_of_our_own_disk_is_not_the_providers(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tempfile, "mkdtemp", lambda **_: "/nowhere")
-    with pytest.raises(FileNotFoundError):
+    def full(*_: Any, **__: Any) -> None:
+        raise OSError(errno.ENOSPC, "no space left")
+
+    monkeypatch.setattr(sqlite3, "connect", full)
+    with pytest.raises(OSError, match="no space left"):
         SettlementFile(lambda _start, _end: [HEADER], 1).page(*SPAN, 0, "", 10)
 
 
-def test_nothing_is_left_on_the_disk(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    file = SettlementFile(lambda _start, _end: [HEADER, row_of(1)], 1)
-    file.page(*SPAN, 0, "", 10)
-    assert len(list(tmp_path.iterdir())) == 1
+@pytest.mark.parametrize("last", [row_of(1), "malformed"])
+def test_nothing_is_left_on_the_disk(databases: type[Recorded], last: str) -> None:
+    file = SettlementFile(lambda _start, _end: [HEADER, row_of(1), last], 1)
+    with suppress(ValueError):
+        file.page(*SPAN, 0, "", 10)
     del file
     gc.collect()
-    assert list(tmp_path.iterdir()) == []
+    assert databases.open_databases == 0
+
+
+def test_a_few_pages_of_a_report_are_in_memory_and_the_rest_on_the_disk() -> None:
+    file = SettlementFile(lambda _start, _end: [HEADER, row_of(1)], 1)
+    file.page(*SPAN, 0, "", 10)
+    (lines,) = file._sorted.values()
+    assert lines._database.execute("PRAGMA cache_size").fetchone() == (-settlement_file.MEMORY_KB,)

@@ -11,7 +11,7 @@ import app
 from chalicelib.core.common.refusal import Reason, Refused
 from chalicelib.flows.ports.store import DUE_SHARDS, DuePage, Leased
 from chalicelib.jobs import sweep
-from chalicelib.jobs.sweep import RESERVE, Report, Sweep, named_shards
+from chalicelib.jobs.sweep import RESERVE_MS, Report, Sweep, read_shards
 from tests.store.builders import T0
 
 ONE_ITEM_MS: Final = 250
@@ -53,7 +53,7 @@ class Queue:
 
     # What it does.
 
-    def attend(self, item_id: str, _owner: str) -> bool:
+    def process_due(self, item_id: str, _owner: str) -> bool:
         self.now += ONE_ITEM_MS
         if item_id in self.busy:
             raise Leased
@@ -201,28 +201,28 @@ def test_four_workers_send_four_times_as_much_as_one() -> None:
         return len(set(queue.attended))
 
     alone = sent(1)
-    assert alone == (ONE_RUN_MS - RESERVE) // ONE_ITEM_MS + 1
+    assert alone == (ONE_RUN_MS - RESERVE_MS) // ONE_ITEM_MS + 1
     assert sent(4) == 4 * alone
 
 
 def test_overlapping_runs_begin_at_different_shards() -> None:
-    starts = {sweep.rotated(range(DUE_SHARDS), f"send_refunds/{n}")[0] for n in range(200)}
+    starts = {sweep.rotate(range(DUE_SHARDS), f"send_refunds/{n}")[0] for n in range(200)}
     assert starts == set(range(DUE_SHARDS))
-    assert sorted(sweep.rotated(range(DUE_SHARDS), "job/7")) == list(range(DUE_SHARDS))
+    assert sorted(sweep.rotate(range(DUE_SHARDS), "job/7")) == list(range(DUE_SHARDS))
 
 
 # Events that name shards.
 
 
 def test_an_event_without_shards_means_all() -> None:
-    assert named_shards({}) is None
-    assert named_shards({"shards": [3, 0, 15]}) == [3, 0, 15]
+    assert read_shards({}) is None
+    assert read_shards({"shards": [3, 0, 15]}) == [3, 0, 15]
 
 
 @pytest.mark.parametrize("shards", [[], [16], [-1], ["1"], [True], [1, 1], "1", {}, 1, [1.0]])
 def test_what_names_no_shards_is_an_error_and_not_all_of_them(shards: Any) -> None:
     with pytest.raises(ValueError, match="no shards"):
-        named_shards({"shards": shards})
+        read_shards({"shards": shards})
 
 
 @pytest.mark.parametrize("job", ["send_refunds", "close_windows"])

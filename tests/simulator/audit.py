@@ -1,4 +1,4 @@
-"""Reconciliation over a whole history, twice: what it finds is what was injected into the report, or is still owed.
+"""Reconciliation over a whole history, twice: the breaks are those injected into the report, and overdue refunds.
 
 The expectation comes from the provider's books and from the flaws that the report was given, never from the code that
 compares. The second run is killed at any I/O, its answers are lost, and two workers are at it; it must leave the same
@@ -45,7 +45,7 @@ LONG: Final = 20 * DAY  # what began longer ago takes more trips: there each of 
 SKEWED: Final = 10_000
 BREAKS: Final[Journals[BreakEvent]] = Journals(None, "", BREAK_KINDS)
 EVENTS: Final[Journals[RunEvent]] = Journals(None, "", RUN_KINDS)
-Found = tuple[str, str]  # what kind of break, and the reference that it is about
+BreakSubject = tuple[str, str]  # what kind of break, and the reference that it is about
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ class Certificate:
 
     began_at: int
     finished: RunFinished
-    breaks: tuple[Found, ...]
+    breaks: tuple[BreakSubject, ...]
 
     def same(self) -> RunFinished:
         """Without what may differ: when it ended, and which of the two runs made a repair."""
@@ -63,22 +63,22 @@ class Certificate:
 
 
 class Audit:
-    """``history`` is at rest, and the weather is calm."""
+    """Runs when nothing is due any more and faults are off."""
 
     def __init__(self, history: "History") -> None:
         self._history = history
         self._violated = history.invariants.violated
         self._provider = history.provider
 
-    def begins_at(self) -> int:
-        """When every line shows that will ever show, and every promise has come due."""
+    def starts_at(self) -> int:
+        """The instant at which every line is in the report and every promised date is past."""
         newest = max((line.at for line in self._provider.moved()), default=0)
         promised = [
             refund.promised_by for state in self._history.invariants.states.values() for refund in state.open_refunds
         ]
         return max(newest + LATEST + HOUR, max(promised, default=0) + HOUR)
 
-    def hold(self) -> None:
+    def check(self) -> None:
         newest = max((line.at for line in self._provider.moved()), default=0)
         if not newest:
             return
@@ -87,7 +87,7 @@ class Audit:
         first = self._certificate("audit-1", span)
         if first is None:
             return
-        self._expected(first, span)
+        self._check_breaks(first, span)
         faults = self._history.faults
         self._history.faults.off = False
         seldom = max(1, (self._history.scheduler.now - span[0]) // LONG)
@@ -103,7 +103,7 @@ class Audit:
         history, run_id = self._history, ""
         for _ in range(MAX_SLICES):
             if not run_id:
-                run_id = self._started(key, span)
+                run_id = self._start_run(key, span)
             else:
                 twice = history.faults.strikes("job.twice", Random(f"{history.plan.seed}/{history.scheduler.now}"))
                 for twin in range(1 + twice):
@@ -117,26 +117,26 @@ class Audit:
         self._violated("books", f"{key} {run_id} came to no end")
         return None
 
-    def _started(self, key: str, span: tuple[int, int]) -> str:
+    def _start_run(self, key: str, span: tuple[int, int]) -> str:
         history = self._history
         body = {"from": format_instant(span[0]), "to": format_instant(span[1])}
         replies: list[Any] = []
         ask = partial(history.ask, "POST", RUNS, token("platform", "desk"), body, key=key)
-        history.beside(key, lambda: replies.append(ask()))
+        history.spawn(key, lambda: replies.append(ask()))
         history.scheduler.drain()
         return str(replies[0].json["id"]) if replies and replies[0] is not None and replies[0].status == 202 else ""
 
-    def _breaks(self, run_id: str) -> tuple[Found, ...]:
-        found: list[Found] = []
+    def _breaks(self, run_id: str) -> tuple[BreakSubject, ...]:
+        found: list[BreakSubject] = []
         while (item := self._history.engine.items.get(digest_id("brk", run_id, str(len(found) + 1)))) is not None:
             found.append(_told(_found(item)))
         return tuple(found)
 
-    def _expected(self, first: Certificate, span: tuple[int, int]) -> None:
+    def _check_breaks(self, first: Certificate, span: tuple[int, int]) -> None:
         states = self._history.invariants.states
         ours = {(line.place, line.ref) for state in states.values() for line in _movements(state)}
         reported = list(self._provider.reported(*span))
-        wanted: Counter[Found] = Counter()
+        wanted: Counter[BreakSubject] = Counter()
         for line in self._provider.moved():
             flaw, _ = self._provider.flaw_of(line)
             known = (line.place, line.ref) in ours
@@ -157,9 +157,9 @@ class Audit:
             self._violated("books", f"broken are {sorted(first.breaks)}, injected and owed {sorted(wanted.elements())}")
         if first.finished.balanced == bool(wanted):
             self._violated("books", f"{first.finished} with breaks {sorted(wanted.elements())}")
-        self._totals(first.finished, [line for state in states.values() for line in _movements(state)], reported)
+        self._check_totals(first.finished, [line for state in states.values() for line in _movements(state)], reported)
 
-    def _totals(self, finished: RunFinished, ours: list[Line], reported: list[Line]) -> None:
+    def _check_totals(self, finished: RunFinished, ours: list[Line], reported: list[Line]) -> None:
         if (finished.ours, finished.provider) != (len(ours), len(reported)):
             self._violated("books", f"{finished} counts other lines than {len(ours)} and {len(reported)}")
         mine, theirs = _sums(ours), _sums(reported)
@@ -196,7 +196,7 @@ def _found(item: Item) -> BreakFound:
     return first
 
 
-def _told(one: BreakFound) -> Found:
+def _told(one: BreakFound) -> BreakSubject:
     """Lines are named by the provider, what is in no report by us."""
     return one.kind, one.provider_ref or one.refund or ""
 

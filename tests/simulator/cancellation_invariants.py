@@ -1,7 +1,7 @@
-"""What a merchant's cancellations, questions, bulk runs, passes and the reserve commit to, kept again from events alone.
+"""A model of merchant cancellations, questions, bulk runs, passes and the reserve from their events.
 
-Reasons, figures and times come from causes.py and sales.py, where they were read and worked out by hand; who asked and when
-comes from the journals' envelopes.
+Reasons, figures and times come from expected_reasons.py and sales.py, written by hand; callers and instants come from the
+journals' envelopes.
 """
 
 from collections import Counter
@@ -12,7 +12,7 @@ from typing import Any
 from chalicelib.core.common.ids import child
 from chalicelib.core.common.instants import HOUR
 from chalicelib.core.common.journal import Entry
-from chalicelib.core.deposit.events.all import DepositEvent
+from chalicelib.core.deposit.events.base import DepositEvent
 from chalicelib.core.deposit.events.ending import (
     Cancelled,
     Expired,
@@ -31,16 +31,16 @@ from chalicelib.core.deposit.events.refund import RefundApproved
 from chalicelib.core.merchant.bulk import BulkApproved, BulkAsked, BulkEvent, BulkLapsed, BulkWorked
 from chalicelib.store.bulks import KINDS
 from chalicelib.store.journals import Journals
-from tests.simulator.deposit_invariants import SKEW, Commitment
+from tests.simulator.deposit_invariants import SKEW, DepositRecord
 from tests.simulator.expected_reasons import (
     ANSWER_WITHIN,
     APPROVE_WITHIN,
-    CAUSES,
     MAX_ALONE,
+    REASON_RULES,
     REMINDED,
     RESERVE_LASTS,
     VALID,
-    counting,
+    count_evidence,
 )
 from tests.simulator.expressions import Item
 from tests.simulator.sales import Sale
@@ -53,8 +53,8 @@ Place = tuple[str, int]
 
 
 @dataclass
-class Opened:
-    """When everybody may order, and until when the kept units are for passes."""
+class OfferOpening:
+    """When an offer opens, and until when its reserved units are for passes."""
 
     merchant: str
     opens_at: int
@@ -62,7 +62,7 @@ class Opened:
 
 
 @dataclass
-class Asked:
+class OpenQuestion:
     """A question to a buyer."""
 
     kind: str
@@ -72,7 +72,7 @@ class Asked:
 
 
 @dataclass
-class Granted:
+class PassRecord:
     """A pass; ``used_for`` is the deposit that holds it now."""
 
     origin: str
@@ -82,13 +82,13 @@ class Granted:
     reminded: set[int] = field(default_factory=set)
 
     def next_at(self) -> int:
-        """When the clock has something to say of it."""
+        """The next instant at which a deadline event is due."""
         return min(at for at in (*self.event.remind_at, self.event.valid_until) if at not in self.reminded)
 
 
 @dataclass
-class Owed:
-    """What a merchant's cancellation must send back, and what it owes on top."""
+class OwedRefunds:
+    """The refund of a merchant's cancellation, and the compensation on top."""
 
     cause: str
     back: int
@@ -99,7 +99,7 @@ class Owed:
 
 
 @dataclass
-class Ran:
+class BulkRecord:
     """A bulk cancellation."""
 
     asked: BulkAsked
@@ -109,24 +109,24 @@ class Ran:
 
 
 @dataclass
-class Fairness:
+class CancellationInvariants:
     """``see`` takes each event of a deposit before its commitment does; ``written`` whole calls of the store."""
 
     violated: Callable[[str, str], None]
     now: Callable[[], int]
     sales: dict[str, Sale]
-    bounds: dict[str, Commitment]
-    opened: dict[str, Opened] = field(default_factory=dict)
+    records: dict[str, DepositRecord]
+    openings: dict[str, OfferOpening] = field(default_factory=dict)
     created: dict[str, Created] = field(default_factory=dict)
-    questions: dict[Place, Asked] = field(default_factory=dict)
-    passes: dict[str, Granted] = field(default_factory=dict)
+    questions: dict[Place, OpenQuestion] = field(default_factory=dict)
+    passes: dict[str, PassRecord] = field(default_factory=dict)
     uses: Counter[tuple[str, str]] = field(default_factory=Counter)  # of a pass for a deposit
     unpaid_ends: set[str] = field(default_factory=set)  # deposits that ended and were never paid
-    owed: dict[str, Owed] = field(default_factory=dict)
+    owed: dict[str, OwedRefunds] = field(default_factory=dict)
     overturned: set[str] = field(default_factory=set)  # deposits whose appeal was decided for the buyer
     tallies: Counter[tuple[str, str, str]] = field(default_factory=Counter)  # by offer, what happened, and why
-    told: dict[tuple[str, str, str], int] = field(default_factory=dict)
-    bulks: dict[str, Ran] = field(default_factory=dict)
+    stored_tallies: dict[tuple[str, str, str], int] = field(default_factory=dict)
+    bulks: dict[str, BulkRecord] = field(default_factory=dict)
     _reader: Journals[BulkEvent] = field(default_factory=lambda: Journals(None, "", KINDS))
     _touched: set[str] = field(default_factory=set)
 
@@ -136,13 +136,13 @@ class Fairness:
         self.created[pk] = event
         self._touched.add(pk)
         self._drawn(pk, event.stock, asked)
-        opened = self.opened[event.offer]
+        opened = self.openings[event.offer]
         if event.priority is None and asked < opened.opens_at:
             self.violated("P4", f"{pk} was ordered at {asked}, the sale opens at {opened.opens_at}")
         if event.priority is not None and event.limit_units:
             self.violated("P4", f"{pk} was ordered with a pass and counts against the limit")
 
-    def see(self, pk: str, entry: Entry[DepositEvent]) -> None:
+    def observe(self, pk: str, entry: Entry[DepositEvent]) -> None:
         event, asked = entry.event, entry.received_at
         self._touched.add(pk)
         match event:
@@ -167,13 +167,13 @@ class Fairness:
     def _drawn(self, pk: str, taken: tuple[TakenStock, ...], asked: int) -> None:
         """P4: what is kept for passes is drawn with passes alone until it is everybody's."""
         created = self.created[pk]
-        kept, until = self.sales[created.offer].kept_from, self.opened[created.offer].kept_until
+        kept, until = self.sales[created.offer].kept_from, self.openings[created.offer].kept_until
         for one in taken:
             if one.shard >= kept.get(one.sku, one.shard + 1) and created.priority is None and asked < until:
                 self.violated("P4", f"{pk} drew {one} at {asked} without a pass, it is kept until {until}")
 
     def _ended(self, pk: str) -> None:
-        if self.bounds[pk].paid_at is None:
+        if self.records[pk].paid_at is None:
             self.unpaid_ends.add(pk)
 
     # Questions.
@@ -183,7 +183,7 @@ class Fairness:
         if isinstance(event, QuestionAsked):
             if place in self.questions or event.due_at != asked + ANSWER_WITHIN or self._over(pk):
                 self.violated("P12", f"{pk} {event} asked at {asked}")
-            self.questions[place] = Asked(event.kind, event.due_at)
+            self.questions[place] = OpenQuestion(event.kind, event.due_at)
             return
         one = self.questions[place]
         if isinstance(event, QuestionAnswered):
@@ -196,13 +196,13 @@ class Fairness:
         one.lapsed = True
 
     def _over(self, pk: str) -> bool:
-        return self.bounds[pk].ended_at is not None or self.bounds[pk].completed
+        return self.records[pk].ended_at is not None or self.records[pk].completed
 
     # Cancellations.
 
     def _cancelled(self, pk: str, event: Cancelled, entry: Entry[DepositEvent]) -> None:
         """P12: a published code with its evidence, nothing kept, everything owed."""
-        cause = CAUSES.get(event.reason or "")
+        cause = REASON_RULES.get(event.reason or "")
         if (event.cause == CAUSE) != (event.reason is not None):
             self.violated("P12", f"{pk} {event}: a reason belongs to a merchant")
         if event.cause != CAUSE:
@@ -214,11 +214,11 @@ class Fairness:
         self.tallies[self.created[pk].offer, "cancelled", event.reason] += 1
         if entry.by.role != "merchant" or event.forfeited or event.fees:
             self.violated("P12", f"{pk} {event} by {entry.by}")
-        if counting(event.evidence) < cause.evidence:
+        if count_evidence(event.evidence) < cause.evidence:
             self.violated("P12", f"{pk} {event} needs {cause.evidence} items")
         if cause.question and not any(self._lapsed(pk, one, cause.question, entry) for one in event.evidence):
             self.violated("P12", f"{pk} {event} without a {cause.question} question that lapsed")
-        if cause.unpaid and self.bounds[pk].paid_at is not None:
+        if cause.unpaid and self.records[pk].paid_at is not None:
             self.violated("P12", f"{pk} {event}, but it is paid")
         if event.counted != cause.counted:
             self.violated("P4", f"{pk} {event} and the limit")
@@ -249,11 +249,11 @@ class Fairness:
 
     def _owe(self, pk: str, reason: str) -> None:
         """Everything that counted and was not given back, less what was paid for goods that are with the buyer."""
-        bound, cause = self.bounds[pk], CAUSES[reason]
-        kept = min(bound.kept_value(), bound.held)
-        paid = bound.paid_at is not None and cause.doubles
-        on_top = bound.sale.on_top(bound.ordered, bound.goods, bound.left_value()) if paid else 0
-        self.owed[pk] = Owed(reason, bound.held - kept, on_top)
+        record, cause = self.records[pk], REASON_RULES[reason]
+        kept = min(record.kept_value(), record.held)
+        paid = record.paid_at is not None and cause.doubles
+        on_top = record.sale.on_top(record.ordered, record.goods, record.left_value()) if paid else 0
+        self.owed[pk] = OwedRefunds(reason, record.held - kept, on_top)
 
     def _approved(self, pk: str, event: RefundApproved) -> None:
         owed = self.owed.get(pk)
@@ -298,22 +298,22 @@ class Fairness:
 
     def _granted(self, pk: str, name: str, event: PassGranted, asked: int) -> None:
         """For the goods of that order at their price, for half a year, and only where the reason or an appeal grants one."""
-        owed, bound = self.owed.get(pk), self.bounds[pk]
+        owed, record = self.owed.get(pk), self.records[pk]
         if owed is None or not self._grants(pk, owed) or name in self.passes or event.reason != owed.cause:
             self.violated("pass", f"{pk} {event}")
             return
         owed.passes += 1
-        skus = {sku for sku, _ in bound.lines}
-        right = set(event.skus) == skus and event.price_cap.minor == max(bound.sale.prices[sku] for sku in skus)
+        skus = {sku for sku, _ in record.lines}
+        right = set(event.skus) == skus and event.price_cap.minor == max(record.sale.prices[sku] for sku in skus)
         times = {event.valid_until - before for before in REMINDED} == set(event.remind_at)
         if not right or not times or event.valid_until != asked + VALID:
             self.violated("pass", f"{pk} {event} asked at {asked}")
-        self.passes[name] = Granted(pk, event)
+        self.passes[name] = PassRecord(pk, event)
 
-    def _grants(self, pk: str, owed: Owed) -> bool:
+    def _grants(self, pk: str, owed: OwedRefunds) -> bool:
         """One pass, by the reason itself or by an appeal against it; none beside one that went back."""
         went_back = self.created[pk].priority is not None and pk in self.unpaid_ends
-        return CAUSES[owed.cause].grants or (pk in self.overturned and not went_back)
+        return REASON_RULES[owed.cause].grants or (pk in self.overturned and not went_back)
 
     def appealed(self, pk: str) -> None:
         """For the first time."""
@@ -326,7 +326,7 @@ class Fairness:
 
     # Whole calls of the store.
 
-    def written(self, changes: list[tuple[str, Item | None, Item]]) -> None:
+    def check_write(self, changes: list[tuple[str, Item | None, Item]]) -> None:
         """After the deposits of a call were seen, whatever stood first in it."""
         for pk, before, after in changes:
             if pk.startswith("tally#"):
@@ -335,8 +335,8 @@ class Fairness:
                 self._bulk(pk, before, after)
             elif pk.startswith("dep_"):
                 self._waiting(pk, after)
-        if {one: units for one, units in self.tallies.items() if units} != self.told:
-            self.violated("tally", f"told are {self.told}, in the journals {self.tallies}")
+        if {one: units for one, units in self.tallies.items() if units} != self.stored_tallies:
+            self.violated("tally", f"told are {self.stored_tallies}, in the journals {self.tallies}")
         touched, self._touched = self._touched, set()
         for pk in sorted(touched):
             self._paid_back(pk)
@@ -346,7 +346,7 @@ class Fairness:
         for name, value in after.items():
             what, mark, reason = name.partition("#")
             if mark:
-                self.told[pk.partition("#")[2], what, reason] = int(value["N"])
+                self.stored_tallies[pk.partition("#")[2], what, reason] = int(value["N"])
 
     def _paid_back(self, pk: str) -> None:
         owed = self.owed.get(pk)
@@ -366,15 +366,15 @@ class Fairness:
         if one is None or self.uses[held.id, pk] != 1:
             self.violated("pass", f"{pk} names {held.id}, used {self.uses[held.id, pk]} times")
             return
-        created, origin, bound = self.created[pk], self.created[one.origin], self.bounds[pk]
+        created, origin, record = self.created[pk], self.created[one.origin], self.records[pk]
         if (created.buyer, created.merchant) != (origin.buyer, origin.merchant):
             self.violated("pass", f"{pk} was bought with a pass of {origin.buyer} at {origin.merchant}")
-        [(sku, value), *more] = bound.lines
+        [(sku, value), *more] = record.lines
         within = sku in one.event.skus and value <= one.event.price_cap.minor
-        if more or bound.quantities != [1] or not within:
-            self.violated("pass", f"{pk} orders {bound.quantities} of {bound.lines} with {one.event}")
+        if more or record.quantities != [1] or not within:
+            self.violated("pass", f"{pk} orders {record.quantities} of {record.lines} with {one.event}")
         if (one.used_for == pk) == self._goes_back(pk):
-            self.violated("pass", f"{pk} ended as {bound.ended_by or 'living'}, {held.id} is used for {one.used_for}")
+            self.violated("pass", f"{pk} ended as {record.ended_by or 'living'}, {held.id} is used for {one.used_for}")
 
     def _goes_back(self, pk: str) -> bool:
         """Whether the pass it was ordered with is the buyer's again: it ended unpaid, and no other one came of it."""
@@ -438,19 +438,19 @@ class Fairness:
 
     def _many(self, pk: str, event: BulkAsked, entry: Entry[BulkEvent]) -> None:
         """Few may go alone, and none for a reason that needs two."""
-        cause = CAUSES.get(event.reason)
+        cause = REASON_RULES.get(event.reason)
         if cause is None or event.reason not in self.sales[event.offer].codes:
             self.violated("P12", f"{pk} {event} for a reason that was not published")
             return
         alone = len(event.deposits) <= MAX_ALONE and not cause.second
         if event.approve_until != (None if alone else entry.received_at + APPROVE_WITHIN):
             self.violated("P12", f"{pk} {event} alone: {alone}")
-        mine = self.opened[event.offer].merchant == entry.by.merchant == event.merchant
-        if not mine or event.by != entry.by.id or counting(event.evidence) < cause.evidence:
+        mine = self.openings[event.offer].merchant == entry.by.merchant == event.merchant
+        if not mine or event.by != entry.by.id or count_evidence(event.evidence) < cause.evidence:
             self.violated("P12", f"{pk} {event} by {entry.by}")
-        self.bulks[pk] = Ran(event)
+        self.bulks[pk] = BulkRecord(event)
 
-    def _judged(self, pk: str, one: Ran, event: BulkWorked) -> None:
+    def _judged(self, pk: str, one: BulkRecord, event: BulkWorked) -> None:
         for result in event.results:
             one.judged.append(result.deposit)
             owed = self.owed.get(result.deposit)
@@ -462,7 +462,7 @@ class Fairness:
             self.violated("P12", f"{pk} judged {one.judged} of {one.asked.deposits}")
         one.over = len(one.judged) == len(one.asked.deposits)
 
-    def at_rest(self) -> None:
+    def check_finished(self) -> None:
         for pk, one in self.bulks.items():
             if not one.over:
                 self.violated("P7", f"{pk} never came to an end")
@@ -474,7 +474,7 @@ class Fairness:
                 self.violated("P7", f"{pk} never told that question {n} lapsed")
 
 
-def opened(offer: dict[str, Any], opens_at: int, now: int) -> Opened:
+def opened(offer: dict[str, Any], opens_at: int, now: int) -> OfferOpening:
     """``opens_at`` 0: at once, and the reserve lasts from when it was published."""
     begins = opens_at or now
-    return Opened(offer["merchant"], begins if opens_at else 0, begins + RESERVE_LASTS)
+    return OfferOpening(offer["merchant"], begins if opens_at else 0, begins + RESERVE_LASTS)

@@ -1,7 +1,6 @@
-"""What claims commit to, kept again from events alone: who may open one, what is owed, when silence decides, and what it pays.
+"""A model of claims from their events: who may open one, what is owed, when a deadline decides, and what is paid.
 
-Times are written down here by hand; what goods are worth comes from the plan's sales, and who asked and when from the
-journals' envelopes.
+Times are constants here; values of goods come from the plan's sales, callers and instants from the journals' envelopes.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -13,7 +12,7 @@ from msgspec.structs import replace
 from chalicelib.core.common.instants import DAY, HOUR
 from chalicelib.core.common.journal import Entry
 from chalicelib.core.deposit.deposit import Deposit
-from chalicelib.core.deposit.events.all import DepositEvent
+from chalicelib.core.deposit.events.base import DepositEvent
 from chalicelib.core.deposit.events.claim import (
     ClaimAccepted,
     ClaimAnsweredLate,
@@ -33,11 +32,11 @@ from chalicelib.core.deposit.events.claim import (
 from chalicelib.core.deposit.events.ending import Cancelled
 from chalicelib.core.deposit.events.refund import RefundApproved
 from chalicelib.core.deposit.fold import evolve
-from tests.simulator.cancellation_invariants import GRACE, LATE, Fairness
-from tests.simulator.deposit_invariants import SKEW, Commitment, Payer, units_of
-from tests.simulator.expected_reasons import CAUSES
+from tests.simulator.cancellation_invariants import GRACE, LATE, CancellationInvariants
+from tests.simulator.deposit_invariants import SKEW, DepositRecord, Payer, units_of
+from tests.simulator.expected_reasons import REASON_RULES
 from tests.simulator.expressions import Item
-from tests.simulator.refund_invariants import MoneyBack
+from tests.simulator.refund_invariants import RefundInvariants
 
 ANSWER_WITHIN: Final = 72 * HOUR  # the merchant
 DECIDE_WITHIN: Final = 72 * HOUR  # the platform
@@ -66,8 +65,8 @@ STEPS: Final[Mapping[type[DepositEvent], tuple[frozenset[str], frozenset[str], s
 
 
 @dataclass
-class Case:
-    """A claim by what was written of it; ``status_at`` also by the clock."""
+class ClaimRecord:
+    """A claim by its events; ``status_at`` also by the clock."""
 
     opened: ClaimOpened
     status: str
@@ -77,7 +76,7 @@ class Case:
     evidence: int = 0
     late: int = 0
     steps: int = 0
-    told: set[int] = field(default_factory=set)
+    noticed: set[int] = field(default_factory=set)
 
     @property
     def n(self) -> int:
@@ -93,7 +92,7 @@ class Case:
 
     @property
     def reserve(self) -> int:
-        """The money that must not go anywhere else while it is open."""
+        """The money reserved while it is open."""
         return max(self.owed, *self.offers, 0)
 
     def status_at(self, at: int) -> str:
@@ -104,15 +103,15 @@ class Case:
         return GRANTED
 
     def notices(self) -> Iterator[int]:
-        yield from (at for before in NOTICES if (at := self.due_at - before) > self.since and at not in self.told)
+        yield from (at for before in NOTICES if (at := self.due_at - before) > self.since and at not in self.noticed)
 
-    def waits(self, status: str, at: int, within: int) -> None:
-        self.status, self.since, self.due_at, self.told = status, at, at + within, set()
+    def wait_for(self, status: str, at: int, within: int) -> None:
+        self.status, self.since, self.due_at, self.noticed = status, at, at + within, set()
 
 
 @dataclass
-class Paying:
-    """What a decision promised, until the write that holds it is over."""
+class ClaimPayout:
+    """The refunds that a decision announces, until its write is complete."""
 
     amount: int
     refunds: tuple[int, ...]
@@ -120,33 +119,33 @@ class Paying:
 
 
 @dataclass
-class Justice:
+class ClaimInvariants:
     """``see`` takes each event with the deposit before it, before anybody else does; ``written`` whole calls of the store."""
 
     violated: Callable[[str, str], None]
     now: Callable[[], int]
     states: dict[str, Deposit]
-    bounds: dict[str, Commitment]
-    fairness: Fairness
-    money_back: MoneyBack
-    cases: dict[str, list[Case]] = field(default_factory=dict)
-    kept: dict[str, tuple[int, int]] = field(default_factory=dict)  # forfeited and fees, at the end
-    paying: dict[tuple[str, int], Paying] = field(default_factory=dict)
+    records: dict[str, DepositRecord]
+    cancellations: CancellationInvariants
+    refunds: RefundInvariants
+    cases: dict[str, list[ClaimRecord]] = field(default_factory=dict)
+    kept_amounts: dict[str, tuple[int, int]] = field(default_factory=dict)  # forfeited and fees, at the end
+    payouts: dict[tuple[str, int], ClaimPayout] = field(default_factory=dict)
 
-    def of(self, pk: str) -> list[Case]:
+    def cases_of(self, pk: str) -> list[ClaimRecord]:
         return self.cases.get(pk, [])
 
     def claimed(self, pk: str) -> int:
-        """The money in question in a deposit's open claims."""
-        return sum(one.reserve for one in self.of(pk) if one.open)
+        """The money reserved by a deposit's open claims."""
+        return sum(case.reserve for case in self.cases_of(pk) if case.open)
 
-    def ripe(self, pk: str) -> bool:
-        """Whether silence has decided something that nobody has written down yet."""
-        return any(one.open and self.now() >= one.due_at for one in self.of(pk))
+    def is_due(self, pk: str) -> bool:
+        """Whether a deadline has decided a claim and its event is not written yet."""
+        return any(case.open and self.now() >= case.due_at for case in self.cases_of(pk))
 
     # One event of a deposit.
 
-    def see(self, pk: str, before: Deposit, entry: Entry[DepositEvent]) -> None:
+    def observe(self, pk: str, before: Deposit, entry: Entry[DepositEvent]) -> None:
         event = entry.event
         match event:
             case ClaimOpened():
@@ -158,7 +157,7 @@ class Justice:
             case ClaimEscalated() | ClaimGranted() | ClaimAccepted():
                 self._moved(pk, before, event, entry)
             case Cancelled():
-                self.kept[pk] = event.forfeited.minor, event.fees.minor if event.fees is not None else 0
+                self.kept_amounts[pk] = event.forfeited.minor, event.fees.minor if event.fees is not None else 0
             case RefundApproved():
                 self._refunded(pk, before, event)
             case _ if type(event) in STEPS:
@@ -170,7 +169,7 @@ class Justice:
         mine = self.cases.setdefault(pk, [])
         asked = entry.received_at
         amount = event.amount.minor if event.amount is not None else None
-        wrong = self.wrong(before, event.kind, units_of(event.lines), amount, asked)
+        wrong = self.find_fault(before, event.kind, units_of(event.lines), amount, asked)
         if wrong:
             self.violated("P13", f"{pk} {event} asked at {asked}: {wrong}")
         if entry.by.role != "buyer" or entry.by.id != before.created.buyer or event.claim != len(mine) + 1:
@@ -180,15 +179,15 @@ class Justice:
             self.violated("P3", f"{pk} {event}: owed is {owed}")
         status = REVIEW if event.kind == "privacy" else AWAITING
         within = DECIDE_WITHIN if status == REVIEW else ANSWER_WITHIN
-        case = Case(event, status, asked + within, asked, evidence=len(event.evidence))
+        case = ClaimRecord(event, status, asked + within, asked, evidence=len(event.evidence))
         if event.due_at != case.due_at:
             self.violated("P13", f"{pk} {event} asked at {asked} is due at {case.due_at}")
         mine.append(case)
         if event.kind == APPEAL and sum(one.opened.kind == APPEAL for one in mine) == 1:
-            self.fairness.appealed(pk)
+            self.cancellations.appealed(pk)
 
-    def _case(self, pk: str, event: Any) -> Case:
-        case: Case = self.cases[pk][event.claim - 1]
+    def _case(self, pk: str, event: Any) -> ClaimRecord:
+        case: ClaimRecord = self.cases[pk][event.claim - 1]
         case.steps += not isinstance(event, ClaimReminded)
         return case
 
@@ -204,7 +203,7 @@ class Justice:
             case ClaimOffered():
                 self._offered(pk, before, case, event, asked)
             case ClaimRejected():
-                case.waits(REVIEW, asked, DECIDE_WITHIN)
+                case.wait_for(REVIEW, asked, DECIDE_WITHIN)
             case ClaimEvidenceAdded():
                 case.evidence += len(event.evidence)
                 if case.evidence > MOST_EVIDENCE:
@@ -218,17 +217,17 @@ class Justice:
         if case.open and getattr(event, "due_at", case.due_at) != case.due_at:
             self.violated("P13", f"{pk} {event} asked at {asked} is due at {case.due_at}")
 
-    def _offered(self, pk: str, before: Deposit, case: Case, event: ClaimOffered, asked: int) -> None:
+    def _offered(self, pk: str, before: Deposit, case: ClaimRecord, event: ClaimOffered, asked: int) -> None:
         """P13: at least what is owed, each more than the one before, twice at most, and out of money that is there."""
         amount = event.amount.minor
         least = max(case.owed, max(case.offers, default=0) + 1)
-        most = self.most(before, case)
+        most = self.max_payable(before, case)
         if not least <= amount <= most or len(case.offers) >= MAX_OFFERS:
             self.violated("P13", f"{pk} {event} between {least} and {most} after {case.offers}")
         case.offers.append(amount)
-        case.waits(OFFERED, asked, STANDS)
+        case.wait_for(OFFERED, asked, STANDS)
 
-    def _late(self, pk: str, before: Deposit, case: Case, event: ClaimAnsweredLate) -> None:
+    def _late(self, pk: str, before: Deposit, case: ClaimRecord, event: ClaimAnsweredLate) -> None:
         """It stands in the history, and nothing else is changed by it."""
         case.late += 1
         after = evolve(before, event)
@@ -241,7 +240,7 @@ class Justice:
         case = self._case(pk, event)
         if event.at not in set(case.notices()) or self.now() < event.at - SKEW or not case.open:
             self.violated("P15", f"{pk} {event} of {case}")
-        case.told.add(event.at)
+        case.noticed.add(event.at)
 
     def _moved(
         self,
@@ -260,14 +259,14 @@ class Justice:
             if case.status_at(asked) not in statuses or entry.by.role != event.by:
                 self.violated("P13", f"{pk} {event} asked at {asked} by {entry.by}: {case}")
         if isinstance(event, ClaimEscalated):
-            case.waits(REVIEW, event.at if silent else asked, DECIDE_WITHIN)
+            case.wait_for(REVIEW, event.at if silent else asked, DECIDE_WITHIN)
             if event.due_at != case.due_at:
                 self.violated("P13", f"{pk} {event} is due at {case.due_at}")
             return
         case.status = GRANTED if silent else "accepted"
         self._decided(pk, before, case, event)
 
-    def _silent(self, pk: str, case: Case, event: Any) -> None:
+    def _silent(self, pk: str, case: ClaimRecord, event: Any) -> None:
         """P13: the buyer's silence accepts nothing, that of the others grants."""
         waits = {OFFERED} if isinstance(event, ClaimEscalated) else {AWAITING, REVIEW}
         named = {AWAITING: "merchant", REVIEW: "platform"}.get(case.status)
@@ -279,53 +278,55 @@ class Justice:
     # What is owed, worked out again.
 
     def owed(self, state: Deposit, kind: str, lines: Mapping[int, int], amount: int | None) -> int:
-        bound, left = self.bounds[state.id], self.left(state)
-        forfeited, fees = self.kept.get(state.id, (0, 0))
+        record, left = self.records[state.id], self.left(state)
+        forfeited, fees = self.kept_amounts.get(state.id, (0, 0))
         if kind == GOODS:
-            return min(self._undelivered(bound, lines), left)
+            return min(self._undelivered(record, lines), left)
         if kind == MISTAKE:
-            return min(forfeited, left) if bound.ended_at is not None else max(left - bound.kept_value(), 0)
+            return min(forfeited, left) if record.ended_at is not None else max(left - record.kept_value(), 0)
         return min(fees if kind == "trade_in" else amount or 0, left)
 
     def left(self, state: Deposit) -> int:
         """All that counts, and neither was decided to go back nor taken by a bank out of what was kept."""
-        excess = self.money_back.excess
+        excess = self.refunds.excess
         return sum(max(_left_of(state, one) - excess[one.capture], 0) for one in state.captures if one.counts)
 
-    def _undelivered(self, bound: Commitment, lines: Mapping[int, int]) -> int:
+    def _undelivered(self, record: DepositRecord, lines: Mapping[int, int]) -> int:
         """All that was paid while a balance is open, as nothing has left then; else the units at their price."""
-        value = sum(bound.sale.prices[bound.lines[line - 1][0]] * units for line, units in lines.items())
+        value = sum(record.sale.prices[record.lines[line - 1][0]] * units for line, units in lines.items())
         if not any(lines.values()):
             return 0
-        if bound.owed and bound.ended_at is None:
-            return bound.counted
-        return value - bound.sale.credit + (bound.sale.shipping if self._nothing_came(bound, lines) else 0)
+        if record.owed and record.ended_at is None:
+            return record.counted
+        return value - record.sale.credit + (record.sale.shipping if self._nothing_came(record, lines) else 0)
 
-    def _nothing_came(self, bound: Commitment, lines: Mapping[int, int]) -> bool:
-        every = range(1, len(bound.lines) + 1)
-        return not bound.shipped.total() and all(bound.claimable(line) == lines.get(line, 0) for line in every)
+    def _nothing_came(self, record: DepositRecord, lines: Mapping[int, int]) -> bool:
+        every = range(1, len(record.lines) + 1)
+        return not record.shipped.total() and all(record.claimable(line) == lines.get(line, 0) for line in every)
 
-    def most(self, state: Deposit, case: Case) -> int:
+    def max_payable(self, state: Deposit, case: ClaimRecord) -> int:
         """What can be offered. Who takes a lock back pays for the goods that they have."""
-        there = self.free(state) + case.reserve
-        ends = case.opened.kind == MISTAKE and self.bounds[state.id].ended_at is None
+        there = self.unreserved(state) + case.reserve
+        ends = case.opened.kind == MISTAKE and self.records[state.id].ended_at is None
         return min(there, self.owed(state, MISTAKE, {}, None)) if ends else there
 
-    def free(self, state: Deposit) -> int:
+    def unreserved(self, state: Deposit) -> int:
         """What neither a bank nor a claim is about."""
-        disputed = [one for one in state.captures if one.counts and one.capture in self.money_back.disputed]
+        disputed = [one for one in state.captures if one.counts and one.capture in self.refunds.disputed]
         return self.left(state) - sum(_left_of(state, one) for one in disputed) - self.claimed(state.id)
 
     # What may be claimed.
 
-    def wrong(self, state: Deposit, kind: str, lines: Mapping[int, int], amount: int | None, asked: int) -> str | None:
+    def find_fault(
+        self, state: Deposit, kind: str, lines: Mapping[int, int], amount: int | None, asked: int
+    ) -> str | None:
         """Why a buyer may not open this claim; None when it must be taken."""
-        bound, mine = self.bounds[state.id], self.of(state.id)
-        lock = bound.lock_of(asked)
-        if not (lock is not None or bound.ended_at is not None or bound.completed) or bound.ended_by == "expired":
+        record, mine = self.records[state.id], self.cases_of(state.id)
+        lock = record.lock_of(asked)
+        if not (lock is not None or record.ended_at is not None or record.completed) or record.ended_by == "expired":
             return "neither committed nor over"
-        over = bound.ended_at is not None or bound.completed
-        if over and asked >= max(bound.shipped_at, bound.ended_at or 0) + OPEN_FOR:
+        over = record.ended_at is not None or record.completed
+        if over and asked >= max(record.shipped_at, record.ended_at or 0) + OPEN_FOR:
             return "too late"
         if len(mine) >= MOST_CLAIMS:
             return "too many"
@@ -338,47 +339,47 @@ class Justice:
         wrong = {GOODS: self._wrong_goods, MISTAKE: self._wrong_lock, APPEAL: self._wrong_appeal}
         if kind in wrong and (why := wrong[kind](state, lines, asked)):
             return why
-        if kind == "trade_in" and (not bound.sale.credit or bound.ended_at is None):
+        if kind == "trade_in" and (not record.sale.credit or record.ended_at is None):
             return "no trade-in that is over"
         if kind in FREE_OF_MONEY:
             return None
         wanted = max(self.owed(state, kind, lines, amount), amount or 0)
-        return None if 0 < wanted <= self.free(state) else f"{wanted} of {self.free(state)}"
+        return None if 0 < wanted <= self.unreserved(state) else f"{wanted} of {self.unreserved(state)}"
 
     def _wrong_goods(self, state: Deposit, lines: Mapping[int, int], asked: int) -> str | None:
-        bound = self.bounds[state.id]
-        if any(units > bound.claimable(line) for line, units in lines.items()):
+        record = self.records[state.id]
+        if any(units > record.claimable(line) for line, units in lines.items()):
             return "more than there is"
-        over = bound.ended_at is not None or bound.completed
-        lock, promised = bound.lock_of(asked), bound.sale.promised
+        over = record.ended_at is not None or record.completed
+        lock, promised = record.lock_of(asked), record.sale.promised
         to_come = not over and any(
-            bound.quantities[line - 1] > bound.shipped[line] + bound.dropped[line] for line in lines
+            record.quantities[line - 1] > record.shipped[line] + record.dropped[line] for line in lines
         )
         if to_come and promised is not None and lock is not None and asked < lock.at + promised:
             return "still to come"
-        if bound.owed and not over and (promised is None or not self._nothing_came(bound, lines)):
+        if record.owed and not over and (promised is None or not self._nothing_came(record, lines)):
             return "not paid, and promised for no time, or a part of it"
         return None
 
     def _wrong_lock(self, state: Deposit, _lines: Mapping[int, int], asked: int) -> str | None:
-        lock = self.bounds[state.id].lock_of(asked)
+        lock = self.records[state.id].lock_of(asked)
         if lock is None or lock.by == "window_end":
             return "nobody locked"
         return None if asked < lock.at + MISTAKEN else "too late after the lock"
 
     def _wrong_appeal(self, state: Deposit, _lines: Mapping[int, int], _asked: int) -> str | None:
-        owed = self.fairness.owed.get(state.id)
-        if owed is None or CAUSES[owed.cause].final:
+        owed = self.cancellations.owed.get(state.id)
+        if owed is None or REASON_RULES[owed.cause].final:
             return "nothing to appeal against"
-        former = {one.status for one in self.of(state.id) if one.opened.kind == APPEAL}
+        former = {one.status for one in self.cases_of(state.id) if one.opened.kind == APPEAL}
         return "decided before" if former & DECIDED else None
 
     # What a decision pays.
 
-    def _decided(self, pk: str, before: Deposit, case: Case, event: Payer) -> None:
+    def _decided(self, pk: str, before: Deposit, case: ClaimRecord, event: Payer) -> None:
         """What is owed, offered or ruled, once; less only where that money went back another way meanwhile."""
-        bound, opened = self.bounds[pk], case.opened
-        claimable = {line: min(units, bound.claimable(line)) for line, units in bound.claimed[case.n].items()}
+        record, opened = self.records[pk], case.opened
+        claimable = {line: min(units, record.claimable(line)) for line, units in record.claimed[case.n].items()}
         amount = opened.amount.minor if opened.amount is not None else None
         still = self.owed(before, opened.kind, {line: units for line, units in claimable.items() if units}, amount)
         meant = case.owed
@@ -393,43 +394,43 @@ class Justice:
         due = min(meant, still if still < case.owed else self.left(before))
         if event.amount.minor != due:
             self.violated("P3", f"{pk} {event} pays not {due} of {meant}, {still} is owed still: {case}")
-        self.paying[pk, case.n] = Paying(due, event.refunds)
+        self.payouts[pk, case.n] = ClaimPayout(due, event.refunds)
         if opened.kind == APPEAL:
-            self.fairness.was_overturned(pk)
+            self.cancellations.was_overturned(pk)
 
     def _refunded(self, pk: str, before: Deposit, event: RefundApproved) -> None:
         if event.cause == "goodwill" and self.left(before) - event.amount.minor < self.claimed(pk):
             self.violated("P3", f"{pk} {event} gives away what claims of {self.claimed(pk)} are about")
         if event.cause != "claim":
             return
-        found = [one for (deposit, _), one in self.paying.items() if deposit == pk and event.refund in one.refunds]
+        found = [one for (deposit, _), one in self.payouts.items() if deposit == pk and event.refund in one.refunds]
         if len(found) != 1:
             self.violated("P3", f"{pk} {event} pays {len(found)} claims")
         for one in found:
             one.approved[event.refund] = event.amount.minor
 
     def _reversed(self, pk: str, event: ClaimReversed) -> None:
-        forfeited, fees = self.kept.get(pk, (0, 0))
-        paying = self.paying.get((pk, event.claim))
-        self.kept[pk] = forfeited - event.forfeited.minor, fees - event.fees.minor
+        forfeited, fees = self.kept_amounts.get(pk, (0, 0))
+        paying = self.payouts.get((pk, event.claim))
+        self.kept_amounts[pk] = forfeited - event.forfeited.minor, fees - event.fees.minor
         more = paying is None or event.forfeited.minor + event.fees.minor > paying.amount
-        if more or min(self.kept[pk]) < 0:
+        if more or min(self.kept_amounts[pk]) < 0:
             self.violated("P1", f"{pk} {event} of {forfeited} and {fees} for {paying}")
 
     # Whole calls of the store.
 
-    def written(self, changes: Sequence[tuple[str, Item | None, Item]]) -> None:
-        for (pk, n), one in self.paying.items():
+    def check_write(self, changes: Sequence[tuple[str, Item | None, Item]]) -> None:
+        for (pk, n), one in self.payouts.items():
             if {*one.approved} != {*one.refunds} or sum(one.approved.values()) != one.amount:
                 self.violated("P3", f"{pk} claim {n} is paid by {one.approved}, not by {one}")
-        self.paying.clear()
+        self.payouts.clear()
         for pk, _, after in changes:
             if pk.startswith("dep_"):
                 self._listed(pk, after)
 
     def _listed(self, pk: str, after: Item) -> None:
         """P7: an open claim stands in the index under when silence decides, and somebody comes for it."""
-        waiting = [one for one in self.of(pk) if one.open]
+        waiting = [one for one in self.cases_of(pk) if one.open]
         listed = int(after["claim_due"]["N"]) if "claim_due" in after else None
         if listed != min((one.due_at for one in waiting), default=None) or ("claims" in after) != bool(waiting):
             self.violated("P7", f"{pk} is listed under {listed}: {waiting}")
@@ -438,18 +439,18 @@ class Justice:
         if ahead is not None and (due is None or due > ahead + LATE > self.now() + LATE):
             self.violated("P7", f"{pk} waits for {ahead}, somebody comes at {due}")
 
-    def at_rest(self) -> None:
+    def check_finished(self) -> None:
         for pk, cases in self.cases.items():
             for case in cases:
                 if case.open and self.now() > case.due_at + GRACE + LATE:
                     self.violated("P7", f"{pk} claim {case.n} was never decided: {case}")
         for pk, state in self.states.items():
             kept = (state.money.forfeited.minor, state.money.fees.minor)
-            if kept != self.kept.get(pk, (0, 0)):
-                self.violated("P1", f"{pk} keeps {kept}, not {self.kept.get(pk)}")
+            if kept != self.kept_amounts.get(pk, (0, 0)):
+                self.violated("P1", f"{pk} keeps {kept}, not {self.kept_amounts.get(pk)}")
 
 
-def _same(lines: Mapping[int, int], one: Case) -> bool:
+def _same(lines: Mapping[int, int], one: ClaimRecord) -> bool:
     """About the same lines; a kind that names none is about the same thing each time."""
     return not lines or bool({*lines} & {*units_of(one.opened.lines)})
 

@@ -12,7 +12,7 @@ from chalicelib.core.deposit.deposit import Deposit
 from chalicelib.core.deposit.refund import Refund, RefundStatus
 from tests.simulator.persons import ONE, REFUSED, ROOT, Persons
 from tests.simulator.plan import Action
-from tests.simulator.request_patterns import TRIES, Intended
+from tests.simulator.request_patterns import TRIES, IntendedRequest
 from tests.simulator.tokens import token
 
 if TYPE_CHECKING:
@@ -51,8 +51,8 @@ class Claimants(Persons):
         if action.how == "race":
             amount = least * (units // 2 + 1)
             rival = self._grant(action, seen, amount, expected, "rival")
-            self._history.beside(f"a{action.id}-rival", lambda: self._granted(self._thumbs.once(rival)))
-        granted = self._thumbs.insist(self._grant(action, seen, amount, expected))
+            self._history.spawn(f"a{action.id}-rival", lambda: self._granted(self._sender.send_once(rival)))
+        granted = self._sender.send_until_answered(self._grant(action, seen, amount, expected))
         self._granted(granted)
         wrong = action.how in {"too_much", "stale"}
         if wrong and granted is not None and granted.status == 201:
@@ -62,17 +62,19 @@ class Claimants(Persons):
 
     def _by_the_same_key(self, action: Action, amount: int, expected: int) -> None:
         """A key belongs to one deposit for ever."""
-        mine = self._orders[self._about(action)]["id"]
+        mine = self._orders[self._order_number(action)]["id"]
         others = [one for one in self._orders.values() if one["id"] != mine and one["due_now"]["currency"] == "CNY"]
         for other in others[:1]:
             seen = {"id": other["id"], "currency": other["due_now"]["currency"]}
-            reply = self._thumbs.sent(self._grant(action, seen, amount, expected))
+            reply = self._sender.send(self._grant(action, seen, amount, expected))
             self._history.expect(reply, {422, 503})
 
     def _granted(self, reply: "Reply | None") -> None:
         self._history.expect(reply, {201, 409, 412, 429, 503})
 
-    def _grant(self, action: Action, seen: dict[str, Any], amount: int, expected: int, step: str = "grant") -> Intended:
+    def _grant(
+        self, action: Action, seen: dict[str, Any], amount: int, expected: int, step: str = "grant"
+    ) -> IntendedRequest:
         body = {
             "deposit": seen["id"],
             "amount": money(amount, seen["currency"]),
@@ -80,7 +82,7 @@ class Claimants(Persons):
             "note": "for the trouble",
         }
         shop, thief = token("merchant", "shop", "mer_shop"), token("merchant", "thief", "mer_thief")
-        return Intended("shop", shop, thief, REFUNDS, REFUNDS, body, f"k{action.id}-{step}", denied=422)
+        return IntendedRequest("shop", shop, thief, REFUNDS, REFUNDS, body, f"k{action.id}-{step}", stranger_status=422)
 
     def _seen_by_merchant(self, action: Action) -> dict[str, Any] | None:
         """What can be granted, as an answer shows it; None when nothing can."""
@@ -111,27 +113,27 @@ class Claimants(Persons):
     def _destination(self, action: Action) -> None:
         """Where a refund asks for an account: rightly, without consent, twice at once, another one soon after."""
         if action.how != "early":
-            self._patiently(action, lambda _bound: self._waiting_refund(action, ASKED_FOR) is not None)
+            self._wait_until(action, lambda _bound: self._waiting_refund(action, ASKED_FOR) is not None)
         found = self._waiting_refund(action, ASKED_FOR if action.how != "early" else frozenset(RefundStatus))
         if found is None:
             return
         if action.how == "no_consent":
-            reply = self._thumbs.sent(self._naming(action, found, "a", consent=False))
+            reply = self._sender.send(self._naming(action, found, "a", consent=False))
             self._history.expect(reply, {422, 503})
         if action.how == "twice":
             rival = self._naming(action, found, "b")
-            self._history.beside(f"a{action.id}-rival", lambda: self._named(self._thumbs.once(rival)))
+            self._history.spawn(f"a{action.id}-rival", lambda: self._named(self._sender.send_once(rival)))
         for account in ("a", "aa", "aaa"):
-            reply = self._thumbs.insist(self._naming(action, found, account))
+            reply = self._sender.send_until_answered(self._naming(action, found, account))
             self._named(reply)
             if reply is None or reply.status != 422:
                 break
         if action.how == "hurried":
             self._come_round("send_refunds", 2, (1, 600))
-            self._named(self._thumbs.insist(self._naming(action, found, "h")))
+            self._named(self._sender.send_until_answered(self._naming(action, found, "h")))
         if action.how == "changed":
             self._sleep(MINUTE, 3 * HOUR)
-            self._named(self._thumbs.insist(self._naming(action, found, "c")))
+            self._named(self._sender.send_until_answered(self._naming(action, found, "c")))
             self._come_round("send_refunds", 2, (DAY - 4 * HOUR, DAY + 4 * HOUR))
         self._come_round("send_refunds", 3, (1_000, 40 * MINUTE))
 
@@ -139,7 +141,7 @@ class Claimants(Persons):
         """422 is the bank's word: no such account, or another name."""
         self._history.expect(reply, {200, 409, 422, 429, 503})
 
-    def _naming(self, action: Action, refund_id: str, account: str, *, consent: bool = True) -> Intended:
+    def _naming(self, action: Action, refund_id: str, account: str, *, consent: bool = True) -> IntendedRequest:
         own = f"{action.id}{account}"
         body = {
             "kind": "bank_account",
@@ -152,44 +154,48 @@ class Claimants(Persons):
         path, template = f"{REFUNDS}/{refund_id}/destination", f"{REFUNDS}/{{refund_id}}/destination"
         key = f"k{action.id}-{account}-{consent}"
         bank = frozenset({422})
-        return Intended(who, token("buyer", who), token("buyer", "thief"), path, template, body, key, also=bank)
+        return IntendedRequest(
+            who, token("buyer", who), token("buyer", "thief"), path, template, body, key, other_statuses=bank
+        )
 
     # Another way.
 
     def _reroute(self, action: Action) -> None:
         """At any state; only where nothing can be executed any more it may be done."""
         if action.how == "stuck":
-            self._patiently(action, lambda _bound: self._waiting_refund(action, STUCK) is not None)
+            self._wait_until(action, lambda _bound: self._waiting_refund(action, STUCK) is not None)
             self._sleep(*UNTIL_IT_LANDED)
         found = self._waiting_refund(action, frozenset(RefundStatus) if action.how != "stuck" else STUCK)
         if found is None:
             return
         path, template = f"{REFUNDS}/{found}/reroute", f"{REFUNDS}/{{refund_id}}/reroute"
         intended = self._by_platform(action, path, template, {"kind": "payout", "note": "the way is closed"})
-        reply = self._thumbs.insist(intended)
+        reply = self._sender.send_until_answered(intended)
         self._history.expect(reply, REFUSED | {200})
         if reply is not None and reply.status == 200 and self._random.randrange(3):
             self._sleep(MINUTE, HOUR)
-            self._named(self._thumbs.insist(self._naming(action, found, "r")))
+            self._named(self._sender.send_until_answered(self._naming(action, found, "r")))
             self._come_round("send_refunds", 2, (1_000, 40 * MINUTE))
 
     def _come_round(self, job: str, times: int, between: tuple[int, int]) -> None:
         """The schedule comes, as it does in life."""
         for _ in range(times):
-            self._history.come_round(job, self._random.randrange(*between))
+            self._history.schedule_job(job, self._random.randrange(*between))
 
     def _by_platform(
         self, action: Action, path: str, template: str, body: dict[str, Any], step: str = "", denied: int = 403
-    ) -> Intended:
+    ) -> IntendedRequest:
         desk, other = token("platform", "desk"), token("merchant", "thief", "mer_thief")
         key, matches = f"k{action.id}{step}", template.startswith(REFUNDS)
-        return Intended("desk", desk, other, path, template, body, key, denied=denied, matches=matches)
+        return IntendedRequest(
+            "desk", desk, other, path, template, body, key, stranger_status=denied, reads_if_match=matches
+        )
 
     # The buyer's bank.
 
     def _chargeback(self, action: Action) -> None:
         """The bank takes a payment back, and decides some time later."""
-        self._patiently(action, lambda bound: bound.paid_at is not None)
+        self._wait_until(action, lambda record: record.paid_at is not None)
         state = self._state(action)
         provider = self._history.provider
         paid = [
@@ -243,7 +249,7 @@ class Claimants(Persons):
         }
         start, end = spans[action.how]
         body = {"from": format_instant(start), "to": format_instant(end)}
-        reply = self._thumbs.insist(self._by_platform(action, RUNS, RUNS, body))
+        reply = self._sender.send_until_answered(self._by_platform(action, RUNS, RUNS, body))
         self._history.expect(reply, {422, 503} if action.how == "future" else {202, 409, 503})
         if reply is None or reply.status != 202:
             return
@@ -264,7 +270,7 @@ class Claimants(Persons):
             path, template = f"{BREAKS}/{found['id']}/resolve", f"{BREAKS}/{{break_id}}/resolve"
             intended = self._by_platform(action, path, template, body, f"-{found['id'][-4:]}")
             right = {200} if deed != "retry" or found["refund"] is not None else {422}
-            self._history.expect(self._thumbs.insist(intended), REFUSED | right)
+            self._history.expect(self._sender.send_until_answered(intended), REFUSED | right)
 
     # What they know.
 

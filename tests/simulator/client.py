@@ -1,4 +1,4 @@
-"""The low-level client that our store holds in a simulation: the fake engine behind time, crashes and faults."""
+"""The DynamoDB client of a simulation: the fake engine with time, crashes and faults."""
 
 from collections.abc import Callable
 from random import Random
@@ -34,7 +34,7 @@ class FaultyClient:
         actor = self._scheduler.actor
         assert actor is not None, "the store is used by actors"
         random = actor.random
-        if self._faults.brisk and name not in WRITES:
+        if self._faults.fast_reads and name not in WRITES:
             return self._at_once(actor, name, parameters)
         self._step(actor, random, "process.crash_before_io")
         write = name in WRITES
@@ -82,8 +82,7 @@ class FaultyClient:
             raise Killed
         if name == "batch_get_item":
             return self._some_of(call, parameters, random)
-        answer = call(**parameters)
-        self._done()
+        answer = self._send(call, parameters)
         if not write:
             return answer
         if self._faults.strikes("store.internal_error_after", random):
@@ -93,7 +92,13 @@ class FaultyClient:
             raise ReadTimeoutError(endpoint_url=URL)
         if self._faults.strikes("store.answer_lost_and_sent_again", random):
             # The library's own retry: the same request once more, its token too.
-            return call(**parameters)
+            return self._send(call, parameters)
+        return answer
+
+    def _send(self, call: Callable[..., Any], parameters: dict[str, Any]) -> Any:
+        """Each request that takes effect is told by itself: what a second one writes is judged by the state of its instant."""
+        answer = call(**parameters)
+        self._done()
         return answer
 
     def _some_of(self, call: Callable[..., Any], parameters: dict[str, Any], random: Random) -> Any:

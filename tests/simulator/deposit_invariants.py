@@ -1,7 +1,7 @@
-"""What each deposit's events commit to: locks, goods, balance and announcements, kept again from the events alone.
+"""A model of each deposit from its events: locks, goods, balance and announcements.
 
-Nothing here asks the code under test what it thinks: windows and stakes come from the plan's sales, the start of a window
-from the provider's books, instants of asking from the request, and what a buyer typed from the one who typed it.
+Independent of the code under test: windows and stakes come from the plan's sales, the start of a window from the
+provider's books, instants of requests and typed words from the requests.
 """
 
 from collections import Counter
@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from chalicelib.core.common.ids import child
-from chalicelib.core.deposit.events.all import DepositEvent
+from chalicelib.core.common.money import Money
+from chalicelib.core.deposit.events.base import DepositEvent
 from chalicelib.core.deposit.events.claim import (
     ClaimAccepted,
     ClaimEvent,
@@ -77,7 +78,7 @@ from chalicelib.core.deposit.events.refund import (
     RefundSucceeded,
     RefundUnknown,
 )
-from tests.simulator.expected_reasons import CAUSES
+from tests.simulator.expected_reasons import REASON_RULES
 from tests.simulator.sales import INTENT_TTL, REVIEW, Sale
 
 SKEW: Final = 5_000
@@ -95,7 +96,7 @@ AFTER_THE_END: Final = (
     *ClaimEvent.__args__,
 )
 Violated = Callable[[str, str], None]
-Said = list[dict[str, Any]]
+SentBodies = list[dict[str, Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +109,7 @@ class Locked:
 
 
 @dataclass
-class Commitment:
+class DepositRecord:
     """One deposit. ``see`` takes its events in order, with the instant at which each was asked for."""
 
     id: str
@@ -120,7 +121,7 @@ class Commitment:
     violated: Violated
     now: Callable[[], int]
     captured_at: Callable[[str], int]
-    said: Callable[[str, int], Said]
+    bodies_at: Callable[[str, int], SentBodies]
     paid_at: int | None = None
     paid_known_at: int = 0  # when that was written down here
     counted: int = 0
@@ -143,11 +144,12 @@ class Commitment:
     dropped: Counter[int] = field(default_factory=Counter)  # paid back, and never shipped
     refuted: Counter[int] = field(default_factory=Counter)  # shipped by the merchant's word, and paid back
     claimed: dict[int, Counter[int]] = field(default_factory=dict)  # units still in question, of each claim
-    opened_lines: dict[int, tuple[int, ...]] = field(default_factory=dict)
+    opened_claims: dict[int, ClaimOpened] = field(default_factory=dict)
     appeals: set[int] = field(default_factory=set)
-    ruled: Counter[int] = field(default_factory=Counter)  # what rulings gave of a line in part
+    # What rulings in part gave of a line, and for how many of its units.
+    ruled: dict[int, tuple[Money, int]] = field(default_factory=dict)
     with_the_end: tuple[int, ...] = ()  # refunds of a claim that ended it
-    told: set[tuple[str, int]] = field(default_factory=set)
+    announced: set[tuple[str, int]] = field(default_factory=set)
     completed: bool = False
     inspected: str = ""
     ended_at: int | None = None
@@ -156,7 +158,7 @@ class Commitment:
     counts_on: bool = False  # against the buyer's limit, although it has ended
 
     @classmethod
-    def begun(cls, deposit_id: str, event: Created, sale: Sale, **ways: Any) -> "Commitment":
+    def begin(cls, deposit_id: str, event: Created, sale: Sale, **ways: Any) -> "DepositRecord":
         ordered = min((sale.deposit or 0) * sum(line.quantity for line in event.lines), _value(event.lines, sale))
         lines = _lines(event.lines, sale)
         return cls(deposit_id, sale, event.at, *lines, ordered, **ways, with_pass=event.priority is not None)
@@ -211,8 +213,15 @@ class Commitment:
         """Of what is with the buyer and was not paid back, whole or in part; an old device paid a part of its line."""
         kept = 0
         for line, (value, whole) in enumerate(self.paid_lines(), start=1):
-            kept += max(value * (self.shipped[line] - self.refuted[line]) // whole - self.ruled[line], 0)
+            kept += max(value * (self.shipped[line] - self.refuted[line]) // whole - self._ruled_on_sent(line), 0)
         return kept
+
+    def _ruled_on_sent(self, line: int) -> int:
+        """What a ruling gave for units that have left: it is about those that have not left first."""
+        if line not in self.ruled:
+            return 0
+        part, units = self.ruled[line]
+        return part.minor - part.share_floor(min(units, self.to_ship(line)), units).minor
 
     def paid_lines(self) -> Iterator[tuple[int, int]]:
         """What each line costs in money, and how many units that is."""
@@ -247,7 +256,7 @@ class Commitment:
 
     # One event.
 
-    def see(self, event: DepositEvent, asked: int) -> None:
+    def observe(self, event: DepositEvent, asked: int) -> None:
         if self.ended_at is not None and not isinstance(event, AFTER_THE_END):
             self._broken("P5", f"{event} after the end")
         match event:
@@ -276,7 +285,7 @@ class Commitment:
         match event:
             case ClaimOpened():
                 self.claimed[event.claim] = Counter(units_of(event.lines))
-                self.opened_lines[event.claim] = tuple(units_of(event.lines))
+                self.opened_claims[event.claim] = event
                 self.appeals |= {event.claim} if event.kind == "merchant_cancellation" else set()
             case ClaimAccepted() | ClaimUpheld() | ClaimPartlyUpheld() | ClaimGranted():
                 self._paid_back(event)
@@ -301,11 +310,13 @@ class Commitment:
             self.with_the_end = event.refunds
 
     def _ruled(self, event: ClaimPartlyUpheld) -> None:
-        values = [value for value, _ in self.paid_lines()]
-        named = sorted(self.opened_lines[event.claim])
-        if named:
-            parts = event.amount.split([values[line - 1] for line in named])
-            self.ruled.update({line: part.minor for line, part in zip(named, parts, strict=True)})
+        """By the price of the units, and of the shipping where that was owed too."""
+        opened = self.opened_claims[event.claim]
+        named = units_of(opened.lines)
+        values = {line: self.value_of(Counter({line: units})) for line, units in named.items()}
+        beyond = max(opened.owed.minor - sum(values.values()), 0)
+        parts = event.amount.split([*values.values(), beyond])
+        self.ruled |= {line: (part, named[line]) for line, part in zip(named, parts, strict=False)}
 
     def _money(self, event: PaymentSucceeded | BalancePaid | RefundApproved) -> None:
         if isinstance(event, RefundApproved):
@@ -331,11 +342,11 @@ class Commitment:
     def _announced(self, event: LockReminded | LockedByWindowEnd | LockBecameFinal | BalanceOverdue) -> None:
         """Once, at its own instant, and never before it."""
         name = (event.TYPE, event.at)
-        if name in self.told:
+        if name in self.announced:
             self._broken("P15", f"{event} is told twice")
         if self.now() < event.at - SKEW:
             self._broken("P15", f"{event} is told {event.at - self.now()} ms early")
-        self.told.add(name)
+        self.announced.add(name)
         right = {
             LockReminded: self._may_remind(event.at),
             LockedByWindowEnd: self.locked is None and event.at == self.window_ends_at,
@@ -417,7 +428,7 @@ class Commitment:
             "disclosure_hash": shown.disclosure_hash,
             "acknowledgement": shown.acknowledgement,
         }
-        if event.disclosure_hash != shown.disclosure_hash or meant not in self.said(self.id, asked):
+        if event.disclosure_hash != shown.disclosure_hash or meant not in self.bodies_at(self.id, asked):
             self._broken("P5", f"{event}, which nobody said at {asked}")
 
     def _undo(self, at: int) -> int | None:
@@ -528,7 +539,7 @@ class Commitment:
         if event.cause in {"buyer_cancel", "buyer_default"} and bound:
             self._kept(event, kept, stake)
         if event.cause == "merchant_cancel":
-            self.counts_on = CAUSES[event.reason or ""].counted
+            self.counts_on = REASON_RULES[event.reason or ""].counted
         self.ended_at, self.ended_by = asked, event.cause
 
     def _kept(self, event: Cancelled, kept: int, stake: int) -> None:
@@ -536,21 +547,23 @@ class Commitment:
         if kept > stake or (not self.shipped and not self.dropped.total() and kept != stake):
             self._broken("P6", f"{event} keeps {kept}, at stake was {stake}")
 
-    def untold(self, now: int) -> Iterator[str]:
+    def missing_announcements(self, now: int) -> Iterator[str]:
         """Announcements that should have been written by now."""
         until = now if self.ended_at is None else self.ended_at
         if self.paid_at is None:
             return
         if self.locked is None and not self.undone_at:
             due = {(LockReminded.TYPE, at) for at in self.reminders() if at <= until}
-            yield from (f"{name} of {at}" for name, at in sorted(due - self.told))
+            yield from (f"{name} of {at}" for name, at in sorted(due - self.announced))
         wanted: list[tuple[str, int | None]] = [(BalanceOverdue.TYPE, self.due_at if self.owed else None)]
         if self.locked is not None:
             wanted.append((LockBecameFinal.TYPE, self.locked.undo_until))
         else:
             wanted.append((LockedByWindowEnd.TYPE, self.window_ends_at))
         yield from (
-            f"{name} of {at}" for name, at in wanted if at is not None and at <= until and (name, at) not in self.told
+            f"{name} of {at}"
+            for name, at in wanted
+            if at is not None and at <= until and (name, at) not in self.announced
         )
 
     def _broken(self, promise: str, what: str) -> None:

@@ -19,14 +19,14 @@ from tests.simulator.claim_invariants import (
     OPEN,
     OPEN_FOR,
     REVIEW,
-    Case,
-    Justice,
+    ClaimInvariants,
+    ClaimRecord,
 )
 from tests.simulator.claimants import LEAST, money
 from tests.simulator.merchants import EDGES, SHOP, Merchants
 from tests.simulator.persons import LONGEST, REFUSED
 from tests.simulator.plan import Action
-from tests.simulator.request_patterns import Intended
+from tests.simulator.request_patterns import IntendedRequest
 from tests.simulator.tokens import token
 
 if TYPE_CHECKING:
@@ -67,15 +67,15 @@ class Disputants(Merchants):
         if state is None or body is None:
             return
         if kind == "wrong":
-            reply = self._thumbs.once(self._claiming(action, {**body, "lines": [], "amount": None}))
+            reply = self._sender.send_once(self._claiming(action, {**body, "lines": [], "amount": None}))
             self._history.expect(reply, {422, 503})
             return
         right = self._may_open(state, body)
-        steps, at = len(state_of(self._justice, state).claims), self._now
+        steps, at = len(state_of(self._claims, state).claims), self._now
         intended = self._claiming(action, body)
-        reply = self._thumbs.once(intended) if when else self._thumbs.insist(intended)
+        reply = self._sender.send_once(intended) if when else self._sender.send_until_answered(intended)
         self._history.expect(reply, REFUSED | {201, 429})
-        after = state_of(self._justice, state)
+        after = state_of(self._claims, state)
         still = after.version == state.version or (self._may_open(after, body) and len(after.claims) == steps)
         refused = reply is not None and reply.status in {409, 429}
         if right and still and refused and (when or at == self._now or self._may_open(after, body)):
@@ -83,57 +83,57 @@ class Disputants(Merchants):
 
     def _may_open(self, state: Deposit, body: dict[str, Any]) -> bool:
         lines = {one["line"]: one["quantity"] for one in body.get("lines", ())}
-        return self._justice.wrong(state, body["kind"], lines, _minor(body.get("amount")), self._now) is None
+        return self._claims.find_fault(state, body["kind"], lines, _minor(body.get("amount")), self._now) is None
 
     def _wait_to_claim(self, action: Action, kind: str, when: str) -> bool:
-        bound = self._bound(action)
-        if bound is None:
+        record = self._record(action)
+        if record is None:
             return False
         if kind == "appeal":
-            self._wait(lambda: bound.ended_at is not None, 12 * HOUR)
+            self._wait(lambda: record.ended_at is not None, 12 * HOUR)
         elif kind in GOODS_KINDS:
-            self._wait(lambda: bool(bound.shipped.total()) or bound.ended_at is not None, 6 * HOUR)
+            self._wait(lambda: bool(record.shipped.total()) or record.ended_at is not None, 6 * HOUR)
         else:
-            self._wait(lambda: bound.lock_of(self._now) is not None or bound.ended_at is not None, 12 * HOUR)
-        lock = bound.lock_of(self._now)
+            self._wait(lambda: record.lock_of(self._now) is not None or record.ended_at is not None, 12 * HOUR)
+        lock = record.lock_of(self._now)
         ends = {
-            "promised": lock.at + bound.sale.promised if lock is not None and bound.sale.promised else None,
+            "promised": lock.at + record.sale.promised if lock is not None and record.sale.promised else None,
             "mistaken": lock.at + MISTAKEN if lock is not None else None,
-            "last": max(bound.shipped_at, bound.ended_at or 0) + OPEN_FOR,
+            "last": max(record.shipped_at, record.ended_at or 0) + OPEN_FOR,
         }
         if when:
             self._sleep_to(ends[when], EDGES, OPEN_FOR + DAY)
-        return lock is not None or bound.ended_at is not None or not self._random.randrange(6)
+        return lock is not None or record.ended_at is not None or not self._random.randrange(6)
 
     def _claimed(self, state: Deposit, kind: str) -> dict[str, Any] | None:
         """What is asked for: mostly what there is, sometimes more."""
-        bound = self._history.invariants.commitments[state.id]
+        record = self._history.invariants.records[state.id]
         body: dict[str, Any] = {"deposit": state.id, "kind": KINDS.get(kind, kind), "statement": WORDS}
         if kind in GOODS_KINDS:
-            left = {line: bound.claimable(line) for line in range(1, len(bound.lines) + 1)}
+            left = {line: record.claimable(line) for line in range(1, len(record.lines) + 1)}
             named = {line: units + (not self._random.randrange(8)) for line, units in left.items() if units}
             if kind == "again":
-                named = dict(enumerate(bound.quantities, start=1))
+                named = dict(enumerate(record.quantities, start=1))
             if kind == "part":
                 named = dict.fromkeys(list(named)[:1], 1)
             body["lines"] = [{"line": line, "quantity": units} for line, units in named.items() if units]
-            return body if body["lines"] and all(0 < u <= bound.quantities[n - 1] for n, u in named.items()) else None
+            return body if body["lines"] and all(0 < u <= record.quantities[n - 1] for n, u in named.items()) else None
         if kind == "wrong":
             body["kind"] = self._random.choice((GOODS, "other", "refund_amount"))
         if kind in {"other", "refund_amount"}:
             least = LEAST[state.currency]
-            units = max(bound.held // least, 2)
+            units = max(record.held // least, 2)
             some = self._random.choice((units, units + 1, self._random.randrange(1, units)))
             body["amount"] = money(some * least, state.currency)
         if self._random.randrange(2):
             body["evidence"] = [f"photo:{n}" for n in range(self._random.choice((1, 2, 20)))]
         return body
 
-    def _claiming(self, action: Action, body: dict[str, Any]) -> Intended:
+    def _claiming(self, action: Action, body: dict[str, Any]) -> IntendedRequest:
         who, also = f"b{action.buyer}", frozenset({422, 429})
         body = {name: value for name, value in body.items() if value is not None}
         key = f"k{action.id}"
-        return Intended(who, token("buyer", who), token("buyer", "thief"), CLAIMS, CLAIMS, body, key, 422, also)
+        return IntendedRequest(who, token("buyer", who), token("buyer", "thief"), CLAIMS, CLAIMS, body, key, 422, also)
 
     # Answering.
 
@@ -166,7 +166,7 @@ class Disputants(Merchants):
         by = self._random.choice(("buyer", "shop")) if who == "either" else who
         self._sent_about(action, case, by, step, body, plainly=when == "edge")
 
-    def _said(self, state: Deposit, case: Case, name: str, how: str) -> dict[str, Any]:
+    def _said(self, state: Deposit, case: ClaimRecord, name: str, how: str) -> dict[str, Any]:
         currency = state.currency
         if name == "evidence":
             return {"evidence": [f"photo:{self._random.randrange(30)}"], "statement": WORDS}
@@ -181,7 +181,7 @@ class Disputants(Merchants):
         amount = {"low": floor - least, "equal": floor, "more": floor + least * self._random.choice((1, 1, 700))}[how]
         return {"decision": "offer", "amount": money(max(amount, least), currency)}
 
-    def _part(self, case: Case, currency: str) -> int:
+    def _part(self, case: ClaimRecord, currency: str) -> int:
         """Less than is owed, or by mistake all of it."""
         least = LEAST[currency]
         units = case.owed // least
@@ -189,7 +189,7 @@ class Disputants(Merchants):
         return least * part
 
     def _sent_about(
-        self, action: Action, case: Case, by: str, step: str, body: dict[str, Any], *, plainly: bool
+        self, action: Action, case: ClaimRecord, by: str, step: str, body: dict[str, Any], *, plainly: bool
     ) -> None:
         state = self._state(action)
         assert state is not None, "a claim has a deposit"
@@ -199,30 +199,30 @@ class Disputants(Merchants):
         thief = token("buyer", "thief") if by == "buyer" else token("merchant", "thief", "mer_thief")
         denied = 403 if by == "desk" else 404
         path, template = f"{CLAIMS}/{one}/{step}", f"{CLAIMS}/{{claim_id}}/{step}"
-        intended = Intended(
+        intended = IntendedRequest(
             who, bearer.get(by, token("buyer", who)), thief, path, template, body, f"k{action.id}-{step}", denied,
             frozenset({422, 429}),
         )  # fmt: skip
         asked, steps, version = self._now, case.steps, state.version
         status, right = case.status_at(asked), self._allowed(state, case, step, body, asked)
-        reply = self._thumbs.once(intended) if plainly else self._thumbs.insist(intended)
+        reply = self._sender.send_once(intended) if plainly else self._sender.send_until_answered(intended)
         self._history.expect(reply, REFUSED | {200, 429} | ({422} if step == "ruling" else set()))
         if reply is None:
             return
-        untouched = case.steps == steps and state_of(self._justice, state).version == version
+        untouched = case.steps == steps and state_of(self._claims, state).version == version
         if plainly and right and untouched and reply.status in {409, 422}:
             self._violated("P13", f"{one} {step} {body} was sent at {asked}, in time, and refused: {reply.body}")
         mine = case.steps == steps + 1 and step in {"responses", "ruling"}
         if plainly and mine and status == GRANTED and reply.status == 200:
             self._too_late(one, step, reply)
 
-    def _allowed(self, state: Deposit, case: Case, step: str, body: dict[str, Any], at: int) -> bool:
+    def _allowed(self, state: Deposit, case: ClaimRecord, step: str, body: dict[str, Any], at: int) -> bool:
         """Whether it must be taken, if nothing else happens."""
         status = case.status_at(at)
         amount = _minor(body.get("amount")) or 0
         if step == "responses" and body["decision"] == "offer":
             enough = amount >= case.owed and amount > max(case.offers, default=0) and len(case.offers) < MAX_OFFERS
-            there = amount <= self._justice.most(state, case)
+            there = amount <= self._claims.max_payable(state, case)
             return status in {AWAITING, OFFERED} and enough and there
         if step == "responses":
             return status == AWAITING
@@ -269,7 +269,7 @@ class Disputants(Merchants):
             self._history.expect(thief, {404, 503})
         self._listed(state, who, bearers[who])
 
-    def _seen(self, one: str, case: Case, shown: dict[str, Any], status: str, late: int) -> None:
+    def _seen(self, one: str, case: ClaimRecord, shown: dict[str, Any], status: str, late: int) -> None:
         if shown["status"] != status:
             self._violated("P13", f"{one} is shown as {shown['status']}, {late} ms after its time: {case}")
         if status == GRANTED and late >= GRACE and case.owed and shown["paid"] is None:
@@ -293,21 +293,21 @@ class Disputants(Merchants):
     # What they know, and how they wait.
 
     @property
-    def _justice(self) -> Justice:
-        return self._history.invariants.justice
+    def _claims(self) -> ClaimInvariants:
+        return self._history.invariants.claims
 
-    def _awaited(self, action: Action, statuses: frozenset[str]) -> Case | None:
+    def _awaited(self, action: Action, statuses: frozenset[str]) -> ClaimRecord | None:
         """A claim of the order that stands there, once there is one."""
         state = self._state(action)
-        found: list[Case] = []
+        found: list[ClaimRecord] = []
 
         def stands() -> bool:
-            found[:] = [one for one in self._justice.of(state.id) if one.status in statuses] if state else []
+            found[:] = [one for one in self._claims.cases_of(state.id) if one.status in statuses] if state else []
             return bool(found)
 
         if state is None or not self._wait(stands, PATIENCE):
             return None
-        one: Case = self._random.choice(found)
+        one: ClaimRecord = self._random.choice(found)
         return one
 
     def _wait(self, condition: Any, longest: int) -> bool:
@@ -318,9 +318,9 @@ class Disputants(Merchants):
         return bool(condition())
 
 
-def state_of(justice: Justice, state: Deposit) -> Deposit:
+def state_of(claims: ClaimInvariants, state: Deposit) -> Deposit:
     """The same deposit as it stands now."""
-    return justice.states[state.id]
+    return claims.states[state.id]
 
 
 def _minor(amount: dict[str, str] | None) -> int | None:

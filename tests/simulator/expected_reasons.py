@@ -1,6 +1,6 @@
-"""What each reason of a merchant asks for and leads to, read from the published catalogue by hand; times in milliseconds.
+"""Requirements and effects of each merchant reason, copied by hand from the published catalogue. Times in milliseconds.
 
-Nothing of it is asked of the code under test, or of the data that it reads.
+Independent of the code under test and of the data that it reads.
 """
 
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ MAX_ALONE: Final = 1
 
 
 @dataclass(frozen=True, slots=True)
-class Cause:
+class ReasonRule:
     """``evidence`` is the least number of different items; ``doubles`` and ``grants`` what it pays besides the refund.
 
     ``counted``: the units stay with the buyer's limit. ``second``: another person must agree.
@@ -35,34 +35,34 @@ class Cause:
     final: bool = False  # cannot be appealed
 
 
-BUYERS_FAULT: Final = Cause(counted=True)
-CAUSES: Final = {
+BUYERS_FAULT: Final = ReasonRule(counted=True)
+REASON_RULES: Final = {
     "LIMIT_ACCOUNT": BUYERS_FAULT,
     "LIMIT_IDENTITY": BUYERS_FAULT,
     "LIMIT_PAYMENT": BUYERS_FAULT,
     "LIMIT_ADDRESS": BUYERS_FAULT,
-    "BOT_AUTOMATION": Cause(2, counted=True),
-    "QUEUE_BYPASS": Cause(),
+    "BOT_AUTOMATION": ReasonRule(2, counted=True),
+    "QUEUE_BYPASS": ReasonRule(),
     "RESALE_LISTING": BUYERS_FAULT,
     "PAYMENT_FRAUD": BUYERS_FAULT,
-    "PAYMENT_TIMEOUT": Cause(unpaid=True, final=True),
-    "ADDRESS_INVALID": Cause(2, question="address"),
-    "ADDRESS_UNSERVED": Cause(grants=True),
-    "BUYER_UNREACHABLE": Cause(3, question="contact"),
-    "OUT_OF_STOCK": Cause(doubles=True, grants=True),
-    "PRICE_ERROR": Cause(doubles=True, grants=True),
-    "DISCONTINUED": Cause(doubles=True),
-    "DELIVERY_DELAY": Cause(doubles=True),
-    "DUPLICATE_ORDER": Cause(final=True),
-    "REGULATORY": Cause(),
-    "SYSTEM_ERROR": Cause(grants=True),
-    "FORCE_MAJEURE": Cause(),
-    "MERCHANT_OTHER": Cause(doubles=True, grants=True, second=True),
+    "PAYMENT_TIMEOUT": ReasonRule(unpaid=True, final=True),
+    "ADDRESS_INVALID": ReasonRule(2, question="address"),
+    "ADDRESS_UNSERVED": ReasonRule(grants=True),
+    "BUYER_UNREACHABLE": ReasonRule(3, question="contact"),
+    "OUT_OF_STOCK": ReasonRule(doubles=True, grants=True),
+    "PRICE_ERROR": ReasonRule(doubles=True, grants=True),
+    "DISCONTINUED": ReasonRule(doubles=True),
+    "DELIVERY_DELAY": ReasonRule(doubles=True),
+    "DUPLICATE_ORDER": ReasonRule(final=True),
+    "REGULATORY": ReasonRule(),
+    "SYSTEM_ERROR": ReasonRule(grants=True),
+    "FORCE_MAJEURE": ReasonRule(),
+    "MERCHANT_OTHER": ReasonRule(doubles=True, grants=True, second=True),
 }
 UNLISTED: Final = "MERCHANT_OTHER"  # in nobody's list who does not ask for it
-USUAL: Final = frozenset(CAUSES) - {UNLISTED}
+USUAL: Final = frozenset(REASON_RULES) - {UNLISTED}
 
 
-def counting(evidence: Sequence[str]) -> int:
-    """Different items, of which an automated score is none."""
+def count_evidence(evidence: Sequence[str]) -> int:
+    """The number of different items; an automated score does not count."""
     return len({item for item in evidence if not item.lower().startswith("score:")})

@@ -1,4 +1,4 @@
-"""Every class of fault, how often it may strike, and how often it did. A class that never strikes fails the run."""
+"""The classes of faults, their rates and how often they struck. A class that never strikes fails the run."""
 
 from collections import Counter
 from dataclasses import dataclass, field
@@ -113,19 +113,19 @@ RATES_OF_LINES: Final = (0, 0, 0, 20)
 
 @dataclass
 class Faults:
-    """The rates of one history. Off: nothing strikes any more (liveness)."""
+    """The rates of one history. ``off``: no fault strikes any more, to check liveness."""
 
     rates: dict[str, float]
     hits: Counter[str] = field(default_factory=Counter)
     off: bool = False
-    brisk: bool = False  # reads take no time, so nobody comes between
+    fast_reads: bool = False  # reads take no time, so no other actor runs in between
 
     @classmethod
     def drawn(cls, random: Random) -> "Faults":
         return cls({name: random.choice(rates_of(name)) for name in CLASSES})
 
     def strikes(self, name: str, random: Random) -> bool:
-        """Whether this fault happens here and now. The draw is made in any case, so that plans stay comparable."""
+        """Whether this fault strikes now. A number is drawn even when faults are off, so that plans stay comparable."""
         assert name in self.rates, name
         hit = random.random() * 100 < self.rates[name]
         if not hit or self.off:
@@ -134,7 +134,7 @@ class Faults:
         return True
 
     def happened(self, name: str) -> None:
-        """What nobody draws, because it lies in the plan: counted once."""
+        """Count a fault that is part of the plan and not drawn, once."""
         if not self.off:
             self.hits[name] = 1
 

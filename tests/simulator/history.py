@@ -32,7 +32,7 @@ from tests.simulator.client import FaultyClient
 from tests.simulator.dynamo import FakeDynamo, dump
 from tests.simulator.faults import Faults
 from tests.simulator.invariants import Invariants
-from tests.simulator.log_capture import listening
+from tests.simulator.log_capture import capture_log
 from tests.simulator.people import People
 from tests.simulator.plan import ORDERS, Action, Plan
 from tests.simulator.provider import SimulatedProvider
@@ -58,14 +58,11 @@ WATCHED: Final = 2 * DAY  # after so long in the calm a balance that nobody pays
 def settings() -> Settings:
     return Settings(
         table="earnest",
-        sandbox_table="",
-        sandbox=False,
         issuer=ISSUER,
         audience=AUDIENCE,
         jwks=issuer().jwks(),
         origins=(),
         provider="sandbox",
-        settlement="list",
         webhook_secrets=SECRETS,
         secrets=(OWN_SECRET,),
         writes_per_minute=None,
@@ -83,18 +80,18 @@ class Reply:
 
     @property
     def json(self) -> dict[str, Any]:
-        found: dict[str, Any] = json.loads(self.body)
-        return found
+        body: dict[str, Any] = json.loads(self.body)
+        return body
 
     @property
     def problem(self) -> str:
-        told = self.headers.get("content-type") == "application/problem+json"
-        return str(self.json["type"]).removeprefix("/problems/") if told else ""
+        is_problem = self.headers.get("content-type") == "application/problem+json"
+        return str(self.json["type"]).removeprefix("/problems/") if is_problem else ""
 
 
 @dataclass
 class History:
-    """Everything of one run. ``play`` returns it when nothing moves any more."""
+    """One run. ``play`` returns it when nothing is due any more."""
 
     plan: Plan
     faults: Faults
@@ -113,7 +110,7 @@ class History:
         self._containers = [self._container(client) for _ in range(CONTAINERS)]
         self._changes: list[Any] = []
         self.offers: dict[int, dict[str, Any]] = {}
-        self.surely: set[str] = set()  # payments whose events meet no fault on their way
+        self.undisturbed_payments: set[str] = set()  # payments whose events meet no fault on their way
         self.about_dispute = False  # what the provider tells now is a bank's word
         self._dump = ""
         self._people = People(self)
@@ -128,25 +125,25 @@ class History:
             stack.enter_context(patch.object(Verifier, "_claims", proved_once))
             for module, name, amount in self.plan.grain.sizes():
                 stack.enter_context(patch.object(module, name, amount))
-            stack.enter_context(listening(self._overheard))
+            stack.enter_context(capture_log(self._check_for_canary))
             self._set_up()
             for action in self.plan.actions:
                 begins = self.plan.start + MINUTE + action.at
                 self.scheduler.spawn(self._somebody(f"a{action.id}", self._doing(action)), begins)
             self.scheduler.drain()
-            self._come_to_rest()
+            self._finish()
         return self
 
     def digest(self) -> str:
-        """What happened and what stands at the end."""
+        """A digest of the trace and of the items at the end."""
         text = "\n".join(self.scheduler.trace) + self._dump
         return hashlib.sha256(text.encode()).hexdigest()
 
     def _set_up(self) -> None:
-        """Offers are published in calm weather."""
+        """Publish the offers without faults."""
         calm, self.faults.off = self.faults.off, True
         for number in sorted({action.offer for action in self.plan.actions if action.kind in ORDERS}):
-            self.beside(SALES[number].title, partial(self._publish, number))
+            self.spawn(SALES[number].title, partial(self._publish, number))
             self.scheduler.drain()
         self.faults.off = calm
 
@@ -158,32 +155,32 @@ class History:
         offer = self.offers[number] = reply.json
         self.invariants.sales[offer["id"]] = SALES[number]
         opens_at = self.plan.start + SALES[number].opens_after if SALES[number].opens_after else 0
-        self.invariants.fairness.opened[offer["id"]] = opened(offer, opens_at, now)
+        self.invariants.cancellations.openings[offer["id"]] = opened(offer, opens_at, now)
 
-    def _come_to_rest(self) -> None:
-        """Faults are over: every job gets its time, the books are compared, and then nothing may be left open."""
-        self.faults.off = self.faults.brisk = True
-        self._banks_decide()
-        self._work_off()
+    def _finish(self) -> None:
+        """Turn faults off, run all due jobs, compare the books, and check that nothing is left open."""
+        self.faults.off = self.faults.fast_reads = True
+        self._end_disputes()
+        self._run_due_jobs()
         audit = Audit(self)
-        while (begins := audit.begins_at()) > self.scheduler.now:
+        while (begins := audit.starts_at()) > self.scheduler.now:
             self.scheduler.drain(begins)
-            self._work_off()
-        audit.hold()
-        self._work_off()
-        self.invariants.at_rest()
+            self._run_due_jobs()
+        audit.check()
+        self._run_due_jobs()
+        self.invariants.check_finished()
         self._dump = dump(self.engine.items)
-        self._overheard(self._dump)
+        self._check_for_canary(self._dump)
 
-    def _banks_decide(self) -> None:
-        """No chargeback stays open for ever."""
+    def _end_disputes(self) -> None:
+        """End every open chargeback."""
         self.scheduler.drain()
         for payment_id, row in self.provider.payments.items():
             if any(one.status == "open" for one in row.disputes):
                 self.provider.dispute(payment_id, "won")
 
-    def _work_off(self) -> None:
-        """Jobs come whenever something is due, until nothing is."""
+    def _run_due_jobs(self) -> None:
+        """Run jobs whenever something is due, until nothing is."""
         calm_since = self.scheduler.now
         for _ in range(MAX_ROUNDS):
             far = self.scheduler.now + 40 * DAY  # what waits for a person has no nearer instant
@@ -209,16 +206,16 @@ class History:
     def _must_be_seen(self, state: Deposit) -> bool:
         return find_awaited_balance(state) is None or bool(state.open_claims) or any(map(compute_due_at, state.refunds))
 
-    def _overheard(self, text: str) -> None:
-        """P10: a buyer's account stands in no item, log, problem or answer, however it came there."""
+    def _check_for_canary(self, text: str) -> None:
+        """P10: no item, log, problem or answer contains a buyer's account."""
         if CANARY in text.lower():
             place = text.lower().index(CANARY)
-            self.invariants.violated("P10", f"an account is told: {text[max(place - 200, 0) : place + 60]}")
+            self.invariants.violated("P10", f"an account is shown: {text[max(place - 200, 0) : place + 60]}")
 
     def _doing(self, action: Action) -> Callable[[], None]:
         if action.kind in {"send_refunds", "close_windows", "reconcile"}:
             return lambda: self._scheduled(action.kind)
-        return self._people.doing(action)
+        return self._people.action_of(action)
 
     # What people need.
 
@@ -230,8 +227,8 @@ class History:
     def strikes(self, name: str) -> bool:
         return self.faults.strikes(name, self.actor().random)
 
-    def beside(self, name: str, run: Callable[[], Any], after: int = 0) -> None:
-        """Somebody does something, too."""
+    def spawn(self, name: str, run: Callable[[], Any], after: int = 0) -> None:
+        """Start another actor."""
         self.scheduler.spawn(self._somebody(name, run), self.scheduler.now + after)
 
     def expect(self, reply: Reply | None, statuses: set[int] | frozenset[int]) -> None:
@@ -293,7 +290,7 @@ class History:
             return None
         told = {name.lower(): str(value) for name, value in (answer[0].get("headers") or {}).items()}
         reply = Reply(answer[0]["statusCode"], told, answer[0]["body"])
-        self._overheard(reply.body)
+        self._check_for_canary(reply.body)
         self.scheduler.note(f"{method} {path} {key} -> {reply.status} {reply.problem}")
         if reply.status == 500:
             self.invariants.violated("contract", f"{method} {path} answered 500")
@@ -301,9 +298,9 @@ class History:
 
     # Jobs and events.
 
-    def come_round(self, job: str, after: int) -> None:
-        """The schedule of a job comes in a while."""
-        self.beside(f"{self.actor().name}-{job}-{self._next()}", lambda: self._scheduled(job), after)
+    def schedule_job(self, job: str, after: int) -> None:
+        """Schedule a job."""
+        self.spawn(f"{self.actor().name}-{job}-{self._next()}", lambda: self._scheduled(job), after)
 
     def _scheduled(self, job: str) -> None:
         if self.strikes("job.missed"):
@@ -342,7 +339,7 @@ class History:
     def tell(self, subject: str) -> None:
         """The provider has something to say about a payment or a refund."""
         random = Random(f"{self.plan.seed}/event/{self._next()}")
-        if subject in self.surely and not self.about_dispute:
+        if subject in self.undisturbed_payments and not self.about_dispute:
             self._send_event(subject, random.randrange(1, 2_000))
             return
         lost = self._about_balance(subject) and self.faults.strikes("event.balance_lost", random)
@@ -360,7 +357,7 @@ class History:
             self._send_event(subject, delay)
         if self.faults.strikes("event.unknown_subject", random):
             name, stranger = f"event-{self._next()}", "ref_" + "0" * 26 + "_1"
-            self.beside(name, lambda: self._post_event(stranger, name, {503, 204}, self.scheduler.now))
+            self.spawn(name, lambda: self._post_event(stranger, name, {503, 204}, self.scheduler.now))
 
     def _about_balance(self, subject: str) -> bool:
         parsed = parse_child("pay", subject)
@@ -370,7 +367,7 @@ class History:
 
     def _send_event(self, subject: str, delay: int) -> None:
         name, told_at = f"event-{self._next()}", self.scheduler.now
-        self.beside(name, lambda: self._deliver(subject, name, told_at), after=delay)
+        self.spawn(name, lambda: self._deliver(subject, name, told_at), after=delay)
 
     def _deliver(self, subject: str, name: str, told_at: int) -> None:
         """A provider sends again until it is told that we have it."""
@@ -387,8 +384,8 @@ class History:
     def _never_told(self, subject: str, *, about_dispute: bool) -> None:
         """Who does not look by itself does not know."""
         if about_dispute:
-            self.invariants.money_back.undisputed.add(subject)
-        self.invariants.unheard.add(subject)
+            self.invariants.refunds.undisputed.add(subject)
+        self.invariants.lost_events.add(subject)
 
     def _disputes_of(self, subject: str) -> list[Any]:
         paid = self.provider.payments.get(subject)
@@ -458,7 +455,7 @@ class History:
         """All writes of one call took effect together."""
         if self._changes:
             changes, self._changes = self._changes, []
-            self.invariants.written(changes)
+            self.invariants.check_write(changes)
 
 
 def _context(scheduler: Scheduler) -> Any:

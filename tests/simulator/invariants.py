@@ -1,7 +1,7 @@
-"""The promises, checked after every single write against the whole store and the provider's own books.
+"""The promises, checked after every write against the whole store and the provider's own books.
 
-They read the journals with the real fold, and everything a mutant could bend from elsewhere: windows and stakes from the
-plan's sales (see commitments.py), stock from the shards, captures and executions from the provider.
+Journals are read with the real fold. Everything that a mutant could change comes from elsewhere: windows and stakes from
+the plan's sales (see deposit_invariants.py), stock from the shards, captures and executions from the provider.
 """
 
 from collections import Counter
@@ -15,23 +15,22 @@ from chalicelib.core.deadlines import find_awaited_balance
 from chalicelib.core.deposit import fold
 from chalicelib.core.deposit import order as orders
 from chalicelib.core.deposit.deposit import Deposit
-from chalicelib.core.deposit.events.all import DepositEvent
+from chalicelib.core.deposit.events.base import DepositEvent
 from chalicelib.core.deposit.events.ending import Cancelled, Expired
 from chalicelib.core.deposit.events.lock import LockBecameFinal
 from chalicelib.core.deposit.events.order import Created, TakenStock
 from chalicelib.core.deposit.events.refund import RefundApproved
-from chalicelib.core.deposit.fold import postings
+from chalicelib.core.deposit.fold import KINDS, postings
 from chalicelib.core.deposit.refund import Refund, RefundStatus
 from chalicelib.core.deposit.status import Status
-from chalicelib.store.deposits import KINDS
 from chalicelib.store.journals import Journals
 from tests.simulator.audit import explained
-from tests.simulator.cancellation_invariants import GRACE, ON_TOP, Fairness
-from tests.simulator.claim_invariants import Justice
-from tests.simulator.deposit_invariants import SKEW, Commitment, Said
+from tests.simulator.cancellation_invariants import GRACE, ON_TOP, CancellationInvariants
+from tests.simulator.claim_invariants import ClaimInvariants
+from tests.simulator.deposit_invariants import SKEW, DepositRecord, SentBodies
 from tests.simulator.expressions import Item
 from tests.simulator.provider import Executed, SimulatedProvider
-from tests.simulator.refund_invariants import MoneyBack
+from tests.simulator.refund_invariants import RefundInvariants
 from tests.simulator.sales import Sale
 
 DONE = {RefundStatus.SETTLED, RefundStatus.MANUAL_REVIEW}
@@ -43,44 +42,46 @@ class Invariants:
 
     now: Callable[[], int]
     sales: dict[str, Sale] = field(default_factory=dict)
-    unheard: set[str] = field(default_factory=set)  # subjects of lost events: only reconciliation can find those
+    lost_events: set[str] = field(default_factory=set)  # subjects of lost events: only reconciliation can find those
     provider: SimulatedProvider | None = None
-    money_back: MoneyBack = field(init=False)
-    fairness: Fairness = field(init=False)
-    justice: Justice = field(init=False)
+    refunds: RefundInvariants = field(init=False)
+    cancellations: CancellationInvariants = field(init=False)
+    claims: ClaimInvariants = field(init=False)
     violations: list[str] = field(default_factory=list)
     states: dict[str, Deposit] = field(default_factory=dict)
-    commitments: dict[str, Commitment] = field(default_factory=dict)
-    bodies: dict[tuple[str, int], Said] = field(default_factory=dict)
+    records: dict[str, DepositRecord] = field(default_factory=dict)
+    bodies: dict[tuple[str, int], SentBodies] = field(default_factory=dict)
     shards: dict[str, Item] = field(default_factory=dict)
     limits: dict[str, int] = field(default_factory=dict)
     _reader: Journals[DepositEvent] = field(default_factory=lambda: Journals(None, "", KINDS))
 
     def __post_init__(self) -> None:
-        self.money_back = MoneyBack(self.violated, self.now, self.states, said=self.bodies)
-        self.fairness = Fairness(self.violated, self.now, self.sales, self.commitments)
-        self.justice = Justice(self.violated, self.now, self.states, self.commitments, self.fairness, self.money_back)
-        self.money_back.claimed = self.justice.claimed
+        self.refunds = RefundInvariants(self.violated, self.now, self.states, bodies=self.bodies)
+        self.cancellations = CancellationInvariants(self.violated, self.now, self.sales, self.records)
+        self.claims = ClaimInvariants(
+            self.violated, self.now, self.states, self.records, self.cancellations, self.refunds
+        )
+        self.refunds.claimed = self.claims.claimed
 
     def watch(self, provider: SimulatedProvider) -> None:
-        """Whose books are compared, and whose calls are seen."""
-        self.provider = self.money_back.provider = provider
-        provider.asked = self.money_back.asked
+        """Compare this provider's books, and check the calls that it gets."""
+        self.provider = self.refunds.provider = provider
+        provider.on_call = self.refunds.check_call
 
     def violated(self, promise: str, what: str) -> None:
         self.violations.append(f"{promise} at {self.now()}: {what}")
 
-    def said(self, path: str, body: dict[str, Any]) -> None:
-        """What somebody sends now."""
+    def record_request(self, path: str, body: dict[str, Any]) -> None:
+        """Record the body of a request that is sent now."""
         self.bodies.setdefault((path, self.now()), []).append(body)
 
-    def written(self, changes: list[tuple[str, Item | None, Item]]) -> None:
-        """One call of the store took effect."""
+    def check_write(self, changes: list[tuple[str, Item | None, Item]]) -> None:
+        """Check the items that one call of the store changed."""
         for pk, before, after in changes:
             if pk.startswith("dep_"):
                 self._deposit(pk, before, after)
             elif pk.startswith(("brk_", "rec_")):
-                self._booked(pk, before, after)
+                self._check_book_item(pk, before, after)
             elif pk.startswith("stock#"):
                 self.shards[pk] = after
             elif pk.startswith("limit#"):
@@ -88,19 +89,19 @@ class Invariants:
         if any(pk.startswith(("dep_", "stock#", "limit#")) for pk, _, _ in changes):
             self._stock()
             self._limits()
-        self.fairness.written(changes)
-        self.justice.written(changes)
+        self.cancellations.check_write(changes)
+        self.claims.check_write(changes)
         self._books()
 
-    def _booked(self, pk: str, before: Item | None, after: Item) -> None:
-        """Nothing is rewritten, and whatever a run calls broken was broken by somebody."""
+    def _check_book_item(self, pk: str, before: Item | None, after: Item) -> None:
+        """Check that a run or break was not rewritten, and that an injected difference explains each break."""
         assert self.provider is not None, "set before the history begins"
         old = before["journal"]["L"] if before is not None else []
         if after["journal"]["L"][: len(old)] != old:
             self.violated("history", f"{pk} was rewritten")
-        strange = explained(after, self.provider) if pk.startswith("brk_") else None
-        if strange is not None:
-            self.violated("books", f"nothing explains {strange}")
+        unexplained = explained(after, self.provider) if pk.startswith("brk_") else None
+        if unexplained is not None:
+            self.violated("books", f"nothing explains {unexplained}")
 
     def _deposit(self, pk: str, before: Item | None, after: Item) -> None:
         old = before["journal"]["L"] if before is not None else []
@@ -125,27 +126,27 @@ class Invariants:
                 continue
             self._zero_sum(state, event)
             self._in_time(pk, state, event, entry.received_at)
-            self.justice.see(pk, state, entry)
-            self.fairness.see(pk, entry)
-            self.commitments[pk].see(event, entry.received_at)
-            self.money_back.see(pk, state, event, entry.received_at)
+            self.claims.observe(pk, state, entry)
+            self.cancellations.observe(pk, entry)
+            self.records[pk].observe(event, entry.received_at)
+            self.refunds.observe(pk, state, event, entry.received_at)
             self.states[pk] = fold.evolve(state, event)
-            self.money_back.mark(pk, self.states[pk], event)
+            self.refunds.record_state(pk, self.states[pk], event)
             self._money(pk, self.states[pk])
             self._units(pk, self.states[pk])
 
     def _begin(self, pk: str, event: DepositEvent, asked: int) -> None:
         assert isinstance(event, Created), event
         self.states[pk] = orders.begin_deposit(pk, event)
-        self.fairness.begin(pk, event, asked)
-        self.commitments[pk] = Commitment.begun(
+        self.cancellations.begin(pk, event, asked)
+        self.records[pk] = DepositRecord.begin(
             pk,
             event,
             self.sales[event.offer],
             violated=self.violated,
             now=self.now,
             captured_at=self._captured_at,
-            said=lambda deposit_id, at: self.bodies.get((f"/v1/deposits/{deposit_id}/lock", at), []),
+            bodies_at=lambda deposit_id, at: self.bodies.get((f"/v1/deposits/{deposit_id}/lock", at), []),
         )
 
     def _zero_sum(self, state: Deposit, event: DepositEvent) -> None:
@@ -210,9 +211,9 @@ class Invariants:
         waits = any(refund.status not in DONE for refund in state.refunds) or state.status is Status.AWAITING_PAYMENT
         if state.status is Status.COOLING_OFF and state.window is not None and state.window.ends_at is not None:
             waits = True
-        locked = self.commitments[pk].locked
+        locked = self.records[pk].locked
         if state.status is Status.LOCKED and locked is not None and locked.undo_until is not None:
-            told = (LockBecameFinal.TYPE, locked.undo_until) in self.commitments[pk].told
+            told = (LockBecameFinal.TYPE, locked.undo_until) in self.records[pk].announced
             waits = waits or (not told and self.now() < locked.undo_until)
         if find_awaited_balance(state) is not None:
             waits = True
@@ -225,15 +226,15 @@ class Invariants:
 
     def _units(self, pk: str, state: Deposit) -> None:
         """P4: a living deposit holds what it ordered; of one that has ended, what was shipped is sold."""
-        bound = self.commitments[pk]
+        record = self.records[pk]
         live, sold = _by_sku(state.stock), _by_sku(state.sold)
-        gone = bound.ended_at is not None
-        ordered, shipped = bound.units_of(), bound.shipped_of()
-        over = gone or bound.completed
-        for sku in bound.sale.counted:
+        gone = record.ended_at is not None
+        ordered, shipped = record.units_of(), record.shipped_of()
+        over = gone or record.completed
+        for sku in record.sale.counted:
             if (live[sku], sold[sku]) != (0 if over else ordered[sku], shipped[sku] if over else 0):
                 self.violated("P4", f"{pk} {sku}: {live} live, {sold} sold, {ordered} ordered, {shipped} shipped")
-        counts = bound.sale.limited and not bound.with_pass and (not gone or bound.counts_on)
+        counts = record.sale.limited and not record.with_pass and (not gone or record.counts_on)
         if state.limit_units != (ordered.total() if counts else 0):
             self.violated("P4", f"{pk} counts {state.limit_units} of {ordered} against the limit")
 
@@ -291,16 +292,16 @@ class Invariants:
         if n > len(refunds) or refunds[n - 1].amount != row.amount or refunds[n - 1].sent_at is None:
             self.violated("P2", f"{row.refund_id} moved {row.amount}, which nobody had decided and sent")
 
-    def at_rest(self) -> None:
+    def check_finished(self) -> None:
         """When faults are over, every job has had its time and the books were compared: nothing is left open.
 
         What no event, no look and no line of a report told is the only thing that may be unknown here.
         """
         assert self.provider is not None, "set before the history begins"
         executed = {row.refund_id: row for row in self.provider.refunds if row.status == "succeeded"}
-        self.money_back.at_rest()
-        self.fairness.at_rest()
-        self.justice.at_rest()
+        self.refunds.check_finished()
+        self.cancellations.check_finished()
+        self.claims.check_finished()
         for pk, state in self.states.items():
             if state.status is Status.AWAITING_PAYMENT:
                 self.violated("P7", f"{pk} never expired")
@@ -308,7 +309,7 @@ class Invariants:
                 self._ended(pk, refund, executed)
             self._captured(pk, state)
             self._nothing_left_over(pk, state)
-            for untold in self.commitments[pk].untold(self.now()):
+            for untold in self.records[pk].missing_announcements(self.now()):
                 self.violated("P7", f"{pk} never told {untold}")
 
     def _ended(self, pk: str, refund: Refund, executed: dict[str, Executed]) -> None:
@@ -316,8 +317,8 @@ class Invariants:
         row = executed.get(refund_id)
         if refund.status not in DONE:
             self.violated("P7", f"{refund_id} ended as {refund.status}")
-        paid = row is not None or (pk, refund.n) in self.money_back.covered or not refund.amount
-        if refund.status is RefundStatus.SETTLED and not paid and refund_id not in self.unheard:
+        paid = row is not None or (pk, refund.n) in self.refunds.covered or not refund.amount
+        if refund.status is RefundStatus.SETTLED and not paid and refund_id not in self.lost_events:
             self.violated("P2", f"{refund_id} is settled here and not executed there")
         if row is not None and refund.status is not RefundStatus.SETTLED and not self._unreported(row.ref):
             self.violated("P7", f"{refund_id} was executed and ended as {refund.status}")
@@ -329,13 +330,13 @@ class Invariants:
 
     def _nothing_left_over(self, pk: str, state: Deposit) -> None:
         """A deposit that lives or was completed holds what counted, no more; one that has ended only what was shipped."""
-        bound = self.commitments[pk]
-        expected = bound.held
-        if bound.ended_at is not None:
-            kept = 0 if bound.ended_by == "withdrawal" else _goods_kept(state)
-            if kept > bound.shipped_value():
-                self.violated("P1", f"{pk} keeps {kept} for goods worth {bound.shipped_value()}")
-            expected = kept - bound.given_after
+        record = self.records[pk]
+        expected = record.held
+        if record.ended_at is not None:
+            kept = 0 if record.ended_by == "withdrawal" else _goods_kept(state)
+            if kept > record.shipped_value():
+                self.violated("P1", f"{pk} keeps {kept} for goods worth {record.shipped_value()}")
+            expected = kept - record.given_after
         if state.money.held.minor != expected:
             self.violated("P1", f"{pk} {state.status} holds {state.money.held} at rest, not {expected}")
 
@@ -347,7 +348,7 @@ class Invariants:
             watched = find_awaited_balance(state) is not None and payment_id == child("pay", pk, state.payment.n)
             known = {one.capture for one in state.captures}
             for capture in payment.captures if payment_id.startswith(f"pay_{body}_") else ():
-                told = watched or payment_id not in self.unheard or not self._unreported(capture.ref)
+                told = watched or payment_id not in self.lost_events or not self._unreported(capture.ref)
                 if told and capture.ref not in known:
                     self.violated("P7", f"{capture.ref} was taken and is not known here")
 

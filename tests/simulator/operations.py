@@ -24,7 +24,7 @@ from chalicelib.core.decide import decide
 from chalicelib.core.delivery.fulfilment import PayBalance, Ship
 from chalicelib.core.deposit.command_row import Command
 from chalicelib.core.deposit.deposit import Deposit
-from chalicelib.core.deposit.events.all import DepositEvent
+from chalicelib.core.deposit.events.base import DepositEvent
 from chalicelib.core.deposit.events.ending import QuestionAsked
 from chalicelib.core.deposit.events.goods import Units
 from chalicelib.core.deposit.events.order import Line, TakenStock
@@ -67,7 +67,7 @@ from chalicelib.store.offers import OfferStore
 from chalicelib.store.runs import RunStore
 from chalicelib.store.tallies import TallyStore
 from tests.simulator.dynamo import FakeDynamo
-from tests.store.builders import BUYER, DEPOSIT, STAFF, T0, begun, draft, entry, offered
+from tests.store.builders import BUYER, DEPOSIT, STAFF, T0, draft, entry, make_offer, new_deposit
 
 HOUR: Final = 3_600_000
 PRICE: Final = Money(29_990_000, "CNY")
@@ -167,7 +167,7 @@ class _World:
             draft(units=20, per_buyer=MOST, **at_once),
             draft(units=None, per_buyer=None, window=soon),
         ]
-        made = [offered(terms, digest_id("off", f"{n}")) for n, terms in enumerate(self.terms)]
+        made = [make_offer(terms, digest_id("off", f"{n}")) for n, terms in enumerate(self.terms)]
         self.offers = [offer for offer, _ in made]
         self.made = [entries for _, entries in made]
         self.images: dict[str, list[Stored[DepositEvent]]] = {}
@@ -233,7 +233,7 @@ class _World:
         units = self.random.randrange(1, 3)
         stock = self._taken(units) if n == 0 else ()
         limit = units if n == 0 else 0
-        deposit, entries = begun(
+        deposit, entries = new_deposit(
             self._id(),
             at=self.now,
             offer=offer.id,

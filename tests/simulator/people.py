@@ -12,7 +12,7 @@ from tests.simulator.disputants import Disputants
 from tests.simulator.persons import ONE, REFUSED, ROOT
 from tests.simulator.plan import Action
 from tests.simulator.provider import Paid
-from tests.simulator.request_patterns import TRIES, Intended
+from tests.simulator.request_patterns import TRIES, IntendedRequest
 from tests.simulator.sales import SALES
 from tests.simulator.tokens import token
 
@@ -40,7 +40,7 @@ class People(Disputants):
         if SALES[action.offer].credit:
             body["items"][0]["quantity"] = 1
             body["trade_in"] = {"category": "phone", "model": "old"}
-        reply = self._thumbs.insist(self._buyers(action, ROOT, ROOT, body))
+        reply = self._sender.send_until_answered(self._buyer_request(action, ROOT, ROOT, body))
         if reply is not None and reply.status == 201:
             self._orders[action.id] = reply.json
         else:
@@ -104,7 +104,7 @@ class People(Disputants):
         if session.captures:
             return
         if action.how == "surely":
-            history.surely.add(payment_id)
+            history.undisturbed_payments.add(payment_id)
             self._arrive(payment_id, amount)
             return
         if history.strikes("payment.failed"):
@@ -146,10 +146,10 @@ class People(Disputants):
         reply = self._buyer_commands(action, "balance-payments", {"payment_method": self._some_method(action)})
         if reply is None or reply.status != 200:
             return
-        bound = self._bound(action)
-        if action.how == "in_time" and bound is not None:
-            self._patiently(action, lambda bound: bound.cure_until is not None)
-            self._sleep_to(bound.cure_until, (-MINUTE, -1_000, -300, -100, -1, 0, 1))
+        record = self._record(action)
+        if action.how == "in_time" and record is not None:
+            self._wait_until(action, lambda record: record.cure_until is not None)
+            self._sleep_to(record.cure_until, (-MINUTE, -1_000, -300, -100, -1, 0, 1))
         else:
             self._sleep(1_000, 6 * HOUR if action.how == "late" else 10 * MINUTE)
         self._pay(action)
@@ -157,22 +157,22 @@ class People(Disputants):
     # Leaving.
 
     def _cancel(self, action: Action, *, plainly: bool = False) -> None:
-        bound = self._bound(action)
-        if action.how == "edge" and bound is not None and bound.locked is not None:
-            self._sleep_to(bound.final_at, (-2, -1, 0, 1))
+        record = self._record(action)
+        if action.how == "edge" and record is not None and record.locked is not None:
+            self._sleep_to(record.final_at, (-2, -1, 0, 1))
             plainly = True
         asked = self._now
         reply = self._buyer_commands(action, "cancel", {}, plainly=plainly)
         if reply is not None and reply.status == 409 and reply.problem != "already-cancelled":
-            self._refused_cancel(self._orders[self._about(action)]["id"], asked, reply)
+            self._refused_cancel(self._orders[self._order_number(action)]["id"], asked, reply)
 
     def _refused_cancel(self, deposit_id: str, asked: int, reply: "Reply") -> None:
         """P6: a paid deposit can be cancelled until it is completed; only one never paid in time is over by itself.
 
         Whoever asks while a payment is still being told may be answered by what stood here then.
         """
-        bound = self._history.invariants.commitments[deposit_id]
-        if bound.paid_at is not None and asked >= bound.paid_known_at and not bound.completed:
+        record = self._history.invariants.records[deposit_id]
+        if record.paid_at is not None and asked >= record.paid_known_at and not record.completed:
             self._violated("P6", f"{deposit_id} could not be cancelled: {reply.body}")
 
     def _edge_cancel(self, action: Action) -> None:
@@ -187,14 +187,16 @@ class People(Disputants):
             return
         path, template = f"{ROOT}/{deposit['id']}/withdrawals", f"{ONE}/withdrawals"
         body = {"name": f"Buyer {action.buyer}", "reach": f"b{action.buyer}@example.org"}
-        stated = self._thumbs.insist(self._withdrawing(action, path, template, body))
+        stated = self._sender.send_until_answered(self._withdrawal_request(action, path, template, body))
         self._history.expect(stated, {201, 409, 429, 503})
         if stated is None or stated.status != 201:
             return
         self._sleep(1_000, 20 * MINUTE)
         mine = f"{path}/{stated.json['id']}"
-        step = self._withdrawing(action, f"{mine}/confirm", f"{template}/{{withdrawal_id}}/confirm", {}, "confirm")
-        confirmed = self._thumbs.insist(step)
+        step = self._withdrawal_request(
+            action, f"{mine}/confirm", f"{template}/{{withdrawal_id}}/confirm", {}, "confirm"
+        )
+        confirmed = self._sender.send_until_answered(step)
         self._history.expect(confirmed, {200, 409, 503})
         again = self._history.ask("GET", mine, step.bearer, template=f"{template}/{{withdrawal_id}}")
         self._history.expect(again, {200, 503})
@@ -212,32 +214,34 @@ class People(Disputants):
             "unlock": lambda: self._buyer_commands(action, "unlock", {}, plainly=True),
             "intent": lambda: self._buyer_commands(action, "lock-intents", {}, plainly=True),
             "pay": lambda: self._pay(action),
-            "expiry": lambda: self._history.come_round("close_windows", 0),
+            "expiry": lambda: self._history.schedule_job("close_windows", 0),
             "twice": lambda: self._history.expect(
-                self._thumbs.once(self._of_shop(action, "merchant-cancel", deposit["id"], self._cited(action), "-2")),
+                self._sender.send_once(
+                    self._of_shop(action, "merchant-cancel", deposit["id"], self._cited(action), "-2")
+                ),
                 REFUSED | {200},
             ),
         }
         if action.how == "expiry":
             due_at = self._history.invariants.states[deposit["id"]].created.due_at
             self._sleep_to(due_at, (-1, 0, GRACE - 10, GRACE, GRACE + 5))
-        self._history.beside(f"a{action.id}-rival", rivals[action.how])
+        self._history.spawn(f"a{action.id}-rival", rivals[action.how])
         self._merchant_cancel(action, plainly=True)
 
     # Locking.
 
     def _intent(self, action: Action) -> None:
-        bound = self._bound(action)
-        if bound is not None and (bound.paid_at is not None or not self._random.randrange(4)):
+        record = self._record(action)
+        if record is not None and (record.paid_at is not None or not self._random.randrange(4)):
             self._keep_shown(action, self._buyer_commands(action, "lock-intents", {}))
 
     def _keep_shown(self, action: Action, reply: "Reply | None") -> None:
         if reply is not None and reply.status == 201:
-            self._shown.setdefault(self._about(action), []).append(reply.json)
+            self._shown.setdefault(self._order_number(action), []).append(reply.json)
 
     def _lock(self, action: Action) -> None:
         """The right way, and every wrong one."""
-        shown = self._latest(action)
+        shown = self._latest_intent(action)
         if shown is None:
             return
         if action.how == "right":
@@ -250,18 +254,18 @@ class People(Disputants):
         if action.how == "hash":
             body["disclosure_hash"] = "sha256:" + "0" * 64
         if action.how == "old":
-            body = _answer_to(self._shown[self._about(action)][0])
+            body = _answer_to(self._shown[self._order_number(action)][0])
         if action.how == "foreign":
-            others = [one[-1] for order, one in sorted(self._shown.items()) if order != self._about(action)]
+            others = [one[-1] for order, one in sorted(self._shown.items()) if order != self._order_number(action)]
             body["intent"] = others[0]["id"] if others else f"lki_{'0' * 26}_1"
         reply = self._buyer_commands(action, "lock", body, plainly=action.how in {"right", "expiring"})
         if action.how in {"words", "hash", "foreign"} and reply is not None and reply.status == 200:
             self._violated("P5", f"{action.told()} was accepted: {reply.body}")
 
     def _unlock(self, action: Action) -> None:
-        bound = self._bound(action)
-        if action.how == "edge" and bound is not None and bound.locked is not None:
-            self._sleep_to(bound.final_at, (-2, -1, 0, 1))
+        record = self._record(action)
+        if action.how == "edge" and record is not None and record.locked is not None:
+            self._sleep_to(record.final_at, (-2, -1, 0, 1))
         self._buyer_commands(action, "unlock", {}, plainly=action.how == "edge")
 
     def _change(self, action: Action, *, plainly: bool = False) -> None:
@@ -278,7 +282,7 @@ class People(Disputants):
         self._wait_for_window_end(action, (-10 * MINUTE, -MINUTE, -11_000))
         self._intent(action)
         self._wait_for_window_end(action, (-2, -1, -1, 0, 0, 1))
-        shown = self._latest(action)
+        shown = self._latest_intent(action)
         if shown is not None:
             self._buyer_commands(action, "lock", _answer_to(shown), plainly=True)
 
@@ -289,7 +293,7 @@ class People(Disputants):
     def _race(self, action: Action) -> None:
         """A lock and its opposite at the same instant."""
         self._intent(action)
-        shown = self._latest(action)
+        shown = self._latest_intent(action)
         if shown is None:
             return
         self._sleep_to(parse_instant(shown["confirmable_at"]), (0, 1, 1_000))
@@ -298,66 +302,66 @@ class People(Disputants):
             "change": lambda: self._change(action, plainly=True),
             "unlock": lambda: self._buyer_commands(action, "unlock", {}, plainly=True),
         }
-        self._history.beside(f"a{action.id}-rival", rivals[action.how])
+        self._history.spawn(f"a{action.id}-rival", rivals[action.how])
         self._buyer_commands(action, "lock", _answer_to(shown), plainly=True)
 
     # What the merchant does.
 
     def _ready(self, action: Action) -> None:
-        bound = self._bound(action)
-        if not self._wait_for_final(action) or bound is None:
+        record = self._record(action)
+        if not self._wait_for_final(action) or record is None:
             return
         inspect_at = self._now + self._random.choice((0, MINUTE, HOUR))
-        lines = list(range(1, len(bound.lines) + 1))
+        lines = list(range(1, len(record.lines) + 1))
         body = {"lines": lines, "inspect_at": format_instant(inspect_at), "evidence": ["photo:ready"]}
         self._merchant_commands(action, "ready", body)
 
     def _ship(self, action: Action) -> None:
         """One unit, all that is left, or more than there is; mostly when everything is paid."""
-        paid = action.how == "at_once" or self._patiently(
-            action, lambda bound: bound.owed == 0 and bound.final(self._now)
+        paid = action.how == "at_once" or self._wait_until(
+            action, lambda record: record.owed == 0 and record.final(self._now)
         )
-        bound = self._bound(action)
-        if not paid or bound is None:
+        record = self._record(action)
+        if not paid or record is None:
             return
-        left = {line: bound.to_ship(line) for line in range(1, len(bound.lines) + 1)}
+        left = {line: record.to_ship(line) for line in range(1, len(record.lines) + 1)}
         lines = [{"line": line, "quantity": units} for line, units in left.items() if units > 0]
         if action.how == "one":
             lines = [{"line": one["line"], "quantity": 1} for one in lines[:1]]
         if action.how == "too_many":
-            lines = [{"line": line, "quantity": ordered} for line, ordered in enumerate(bound.quantities, start=1)]
+            lines = [{"line": line, "quantity": ordered} for line, ordered in enumerate(record.quantities, start=1)]
         if lines:
-            asked, gone, dropped = self._now, bound.shipped.copy(), bound.dropped.copy()
-            may = bound.final(asked) and not bound.owed and bound.ended_at is None and action.how != "too_many"
+            asked, gone, dropped = self._now, record.shipped.copy(), record.dropped.copy()
+            may = record.final(asked) and not record.owed and record.ended_at is None and action.how != "too_many"
             reply = self._merchant_commands(action, "shipments", {"lines": lines})
-            still = (bound.shipped, bound.dropped) == (gone, dropped) and not bound.owed and bound.ended_at is None
-            unsaid = self._justice.ripe(bound.id)
+            still = (record.shipped, record.dropped) == (gone, dropped) and not record.owed and record.ended_at is None
+            unsaid = self._claims.is_due(record.id)
             if may and still and not unsaid and reply is not None and reply.status == 409:
-                self._violated("P7", f"{bound.id} is paid and bound, and could not be shipped: {reply.body}")
+                self._violated("P7", f"{record.id} is paid and record, and could not be shipped: {reply.body}")
 
     def _deliver(self, action: Action) -> None:
-        self._patiently(action, lambda bound: bound.shipped.total() > 0)
+        self._wait_until(action, lambda record: record.shipped.total() > 0)
         self._sleep(MINUTE, HOUR)
-        bound = self._bound(action)
-        if bound is None or not bound.shipped.total():
+        record = self._record(action)
+        if record is None or not record.shipped.total():
             return
-        arrived = max(bound.shipped_at, self._now - MINUTE)
-        body = {"lines": sorted(+bound.shipped), "delivered_at": format_instant(arrived), "evidence": ["scan:1"]}
+        arrived = max(record.shipped_at, self._now - MINUTE)
+        body = {"lines": sorted(+record.shipped), "delivered_at": format_instant(arrived), "evidence": ["scan:1"]}
         self._merchant_commands(action, "deliveries", body)
 
     def _receipt(self, action: Action) -> None:
-        if self._patiently(action, lambda bound: bound.shipped.total() > 0):
+        if self._wait_until(action, lambda record: record.shipped.total() > 0):
             self._sleep(MINUTE, HOUR)
             self._buyer_commands(action, "receipt", {})
 
     def _default(self, action: Action) -> None:
         """At once, which is too early; at the very end of the cure; or later."""
         if action.how != "at_once":
-            late = self._patiently(action, lambda bound: bound.due_at is not None)
-            bound = self._bound(action)
-            if not late or bound is None:
+            late = self._wait_until(action, lambda record: record.due_at is not None)
+            record = self._record(action)
+            if not late or record is None:
                 return
-            self._sleep_to(bound.cure_until, (-1, -1, 0, 1) if action.how == "edge" else (MINUTE, HOUR))
+            self._sleep_to(record.cure_until, (-1, -1, 0, 1) if action.how == "edge" else (MINUTE, HOUR))
         self._merchant_commands(action, "buyer-default", {}, plainly=action.how == "edge")
 
     # The old device.
@@ -380,9 +384,9 @@ class People(Disputants):
         if intended is None:
             return
         if action.how in wrong:
-            self._history.expect(self._thumbs.once(intended), {422, 503})
+            self._history.expect(self._sender.send_once(intended), {422, 503})
             return
-        self._commanded("inspection", intended, plainly=plainly)
+        self._send_command("inspection", intended, plainly=plainly)
 
     def _fall_through(self, action: Action, *, plainly: bool = False) -> None:
         """Seller or courier let it fail."""
@@ -390,7 +394,7 @@ class People(Disputants):
         body = {"by": self._random.choice(("seller", "courier"))}
         intended = self._at_trade_in(action, "cancel", body, "shop", shop, thief)
         if intended is not None:
-            self._commanded("trade-in cancel", intended, plainly=plainly)
+            self._send_command("trade-in cancel", intended, plainly=plainly)
 
     def _inspect_race(self, action: Action) -> None:
         """An inspection and what contradicts it, at the same instant."""
@@ -399,18 +403,18 @@ class People(Disputants):
             "fall_through": lambda: self._fall_through(action, plainly=True),
             "inspect": lambda: self._inspect(action, plainly=True),
         }
-        self._history.beside(f"a{action.id}-rival", rivals[action.how])
+        self._history.spawn(f"a{action.id}-rival", rivals[action.how])
         self._inspect(action, plainly=True)
 
     def _at_trade_in(
         self, action: Action, name: str, body: dict[str, Any], who: str, bearer: str, stranger: str
-    ) -> Intended | None:
+    ) -> IntendedRequest | None:
         deposit = self._ordered(action)
         if deposit is None or deposit["trade_in"] is None:
             return None
         path = f"/v1/trade-ins/{deposit['trade_in']['id']}/{name}"
         template = f"/v1/trade-ins/{{trade_in_id}}/{name}"
-        return Intended(who, bearer, stranger, path, template, body, f"k{action.id}-{name}")
+        return IntendedRequest(who, bearer, stranger, path, template, body, f"k{action.id}-{name}")
 
 
 def _answer_to(shown: dict[str, Any]) -> dict[str, Any]:

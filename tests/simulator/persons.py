@@ -1,12 +1,12 @@
-"""What people who send requests have in common: their tokens and keys, what they know, and how they wait."""
+"""Base of the classes that send requests: tokens and keys, what a caller knows, and waiting."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from chalicelib.core.common.instants import HOUR, MINUTE
-from tests.simulator.deposit_invariants import Commitment
+from tests.simulator.deposit_invariants import DepositRecord
 from tests.simulator.plan import Action
-from tests.simulator.request_patterns import Intended, Thumbs
+from tests.simulator.request_patterns import IntendedRequest, RequestSender
 from tests.simulator.tokens import token
 
 if TYPE_CHECKING:
@@ -23,11 +23,11 @@ class Persons:
 
     def __init__(self, history: "History") -> None:
         self._history = history
-        self._thumbs = Thumbs(history)
+        self._sender = RequestSender(history)
         self._orders: dict[int, dict[str, Any]] = {}
         self._shown: dict[int, list[dict[str, Any]]] = {}
 
-    def doing(self, action: Action) -> Callable[[], None]:
+    def action_of(self, action: Action) -> Callable[[], None]:
         return lambda: getattr(self, f"_{action.kind}")(action)
 
     # Requests.
@@ -38,8 +38,8 @@ class Persons:
         deposit = self._ordered(action)
         if deposit is None:
             return None
-        intended = self._buyers(action, f"{ROOT}/{deposit['id']}/{name}", f"{ONE}/{name}", body, name)
-        return self._commanded(name, intended, plainly=plainly)
+        intended = self._buyer_request(action, f"{ROOT}/{deposit['id']}/{name}", f"{ONE}/{name}", body, name)
+        return self._send_command(name, intended, plainly=plainly)
 
     def _merchant_commands(
         self, action: Action, name: str, body: dict[str, Any], *, plainly: bool = False
@@ -47,7 +47,7 @@ class Persons:
         deposit = self._ordered(action)
         if deposit is None:
             return None
-        intended = Intended(
+        intended = IntendedRequest(
             who="shop",
             bearer=token("merchant", "shop", "mer_shop"),
             stranger=token("merchant", "thief", "mer_thief"),
@@ -56,70 +56,74 @@ class Persons:
             body=body,
             key=f"k{action.id}",
         )
-        return self._commanded(name, intended, plainly=plainly)
+        return self._send_command(name, intended, plainly=plainly)
 
-    def _commanded(self, name: str, intended: Intended, *, plainly: bool) -> "Reply | None":
-        reply = self._thumbs.once(intended) if plainly else self._thumbs.insist(intended)
+    def _send_command(self, name: str, intended: IntendedRequest, *, plainly: bool) -> "Reply | None":
+        reply = self._sender.send_once(intended) if plainly else self._sender.send_until_answered(intended)
         right = 201 if name == "lock-intents" else 200
         if reply is not None and reply.status not in REFUSED | {right}:
             self._violated("contract", f"{name} answered {reply.status} {reply.body}")
         return reply
 
-    def _buyers(self, action: Action, path: str, template: str, body: dict[str, Any], step: str = "") -> Intended:
+    def _buyer_request(
+        self, action: Action, path: str, template: str, body: dict[str, Any], step: str = ""
+    ) -> IntendedRequest:
         who, own = f"b{action.buyer}", f"k{action.id}"
         several = action.kind in {"edge_lock", "race", "balance", "inspect_race"}
         key = f"{own}-{step}" if several else own
-        return Intended(who, token("buyer", who), token("buyer", "thief"), path, template, body, key)
+        return IntendedRequest(who, token("buyer", who), token("buyer", "thief"), path, template, body, key)
 
-    def _withdrawing(
+    def _withdrawal_request(
         self, action: Action, path: str, template: str, body: dict[str, Any], step: str = "state"
-    ) -> Intended:
-        one = self._buyers(action, path, template, body)
-        held = self._orders[self._about(action)]["withdrawal_token"]
+    ) -> IntendedRequest:
+        one = self._buyer_request(action, path, template, body)
+        held = self._orders[self._order_number(action)]["withdrawal_token"]
         bearer = held if action.how == "holder" else one.bearer
-        return Intended(f"{one.who}/{action.how}", bearer, one.stranger, path, template, body, f"{one.key}-{step}")
+        return IntendedRequest(
+            f"{one.who}/{action.how}", bearer, one.stranger, path, template, body, f"{one.key}-{step}"
+        )
 
-    # What they know, and how they wait.
+    # What a caller knows, and waiting.
 
-    def _about(self, action: Action) -> int:
+    def _order_number(self, action: Action) -> int:
         return action.order if action.order is not None else -1
 
     def _ordered(self, action: Action) -> dict[str, Any] | None:
-        return self._orders.get(self._about(action))
+        return self._orders.get(self._order_number(action))
 
-    def _latest(self, action: Action) -> dict[str, Any] | None:
-        shown = self._shown.get(self._about(action))
+    def _latest_intent(self, action: Action) -> dict[str, Any] | None:
+        shown = self._shown.get(self._order_number(action))
         return shown[-1] if shown else None
 
-    def _bound(self, action: Action) -> Commitment | None:
+    def _record(self, action: Action) -> DepositRecord | None:
         deposit = self._ordered(action)
-        return self._history.invariants.commitments.get(deposit["id"]) if deposit is not None else None
+        return self._history.invariants.records.get(deposit["id"]) if deposit is not None else None
 
     def _wait_for_final(self, action: Action) -> bool:
-        """Until the lock is final, to the millisecond or some minutes more; "at_once" does not wait. Whether to go on."""
-        bound = self._bound(action)
-        if action.how == "at_once" or bound is None:
+        """Wait until the lock is final, to the millisecond or some minutes more; "at_once" does not wait. Whether to go on."""
+        record = self._record(action)
+        if action.how == "at_once" or record is None:
             return True
         around = (-1, 0, 0, 1) if action.how == "edge" else (0, MINUTE, 5 * MINUTE, HOUR)
-        paid = self._patiently(action, lambda bound: bound.paid_at is not None)
-        self._sleep_to(bound.final_at, around)
+        paid = self._wait_until(action, lambda record: record.paid_at is not None)
+        self._sleep_to(record.final_at, around)
         return paid
 
     def _wait_for_window_end(self, action: Action, around: tuple[int, ...]) -> None:
-        bound = self._bound(action)
-        if bound is not None:
-            self._sleep_to(bound.window_ends_at, around, HOUR)
+        record = self._record(action)
+        if record is not None:
+            self._sleep_to(record.window_ends_at, around, HOUR)
 
-    def _patiently(self, action: Action, condition: Callable[[Commitment], bool]) -> bool:
-        """Until something has happened, as somebody knows who looks every few minutes; not for ever.
+    def _wait_until(self, action: Action, condition: Callable[[DepositRecord], bool]) -> bool:
+        """Poll a condition every few minutes for at most 6 hours.
 
-        Whether to go on: who waited for nothing mostly gives up.
+        Whether to go on: true when it holds, and in one of five cases when it does not.
         """
         until = self._now + LONGEST
-        bound = self._bound(action)
-        while bound is not None and not condition(bound) and self._now < until and bound.ended_at is None:
+        record = self._record(action)
+        while record is not None and not condition(record) and self._now < until and record.ended_at is None:
             self._sleep(MINUTE, 20 * MINUTE)
-        return (bound is not None and condition(bound)) or not self._random.randrange(5)
+        return (record is not None and condition(record)) or not self._random.randrange(5)
 
     def _sleep_to(self, instant: int | None, around: tuple[int, ...], longest: int = LONGEST) -> None:
         if instant is None:

@@ -61,7 +61,7 @@ class Grain:
     def sizes(self) -> Iterator[tuple[Any, str, int]]:
         yield worker, "CHUNK_LINES", self.chunk
         yield worker, "REPORT_PAGE", self.report
-        yield movements, "PAGE", self.rows
+        yield movements, "PAGE_ROWS", self.rows
         yield lines, "SHARDS", self.shards
         yield worker, "SHARDS", self.shards
         yield deposits, "DUE_SHARDS", self.due

@@ -1,6 +1,6 @@
-"""A payment provider with books of its own and every misbehaviour of a real one. It never guards our mistakes.
+"""A payment provider with books of its own and the faults of real ones. It does not prevent mistakes of the service.
 
-A key is remembered for ``key_retention_ms``; after that the same key executes again, which is how money is lost.
+A key is remembered for ``key_retention_ms``; after that the same key executes again.
 """
 
 from collections import defaultdict
@@ -87,9 +87,9 @@ class SimulatedProvider:
         self.key_retention_ms = key_retention_ms
         self.refunds: list[Executed] = []
         self.payments: dict[str, Paid] = {}
-        self.heard: dict[str, list[RefundSeen]] = defaultdict(list)  # all that was ever said of a key
-        self.told: dict[str, list[PaymentSeen]] = defaultdict(list)  # and of a payment
-        self.asked: Callable[[Call], None] = lambda _call: None
+        self.refund_answers: dict[str, list[RefundSeen]] = defaultdict(list)  # all answers for a key
+        self.payment_answers: dict[str, list[PaymentSeen]] = defaultdict(list)  # and for a payment
+        self.on_call: Callable[[Call], None] = lambda _call: None
         self._scheduler = scheduler
         self._faults = faults
         self._tell = tell
@@ -109,7 +109,7 @@ class SimulatedProvider:
         if found is None:
             return NotFound()
         seen = PaymentSeen(ordinal(payment_id), found.status, tuple(found.captures), tuple(found.disputes))
-        self.told[payment_id].append(seen)
+        self.payment_answers[payment_id].append(seen)
         return seen
 
     def refund(self, key: str, payment_id: str, capture: str, amount: Money) -> RefundSeen | Unknown:  # noqa: ARG002
@@ -128,7 +128,7 @@ class SimulatedProvider:
             return NotFound()
         if not rows:
             return NotFound()
-        self.heard[key].append(self._seen(rows[-1]))
+        self.refund_answers[key].append(self._seen(rows[-1]))
         return self._seen(rows[-1])
 
     def holder_of(self, bank: str, account: str) -> str | NotFound | Unknown:  # noqa: ARG002
@@ -209,7 +209,7 @@ class SimulatedProvider:
             if self._strikes(before):
                 return Unknown()
         self._faults.happened("keys.kept_a_day" if self.key_retention_ms >= SETTLES else "keys.kept_a_minute")
-        self.asked(call)
+        self.on_call(call)
         known = self._remembered(call.key)
         if known is None:
             known = self._new(call)
@@ -223,7 +223,7 @@ class SimulatedProvider:
         seen = self._seen(known)
         if self._strikes("refund.wrong_amount"):
             return replace(seen, amount=Money(seen.amount.minor - 1, seen.amount.currency))
-        self.heard[call.key].append(seen)
+        self.refund_answers[call.key].append(seen)
         return seen
 
     def _new(self, call: Call) -> Executed | None:

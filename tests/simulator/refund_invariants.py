@@ -1,6 +1,6 @@
-"""What refunds, accounts and chargebacks commit to, kept again from events, from the provider's books and from what was said.
+"""A model of refunds, accounts and chargebacks from events, the provider's books and the requests' bodies.
 
-Days, hours and cool-downs come from sales.py, where they were worked out by hand.
+Days, hours and cool-downs come from sales.py, written by hand.
 """
 
 from collections import Counter
@@ -13,7 +13,7 @@ from chalicelib.core.common.ids import child
 from chalicelib.core.common.money import Money
 from chalicelib.core.decide import decide
 from chalicelib.core.deposit.deposit import Deposit
-from chalicelib.core.deposit.events.all import DepositEvent
+from chalicelib.core.deposit.events.base import DepositEvent
 from chalicelib.core.deposit.events.payment import ChargebackLost, ChargebackOpened, ChargebackWon
 from chalicelib.core.deposit.events.refund import (
     RefundApproved,
@@ -30,16 +30,16 @@ from chalicelib.core.refunding.provider_answers import RefundSeen, derive_steps
 from tests.simulator.cancellation_invariants import ON_TOP
 from tests.simulator.deposit_invariants import SKEW
 from tests.simulator.provider import Call, SimulatedProvider
-from tests.simulator.sales import COOL_DOWN, WAYS_BACK
+from tests.simulator.sales import COOL_DOWN, REFUND_ROUTES
 
 # A job that read before a chargeback was known may ask as long as it lives.
 MAX_JOB = 300_000
-Said = dict[str, Any]
+SentBodies = dict[str, Any]
 NO_TERMS: Any = None  # what is known already asks for none
 
 
 @dataclass
-class MoneyBack:
+class RefundInvariants:
     """``see`` takes each event with the deposit before it, ``asked`` every request for money that reaches the provider."""
 
     violated: Callable[[str, str], None]
@@ -48,7 +48,7 @@ class MoneyBack:
     provider: SimulatedProvider | None = None
     claimed: Callable[[str], int] = lambda _pk: 0  # what open claims are about
     undisputed: set[str] = field(default_factory=set)  # payments of which a bank's word was lost
-    said: dict[tuple[str, int], list[Said]] = field(default_factory=dict)
+    bodies: dict[tuple[str, int], list[SentBodies]] = field(default_factory=dict)
     wishes: dict[str, Call] = field(default_factory=dict)
     disputed: dict[str, int] = field(default_factory=dict)  # captures, and since when we know
     payable: dict[str, tuple[str, list[Payee], int]] = field(default_factory=dict)
@@ -58,7 +58,7 @@ class MoneyBack:
     lost: dict[tuple[str, int], int] = field(default_factory=dict)  # of a dispute, what is not explained yet
     first_sent: dict[str, tuple[Deposit, int]] = field(default_factory=dict)
 
-    def see(self, pk: str, before: Deposit, event: DepositEvent, asked: int) -> None:
+    def observe(self, pk: str, before: Deposit, event: DepositEvent, asked: int) -> None:
         match event:
             case RefundSent():
                 self._sent(pk, before, event)
@@ -89,7 +89,7 @@ class MoneyBack:
         free, spent = self.granted.get((pk, asked), (self._refundable(before), 0))
         spent += event.amount.minor
         self.granted[pk, asked] = free, spent
-        bodies = [one for one in self.said.get(("/v1/refunds", asked), []) if one["deposit"] == pk]
+        bodies = [one for one in self.bodies.get(("/v1/refunds", asked), []) if one["deposit"] == pk]
         wanted = [body for body in bodies if _minor(body["expected_refundable"]) == free]
         if not any(spent <= _minor(body["amount"]) for body in wanted):
             self.violated("P3", f"{pk} gave {spent} of {free} for {bodies}")
@@ -107,7 +107,7 @@ class MoneyBack:
     def _named(self, pk: str, before: Deposit, event: RefundDestinationNamed, asked: int) -> None:
         """The first account at once, another one after the cool-down, the same one again not sooner than before."""
         refund_id = child("ref", pk, event.refund)
-        bodies = self.said.get((f"/v1/refunds/{refund_id}/destination", asked), [])
+        bodies = self.bodies.get((f"/v1/refunds/{refund_id}/destination", asked), [])
         payees = [Payee(one["holder"], one["bank"], one["account"]) for one in bodies if one["consent"]]
         if not payees:
             self.violated("P9", f"{event} of {refund_id}, which nobody named with consent")
@@ -172,7 +172,7 @@ class MoneyBack:
         if refund.cause == ON_TOP:
             self.violated("P2", f"{refund_id} is sent to no account")
             return
-        back, captured = WAYS_BACK[refund.method], before.find_capture(refund.capture)
+        back, captured = REFUND_ROUTES[refund.method], before.find_capture(refund.capture)
         open_still = back.days is None or event.at < captured.at + back.days * 24 * 3_600_000
         whole = back.partial or refund.amount == captured.amount
         if not (back.to_source and open_still and whole) or back.quiet_at(event.at):
@@ -180,7 +180,7 @@ class MoneyBack:
                 "P7", f"{refund_id} is sent at {event.at} back to {refund.method}, which does not take it then"
             )
 
-    def asked(self, call: Call) -> None:
+    def check_call(self, call: Call) -> None:
         """A key names one wish for ever; accounts are paid as named, and not too soon; nothing moves in a dispute."""
         wish = self.wishes.setdefault(call.key, call)
         if wish != call:
@@ -205,7 +205,7 @@ class MoneyBack:
 
     # In the end.
 
-    def at_rest(self) -> None:
+    def check_finished(self) -> None:
         for (pk, dispute), left in self.lost.items():
             if left:
                 self.violated("P3", f"{pk}: {left} of dispute {dispute} is explained by nothing")
@@ -245,7 +245,7 @@ class MoneyBack:
         captures = {one.capture for one in state.captures}
         disputes = {one.ref for one in state.disputes}
         for payment in state.payments:
-            for seen in _some(random, self.provider.told.get(child("pay", pk, payment.n), [])):
+            for seen in _some(random, self.provider.payment_answers.get(child("pay", pk, payment.n), [])):
                 known = {one.ref for one in seen.captures} <= captures and {
                     one.ref for one in seen.disputes
                 } <= disputes
@@ -254,12 +254,12 @@ class MoneyBack:
         for refund in state.refunds:
             for way in range(refund.route_no + 1):
                 sent = refund_key(pk, refund) if way == refund.route_no else _way(pk, refund.n, way)
-                for seen in _some(random, self.provider.heard.get(sent, [])):
+                for seen in _some(random, self.provider.refund_answers.get(sent, [])):
                     steps = tuple(derive_steps(refund, seen))
                     if steps and not _declined_again(refund, steps):
                         self.violated("P11", f"{pk} changes by old news: {seen}")
 
-    def mark(self, pk: str, state: Deposit, event: DepositEvent) -> None:
+    def record_state(self, pk: str, state: Deposit, event: DepositEvent) -> None:
         """Where a refund stands when it is first sent on a way: its news may come in any order from there."""
         if isinstance(event, RefundSent):
             self.first_sent[refund_key(pk, state.refunds[event.refund - 1])] = state, event.refund
@@ -268,7 +268,7 @@ class MoneyBack:
         """From ``sent`` on, any order and number of news gives the same."""
         assert self.provider is not None, "set before the history begins"
         for sent, (state, n) in self.first_sent.items():
-            heard = list(dict.fromkeys(self.provider.heard.get(sent, [])))
+            heard = list(dict.fromkeys(self.provider.refund_answers.get(sent, [])))
             if len(heard) > 1:
                 random = Random(sent)
                 orders = [heard, random.sample(heard, len(heard)) + random.sample(heard, len(heard))]

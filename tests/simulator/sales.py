@@ -1,5 +1,6 @@
-"""The offers of every plan, and what their terms come to: worked out by hand, so that nothing of it is asked of the code
-under test. Durations in milliseconds, amounts in minor units.
+"""The offers of every plan and their figures, computed by hand and independent of the code under test.
+
+Durations in milliseconds, amounts in minor units.
 """
 
 from dataclasses import dataclass, field
@@ -14,7 +15,7 @@ COOL_DOWN: Final = 24 * HOUR  # until another account than the first one is paid
 
 
 @dataclass(frozen=True, slots=True)
-class WayBack:
+class RefundRoute:
     """How a payment method gives money back: for how many days, a part of it too, and at which hours of the day (UTC) not."""
 
     days: int | None = None
@@ -26,16 +27,16 @@ class WayBack:
         return self.quiet is not None and self.quiet[0] <= at % DAY < self.quiet[1]
 
 
-WAYS_BACK: Final = {
-    "card": WayBack(330),
-    "alipay": WayBack(365),
-    "wechat_pay": WayBack(365),
-    "gopay": WayBack(45),
-    "ovo": WayBack(7, partial=False),
-    "qris": WayBack(7, partial=False),
+REFUND_ROUTES: Final = {
+    "card": RefundRoute(330),
+    "alipay": RefundRoute(365),
+    "wechat_pay": RefundRoute(365),
+    "gopay": RefundRoute(45),
+    "ovo": RefundRoute(7, partial=False),
+    "qris": RefundRoute(7, partial=False),
     # From 23:55 to 06:00, seven hours ahead.
-    "shopeepay": WayBack(365, quiet=(16 * HOUR + 55 * MINUTE, 23 * HOUR)),
-    "virtual_account": WayBack(to_source=False),
+    "shopeepay": RefundRoute(365, quiet=(16 * HOUR + 55 * MINUTE, 23 * HOUR)),
+    "virtual_account": RefundRoute(to_source=False),
 }
 
 

@@ -11,7 +11,7 @@ import greenlet
 
 
 class Killed(BaseException):
-    """The process is gone: nothing of it runs any more, not even a ``finally`` that counts."""
+    """The process was killed; a BaseException, so that no handler catches it."""
 
 
 @dataclass(eq=False)
@@ -30,7 +30,7 @@ class Actor:
 
 
 class Scheduler:
-    """The hub. Time moves to the next thing that is due; nothing is ever jumped over."""
+    """The hub. Time moves to the next due action; none is skipped."""
 
     def __init__(self, start: int) -> None:
         self.now = start
@@ -52,7 +52,7 @@ class Scheduler:
         return actor
 
     def sleep(self, milliseconds: int) -> None:
-        """The running actor lets time pass; others go on."""
+        """Suspend the running actor; others go on."""
         actor = self.actor
         assert actor is not None, "only actors sleep"
         self.at(self.now + milliseconds, lambda: self._resume(actor))

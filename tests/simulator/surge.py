@@ -128,8 +128,8 @@ def _fault(code: str, **extra: Any) -> ClientError:
 
 
 @dataclass
-class Told:
-    """What became of one buyer: the answers in their order, and when the last one came."""
+class BuyerResult:
+    """The answers of one buyer in their order, and the instant of the last one."""
 
     statuses: list[int] = field(default_factory=list)
     problem: str = ""
@@ -139,14 +139,14 @@ class Told:
 
 @dataclass
 class Surge:
-    """One rush. ``told`` holds every buyer's answers, ``false`` how often sold-out was said while units were left."""
+    """One rush. ``buyers`` has every buyer's result, ``false`` how often sold-out was said while units were left."""
 
     orders: int
     seconds: float
     units: int
     seed: int = 1
     scheduler: Scheduler = field(init=False)
-    told: list[Told] = field(default_factory=list)
+    buyers: list[BuyerResult] = field(default_factory=list)
     false_sold_out: int = 0
     left: int = 0
 
@@ -185,9 +185,9 @@ class Surge:
             "items": [item],
             "expected_peak_per_second": self.peak,
         }
-        status, told = self._ask("/v1/offers", "shop", body, "launch")
-        assert status == 201, told
-        self.offer = told
+        status, offer = self._ask("/v1/offers", "shop", body, "launch")
+        assert status == 201, offer
+        self.offer = offer
 
     def _buy(self, number: int) -> None:
         """A buyer who comes back when asked to, with the same key."""
@@ -197,15 +197,15 @@ class Surge:
             "payment_method": "card",
             "terms_hash": self.offer["terms_hash"],
         }
-        told = Told(began=self.scheduler.now)
-        self.told.append(told)
+        buyer = BuyerResult(began=self.scheduler.now)
+        self.buyers.append(buyer)
         for _ in range(MAX_TRIES):
             status, answer = self._ask("/v1/deposits", f"buyer{number}", order, f"order-{number}")
-            told.statuses.append(status)
-            told.ended = self.scheduler.now
+            buyer.statuses.append(status)
+            buyer.ended = self.scheduler.now
             if status not in {429, 503}:
-                told.problem = str(answer.get("type", "")).removeprefix("/problems/")
-                self.false_sold_out += told.problem == "sold-out" and self.left > 0
+                buyer.problem = str(answer.get("type", "")).removeprefix("/problems/")
+                self.false_sold_out += buyer.problem == "sold-out" and self.left > 0
                 return
             self._actor().container = None
             self.scheduler.sleep(SECOND + self._actor().random.randrange(SECOND))
@@ -274,13 +274,13 @@ class Surge:
 
     # What came of it.
 
-    def sold(self) -> list[Told]:
-        """Whoever got a deposit, in the order in which they were told."""
-        return sorted((one for one in self.told if one.statuses[-1] == 201), key=lambda one: one.ended)
+    def sold(self) -> list[BuyerResult]:
+        """Whoever got a deposit, in the order in which they were buyer."""
+        return sorted((buyer for buyer in self.buyers if buyer.statuses[-1] == 201), key=lambda buyer: buyer.ended)
 
     def first_try(self) -> float:
         """The share of buyers who were answered at their first try, whatever the answer."""
-        return sum(len(one.statuses) == 1 for one in self.told) / len(self.told)
+        return sum(len(buyer.statuses) == 1 for buyer in self.buyers) / len(self.buyers)
 
     def writes_per_success(self, part: int = LAST) -> tuple[float, float]:
         """Transactions sent for each deposit made: over all, and while the last hundredth (``part``) was sold."""
@@ -290,7 +290,7 @@ class Surge:
         late = sum(begins <= at <= ends for at in self.store.writes_at)
         return len(self.store.writes_at) / len(sold), late / len(last)
 
-    def shelves(self) -> Counter[str]:
+    def stock_totals(self) -> Counter[str]:
         """What the shards hold together at the end."""
         found: Counter[str] = Counter()
         for pk, item in self.engine.items.items():
@@ -314,21 +314,21 @@ def _cny(amount: str) -> dict[str, str]:
 
 
 def table(one: Surge) -> str:
-    """What is printed, and what the docs show."""
-    sold, waits = one.sold(), sorted(told.ended - told.began for told in one.told)
+    """The figures as a Markdown table."""
+    sold, waits = one.sold(), sorted(buyer.ended - buyer.began for buyer in one.buyers)
     over_all, late = one.writes_per_success()
-    shelves = one.shelves()
+    totals = one.stock_totals()
     rows = [
-        ("orders asked for", f"{len(one.told):,} in {one.seconds:g} s"),
-        ("in the fullest second", f"{max(Counter(told.began // SECOND for told in one.told).values()):,}"),
+        ("orders asked for", f"{len(one.buyers):,} in {one.seconds:g} s"),
+        ("in the fullest second", f"{max(Counter(buyer.began // SECOND for buyer in one.buyers).values()):,}"),
         ("deposits made", f"{len(sold):,} of {one.units:,} units"),
-        ("oversold", f"{max(shelves['live'] + shelves['sold'] - one.units, 0):,}"),
-        ("units lost", f"{one.units - sum(shelves[name] for name in ('left', 'live', 'sold')):,}"),
-        ("told sold-out", f"{sum(told.problem == 'sold-out' for told in one.told):,}"),
+        ("oversold", f"{max(totals['live'] + totals['sold'] - one.units, 0):,}"),
+        ("units lost", f"{one.units - sum(totals[name] for name in ('left', 'live', 'sold')):,}"),
+        ("told sold-out", f"{sum(buyer.problem == 'sold-out' for buyer in one.buyers):,}"),
         ("of them while units were left", f"{one.false_sold_out:,}"),
-        ("told anything else", f"{sum(told.problem not in {'', 'sold-out'} for told in one.told):,}"),
+        ("told anything else", f"{sum(buyer.problem not in {'', 'sold-out'} for buyer in one.buyers):,}"),
         ("answered at their first try", f"{one.first_try():.2%}"),
-        ("never answered", f"{sum(told.statuses[-1] in {429, 503} for told in one.told):,}"),
+        ("never answered", f"{sum(buyer.statuses[-1] in {429, 503} for buyer in one.buyers):,}"),
         ("writes for each deposit", f"{over_all:.3f}"),
         ("writes for each of the last 1 %", f"{late:.3f}"),
         ("transactions that met another one", f"{one.store.conflicts:,}"),

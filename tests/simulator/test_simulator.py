@@ -112,15 +112,15 @@ def test_a_history_does_not_depend_on_the_ones_before_it() -> None:
 
 def test_a_failing_history_shrinks_to_what_it_takes(monkeypatch: pytest.MonkeyPatch) -> None:
     """Planted: nobody may cancel what was paid. It takes an order, a payment and a cancel."""
-    at_rest = Invariants.at_rest
+    check_finished = Invariants.check_finished
 
     def forbidding(self: Invariants, *arguments: Any) -> None:
-        at_rest(self, *arguments)
+        check_finished(self, *arguments)
         for pk, state in self.states.items():
             if state.status is Status.CANCELLED and state.paid is not None:
                 self.violated("planted", f"{pk} was cancelled")
 
-    monkeypatch.setattr(Invariants, "at_rest", forbidding)
+    monkeypatch.setattr(Invariants, "check_finished", forbidding)
     plan = next(plan for plan in map(make, range(FIRST, FIRST + 100)) if play(plan).invariants.violations)
     small = shrunk(plan)
     assert len(small.actions) < len(plan.actions)

@@ -12,10 +12,10 @@ def rush() -> Surge:
 
 def test_everybody_is_told_the_truth(rush: Surge) -> None:
     """Nothing is oversold, no unit is lost, and sold-out is said only when nothing is left."""
-    shelves = rush.shelves()
-    assert (shelves["total"], shelves["left"], shelves["live"]) == (500, 0, 500), table(rush)
+    totals = rush.stock_totals()
+    assert (totals["total"], totals["left"], totals["live"]) == (500, 0, 500), table(rush)
     assert len(rush.sold()) == 500
-    assert {told.problem for told in rush.told} == {"", "sold-out"}, table(rush)
+    assert {buyer.problem for buyer in rush.buyers} == {"", "sold-out"}, table(rush)
     assert rush.false_sold_out == 0
 
 

@@ -1,4 +1,4 @@
-"""Values to store: any event of a class by its annotations, and deposits and offers with as little as they need."""
+"""Values to store: any event of a class by its annotations, and minimal deposits and offers."""
 
 import types
 from collections.abc import Callable, Sequence
@@ -16,7 +16,7 @@ from chalicelib.core.common.money import Money
 from chalicelib.core.deposit import fold
 from chalicelib.core.deposit import order as orders
 from chalicelib.core.deposit.deposit import Deposit
-from chalicelib.core.deposit.events.all import DepositEvent
+from chalicelib.core.deposit.events.base import DepositEvent
 from chalicelib.core.deposit.events.order import Created, Line, TakenStock
 from chalicelib.core.policy import offer_terms
 from chalicelib.core.policy.terms import Draft, compute_terms_hash
@@ -25,8 +25,8 @@ from chalicelib.core.selling.offer import Offer, OfferMade
 from chalicelib.core.selling.stock import StockDelta
 from chalicelib.flows.ports.effects import KeyTaken, LimitCount, ReasonCounted, SealedText, StockMove, Stored
 from chalicelib.store import stock
-from chalicelib.store.journals import key
 from chalicelib.store.offers import OfferStore
+from chalicelib.store.requests import key
 from tests.conftest import Tables
 
 T0: Final = 1_795_269_600_000  # 2026-11-21T14:00:00Z, the instant at which these stories begin
@@ -86,7 +86,7 @@ def fresh(prefix: str) -> str:
 
 
 def created(**changes: Any) -> Created:
-    """An order of one car, nothing counted."""
+    """An order of one car without counted stock."""
     plain = Created(
         at=T0,
         offer="off_1",
@@ -106,15 +106,15 @@ def entry(event: Any, by: Caller = BUYER, **changes: Any) -> Entry[Any]:
     return replace(Entry(event, event.at, by), **changes)
 
 
-def begun(deposit_id: str | None = None, **changes: Any) -> tuple[Deposit, tuple[Entry[DepositEvent], ...]]:
-    """A deposit in its first state and the entry that makes it."""
+def new_deposit(deposit_id: str | None = None, **changes: Any) -> tuple[Deposit, tuple[Entry[DepositEvent], ...]]:
+    """A new deposit and its first entry."""
     event = created(**changes)
     return orders.begin_deposit(deposit_id or fresh("dep"), event), (entry(event),)
 
 
-def after(stored: Stored[DepositEvent], *events: DepositEvent) -> Deposit:
+def apply_events(stored: Stored[DepositEvent], *events: DepositEvent) -> Deposit:
     """The deposit of a journal with these events added."""
-    return fold.fold(stored.id, (*(one.event for one in stored.journal), *events))
+    return fold.fold(stored.id, (*(entry.event for entry in stored.journal), *events))
 
 
 def draft(units: int | None = 37, per_buyer: int | None = None, **changes: Any) -> Draft:
@@ -124,64 +124,64 @@ def draft(units: int | None = 37, per_buyer: int | None = None, **changes: Any) 
     return offer_terms.merge_market_policy(offer_terms.read_offer({**body, **changes}, T0), T0)[0]
 
 
-def offered(terms: Draft, offer_id: str | None = None, batch: str = "batch") -> tuple[Offer, tuple[Entry[Any], ...]]:
-    """An offer under these terms and the entry that makes it."""
+def make_offer(terms: Draft, offer_id: str | None = None, batch: str = "batch") -> tuple[Offer, tuple[Entry[Any], ...]]:
+    """An offer under these terms and its first entry."""
     made = OfferMade(T0, "mer_shop", compute_terms_hash(terms), None, None, offers.build_stock(terms), batch)
     return offers.fold(offer_id or fresh("off"), [made]), (entry(made, STAFF),)
 
 
-def taken(shard: int, units: int, sku: str = "su7-max") -> TakenStock:
+def taken_stock(shard: int, units: int, sku: str = "su7-max") -> TakenStock:
     return TakenStock(sku, shard, units)
 
 
-def drawn(offer: Offer, shard: int, units: int, sku: str = "su7-max") -> StockMove:
-    """Units that a deposit takes from a shard; fewer than none go back to it."""
+def take_stock(offer: Offer, shard: int, units: int, sku: str = "su7-max") -> StockMove:
+    """Units that a deposit takes from a shard; negative units go back."""
     return StockMove(offer.id, offer.made.batch, StockDelta(sku, shard, -units, units, 0))
 
 
-def walked(turn: Callable[[Any], Any]) -> list[Any]:
-    """Every row of a list, page after page. ``turn`` gives the page at a position."""
-    page = turn(None)
+def read_all_pages(read_page: Callable[[Any], Any]) -> list[Any]:
+    """Every row of a list, page by page. ``read_page`` gives the page at a position."""
+    page = read_page(None)
     rows = list(page.rows)
     while page.position is not None:
-        page = turn(page.position)
+        page = read_page(page.position)
         assert page.rows, "a page that is not the last has rows"
         rows += page.rows
     return rows
 
 
-def lay_out(table: Tables, terms: Draft) -> Offer:
-    """A published offer."""
-    offer, entries = offered(terms)
+def publish_offer(table: Tables, terms: Draft) -> Offer:
+    """Publish an offer."""
+    offer, entries = make_offer(terms)
     OfferStore(table.client, table.name).create(offer, terms, entries)
     return offer
 
 
 def shards(table: Tables, offer: Offer) -> list[tuple[int, int, int, int]]:
-    """Left, live, sold and total of every shard; they add up, always."""
-    found = []
-    for one in offer.made.stock:
-        for shard in range(one.all_shards):
-            pk = stock.shard_key(offer.id, offer.made.batch, one.sku, shard)
+    """Left, live, sold and total of every shard; checks that they add up."""
+    counts = []
+    for item_stock in offer.made.stock:
+        for shard in range(item_stock.all_shards):
+            pk = stock.shard_key(offer.id, offer.made.batch, item_stock.sku, shard)
             item: Any = table.client.get_item(TableName=table.name, Key=key(pk), ConsistentRead=True)["Item"]
             left, live, sold, total = (int(item[name]["N"]) for name in ("left", "live", "sold", "total"))
             assert left + live + sold == total
             assert min(left, live, sold) >= 0
-            found.append((left, live, sold, total))
-    return found
+            counts.append((left, live, sold, total))
+    return counts
 
 
 def counted(table: Tables, offer: str, buyer: str = BUYER.id) -> int:
     """Units counted against a buyer's limit."""
-    found: Any = table.client.get_item(
+    answer: Any = table.client.get_item(
         TableName=table.name, Key=key(stock.limit_key(offer, buyer)), ConsistentRead=True
     )
-    return int(found["Item"]["units"]["N"]) if "Item" in found else 0
+    return int(answer["Item"]["units"]["N"]) if "Item" in answer else 0
 
 
 def move(table: Tables, also: StockMove | LimitCount | SealedText | KeyTaken | ReasonCounted) -> bool:
-    """Whether an effect was taken; if not, nothing changed. Without a deposit beside it every call is a new one."""
-    return write(table, stock.action(table.name, also))
+    """Write an effect by itself. False when its condition failed."""
+    return write(table, stock.effect_action(table.name, also))
 
 
 def write(table: Tables, action: Any) -> bool:
@@ -207,9 +207,9 @@ def size(wire: Any) -> int:
 
 
 def _digits(number: str) -> int:
-    """A byte for each pair of digits but the noughts at the end, one more, and one for a sign."""
-    whole = number.lstrip("-")
-    pairs = whole.zfill(len(whole) + len(whole) % 2)
+    """A byte for each pair of digits without trailing zeros, one more, and one for a sign."""
+    digits = number.lstrip("-")
+    pairs = digits.zfill(len(digits) + len(digits) % 2)
     while pairs.endswith("00"):
         pairs = pairs[:-2]
     return 1 + len(pairs) // 2 + number.startswith("-")

@@ -1,7 +1,7 @@
-"""What no engine does by itself: answers lost on the way back, throttles, conflicts, and somebody who is faster.
+"""Fault injection around the engine: lost answers, throttles, conflicts, and concurrent writers.
 
-On a real engine all of it hangs on botocore's event hooks of one client, on the engine in memory it is put around each
-call. Both count trips and write units.
+On a real engine the faults use botocore's event hooks of one client, on the engine in memory they wrap each call. Both
+count calls and capacity units.
 """
 
 import json
@@ -54,8 +54,8 @@ class Act:
     act: Callable[[], object]
 
 
-class Line:
-    """The way to the engine, and what is to go wrong on it. ``trips`` are the operations really sent or answered."""
+class FaultInjector:
+    """Planned faults of a client. ``trips`` are the operations that were sent."""
 
     def __init__(self, lost_of_100: int, seed: int) -> None:
         self.trips: list[str] = []
@@ -78,29 +78,29 @@ class Line:
         self._planned[operation].extend([Lose()] * times)
 
     def before(self, operation: str, act: Callable[[], object], times: int = 1) -> None:
-        """Let somebody else be faster than the next calls."""
+        """Run ``act`` before each of the next calls, as a concurrent writer would."""
         self._planned[operation].extend([Act(act)] * times)
 
     def withhold(self) -> None:
-        """Of the next batch of keys only the first is answered; the others are handed back as not processed."""
+        """Answer only the first key of the next batch; the others are returned as unprocessed."""
         self._withheld = True
 
     def watch(self, operation: str, see: Callable[[str], object]) -> None:
-        """Show the body of every call of an operation."""
+        """Call ``see`` with the body of every call of an operation."""
         self._watched[operation] = see
 
-    def counted(self, act: Callable[[], object]) -> tuple[list[str], float]:
-        """The trips of something, and the write units it consumed."""
+    def measure(self, act: Callable[[], object]) -> tuple[list[str], float]:
+        """The operations that ``act`` sends, and the write units they consume."""
         trips, units = len(self.trips), len(self.units)
         act()
         return self.trips[trips:], sum(cost for name, cost in self.units[units:] if name not in READS)
 
-    def total(self) -> float:
-        """All units consumed so far, reads too."""
+    def total_units(self) -> float:
+        """All units consumed so far, including reads."""
         return sum(cost for _, cost in self.units)
 
-    def next(self, operation: str, body: Callable[[], str]) -> Refuse | Lose | None:
-        """What goes wrong with a call that is sent now; somebody else may act first."""
+    def next_fault(self, operation: str, body: Callable[[], str]) -> Refuse | Lose | None:
+        """The fault of a call that is sent now; a planned act runs first."""
         with self._lock:
             self.trips.append(operation)
             planned = self._planned[operation].popleft() if self._planned[operation] else None
@@ -118,8 +118,8 @@ class Line:
             kind = self._random.choice(LOST)
         return kind(endpoint_url=url)
 
-    def answered(self, operation: str, parsed: dict[str, Any]) -> None:
-        """Count what an answer says that it cost; hold back what is to be held back."""
+    def count_answer(self, operation: str, parsed: dict[str, Any]) -> None:
+        """Count the units of an answer, and withhold keys of a batch when planned."""
         if operation == "BatchGetItem" and self._withheld:
             self._withheld = False
             [(table, items)] = parsed["Responses"].items()
@@ -134,39 +134,39 @@ class Line:
                 self.indexes += [(name, part["CapacityUnits"]) for name, part in parts.items()]
 
 
-class Sockets:
-    """A line over the hooks of a client of its own."""
+class HookedClient:
+    """Faults in the hooks of a botocore client."""
 
-    def __init__(self, client: Any, line: Line) -> None:
-        self._line = line
+    def __init__(self, client: Any, faults: FaultInjector) -> None:
+        self._faults = faults
         self._http = URLLib3Session(max_pool_connections=32)
         client.meta.events.register("before-send.dynamodb", self._sent)
         client.meta.events.register("provide-client-params.dynamodb", _counting)
-        client.meta.events.register("after-call.dynamodb", self._answered)
+        client.meta.events.register("after-call.dynamodb", self._count)
 
     def close(self) -> None:
         self._http.close()
 
     def _sent(self, request: Any, event_name: str, **_: Any) -> Any:
-        match self._line.next(event_name.rpartition(".")[2], lambda: str(request.body.decode())):
+        match self._faults.next_fault(event_name.rpartition(".")[2], lambda: str(request.body.decode())):
             case Refuse(code, reasons):
                 return _refusal(request, code, reasons)
             case Lose():
                 self._http.send(request)
-                raise self._line.lost_answer(request.url)
+                raise self._faults.lost_answer(request.url)
             case None:
                 return None
 
-    def _answered(self, parsed: dict[str, Any], model: Any, **_: Any) -> None:
-        self._line.answered(model.name, parsed)
+    def _count(self, parsed: dict[str, Any], model: Any, **_: Any) -> None:
+        self._faults.count_answer(model.name, parsed)
 
 
-class Caller:
-    """A client of the engine in memory whose calls take a line. It tries again as botocore does, without waiting."""
+class FaultyMemoryClient:
+    """A client of the engine in memory with faults. It retries as botocore does, without waiting."""
 
-    def __init__(self, engine: MemoryClient, line: Line, attempts: int) -> None:
+    def __init__(self, engine: MemoryClient, faults: FaultInjector, attempts: int) -> None:
         self._engine = engine
-        self._line = line
+        self._faults = faults
         self._attempts = attempts
 
     def __getattr__(self, name: str) -> Any:
@@ -191,37 +191,39 @@ class Caller:
     def _once(self, method: str, parameters: Mapping[str, Any]) -> Any:
         operation = camel_case(method)
         time.sleep(0)  # a thread that waits for an answer lets the others go on
-        wrong = self._line.next(operation, lambda: json.dumps(parameters, default=bytes.hex))
-        if isinstance(wrong, Refuse):
-            reasons = [{"Code": reason} for reason in wrong.reasons or ()]
-            told: Any = {"Error": {"Code": wrong.code, "Message": "as planned"}, "CancellationReasons": reasons}
-            raise EXCEPTIONS[wrong.code](told, operation)
+        fault = self._faults.next_fault(operation, lambda: json.dumps(parameters, default=bytes.hex))
+        if isinstance(fault, Refuse):
+            reasons = [{"Code": reason} for reason in fault.reasons or ()]
+            response: Any = {"Error": {"Code": fault.code, "Message": "as planned"}, "CancellationReasons": reasons}
+            raise EXCEPTIONS[fault.code](response, operation)
         answer = getattr(self._engine, method)(**parameters, ReturnConsumedCapacity="INDEXES")
-        if isinstance(wrong, Lose):
-            raise self._line.lost_answer(URL)
-        self._line.answered(operation, answer)
+        if isinstance(fault, Lose):
+            raise self._faults.lost_answer(URL)
+        self._faults.count_answer(operation, answer)
         time.sleep(0)
         return answer
 
 
 @contextmanager
-def line(tables: Tables, *, attempts: int = 1, lost_of_100: int = 0, seed: int = 7) -> Iterator[tuple[Tables, Line]]:
-    """The same tables over a client of its own, which tries once unless told otherwise, and its line."""
+def inject_faults(
+    tables: Tables, *, attempts: int = 1, lost_of_100: int = 0, seed: int = 7
+) -> Iterator[tuple[Tables, FaultInjector]]:
+    """The same tables over a client of its own with ``attempts`` attempts, and its faults."""
     engine: Any = tables.client
-    wire = Line(lost_of_100, seed)
+    faults = FaultInjector(lost_of_100, seed)
     if isinstance(engine, MemoryClient):
-        own: Any = Caller(engine, wire, attempts)
-        yield tables._replace(client=own), wire
+        own: Any = FaultyMemoryClient(engine, faults, attempts)
+        yield tables._replace(client=own), faults
         return
     url = engine.meta.endpoint_url
-    assert "127.0.0.1" in url, "faults travel on real sockets"
+    assert "127.0.0.1" in url, "a local engine"
     config = CONFIG.merge(Config(retries={"mode": "standard", "total_max_attempts": attempts}))
     client = _session().client("dynamodb", endpoint_url=url, config=config)
-    sockets = Sockets(client, wire)
+    hooks = HookedClient(client, faults)
     try:
-        yield tables._replace(client=client), wire
+        yield tables._replace(client=client), faults
     finally:
-        sockets.close()
+        hooks.close()
         client.close()
 
 

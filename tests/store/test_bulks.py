@@ -101,6 +101,6 @@ def test_the_count_goes_up_by_one_for_each_reason_of_an_offer(table: Tables) -> 
     assert tallies.of("off_1") == {}
     told = ["off_1 OUT_OF_STOCK", "off_1 OUT_OF_STOCK", "off_1 REGULATORY", "off_2 REGULATORY"]
     for offer, reason in map(str.split, told):
-        assert write(table, stock.action(table.name, ReasonCounted(offer, "cancelled", reason)))
+        assert write(table, stock.effect_action(table.name, ReasonCounted(offer, "cancelled", reason)))
     assert tallies.of("off_1") == {("cancelled", "OUT_OF_STOCK"): 2, ("cancelled", "REGULATORY"): 1}
     assert tallies.of("off_2") == {("cancelled", "REGULATORY"): 1}

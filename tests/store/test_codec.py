@@ -12,18 +12,18 @@ from msgspec import NODEFAULT
 from msgspec.structs import fields
 
 from chalicelib.core.common.money import Money
-from chalicelib.core.deposit import events
+from chalicelib.core.deposit import events, fold
 from chalicelib.core.deposit.events.lock import LockedByPayment
 from chalicelib.core.merchant import bulk
 from chalicelib.core.reconciliation import run
 from chalicelib.core.selling import offer
-from chalicelib.store import bulks, deposits, offers, runs
-from chalicelib.store.codec import encode, members, reader
+from chalicelib.store import bulks, offers, runs
+from chalicelib.store.codec import encode, encode_fields, reader
 from chalicelib.store.journals import Journals
 from tests.scope import examples
 from tests.store.builders import any_journal, any_of, created
 
-KINDS = {**deposits.KINDS, **offers.KINDS, **runs.RUN_KINDS, **runs.BREAK_KINDS, **bulks.KINDS}
+KINDS = {**fold.KINDS, **offers.KINDS, **runs.RUN_KINDS, **runs.BREAK_KINDS, **bulks.KINDS}
 EVENTS = sorted(KINDS.values(), key=lambda kind: kind.TYPE)
 
 
@@ -39,7 +39,7 @@ def deposit_event_classes() -> set[type[Any]]:
 
 
 def test_every_event_class_is_in_its_union_and_has_a_name_of_its_own() -> None:
-    assert set(deposits.KINDS.values()) == deposit_event_classes()
+    assert set(fold.KINDS.values()) == deposit_event_classes()
     assert set(offers.KINDS.values()) == event_classes(offer)
     assert {*runs.RUN_KINDS.values(), *runs.BREAK_KINDS.values()} == event_classes(run)
     assert set(bulks.KINDS.values()) == event_classes(bulk)
@@ -53,14 +53,14 @@ def test_every_event_class_is_in_its_union_and_has_a_name_of_its_own() -> None:
 @settings(max_examples=examples(25))
 def test_every_event_is_read_as_it_was_written(kind: Any, data: st.DataObject) -> None:
     event = data.draw(any_of(kind))
-    assert reader(kind)({"M": members(event)}) == event
+    assert reader(kind)({"M": encode_fields(event)}) == event
 
 
 @given(journal=any_journal(EVENTS))
 @settings(max_examples=examples(10))
 def test_every_envelope_is_read_as_it_was_written(journal: Any) -> None:
     journals: Journals[Any] = Journals(None, "earnest", KINDS)
-    stored = journals.read(journals.begun("dep_1", journal, {})["Item"])
+    stored = journals.read(journals.begin_action("dep_1", journal, {})["Item"])
     assert stored.journal == journal
     assert (stored.due, stored.failures, stored.version) == (None, 0, len(journal))
 
@@ -71,14 +71,14 @@ def test_every_envelope_is_read_as_it_was_written(journal: Any) -> None:
 def test_an_old_event_without_later_fields_has_their_defaults(kind: Any, data: st.DataObject) -> None:
     event = data.draw(any_of(kind))
     later = {field.name: field.default for field in fields(kind) if field.default is not NODEFAULT}
-    old = {name: part for name, part in members(event).items() if name not in later}
+    old = {name: part for name, part in encode_fields(event).items() if name not in later}
     read = reader(kind)({"M": old})
     assert {name: getattr(read, name) for name in later} == later
 
 
 def test_nothing_is_written_for_what_is_not_there() -> None:
-    assert "stock" not in members(created())
-    assert "undo_until" not in members(LockedByPayment(1))
+    assert "stock" not in encode_fields(created())
+    assert "undo_until" not in encode_fields(LockedByPayment(1))
 
 
 @pytest.mark.parametrize("amount", [Money(0, "IDR"), Money(-3_500_000, "IDR"), Money(10**15, "JPY")])

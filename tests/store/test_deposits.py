@@ -12,7 +12,7 @@ from chalicelib.core.common.instants import LAST_INSTANT
 from chalicelib.core.common.journal import Caller, Key
 from chalicelib.core.common.money import Money
 from chalicelib.core.deposit.causes import Cause, LineCode
-from chalicelib.core.deposit.events.all import DepositEvent
+from chalicelib.core.deposit.events.base import DepositEvent
 from chalicelib.core.deposit.events.claim import ClaimGranted, ClaimOffered, ClaimOpened, ClaimRejected, ClaimWithdrawn
 from chalicelib.core.deposit.events.ending import Cancelled, Expired
 from chalicelib.core.deposit.events.lock import LockedByWindowEnd
@@ -35,29 +35,30 @@ from chalicelib.core.deposit.events.refund import (
     RefundSucceeded,
     RefundUnknown,
 )
-from chalicelib.core.deposit.fold import fold
+from chalicelib.core.deposit.fold import KINDS, fold
 from chalicelib.flows.ports.effects import LimitCount, Stored, TransactionEffect
 from chalicelib.flows.ports.store import DUE_SHARDS, LimitFull, StockShort, VersionConflict
-from chalicelib.store.deposits import KINDS, DepositStore
-from chalicelib.store.journals import Journals, key
+from chalicelib.store.deposits import DepositStore
+from chalicelib.store.journals import Journals
+from chalicelib.store.requests import key
 from tests.conftest import Tables
 from tests.store.builders import (
     BUYER,
     DEPOSIT,
     T0,
-    after,
     any_journal,
-    begun,
+    apply_events,
     counted,
     draft,
-    drawn,
     entry,
     fresh,
-    lay_out,
+    new_deposit,
+    publish_offer,
+    read_all_pages,
     shards,
     size,
-    taken,
-    walked,
+    take_stock,
+    taken_stock,
 )
 
 GRACE: Final = 60_000
@@ -81,7 +82,7 @@ def create(
     store: DepositStore, *also: TransactionEffect, shard: int = 0, deposit_id: str | None = None, **changes: Any
 ) -> Any:
     """A new deposit as it is stored."""
-    deposit, entries = begun(deposit_id, **changes)
+    deposit, entries = new_deposit(deposit_id, **changes)
     store.create(deposit, entries, also, shard)
     return load(store, deposit.id)
 
@@ -96,7 +97,7 @@ def add(
     store: DepositStore, stored: Stored[DepositEvent], *events: DepositEvent, also: Sequence[TransactionEffect] = ()
 ) -> Any:
     """The journal with these events, as it is stored."""
-    store.append(stored, [entry(event) for event in events], after(stored, *events), also)
+    store.append(stored, [entry(event) for event in events], apply_events(stored, *events), also)
     return load(store, stored.id)
 
 
@@ -111,7 +112,7 @@ def shard_of(store: DepositStore, deposit_id: str) -> int:
 def test_any_history_comes_back_as_it_was_written(table: Tables, store: DepositStore, journal: Any) -> None:
     journals: Journals[DepositEvent] = Journals(table.client, table.name, KINDS)
     deposit_id = fresh("dep")
-    journals.put(journals.begun(deposit_id, journal, {}))
+    journals.put(journals.begin_action(deposit_id, journal, {}))
     assert load(store, deposit_id).journal == journal
 
 
@@ -159,8 +160,8 @@ def test_deposits_spread_over_the_queue(store: DepositStore) -> None:
 def test_a_buyer_and_an_offer_find_their_deposits_newest_first(store: DepositStore) -> None:
     ids = [create(store, at=T0 + n // 2, shard=n % 3, offer="off_a").id for n in range(7)]
     stranger = create(store, at=T0, offer="off_b", buyer="usr_other").id
-    of_buyer = [row.id for row in walked(lambda at: store.of_buyer(BUYER.id, 2, at))]
-    of_offer = [row.id for row in walked(lambda at: store.of_offer("off_a", 3, 2, at))]
+    of_buyer = [row.id for row in read_all_pages(lambda at: store.of_buyer(BUYER.id, 2, at))]
+    of_offer = [row.id for row in read_all_pages(lambda at: store.of_offer("off_a", 3, 2, at))]
     assert sorted(of_buyer) == sorted(of_offer) == sorted(ids)
     assert of_buyer[0] == of_offer[0] == ids[6]
     assert [row.id for row in store.of_buyer("usr_other", 20, None).rows] == [stranger]
@@ -174,8 +175,8 @@ def test_open_refunds_are_listed_the_earliest_promise_first(store: DepositStore)
         ids[promised] = add(store, create(store), PAID, CANCELLED, owed).id
     add(store, create(store, merchant="mer_other"), PAID, CANCELLED, OWED)
     expected = [ids[promised] for promised in sorted(ids)]
-    assert [row.id for row in walked(lambda at: store.open_of("mer_shop", 2, at))] == expected
-    everywhere = [row.id for row in walked(lambda at: store.open_everywhere(3, at))]
+    assert [row.id for row in read_all_pages(lambda at: store.open_of("mer_shop", 2, at))] == expected
+    everywhere = [row.id for row in read_all_pages(lambda at: store.open_everywhere(3, at))]
     assert len(everywhere) == len(set(everywhere)) == 4
 
 
@@ -206,7 +207,9 @@ def test_a_deposit_is_found_by_its_open_claim_that_is_due_first(table: Tables, s
         stored = add(store, stored, event)
         found = [row.id for row in store.claims_of(merchant, 100, None).rows]
         assert found == ([stored.id] if due is not None else []), event
-        assert (stored.id in [row.id for row in walked(lambda at: store.claims_everywhere(100, at))]) == bool(found)
+        assert (stored.id in [row.id for row in read_all_pages(lambda at: store.claims_everywhere(100, at))]) == bool(
+            found
+        )
         item: Any = table.client.get_item(TableName=table.name, Key=key(stored.id))["Item"]
         assert item.get("claim_due") == ({"N": str(due)} if due is not None else None), event
 
@@ -219,28 +222,28 @@ def test_open_claims_are_listed_what_silence_decides_first_at_the_head(store: De
     other = add(store, create(store, merchant=fresh("mer")), LOCKED, opened(1, T0 + DAY)).id
     expected = [ids[days] for days in (1, 2, 3)]
     for limit in (1, 2, 100):
-        assert [row.id for row in walked(lambda at: store.claims_of(merchant, limit, at))] == expected  # noqa: B023
-        everywhere = [row.id for row in walked(lambda at: store.claims_everywhere(limit, at))]  # noqa: B023
+        assert [row.id for row in read_all_pages(lambda at: store.claims_of(merchant, limit, at))] == expected  # noqa: B023
+        everywhere = [row.id for row in read_all_pages(lambda at: store.claims_everywhere(limit, at))]  # noqa: B023
         assert sorted(everywhere) == sorted([*expected, other])
 
 
 def test_an_append_under_the_second_best_image_writes_nothing_anywhere(table: Tables, store: DepositStore) -> None:
-    offer = lay_out(table, draft(4))
-    stored = create(store, drawn(offer, 0, 1), offer=offer.id, batch="batch", stock=(taken(0, 1),))
+    offer = publish_offer(table, draft(4))
+    stored = create(store, take_stock(offer, 0, 1), offer=offer.id, batch="batch", stock=(taken_stock(0, 1),))
     newer = add(store, stored, PaymentPending(T0, 1))
     with pytest.raises(VersionConflict) as faster:
-        add(store, stored, Expired(T0 + 900_000), also=[drawn(offer, 0, -1)])
+        add(store, stored, Expired(T0 + 900_000), also=[take_stock(offer, 0, -1)])
     assert faster.value.stored == newer == load(store, stored.id)
     assert shards(table, offer) == [(3, 1, 0, 4)]
 
 
 def test_a_creation_takes_stock_and_limit_with_it(table: Tables, store: DepositStore) -> None:
-    offer = lay_out(table, draft(4))
-    stored = create(store, drawn(offer, 0, 3), LimitCount(offer.id, BUYER.id, 3, 3))
+    offer = publish_offer(table, draft(4))
+    stored = create(store, take_stock(offer, 0, 3), LimitCount(offer.id, BUYER.id, 3, 3))
     assert shards(table, offer) == [(1, 3, 0, 4)]
     assert counted(table, offer.id) == 3
     add(store, stored, Expired(T0 + 900_000), also=[
-        drawn(offer, 0, -3), LimitCount(offer.id, BUYER.id, -3)
+        take_stock(offer, 0, -3), LimitCount(offer.id, BUYER.id, -3)
     ])  # fmt: skip
     assert shards(table, offer) == [(4, 0, 0, 4)]
     assert counted(table, offer.id) == 0
@@ -258,9 +261,9 @@ WHY: Final = [
 def test_a_creation_is_written_with_all_its_effects_or_not_at_all(
     table: Tables, store: DepositStore, units: int, counts: int, why: type[Exception] | None
 ) -> None:
-    offer = lay_out(table, draft(4))
+    offer = publish_offer(table, draft(4))
     create(store, LimitCount(offer.id, BUYER.id, 1, 2))
-    also: list[TransactionEffect] = [drawn(offer, 0, units), LimitCount(offer.id, BUYER.id, counts, 2)]
+    also: list[TransactionEffect] = [take_stock(offer, 0, units), LimitCount(offer.id, BUYER.id, counts, 2)]
     deposit_id = fresh("dep")
     with pytest.raises(why) if why else nullcontext():
         create(store, *also, deposit_id=deposit_id)
@@ -270,17 +273,17 @@ def test_a_creation_is_written_with_all_its_effects_or_not_at_all(
 
 
 def test_the_own_reason_is_read_first(table: Tables, store: DepositStore) -> None:
-    offer = lay_out(table, draft(1))
-    also: list[TransactionEffect] = [drawn(offer, 0, 1), LimitCount(offer.id, BUYER.id, 1, 1)]
+    offer = publish_offer(table, draft(1))
+    also: list[TransactionEffect] = [take_stock(offer, 0, 1), LimitCount(offer.id, BUYER.id, 1, 1)]
     stored = create(store, *also, deposit_id=fresh("dep"))
-    deposit, entries = begun(stored.id, at=T0 + 1)  # the last unit and the limit are gone, to ourselves
+    deposit, entries = new_deposit(stored.id, at=T0 + 1)  # the last unit and the limit are gone, to ourselves
     with pytest.raises(VersionConflict) as ours:
         store.create(deposit, entries, also, 0)
     assert ours.value.stored == stored
 
 
 def test_no_transaction_grows_over_thirty_actions(store: DepositStore) -> None:
-    deposit, entries = begun()
+    deposit, entries = new_deposit()
     with pytest.raises(AssertionError):
         store.create(deposit, entries, [LimitCount("off_1", f"usr_{n}", 1, 1) for n in range(30)], 0)
 
@@ -318,16 +321,16 @@ LIFE: Final[tuple[DepositEvent, ...]] = (
 def test_twenty_events_stay_below_four_kilobytes(table: Tables, store: DepositStore) -> None:
     whole: dict[str, Any] = {
         "offer": fresh("off"), "buyer": fresh("usr"), "terms_hash": "sha256:" + "0" * 64, "batch": "01234567",
-        "stock": (taken(3, 1),), "limit_units": 1,
+        "stock": (taken_stock(3, 1),), "limit_units": 1,
     }  # fmt: skip
-    deposit, first = begun(fresh("dep"), **whole)
+    deposit, first = new_deposit(fresh("dep"), **whole)
     by = Caller(deposit.created.buyer, "buyer")
     envelope: dict[str, Any] = {"by": by, "key": Key(b"8 bytes.", b"8 bytes!"), "locale": "zh", "received_at": T0 + 99}
     assert fold(deposit.id, [deposit.created, *LIFE]).version == 20
     assert {type(event) for event in LIFE} | {Created} < set(KINDS.values())
     store.create(deposit, [replace(one, **envelope) for one in first], [], 0)
     stored = load(store, deposit.id)
-    store.append(stored, [entry(event, **envelope) for event in LIFE], after(stored, *LIFE), [])
+    store.append(stored, [entry(event, **envelope) for event in LIFE], apply_events(stored, *LIFE), [])
     item: Any = table.client.get_item(TableName=table.name, Key=key(deposit.id))["Item"]
     assert len(item["journal"]["L"]) == 20
     assert size(item["journal"]) < 4_096

@@ -3,12 +3,12 @@
 import pytest
 
 from chalicelib.core.common.journal import Caller, Entry
-from chalicelib.core.deposit.events.all import DepositEvent
+from chalicelib.core.deposit.events.base import DepositEvent
 from chalicelib.core.deposit.events.lock import LockIntentOpened
+from chalicelib.core.deposit.fold import KINDS
 from chalicelib.core.locking import disclosure
 from chalicelib.core.locking.disclosure import hash_disclosure
 from chalicelib.core.policy.terms import Terms
-from chalicelib.store.deposits import KINDS
 from chalicelib.store.journals import Journals
 from tests.core.stories import DEPOSIT_ID, NEVER, SU7, paid, terms
 from tests.core.test_disclosure import LOCALES, opened
@@ -18,7 +18,7 @@ def through_the_store(event: DepositEvent) -> DepositEvent:
     """As the journal keeps it and gives it back."""
     journals: Journals[DepositEvent] = Journals(None, "earnest", KINDS)
     entry = Entry(event, event.at, Caller("usr_" + "0" * 26, "buyer"), locale="zh")
-    return journals.read(journals.begun(DEPOSIT_ID, [entry], {})["Item"]).journal[0].event
+    return journals.read(journals.begin_action(DEPOSIT_ID, [entry], {})["Item"]).journal[0].event
 
 
 @pytest.mark.parametrize("locale", LOCALES)

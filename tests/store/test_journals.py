@@ -6,17 +6,18 @@ from typing import Any, Final
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from chalicelib.core.deposit.events.all import DepositEvent
+from chalicelib.core.deposit import fold
+from chalicelib.core.deposit.events.base import DepositEvent
 from chalicelib.core.deposit.events.payment import PaymentFailed, PaymentPending
 from chalicelib.flows.ports.effects import Stored
 from chalicelib.flows.ports.store import Leased, VersionConflict
-from chalicelib.store import deposits, offers
+from chalicelib.store import offers
 from chalicelib.store.journals import Journals
 from tests.conftest import Tables
-from tests.store.builders import T0, any_journal, begun, entry, fresh, walked
-from tests.store.faults import line
+from tests.store.builders import T0, any_journal, entry, fresh, new_deposit, read_all_pages
+from tests.store.faults import inject_faults
 
-KINDS: Final = {**deposits.KINDS, **offers.KINDS}
+KINDS: Final = {**fold.KINDS, **offers.KINDS}
 EVENTS: Final = sorted(KINDS.values(), key=lambda kind: kind.TYPE)
 DUE: Final = {"due_shard": {"S": "time#00"}, "due": {"N": f"{T0}"}}
 
@@ -29,8 +30,8 @@ def journals(table: Tables) -> Journals[Any]:
 @pytest.fixture
 def stored(journals: Journals[Any]) -> Stored[DepositEvent]:
     """A deposit's journal with one event, due at T0."""
-    deposit, entries = begun()
-    journals.put(journals.begun(deposit.id, entries, DUE))
+    deposit, entries = new_deposit()
+    journals.put(journals.begin_action(deposit.id, entries, DUE))
     return found(journals, deposit.id)
 
 
@@ -41,7 +42,7 @@ def found(journals: Journals[Any], item_id: str) -> Stored[Any]:
 
 
 def add(journals: Journals[Any], stored: Stored[Any], *events: DepositEvent, **indexed: Any) -> None:
-    journals.update(journals.added(stored, [entry(event) for event in events], indexed or DUE))
+    journals.update(journals.append_action(stored, [entry(event) for event in events], indexed or DUE))
 
 
 def touch(journals: Journals[Any], stored: Stored[Any], owner: str, *, now: int, until: int, failures: int = 0) -> None:
@@ -52,7 +53,7 @@ def touch(journals: Journals[Any], stored: Stored[Any], owner: str, *, now: int,
 @settings(max_examples=3, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 def test_a_journal_comes_back_as_it_was_begun(journals: Journals[Any], journal: Any) -> None:
     item_id = fresh("dep")
-    journals.put(journals.begun(item_id, journal, {}))
+    journals.put(journals.begin_action(item_id, journal, {}))
     assert journals.get(item_id) == Stored(item_id, journal)
 
 
@@ -60,8 +61,8 @@ def test_a_journal_comes_back_as_it_was_begun(journals: Journals[Any], journal: 
 @settings(max_examples=3, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 def test_a_journal_comes_back_as_it_was_added_to(journals: Journals[Any], journal: Any) -> None:
     item_id = fresh("dep")
-    journals.put(journals.begun(item_id, journal[:1], {}))
-    journals.update(journals.added(found(journals, item_id), journal[1:], {}))
+    journals.put(journals.begin_action(item_id, journal[:1], {}))
+    journals.update(journals.append_action(found(journals, item_id), journal[1:], {}))
     assert journals.get(item_id) == Stored(item_id, journal)
 
 
@@ -70,9 +71,9 @@ def test_what_was_never_begun_is_none(journals: Journals[Any]) -> None:
 
 
 def test_a_journal_begins_once_and_the_second_sees_the_first(journals: Journals[Any], stored: Stored[Any]) -> None:
-    _, entries = begun(stored.id, method="alipay")
+    _, entries = new_deposit(stored.id, method="alipay")
     with pytest.raises(VersionConflict) as faster:
-        journals.put(journals.begun(stored.id, entries, {}))
+        journals.put(journals.begin_action(stored.id, entries, {}))
     assert faster.value.stored == stored
     assert journals.get(stored.id) == stored
 
@@ -147,7 +148,7 @@ def test_an_append_gives_the_lease_back_and_forgets_failures(journals: Journals[
 
 
 def test_nothing_without_a_due_time_is_leased(journals: Journals[Any], stored: Stored[Any]) -> None:
-    journals.update(journals.added(stored, [entry(PaymentPending(T0, 1))], {}))
+    journals.update(journals.append_action(stored, [entry(PaymentPending(T0, 1))], {}))
     done = found(journals, stored.id)
     assert done.due is None
     with pytest.raises(Leased):
@@ -168,12 +169,16 @@ def test_pages_over_partitions_lose_and_repeat_nothing(journals: Journals[Any], 
     wanted = {}
     for partition, instants in spread.items():
         for at in instants:
-            deposit, entries = begun()
-            journals.put(journals.begun(deposit.id, entries, {"by_buyer": {"S": partition}, "created": {"N": f"{at}"}}))
+            deposit, entries = new_deposit()
+            journals.put(
+                journals.begin_action(deposit.id, entries, {"by_buyer": {"S": partition}, "created": {"N": f"{at}"}})
+            )
             wanted[deposit.id] = at
 
     def listed(limit: int, newest_first: bool) -> list[str]:
-        rows = walked(lambda at: journals.page("by_buyer", [*spread], "created", limit, at, newest_first=newest_first))
+        rows = read_all_pages(
+            lambda at: journals.page("by_buyer", [*spread], "created", limit, at, newest_first=newest_first)
+        )
         return [row.id for row in rows]
 
     for limit, newest_first in product([1, 3, len(wanted)], [True, False]):
@@ -190,30 +195,30 @@ def test_an_empty_list_is_one_empty_page(journals: Journals[Any]) -> None:
 @pytest.mark.parametrize("count", [100, 101])
 def test_a_batch_of_any_size_is_read_whole(journals: Journals[Any], count: int) -> None:
     ids = [fresh("dep") for _ in range(count)]
-    _, entries = begun()
+    _, entries = new_deposit()
     for item_id in ids[:2] + ids[-1:]:
-        journals.put(journals.begun(item_id, entries, {}))
-    assert set(journals._batch(ids)) == {*ids[:2], ids[-1]}
+        journals.put(journals.begin_action(item_id, entries, {}))
+    assert set(journals.get_many(ids)) == {*ids[:2], ids[-1]}
 
 
 @pytest.mark.parametrize("dynamodb", ["ministack"], indirect=True)
 def test_what_a_batch_did_not_process_is_asked_for_again(table: Tables) -> None:
-    with line(table) as (tables, wire):
+    with inject_faults(table) as (tables, faults):
         journals: Journals[Any] = Journals(tables.client, tables.name, KINDS)
         ids = [fresh("dep") for _ in range(3)]
-        _, entries = begun()
+        _, entries = new_deposit()
         for item_id in ids:
-            journals.put(journals.begun(item_id, entries, {}))
-        wire.withhold()
-        assert set(journals._batch(ids)) == set(ids)
-        assert wire.trips[-2:] == ["BatchGetItem"] * 2
+            journals.put(journals.begin_action(item_id, entries, {}))
+        faults.withhold()
+        assert set(journals.get_many(ids)) == set(ids)
+        assert faults.trips[-2:] == ["BatchGetItem"] * 2
 
 
 def test_the_head_of_a_queue_is_what_is_due_earliest_first(journals: Journals[Any]) -> None:
     ids = {}
     for due in (T0 + 2, T0, T0 + 1):
-        deposit, entries = begun()
-        journals.put(journals.begun(deposit.id, entries, {**DUE, "due": {"N": f"{due}"}}))
+        deposit, entries = new_deposit()
+        journals.put(journals.begin_action(deposit.id, entries, {**DUE, "due": {"N": f"{due}"}}))
         ids[due] = deposit.id
     assert journals.due("time#00", T0 + 1, 10).ids == [ids[T0], ids[T0 + 1]]
     assert journals.due("time#00", T0 + 1, 1).ids == [ids[T0]]
@@ -227,8 +232,8 @@ def test_the_next_page_of_a_queue_begins_behind_the_last_also_when_that_one_has_
 ) -> None:
     ids = []
     for n in range(5):
-        deposit, entries = begun()
-        journals.put(journals.begun(deposit.id, entries, {**DUE, "due": {"N": f"{T0 + n}"}}))
+        deposit, entries = new_deposit()
+        journals.put(journals.begin_action(deposit.id, entries, {**DUE, "due": {"N": f"{T0 + n}"}}))
         ids.append(deposit.id)
     first = journals.due("time#00", T0 + 9, 2)
     assert first.ids == ids[:2]

@@ -9,7 +9,7 @@ from chalicelib.flows.ports.store import VersionConflict
 from chalicelib.store.deposits import DepositStore
 from chalicelib.store.keys import KeyStore
 from tests.conftest import Tables
-from tests.store.builders import T0, after, begun, counted, entry
+from tests.store.builders import T0, apply_events, counted, entry, new_deposit
 
 SCOPE = b"8 bytes."
 CHOSEN = PaymentMethodChanged(T0 + 1, "alipay")
@@ -24,7 +24,7 @@ class Desk:
         self.one, self.other = self._begun(), self._begun()
 
     def _begun(self) -> str:
-        deposit, entries = begun()
+        deposit, entries = new_deposit()
         self.store.create(deposit, entries, [], 0)
         return deposit.id
 
@@ -32,12 +32,12 @@ class Desk:
         stored = self.store.get(deposit_id)
         assert stored is not None
         if stale:
-            self.store.append(stored, [entry(CHOSEN)], after(stored, CHOSEN), [])
+            self.store.append(stored, [entry(CHOSEN)], apply_events(stored, CHOSEN), [])
         also: list[TransactionEffect] = [
             KeyTaken(scope, deposit_id),
             *([LimitCount("off_1", deposit_id, 1, count - 1)] if count else []),
         ]
-        self.store.append(stored, [entry(CHOSEN)], after(stored, CHOSEN), also)
+        self.store.append(stored, [entry(CHOSEN)], apply_events(stored, CHOSEN), also)
 
     def version(self, deposit_id: str) -> int:
         stored = self.store.get(deposit_id)
@@ -98,6 +98,6 @@ def test_a_key_is_no_text_and_no_deposit(desk: Desk) -> None:
     stored = desk.store.get(desk.one)
     assert stored is not None
     keep = SealedText("text#1", b"sealed")
-    desk.store.append(stored, [entry(CHOSEN)], after(stored, CHOSEN), [KeyTaken(SCOPE, desk.one), keep])
+    desk.store.append(stored, [entry(CHOSEN)], apply_events(stored, CHOSEN), [KeyTaken(SCOPE, desk.one), keep])
     assert desk.keys.deposit_of(SCOPE) == desk.one
     assert desk.store.get(f"key#{SCOPE.hex()}x") is None

@@ -11,7 +11,7 @@ from chalicelib.core.common.instants import DAY
 from chalicelib.core.common.money import Money
 from chalicelib.core.deposit.causes import Cause, LineCode
 from chalicelib.core.deposit.deposit import Deposit
-from chalicelib.core.deposit.events.all import DepositEvent
+from chalicelib.core.deposit.events.base import DepositEvent
 from chalicelib.core.deposit.events.ending import Cancelled
 from chalicelib.core.deposit.events.payment import (
     BalanceOpened,
@@ -36,9 +36,9 @@ from chalicelib.core.reconciliation.lines import Line, compute_shard, list_lines
 from chalicelib.flows.ports.effects import Stored
 from chalicelib.store import movements
 from chalicelib.store.deposits import DepositStore
-from chalicelib.store.movements import indexed, written
+from chalicelib.store.movements import index_attributes, parse_lines
 from tests.conftest import Tables
-from tests.store.builders import DEPOSIT, T0, after, begun, created, entry
+from tests.store.builders import DEPOSIT, T0, apply_events, created, entry, new_deposit
 
 WIDE: Final = (T0 - 30 * DAY, T0 + 30 * DAY)
 TODAY: Final = T0 + 10 * DAY
@@ -74,7 +74,7 @@ class Books:
         self.store = DepositStore(table.client, table.name, 60_000)
 
     def deposit(self, deposit_id: str, *events: DepositEvent) -> str:
-        deposit, entries = begun(deposit_id)
+        deposit, entries = new_deposit(deposit_id)
         self.store.create(deposit, entries, [], 0)
         self.add(deposit_id, *events)
         return deposit_id
@@ -82,7 +82,7 @@ class Books:
     def add(self, deposit_id: str, *events: DepositEvent) -> None:
         stored = self.load(deposit_id)
         if events:
-            self.store.append(stored, [entry(event) for event in events], after(stored, *events), [])
+            self.store.append(stored, [entry(event) for event in events], apply_events(stored, *events), [])
 
     def load(self, deposit_id: str) -> Stored[DepositEvent]:
         stored = self.store.get(deposit_id)
@@ -139,24 +139,24 @@ def folded(events: Sequence[DepositEvent]) -> Deposit:
 @pytest.mark.parametrize("length", range(len(life()) + 1))
 def test_a_row_tells_what_the_journal_tells(length: int) -> None:
     deposit = folded(life()[:length])
-    row = indexed(deposit)
+    row = index_attributes(deposit)
     lines = list_lines(deposit)
     assert bool(row) == bool(lines)
     if row:
-        assert tuple(written(deposit.id[4:], row["lines"]["S"])) == lines
+        assert tuple(parse_lines(deposit.id[4:], row["lines"]["S"])) == lines
         assert row["moved"]["S"].endswith(f"#{compute_shard(deposit.id[4:]):02d}")
 
 
 def test_a_row_stands_in_the_day_of_the_latest_movement_in_utc() -> None:
     before_midnight = T0 - T0 % DAY + DAY - 1
-    days = [indexed(folded([paid(at)]))["moved"]["S"][:8] for at in (T0, before_midnight, before_midnight + 1)]
+    days = [index_attributes(folded([paid(at)]))["moved"]["S"][:8] for at in (T0, before_midnight, before_midnight + 1)]
     assert days == ["20261121", "20261121", "20261122"]
-    assert indexed(folded(life()))["moved"]["S"][:8] == "20261129"
+    assert index_attributes(folded(life()))["moved"]["S"][:8] == "20261129"
 
 
 def test_what_moves_nothing_leaves_the_row_as_it_is() -> None:
-    before = indexed(folded([paid()]))
-    ended = indexed(folded([paid(), *back(T0 + 2)[:3], RefundDeclined(T0 + 3, 1, "closed")]))
+    before = index_attributes(folded([paid()]))
+    ended = index_attributes(folded([paid(), *back(T0 + 2)[:3], RefundDeclined(T0 + 3, 1, "closed")]))
     assert ended == before
 
 
@@ -176,7 +176,7 @@ def test_any_reference_that_a_report_may_hold_is_read_as_it_was_written(
     place: str, ref: str, minor: int, at: int, settled: bool
 ) -> None:
     line = Line("0" * 26 + place, ref, minor, "CNY", at, 5, settled)
-    assert list(written("0" * 26, movements._text(line))) == [line]
+    assert list(parse_lines("0" * 26, movements._text(line))) == [line]
 
 
 # Many rows.
@@ -198,7 +198,7 @@ def test_a_shard_has_its_own_deposits_and_no_others(books: Books) -> None:
 
 @pytest.mark.parametrize("page", [1, 2, 3, 500])
 def test_pages_of_any_size_lose_and_repeat_nothing(books: Books, monkeypatch: pytest.MonkeyPatch, page: int) -> None:
-    monkeypatch.setattr(movements, "PAGE", page)
+    monkeypatch.setattr(movements, "PAGE_ROWS", page)
     for n in range(1, 10):
         books.deposit(name(n, 0), paid(T0 + n % 3 * DAY), *(back(T0 + 4 * DAY) if n % 2 else ()))
     expected = [text for n in range(1, 10) for text in ([f"{n}c", f"{n}r"] if n % 2 else [f"{n}c"])]
@@ -239,7 +239,7 @@ def test_a_provider_whose_clock_is_ahead_is_read_until_tomorrow(books: Books, ah
 def test_a_deposit_that_changes_its_day_while_it_is_read_comes_once(
     books: Books, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(movements, "PAGE", 1)
+    monkeypatch.setattr(movements, "PAGE_ROWS", 1)
     for n in range(1, 6):
         books.deposit(name(n, 0), paid(T0))
     for moving in range(2, 6):

@@ -15,7 +15,7 @@ from chalicelib.store.requests import ConditionFailed
 from chalicelib.store.runs import MAX_BREAKS_TOGETHER, RunStore
 from chalicelib.store.texts import TextStore
 from tests.conftest import Tables
-from tests.store.builders import STAFF, T0, entry, fresh, walked
+from tests.store.builders import STAFF, T0, entry, fresh, read_all_pages
 
 NOW: Final = T0 + 9 * DAY
 LEASE: Final = 120_000
@@ -85,7 +85,7 @@ class Office:
         self.store.finish(at, run, finish_run(now, self.tally), now)
 
     def refs(self, run: Run, limit: int = 40) -> list[str]:
-        rows = walked(lambda position: self.store.breaks(run.id, limit, position))
+        rows = read_all_pages(lambda position: self.store.breaks(run.id, limit, position))
         return [row.journal[0].event.provider_ref for row in rows]
 
 
@@ -240,7 +240,7 @@ def test_a_run_that_stopped_is_found_until_it_is_over(office: Office) -> None:
 def test_runs_are_listed_newest_first_also_when_they_are_over(office: Office) -> None:
     runs = [office.begin(start=T0 + n, at=NOW + n) for n in range(5)]
     office.end(office.load(runs[2]), runs[2])
-    listed = walked(lambda position: office.store.listed(2, position))
+    listed = read_all_pages(lambda position: office.store.listed(2, position))
     assert [row.id for row in listed] == [run.id for run in reversed(runs)]
 
 

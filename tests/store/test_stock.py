@@ -10,8 +10,8 @@ from chalicelib.core.selling.stock import StockDelta
 from chalicelib.flows.ports.effects import LimitCount, StockMove
 from chalicelib.store import stock
 from tests.conftest import Tables
-from tests.store.builders import BUYER, counted, draft, drawn, lay_out, move, shards, write
-from tests.store.faults import line
+from tests.store.builders import BUYER, counted, draft, move, publish_offer, shards, take_stock, write
+from tests.store.faults import inject_faults
 
 
 def shelved(offer: Offer, left: int, live: int, sold: int) -> StockMove:
@@ -32,10 +32,10 @@ def test_units_are_spread_evenly(units: int, parts: int, expected: list[int]) ->
 
 
 def test_a_shard_gives_what_it_has_and_takes_back_what_is_out(table: Tables) -> None:
-    offer = lay_out(table, draft(4))
+    offer = publish_offer(table, draft(4))
 
     def draws(units: int) -> bool:
-        return move(table, drawn(offer, 0, units))
+        return move(table, take_stock(offer, 0, units))
 
     assert not draws(5)
     assert draws(3)
@@ -81,7 +81,7 @@ MOVES: Final = [
 def test_units_move_between_left_live_and_sold_and_none_falls_below_zero(
     table: Tables, by: tuple[int, int, int], then: tuple[int, int, int] | None
 ) -> None:
-    offer = lay_out(table, draft(sum(FULL), expected_peak_per_second=1))
+    offer = publish_offer(table, draft(sum(FULL), expected_peak_per_second=1))
     assert move(table, shelved(offer, -5, 3, 2))
     assert shards(table, offer) == [(*FULL, 9)]
     assert move(table, shelved(offer, *by)) == (then is not None)
@@ -89,10 +89,10 @@ def test_units_move_between_left_live_and_sold_and_none_falls_below_zero(
 
 
 def test_a_shard_that_is_not_there_gives_nothing(table: Tables) -> None:
-    offer = lay_out(table, draft(4))
-    assert not move(table, drawn(offer, 1, 1))
-    assert not move(table, drawn(offer, 0, 1, "another"))
-    assert not move(table, replace(drawn(offer, 0, 1), batch="other"))
+    offer = publish_offer(table, draft(4))
+    assert not move(table, take_stock(offer, 1, 1))
+    assert not move(table, take_stock(offer, 0, 1, "another"))
+    assert not move(table, replace(take_stock(offer, 0, 1), batch="other"))
     assert shards(table, offer) == [(4, 0, 0, 4)]
 
 
@@ -118,12 +118,12 @@ def test_limits_of_buyers_and_offers_are_apart(table: Tables) -> None:
 
 
 def test_stock_grows_and_shrinks_by_what_is_left(table: Tables) -> None:
-    offer = lay_out(table, draft(4))
+    offer = publish_offer(table, draft(4))
 
     def change(units: int) -> bool:
-        return write(table, stock.shard_changed(table.name, offer, "su7-max", 0, units))
+        return write(table, stock.change_shard(table.name, offer, "su7-max", 0, units))
 
-    assert move(table, drawn(offer, 0, 1))
+    assert move(table, take_stock(offer, 0, 1))
     assert not change(-4)
     assert change(-3)
     assert shards(table, offer) == [(0, 1, 0, 1)]
@@ -140,18 +140,18 @@ def test_a_look_shows_every_shard_of_every_counted_sku(table: Tables, consistent
         {"sku": "few", "name": "Few", "price": price, "stock": 3},
     ]
     cheap: Any = {"payment": {"deposit": {"amount": "1", "currency": "CNY"}}}
-    offer = lay_out(table, draft(items=items, expected_peak_per_second=1_280, **cheap))  # 128 shards: two batches
-    assert move(table, drawn(offer, 101, 2, "many"))
-    other = lay_out(table, draft(2))
-    left = stock.left(table.client, table.name, [offer, other], consistent=consistent)
+    offer = publish_offer(table, draft(items=items, expected_peak_per_second=1_280, **cheap))  # 128 shards: two batches
+    assert move(table, take_stock(offer, 101, 2, "many"))
+    other = publish_offer(table, draft(2))
+    left = stock.read_left(table.client, table.name, [offer, other], consistent=consistent)
     assert left == {offer.id: {"many": [8] * 101 + [6] + [8] * 26, "few": [3]}, other.id: {"su7-max": [2]}}
 
 
 @pytest.mark.parametrize("dynamodb", ["ministack"], indirect=True)
 def test_a_look_goes_on_where_a_batch_was_cut_short(table: Tables) -> None:
-    offer = lay_out(table, draft(37))
-    with line(table) as (tables, wire):
-        wire.withhold()
-        left = stock.left(tables.client, tables.name, [offer], consistent=True)
+    offer = publish_offer(table, draft(37))
+    with inject_faults(table) as (tables, faults):
+        faults.withhold()
+        left = stock.read_left(tables.client, tables.name, [offer], consistent=True)
         assert left == {offer.id: {"su7-max": [10, 9, 9, 9]}}
-        assert wire.trips == ["BatchGetItem"] * 2
+        assert faults.trips == ["BatchGetItem"] * 2

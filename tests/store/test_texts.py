@@ -11,10 +11,21 @@ from chalicelib.core.deposit.events.payment import PaymentPending
 from chalicelib.flows.ports.effects import SealedText, TransactionEffect
 from chalicelib.flows.ports.store import StockShort, VersionConflict
 from chalicelib.store.deposits import DepositStore
-from chalicelib.store.requests import ConditionFailed
-from chalicelib.store.texts import BATCH_KEYS, MAX_ATTEMPTS, TextStore
+from chalicelib.store.requests import MAX_BATCH_KEYS, ConditionFailed
+from chalicelib.store.texts import MAX_ATTEMPTS, TextStore
 from tests.conftest import Tables
-from tests.store.builders import T0, after, begun, draft, drawn, entry, fresh, lay_out, move, shards
+from tests.store.builders import (
+    T0,
+    apply_events,
+    draft,
+    entry,
+    fresh,
+    move,
+    new_deposit,
+    publish_offer,
+    shards,
+    take_stock,
+)
 
 GRACE: Final = 60_000
 STATED: Final = WithdrawalStated(T0 + 1, 1, "sha256:1")
@@ -26,7 +37,7 @@ class Desk:
     def __init__(self, table: Tables) -> None:
         self.store = DepositStore(table.client, table.name, GRACE)
         self.texts = TextStore(table.client, table.name, lambda _: None)
-        deposit, entries = begun()
+        deposit, entries = new_deposit()
         self.store.create(deposit, entries, [], 0)
         self.id = deposit.id
         self.key = f"text#{fresh('wdr')}_1#1"
@@ -35,9 +46,9 @@ class Desk:
         stored = self.store.get(self.id)
         assert stored is not None
         if stale:
-            self.store.append(stored, [entry(PaymentPending(T0, 1))], after(stored, PaymentPending(T0, 1)), [])
+            self.store.append(stored, [entry(PaymentPending(T0, 1))], apply_events(stored, PaymentPending(T0, 1)), [])
         entries: list[Entry[WithdrawalStated]] = [entry(STATED)]
-        self.store.append(stored, entries, after(stored, STATED), [SealedText(self.key, sealed), *also])
+        self.store.append(stored, entries, apply_events(stored, STATED), [SealedText(self.key, sealed), *also])
 
     def types(self) -> list[str]:
         stored = self.store.get(self.id)
@@ -66,9 +77,9 @@ def test_an_event_that_somebody_overtook_leaves_no_text(desk: Desk) -> None:
 
 
 def test_a_text_whose_neighbour_is_refused_is_not_there_either(desk: Desk, table: Tables) -> None:
-    offer = lay_out(table, draft(4))
+    offer = publish_offer(table, draft(4))
     with pytest.raises(StockShort):
-        desk.state(drawn(offer, 0, 5))
+        desk.state(take_stock(offer, 0, 5))
     assert desk.texts.get(desk.key) is None
     assert desk.types() == ["deposit.created"]
     assert shards(table, offer) == [(4, 0, 0, 4)]
@@ -126,9 +137,9 @@ def test_many_texts_are_read_together_and_what_is_not_there_is_left_out(desk: De
 def test_a_batch_has_a_hundred_keys_at_most(table: Tables) -> None:
     texts = keep(table, 5)
     client = Reluctant(table, 100)
-    keys = [*(f"text#none{n}" for n in range(BATCH_KEYS + 45)), *texts]
+    keys = [*(f"text#none{n}" for n in range(MAX_BATCH_KEYS + 45)), *texts]
     assert TextStore(client, table.name, lambda _: None).get_many(keys) == texts
-    assert client.asked == [BATCH_KEYS, 50]
+    assert client.asked == [MAX_BATCH_KEYS, 50]
 
 
 def test_what_a_batch_leaves_is_asked_for_again_after_a_pause(table: Tables) -> None:

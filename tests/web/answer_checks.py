@@ -1,4 +1,4 @@
-"""What holds for every answer, whatever was asked; and short ways to say things about answers."""
+"""Checks that hold for every answer, and short checks of refusals."""
 
 from itertools import count
 from typing import Final
@@ -7,7 +7,7 @@ from chalicelib.core.common.instants import parse_instant
 from chalicelib.core.common.money import Money
 from chalicelib.core.common.refusal import Reason
 from chalicelib.web.edge.problems import STATUS
-from chalicelib.web.edge.route import SECURITY_HEADERS
+from chalicelib.web.edge.responses import SECURITY_HEADERS
 from chalicelib.wiring import services
 from tests.world import Client, Json, Reply
 
@@ -26,15 +26,15 @@ ACCOUNT: Final[Json] = {
 INTERNALS: Final = (b"Traceback", b'File "', b"botocore", b"pydantic", b"chalicelib", b"ValidationException")
 
 
-def sound(reply: Reply) -> Reply:
-    """Not our fault, nothing of our inside shown, safe to keep in no cache, and a no is a problem of the contract."""
+def check_answer(reply: Reply) -> Reply:
+    """Check that an answer is no 5xx and has the contract's form."""
     assert reply.status < 500, reply.raw
-    whole(reply)
+    check_answer_form(reply)
     return reply
 
 
-def whole(reply: Reply) -> None:
-    """The same for answers that may be 503."""
+def check_answer_form(reply: Reply) -> None:
+    """Check headers, that no internals are shown, and that an error is a problem of the contract."""
     assert not [word for word in INTERNALS if word in reply.raw], reply.raw
     for name, value in SECURITY_HEADERS.items():
         if name != "Cache-Control" or not reply.headers.get("content-type", "").startswith(KEPT):
@@ -50,9 +50,9 @@ def whole(reply: Reply) -> None:
         assert "instance" in body
 
 
-def refused(reply: Reply, status: int, problem: str, pointer: str | None = None) -> Json:
-    """The problem that a no must be, with a fault at the pointer where one is named."""
-    whole(reply)
+def check_refusal(reply: Reply, status: int, problem: str, pointer: str | None = None) -> Json:
+    """Check a refusal's status and problem, and the pointer of one of its errors. Returns the body."""
+    check_answer_form(reply)
     assert (reply.status, reply.problem) == (status, problem), reply.raw
     if pointer is not None:
         assert pointer in [fault["pointer"] for fault in reply.json["errors"]], reply.raw
@@ -60,7 +60,7 @@ def refused(reply: Reply, status: int, problem: str, pointer: str | None = None)
 
 
 def accepted(reply: Reply, status: int = 200) -> Json:
-    sound(reply)
+    check_answer(reply)
     assert reply.status == status, reply.raw
     return reply.json
 
@@ -111,7 +111,7 @@ def pages(client: Client, path: str, limit: int) -> list[Json]:
 
 def attend(deposit: Json) -> None:
     """What close_windows and send_refunds do at this deposit, without what other tests left to them."""
-    services().attendant().attend(deposit["id"], f"test/{next(_runs)}")
+    services().deposit_worker().process_due(deposit["id"], f"test/{next(_runs)}")
 
 
 def events_of(client: Client, deposit: Json) -> list[Json]:

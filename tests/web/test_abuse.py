@@ -21,16 +21,16 @@ from hypothesis import strategies as st
 from chalicelib.core.common.ids import digest_id
 from chalicelib.core.common.refusal import Reason, Refused
 from chalicelib.core.policy.terms import Draft
-from chalicelib.flows import commit, retry
+from chalicelib.flows import retry
 from chalicelib.flows.ports.store import WriteContention
 from chalicelib.web.edge import route
 from chalicelib.web.edge.rates import Rates
 from chalicelib.web.edge.route import ENDPOINTS, Endpoint
-from chalicelib.web.service import examples
+from chalicelib.web.refunds.examples import make_proof
 from chalicelib.wiring import services
 from local.issuer import AUDIENCE, ISSUER
 from tests import scope
-from tests.web.answer_checks import ACCOUNT, accepted, path_of, refused, sound, trade_in_path
+from tests.web.answer_checks import ACCOUNT, accepted, check_answer, check_refusal, path_of, trade_in_path
 from tests.world import Client, Json, Reply, World
 
 YEAR: Final = {"due_within": "P365D"}  # nothing here expires, whatever other tests do to the clock
@@ -111,13 +111,13 @@ def claims(**changes: object) -> dict[str, object]:
 
 
 def kid(scene: Scene) -> str:
-    return str(scene.world.house._issuer._kid())
+    return str(scene.world.server._issuer._kid())
 
 
 def signed(scene: Scene, headers: Mapping[str, object] | None = None, **changes: object) -> str:
     """A token that the issuer really signed, whatever it says."""
     header = {"kid": kid(scene), **(headers or {})}
-    return jwt.encode(claims(**changes), scene.world.house._issuer.key, "ES256", headers=header)
+    return jwt.encode(claims(**changes), scene.world.server._issuer.key, "ES256", headers=header)
 
 
 def part(value: object) -> bytes:
@@ -130,7 +130,7 @@ def unsigned(scene: Scene) -> str:
 
 def signed_with_the_public_key(scene: Scene) -> str:
     """HS256 under bytes that everybody knows."""
-    pem = scene.world.house._issuer.key.public_key().public_bytes(
+    pem = scene.world.server._issuer.key.public_key().public_bytes(
         serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
     )
     content = part({"alg": "HS256", "kid": kid(scene)}) + b"." + part(claims())
@@ -180,7 +180,7 @@ def test_a_bad_token_opens_nothing_and_makes_us_ask_nobody(
         raise AssertionError("somebody was asked")
 
     monkeypatch.setattr(socket.socket, "connect", no_call)
-    refused(scene.world.anyone(token(scene)).get(path_of(scene.deposit)), 401, problem)
+    check_refusal(scene.world.anyone(token(scene)).get(path_of(scene.deposit)), 401, problem)
 
 
 def test_row_8_within_the_leeway_a_token_still_holds(scene: Scene) -> None:
@@ -432,7 +432,7 @@ def test_row(
     pointer: str | None,
 ) -> None:
     del row, what
-    refused(ask(scene), status, problem, pointer)
+    check_refusal(ask(scene), status, problem, pointer)
 
 
 def test_the_whole_draft_that_the_fuzz_begins_with_is_good(scene: Scene) -> None:
@@ -448,21 +448,21 @@ def test_nothing_of_all_this_changed_anything(scene: Scene) -> None:
 def test_rows_37_and_39_an_offer_that_is_not_open_and_one_that_is_sold_out(world: World) -> None:
     buyer, merchant = world.buyer(), world.merchant()
     later = world.offer(merchant, opens_at="9999-01-01T00:00:00Z")
-    early = refused(buyer.post("/v1/deposits", world.order(later)), 409, "offer-not-open")
+    early = check_refusal(buyer.post("/v1/deposits", world.order(later)), 409, "offer-not-open")
     assert (early["state"], early["opens_at"]) == ("scheduled", "9999-01-01T00:00:00.000Z")
     closed = world.offer(merchant)
     accepted(merchant.post(f"/v1/offers/{closed['id']}/close"))
-    assert refused(buyer.post("/v1/deposits", world.order(closed)), 409, "offer-not-open")["state"] == "closed"
+    assert check_refusal(buyer.post("/v1/deposits", world.order(closed)), 409, "offer-not-open")["state"] == "closed"
     one = world.offer(merchant, items=[{"sku": "a", "name": "A", "price": closed["items"][0]["price"], "stock": 1}])
     world.ordered(buyer, one)
-    assert refused(buyer.post("/v1/deposits", world.order(one)), 409, "sold-out")["sku"] == "a"
+    assert check_refusal(buyer.post("/v1/deposits", world.order(one)), 409, "sold-out")["sku"] == "a"
 
 
 def test_row_40_the_limit_of_one_buyer_is_no_limit_for_another(world: World) -> None:
     buyer, offer = world.buyer(), world.offer(limits={"per_buyer": 1})
     world.ordered(buyer, offer)
-    assert refused(buyer.post("/v1/deposits", world.order(offer)), 409, "limit-reached")["per_buyer"] == 1
-    refused(world.buyer().post("/v1/deposits", world.order(offer, 2)), 409, "limit-reached")
+    assert check_refusal(buyer.post("/v1/deposits", world.order(offer)), 409, "limit-reached")["per_buyer"] == 1
+    check_refusal(world.buyer().post("/v1/deposits", world.order(offer, 2)), 409, "limit-reached")
     world.ordered(world.buyer(), offer)
 
 
@@ -480,9 +480,9 @@ def test_rows_70_and_71_one_fee_and_never_more_than_there_is(world: World) -> No
     body = {"outcome": "mismatched", "grounds": ["PH_CONDITION_MISMATCH"], "evidence": ["photo:1"]}
     lines = accepted(inspector.post(path, body))["refund"]["lines"]
     assert [line["amount"]["amount"] for line in lines] == ["67999", "-18000", "-49999"]
-    told = refused(inspector.post(path, body), 409, "wrong-state")
+    told = check_refusal(inspector.post(path, body), 409, "wrong-state")
     assert (told["state"], told["trade_in"]) == ("cancelled", "mismatched")
-    refused(merchant.post(f"{trade_in_path(traded)}/cancel", {"by": "seller"}), 409, "wrong-state")
+    check_refusal(merchant.post(f"{trade_in_path(traded)}/cancel", {"by": "seller"}), 409, "wrong-state")
 
 
 def test_row_85_who_asks_too_often_is_told_when_to_come_back(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -492,7 +492,7 @@ def test_row_85_who_asks_too_often_is_told_when_to_come_back(scene: Scene, monke
     for _ in range(2):
         accepted(scene.buyer.get("/v1/deposits"))
     reply = scene.buyer.get("/v1/deposits", **origin)
-    refused(reply, 429, "rate-limited")
+    check_refusal(reply, 429, "rate-limited")
     assert 1 <= int(reply.headers["retry-after"]) <= 30
     assert reply.headers["access-control-allow-origin"]
     accepted(scene.other.get("/v1/deposits"))
@@ -533,14 +533,14 @@ def test_row_97_in_a_storm_a_caller_is_told_to_come_back(
             scene.buyer.post("/v1/deposits", scene.order()),
             scene.buyer.post(f"{path_of(scene.deposit)}/payment-method", {"payment_method": "alipay"}),
         ):
-            refused(reply, 503, "busy")
+            check_refusal(reply, 503, "busy")
             assert reply.headers["retry-after"]
     assert scene.buyer.get(path_of(scene.deposit)).json["version"] == 1
 
 
 def test_a_request_older_than_an_answer_may_take_writes_nothing(scene: Scene) -> None:
-    old = services().clock() - commit.MAX_REQUEST_AGE_MS - 1_000
-    refused(scene.buyer.post(f"{path_of(scene.deposit)}/cancel", {}, asked=old), 503, "busy")
+    old = services().clock() - retry.MAX_REQUEST_AGE_MS - 1_000
+    check_refusal(scene.buyer.post(f"{path_of(scene.deposit)}/cancel", {}, asked=old), 503, "busy")
     assert scene.buyer.get(path_of(scene.deposit)).json["version"] == 1
 
 
@@ -550,7 +550,7 @@ def test_a_bug_of_ours_is_told_without_our_inside(scene: Scene, monkeypatch: pyt
 
     monkeypatch.setattr(type(services().desk), "get", broken)
     reply = scene.buyer.get(path_of(scene.deposit))
-    refused(reply, 500, "internal-error")
+    check_refusal(reply, 500, "internal-error")
     assert b"secret" not in reply.raw
 
 
@@ -666,7 +666,7 @@ def good_bodies(scene: Scene) -> dict[str, Json]:
         },
         "/v1/refunds/{refund_id}/destination": ACCOUNT,
         "/v1/refunds/{refund_id}/reroute": {"kind": "payout", "note": "closed"},
-        "/v1/refund-proofs/verify": dict(examples.proved()),
+        "/v1/refund-proofs/verify": dict(make_proof()),
         "/v1/reconciliation-runs": {"from": "2020-01-01T00:00:00Z", "to": "2020-01-01T00:00:00.001Z"},
         "/v1/breaks/{break_id}/resolve": {"action": "write_off", "note": "known"},
         "/v1/trade-ins/{trade_in_id}/inspection": {
@@ -720,7 +720,7 @@ def test_whatever_is_sent_anywhere_is_not_our_fault(fuzzed: Scene, data: st.Data
     callers = [fuzzed.buyer, fuzzed.merchant, fuzzed.inspector, platform, fuzzed.world.anyone()]
     caller = data.draw(st.sampled_from(callers), "caller")
     headers: Json = {name.replace("-", "_"): text for name, text in data.draw(HEADERS, "headers").items()}
-    sound(caller.call(one.method, drawn_path(fuzzed, one, data), drawn_body(fuzzed, one, data), **headers))
+    check_answer(caller.call(one.method, drawn_path(fuzzed, one, data), drawn_body(fuzzed, one, data), **headers))
 
 
 @pytest.fixture(scope="module")
@@ -776,7 +776,7 @@ def test_whatever_is_sent_to_a_deposit_in_any_state_is_not_our_fault(lives: list
     one, scene = data.draw(st.sampled_from(of_deposits), "route"), data.draw(st.sampled_from(lives), "deposit")
     people = [scene.buyer, scene.merchant, scene.inspector, scene.world.person("platform", sub="fuzzing")]
     caller = data.draw(st.sampled_from(people), "caller")
-    sound(caller.call(one.method, drawn_path(scene, one, data), drawn_body(scene, one, data)))
+    check_answer(caller.call(one.method, drawn_path(scene, one, data), drawn_body(scene, one, data)))
 
 
 def drawn_path(scene: Scene, one: Endpoint, data: st.DataObject) -> str:

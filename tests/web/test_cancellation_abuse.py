@@ -7,7 +7,17 @@ from typing import Any, Final
 import pytest
 
 from chalicelib.core.common.instants import DAY, HOUR, format_instant
-from tests.web.answer_checks import accepted, cny, events_of, instant, now_of, pages, path_of, refused, sound
+from tests.web.answer_checks import (
+    accepted,
+    check_answer,
+    check_refusal,
+    cny,
+    events_of,
+    instant,
+    now_of,
+    pages,
+    path_of,
+)
 from tests.world import MAX_PASSES, Client, Json, Reply, World, rupiah
 
 BAD: Final = "invalid-request"
@@ -292,7 +302,7 @@ ROWS: Final = [
 @pytest.mark.parametrize(("what", "ask", "status", "problem", "pointer"), ROWS, ids=[row[0] for row in ROWS])
 def test_row(scene: Scene, what: str, ask: Ask, status: int, problem: str, pointer: str | None) -> None:
     del what
-    refused(ask(scene), status, problem, pointer)
+    check_refusal(ask(scene), status, problem, pointer)
 
 
 def test_nothing_of_all_this_changed_anything(scene: Scene) -> None:
@@ -313,7 +323,7 @@ def test_a_pass_for_goods_at_its_price_is_good_and_one_fen_dearer_is_not(scene: 
     held = granted(scene.world, scene.buyer, scene.merchant)
     dearer, rupiahs = sold(cny("299900.01")), sold(rupiah("1"), currency="IDR", market="ID", payment=IN_RUPIAH)
     for offer in (dearer, rupiahs):
-        refused(scene.order(offer, priority_pass=held), 409, NOT_VALID)
+        check_refusal(scene.order(offer, priority_pass=held), 409, NOT_VALID)
     bought = scene.order(sold(cny("299900")), priority_pass=held)
     assert accepted(bought, 201)["priority_pass"] == held
 
@@ -395,7 +405,7 @@ def test_ten_questions_are_asked_and_the_eleventh_is_not(scene: Scene) -> None:
     for n in range(10):
         assert "questions" in accepted(scene.merchant.get(path_of(deposit)))["actions"], n
         accepted(scene.merchant.post(at, {"kind": "contact", "text": f"Question {n}"}), 201)
-    refused(scene.merchant.post(at, {"kind": "contact", "text": "One more"}), 429, "rate-limited")
+    check_refusal(scene.merchant.post(at, {"kind": "contact", "text": "One more"}), 429, "rate-limited")
     assert "questions" not in accepted(scene.merchant.get(path_of(deposit)))["actions"]
     listed = accepted(scene.buyer.get(f"/v1/questions?deposit={deposit['id']}"))
     assert [one["text"] for one in listed["data"]] == [f"Question {n}" for n in reversed(range(10))]
@@ -410,10 +420,10 @@ def test_a_pass_is_good_to_the_last_millisecond(own: World) -> None:
     until = instant(shown["valid_until"])
     own.set_clock(format_instant(until - HOUR))
     body = own.order(offer, priority_pass=held)
-    refused(buyer.post("/v1/deposits", body, asked=until), 409, NOT_VALID)
+    check_refusal(buyer.post("/v1/deposits", body, asked=until), 409, NOT_VALID)
     accepted(buyer.post("/v1/deposits", body, asked=until - 1), 201)
     assert until - instant(now_of(own.anyone())) < DAY
 
 
 def test_an_order_with_null_for_a_pass_is_an_order(scene: Scene) -> None:
-    assert accepted(sound(scene.order(priority_pass=None)), 201)["priority_pass"] is None
+    assert accepted(check_answer(scene.order(priority_pass=None)), 201)["priority_pass"] is None

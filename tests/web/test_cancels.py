@@ -5,7 +5,17 @@ from typing import Any, Final
 import pytest
 
 from chalicelib.core.common.instants import DAY, HOUR, format_instant
-from tests.web.answer_checks import accepted, attend, cny, events_of, identity_holds, instant, path_of, refused, sound
+from tests.web.answer_checks import (
+    accepted,
+    attend,
+    check_answer,
+    check_refusal,
+    cny,
+    events_of,
+    identity_holds,
+    instant,
+    path_of,
+)
 from tests.world import Client, Json, Reply, World
 
 SECONDS: Final = 1_000
@@ -119,19 +129,21 @@ def test_a_unit_goes_back_once(world: World) -> None:
     path = f"/v1/offers/{offer['id']}"
     assert buyer.get(path).json["items"][0]["available"] == 97
     cancel(buyer, deposit)
-    refused(buyer.post(f"{path_of(deposit)}/cancel"), 409, "already-cancelled")
+    check_refusal(buyer.post(f"{path_of(deposit)}/cancel"), 409, "already-cancelled")
     assert buyer.get(path).json["items"][0]["available"] == 100
 
 
 def test_an_expired_unit_goes_back_when_that_is_written(world: World) -> None:
     buyer, offer = world.buyer(), world.offer()
     deposit = world.ordered(buyer, offer)
-    refused(buyer.post(f"{path_of(deposit)}/cancel", asked=instant(deposit["payment"]["due_at"])), 409, "wrong-state")
+    check_refusal(
+        buyer.post(f"{path_of(deposit)}/cancel", asked=instant(deposit["payment"]["due_at"])), 409, "wrong-state"
+    )
     world.advance("PT15M")
     assert buyer.get(path_of(deposit)).json["status"] == "expired"
     attend(deposit)
     assert buyer.get(f"/v1/offers/{offer['id']}").json["items"][0]["available"] == 100
-    assert refused(buyer.post(f"{path_of(deposit)}/cancel"), 409, "wrong-state")["state"] == "expired"
+    assert check_refusal(buyer.post(f"{path_of(deposit)}/cancel"), 409, "wrong-state")["state"] == "expired"
 
 
 def test_a_cancel_of_nothing_left_is_settled_at_once(world: World) -> None:
@@ -178,11 +190,11 @@ def test_after_an_undo_only_a_full_cancel_is_left_until_the_former_end(world: Wo
     assert undone["actions"] == ["cancel", "withdrawals"]
     assert undone["window"]["ends_at"] == format_instant(until)
     again = buyer.post(f"{path_of(deposit)}/unlock", {}, asked=until - 1)
-    assert refused(again, 409, "wrong-state")["state"] == "cooling_off"
+    assert check_refusal(again, 409, "wrong-state")["state"] == "cooling_off"
     locked = accepted(buyer.get(path_of(deposit), asked=until))
     assert (locked["status"], locked["lock"]["by"], locked["lock"]["final"]) == ("locked", "window_end", True)
     assert locked["actions"] == ["balance-payments", "cancel", "claims", "withdrawals"]
-    refused(buyer.post(f"{path_of(deposit)}/unlock", {}, asked=until), 409, "undo-closed")
+    check_refusal(buyer.post(f"{path_of(deposit)}/unlock", {}, asked=until), 409, "undo-closed")
     assert amounts(cancel(buyer, deposit, asked=until)) == ("0", "20000")
 
 
@@ -196,12 +208,12 @@ def test_after_an_undo_a_cancel_in_time_gives_everything_back(world: World) -> N
 def test_an_undo_that_comes_too_late_says_until_when_it_was_possible(world: World) -> None:
     buyer = world.buyer()
     deposit, until = founders(world, buyer)
-    late = refused(buyer.post(f"{path_of(deposit)}/unlock", {}, asked=until), 409, "undo-closed")
+    late = check_refusal(buyer.post(f"{path_of(deposit)}/unlock", {}, asked=until), 409, "undo-closed")
     assert late["undo_until"] == format_instant(until)
     shelf = world.paid(buyer)
     locked = instant(shelf["window"]["ends_at"])
-    refused(buyer.post(f"{path_of(shelf)}/unlock", {}, asked=locked - 1), 409, "wrong-state")
-    refused(buyer.post(f"{path_of(shelf)}/unlock", {}, asked=locked), 409, "undo-closed")
+    check_refusal(buyer.post(f"{path_of(shelf)}/unlock", {}, asked=locked - 1), 409, "wrong-state")
+    check_refusal(buyer.post(f"{path_of(shelf)}/unlock", {}, asked=locked), 409, "undo-closed")
 
 
 STATES: Final = ["awaiting_payment", "cooling_off", "locked", "locked for an hour", "undone", "cancelled", "expired"]
@@ -258,7 +270,7 @@ def test_actions_are_honest(world: World, state: str) -> None:
     for command in seen["actions"]:
         another, then = in_state(world, buyer, state)
         reply = press(buyer, another, command, then)
-        assert sound(reply).status in {200, 201}, (command, reply.raw)
+        assert check_answer(reply).status in {200, 201}, (command, reply.raw)
 
 
 def test_staff_have_no_actions_of_the_buyers(world: World) -> None:
@@ -284,7 +296,7 @@ def test_a_merchants_actions_are_honest(world: World, state: str) -> None:
         seen = accepted(merchant.get(path_of(deposit), asked=at))
         assert set(STAFF) & set(seen["actions"]) == (set() if ended else set(STAFF))
         reply = merchant.post(f"{path_of(deposit)}/{command}", body, asked=at)
-        assert sound(reply).status == (409 if ended else 200 if command == "merchant-cancel" else 201), reply.raw
+        assert check_answer(reply).status == (409 if ended else 200 if command == "merchant-cancel" else 201), reply.raw
 
 
 def test_the_curve_says_free_until_and_then(world: World) -> None:
@@ -320,9 +332,9 @@ def test_a_preview_looks_from_now_to_two_years_ahead(world: World) -> None:
     for at, fits in ((now, True), (now - 1, False), (now + farthest, True), (now + farthest + 1, False)):
         reply = buyer.get(f"{path_of(deposit)}/{AT}{format_instant(at)}", asked=now)
         assert reply.status == (200 if fits else 422), (at - now, reply.raw)
-    refused(buyer.get(f"{path_of(deposit)}/{AT}tomorrow"), 422, "invalid-request", "/at")
-    refused(buyer.get(f"{path_of(deposit)}/refund-preview"), 422, "invalid-request", "/cause")
-    refused(buyer.get(f"{path_of(deposit)}/refund-preview?cause=chargeback"), 422, "invalid-request", "/cause")
+    check_refusal(buyer.get(f"{path_of(deposit)}/{AT}tomorrow"), 422, "invalid-request", "/at")
+    check_refusal(buyer.get(f"{path_of(deposit)}/refund-preview"), 422, "invalid-request", "/cause")
+    check_refusal(buyer.get(f"{path_of(deposit)}/refund-preview?cause=chargeback"), 422, "invalid-request", "/cause")
 
 
 def test_what_a_merchants_cancel_and_a_withdrawal_would_give(world: World) -> None:
@@ -332,11 +344,11 @@ def test_what_a_merchants_cancel_and_a_withdrawal_would_give(world: World) -> No
     path = f"{path_of(deposit)}/refund-preview?cause="
     default = accepted(buyer.get(f"{path}merchant_cancel", asked=at))
     assert (default["amount"], default["forfeited"], default["compensation"]) == (cny("5088"), cny("0"), cny("5000"))
-    refused(buyer.get(f"{path}withdrawal", asked=at), 409, "withdrawal-not-available")
+    check_refusal(buyer.get(f"{path}withdrawal", asked=at), 409, "withdrawal-not-available")
     cancel(buyer, deposit)
     for cause in ("buyer_cancel", "merchant_cancel", "withdrawal"):
-        refused(buyer.get(f"{path}{cause}"), 409, "already-cancelled")
-    refused(buyer.get(f"{path_of(deposit)}/refund-curve"), 409, "already-cancelled")
+        check_refusal(buyer.get(f"{path}{cause}"), 409, "already-cancelled")
+    check_refusal(buyer.get(f"{path_of(deposit)}/refund-curve"), 409, "already-cancelled")
 
 
 def test_looking_ahead_writes_nothing(world: World) -> None:

@@ -10,13 +10,13 @@ from tests.web.answer_checks import (
     accepted,
     amount_of,
     attend,
+    check_refusal,
     cny,
     events_of,
     identity_holds,
     instant,
     path_of,
     refunds_of,
-    refused,
     same,
 )
 from tests.world import Client, Json, Reply, World
@@ -81,7 +81,7 @@ def test_what_is_too_much_goes_back_at_once_and_the_rest_with_a_cancel(world: Wo
     deposit = world.paid(buyer, offer)
     less = accepted(change(buyer, deposit, wanted(mat=1)))
     assert "changes" not in less["actions"]
-    refused(change(buyer, deposit, wanted(max=1)), 409, "refund-in-progress")
+    check_refusal(change(buyer, deposit, wanted(max=1)), 409, "refund-in-progress")
     attend(deposit)
     assert [row["amount"] for row in world.books(deposit)] == [cny("4000.50")]
     paid_back = accepted(buyer.get(path_of(deposit)))
@@ -107,8 +107,8 @@ def test_the_shelves_see_only_the_difference(world: World) -> None:
     accepted(change(buyer, deposit, wanted(pro=4)))
     assert left(world, offer) == [10, 6, 10]
     world.ordered(world.buyer(), offer, quantity=10)
-    assert refused(change(buyer, deposit, wanted(pro=4, max=1)), 409, "sold-out")["sku"] == "max"
-    refused(change(buyer, deposit, wanted(pro=11)), 409, "sold-out")
+    assert check_refusal(change(buyer, deposit, wanted(pro=4, max=1)), 409, "sold-out")["sku"] == "max"
+    check_refusal(change(buyer, deposit, wanted(pro=11)), 409, "sold-out")
     assert left(world, offer) == [0, 6, 10]
     accepted(buyer.post(f"{path_of(deposit)}/cancel"))
     assert left(world, offer) == [0, 10, 10]
@@ -117,10 +117,10 @@ def test_the_shelves_see_only_the_difference(world: World) -> None:
 def test_the_limit_counts_what_is_wanted_now(world: World) -> None:
     buyer, offer = world.buyer(), shop(world, limits={"per_buyer": 3})
     first, second = world.paid(buyer, offer), world.paid(buyer, offer)
-    refused(change(buyer, first, wanted(pro=4)), 409, "limit-reached")
+    check_refusal(change(buyer, first, wanted(pro=4)), 409, "limit-reached")
     accepted(change(buyer, first, wanted(pro=2)))
-    refused(change(buyer, second, wanted(max=2)), 409, "limit-reached")
-    refused(buyer.post("/v1/deposits", world.order(offer)), 409, "limit-reached")
+    check_refusal(change(buyer, second, wanted(max=2)), 409, "limit-reached")
+    check_refusal(buyer.post("/v1/deposits", world.order(offer)), 409, "limit-reached")
     accepted(change(buyer, first, wanted(pro=1)))
     accepted(change(buyer, second, wanted(max=2)))
 
@@ -140,7 +140,7 @@ def test_a_change_asked_in_time_counts_although_the_end_was_written(world: World
         done = accepted(reply)
         assert (done["status"], done["total"]) == ("cooling_off", cny("245988"))
     else:
-        assert refused(reply, 409, "wrong-state")["state"] == "locked"
+        assert check_refusal(reply, 409, "wrong-state")["state"] == "locked"
     attend(deposit)
     seen = accepted(buyer.get(path_of(deposit)))
     assert (seen["lock"]["by"], seen["lock"]["at"]) == ("window_end", deposit["window"]["ends_at"])
@@ -156,7 +156,7 @@ def test_a_change_is_answered_again_whatever_came_later(world: World) -> None:
     same(first, change(buyer, deposit, wanted(pro=1), idempotency_key="c"))
     accepted(change(buyer, deposit, wanted(max=2)))
     same(first, change(buyer, deposit, wanted(pro=1), idempotency_key="c"))
-    refused(change(buyer, deposit, wanted(pro=2), idempotency_key="c"), 422, "idempotency-key-reused")
+    check_refusal(change(buyer, deposit, wanted(pro=2), idempotency_key="c"), 422, "idempotency-key-reused")
     accepted(buyer.post(f"{path_of(deposit)}/cancel"))
     same(first, change(buyer, deposit, wanted(pro=1), idempotency_key="c"))
     assert left(world, offer) == [10, 10, 10]
@@ -177,7 +177,7 @@ def test_twenty_changes_are_enough(world: World) -> None:
     deposit = world.paid(buyer, shop(world))
     for n in range(20):
         accepted(change(buyer, deposit, wanted(pro=1 + n % 2)))
-    assert refused(change(buyer, deposit, wanted(pro=1)), 429, "rate-limited")["most"] == 20
+    assert check_refusal(change(buyer, deposit, wanted(pro=1)), 429, "rate-limited")["most"] == 20
     assert "changes" not in accepted(buyer.get(path_of(deposit)))["actions"]
     accepted(buyer.post(f"{path_of(deposit)}/cancel"))
 
@@ -220,7 +220,7 @@ def test_a_bad_change_is_told_where_and_changes_nothing(
 ) -> None:
     del what
     buyer, deposit = free
-    refused(change(buyer, deposit, body), 422, "invalid-request", pointer)
+    check_refusal(change(buyer, deposit, body), 422, "invalid-request", pointer)
     assert buyer.get(path_of(deposit)).json["version"] == deposit["version"]
 
 
@@ -255,8 +255,8 @@ def cancelled(world: World, buyer: Client) -> Json:
 def test_elsewhere_nothing_can_be_changed(world: World, state: Callable[[World, Client], Json]) -> None:
     buyer = world.buyer()
     deposit = state(world, buyer)
-    refused(change(buyer, deposit, wanted(pro=1)), 409, "wrong-state")
-    refused(change(world.buyer(), deposit, wanted(pro=1)), 404, "not-found")
+    check_refusal(change(buyer, deposit, wanted(pro=1)), 409, "wrong-state")
+    check_refusal(change(world.buyer(), deposit, wanted(pro=1)), 404, "not-found")
     assert "changes" not in deposit["actions"]
 
 

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import pytest
 
-from tests.web.answer_checks import accepted, cny, refused, sound
+from tests.web.answer_checks import accepted, check_answer, check_refusal, cny
 from tests.world import Client, Dispute, Json, Reply, World, rupiah
 
 BAD: Final = "invalid-request"
@@ -92,7 +92,7 @@ def test_an_amount_that_is_none_is_refused_wherever_one_is_taken(
         scene.respond(decision="offer", amount=amount),
         scene.rule(amount=amount),
     ):
-        refused(reply, 422, problem, "/amount")
+        check_refusal(reply, 422, problem, "/amount")
 
 
 Ask = Callable[[Scene], Reply]
@@ -165,7 +165,7 @@ ROWS: Final[list[tuple[str, Ask, str]]] = [
 @pytest.mark.parametrize(("what", "ask", "pointer"), ROWS, ids=[row[0] for row in ROWS])
 def test_a_bad_request_is_told_where(scene: Scene, what: str, ask: Ask, pointer: str) -> None:
     del what
-    refused(ask(scene), 422, BAD, pointer)
+    check_refusal(ask(scene), 422, BAD, pointer)
 
 
 IDS: Final = [
@@ -195,22 +195,22 @@ SAID: Final[dict[str, tuple[str, Json]]] = {
 def test_what_is_no_claim_is_not_found_whatever_is_said_to_it(scene: Scene, claim_id: str) -> None:
     people = {"merchant": scene.waiting.merchant, "buyer": scene.waiting.buyer, "platform": scene.platform}
     for what, (role, body) in SAID.items():
-        refused(people[role].post(f"/v1/claims/{claim_id}/{what}", body), 404, "not-found")
-    refused(people["buyer"].get(f"/v1/claims/{claim_id}"), 404, "not-found")
+        check_refusal(people[role].post(f"/v1/claims/{claim_id}/{what}", body), 404, "not-found")
+    check_refusal(people["buyer"].get(f"/v1/claims/{claim_id}"), 404, "not-found")
 
 
 def test_the_next_claim_of_a_deposit_is_not_there_yet(scene: Scene) -> None:
     beyond = f"{scene.waiting.path[:-1]}2"
     for what, (role, body) in SAID.items():
         who = {"merchant": scene.waiting.merchant, "buyer": scene.waiting.buyer, "platform": scene.platform}[role]
-        refused(who.post(f"{beyond}/{what}", body), 404, "not-found")
+        check_refusal(who.post(f"{beyond}/{what}", body), 404, "not-found")
 
 
 def test_another_shops_claim_does_not_exist(scene: Scene) -> None:
     for body in ({"decision": "accept"}, {"decision": "offer", "amount": rupiah("0")}, {"x": 1}):
-        refused(scene.waiting.say(scene.rival, "responses", body), 404, "not-found")
-    refused(scene.rival.get(scene.waiting.path), 404, "not-found")
-    refused(scene.rival.get(f"/v1/claims?deposit={scene.waiting.deposit['id']}"), 404, "not-found")
+        check_refusal(scene.waiting.say(scene.rival, "responses", body), 404, "not-found")
+    check_refusal(scene.rival.get(scene.waiting.path), 404, "not-found")
+    check_refusal(scene.rival.get(f"/v1/claims?deposit={scene.waiting.deposit['id']}"), 404, "not-found")
     mine = scene.waiting.claim["id"]
     assert mine not in scene.rival.get("/v1/claims?status=open&limit=100").raw.decode()
 
@@ -230,7 +230,7 @@ def test_a_cursor_is_for_one_list_of_one_caller(own: World) -> None:
         (one.buyer, f"/v1/claims?deposit={one.deposit['id']}"),
         (one.merchant, "/v1/refunds?status=open"),
     ):
-        reply = sound(who.get(f"{path}&cursor={cursor}"))
+        reply = check_answer(who.get(f"{path}&cursor={cursor}"))
         assert (reply.status, reply.problem) == (400, "invalid-cursor"), path
 
 
@@ -250,7 +250,7 @@ def test_nobody_claims_before_there_is_anything_to_claim(world: World) -> None:
     waiting, free = world.ordered(buyer, offer), world.paid(buyer, offer)
     for deposit, state in ((waiting, "awaiting_payment"), (free, "cooling_off")):
         body = {"deposit": deposit["id"], "kind": "other", "statement": "Mine.", "amount": cny("1")}
-        assert refused(buyer.post("/v1/claims", body), 409, "wrong-state")["state"] == state
+        assert check_refusal(buyer.post("/v1/claims", body), 409, "wrong-state")["state"] == state
         assert accepted(buyer.get(f"/v1/claims?deposit={deposit['id']}"))["data"] == []
 
 

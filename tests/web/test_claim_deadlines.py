@@ -10,13 +10,13 @@ from tests.web.answer_checks import (
     accepted,
     amount_of,
     attend,
+    check_refusal,
     events_of,
     identity_holds,
     instant,
     path_of,
     refund_at,
     refunds_of,
-    refused,
     same,
 )
 from tests.world import Client, Dispute, Json, Reply, World, rupiah
@@ -160,7 +160,7 @@ def test_five_late_answers_are_enough(own: World) -> None:
     own.set_clock(format_instant(at))
     for _ in range(5):
         accepted(one.respond("accept"))
-    assert refused(one.respond("accept"), 429, "rate-limited")["most"] == 5
+    assert check_refusal(one.respond("accept"), 429, "rate-limited")["most"] == 5
     assert [step["applied"] for step in one.seen()["history"]] == [True, True, *[False] * 5]
 
 
@@ -178,9 +178,9 @@ def test_nothing_else_can_be_said_to_a_claim_that_silence_has_decided(own: World
     one, at = waiting(own)
     own.set_clock(format_instant(at))
     for what in ("accept-offer", "escalate", "withdraw"):
-        assert refused(one.buyer_says(what), 409, "claim-closed")["state"] == "granted_by_deadline"
+        assert check_refusal(one.buyer_says(what), 409, "claim-closed")["state"] == "granted_by_deadline"
     for who in (one.buyer, one.merchant):
-        refused(one.say(who, "evidence", {"evidence": ["photo:1"]}), 409, "claim-closed")
+        check_refusal(one.say(who, "evidence", {"evidence": ["photo:1"]}), 409, "claim-closed")
 
 
 # The buyer's silence.
@@ -198,7 +198,7 @@ def test_a_silent_buyer_accepts_nothing_and_the_platform_decides(own: World) -> 
     own.set_clock(format_instant(at))
     own.run("close_windows")
     assert everything(one, asked=at) == before
-    refused(one.buyer_says("accept-offer"), 409, "wrong-state")
+    check_refusal(one.buyer_says("accept-offer"), 409, "wrong-state")
     assert accepted(rule("uphold")(own, one, at + HOUR))["paid"] == OWED
 
 

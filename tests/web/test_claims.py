@@ -10,6 +10,7 @@ from tests.web.answer_checks import (
     accepted,
     amount_of,
     attend,
+    check_refusal,
     cny,
     events_of,
     identity_holds,
@@ -18,7 +19,6 @@ from tests.web.answer_checks import (
     path_of,
     refund_at,
     refunds_of,
-    refused,
     same,
 )
 from tests.world import Client, Dispute, Json, Reply, World, rupiah
@@ -55,15 +55,15 @@ def test_three_of_five_lines_came_and_the_money_of_the_others_goes_back(world: W
     assert instant(claim["due_at"]) == instant(claim["created_at"]) + 72 * HOUR
     assert (claim["contested"], claim["offered"], claim["paid"], claim["refunds"]) == (False, None, None, [])
     for low in ("50000", "489999"):
-        told = refused(one.respond("offer", rupiah(low)), 409, "below-owed")
+        told = check_refusal(one.respond("offer", rupiah(low)), 409, "below-owed")
         assert told["owed"] == OWED
     offered = accepted(one.respond("offer", OWED, "All of it, and we are sorry."))
     assert (offered["status"], offered["offered"]) == ("offered", OWED)
     assert instant(offered["due_at"]) == instant(offered["updated_at"]) + 48 * HOUR
-    again = refused(one.respond("offer", OWED), 409, "below-owed")
+    again = check_refusal(one.respond("offer", OWED), 409, "below-owed")
     assert (again["owed"], again["offered"]) == (OWED, OWED)
     assert accepted(one.respond("offer", rupiah("490001")))["offered"] == rupiah("490001")
-    assert refused(one.respond("offer", rupiah("500000")), 409, "wrong-state")["most"] == 2
+    assert check_refusal(one.respond("offer", rupiah("500000")), 409, "wrong-state")["most"] == 2
 
     done = accepted(one.buyer_says("accept-offer"))
     assert (done["status"], done["paid"], done["due_at"]) == ("accepted", rupiah("490001"), None)
@@ -89,9 +89,9 @@ def test_a_merchant_who_agrees_pays_what_is_owed_and_what_was_paid_back_is_not_s
     done = accepted(one.respond("accept"))
     assert (done["status"], done["paid"]) == ("accepted", OWED)
     rest = {"lines": [{"line": 4, "quantity": 1}]}
-    refused(one.merchant.post(f"{path_of(one.deposit)}/shipments", rest), 409, "wrong-state")
+    check_refusal(one.merchant.post(f"{path_of(one.deposit)}/shipments", rest), 409, "wrong-state")
     body = {"deposit": one.deposit["id"], "kind": "short_shipment", "statement": "Again."}
-    told = refused(one.buyer.post("/v1/claims", {**body, "lines": MISSING}), 409, "wrong-state")
+    told = check_refusal(one.buyer.post("/v1/claims", {**body, "lines": MISSING}), 409, "wrong-state")
     assert (told["line"], told["left"]) == (4, 0)
 
 
@@ -141,7 +141,7 @@ def test_before_the_promised_time_only_what_is_said_to_be_shipped_can_be_claimed
     deposit = world.five_lines(buyer, merchant, delivery={"within": "P10D"})
     from_then = instant(deposit["lock"]["at"]) + 10 * DAY
     body = {"deposit": deposit["id"], "kind": "short_shipment", "statement": "It is late.", "lines": MISSING}
-    told = refused(buyer.post("/v1/claims", body, asked=from_then - 1), 409, "wrong-state")
+    told = check_refusal(buyer.post("/v1/claims", body, asked=from_then - 1), 409, "wrong-state")
     assert told["claimable_at"] == format_instant(from_then)
     world.disputed(buyer, merchant, deposit, "short_shipment", lines=[{"line": 1, "quantity": 1}])
     accepted(buyer.post("/v1/claims", body, asked=from_then), 201)
@@ -163,11 +163,11 @@ def test_a_rejection_goes_to_the_platform_which_decides(
     world: World, decision: str, amount: str | None, status: str, paid: str | None
 ) -> None:
     one = world.short()
-    refused(ruled(world, one, "uphold"), 409, "wrong-state")
+    check_refusal(ruled(world, one, "uphold"), 409, "wrong-state")
     rejected = accepted(one.respond("reject", statement="The courier has a signature."))
     assert rejected["status"] == "in_review"
     assert instant(rejected["due_at"]) == instant(rejected["updated_at"]) + 72 * HOUR
-    refused(one.respond("accept"), 409, "wrong-state")
+    check_refusal(one.respond("accept"), 409, "wrong-state")
     done = accepted(ruled(world, one, decision, rupiah(amount) if amount else None))
     assert (done["status"], done["paid"]) == (status, rupiah(paid) if paid else None)
     assert (done["history"][-1]["by"], done["history"][-1]["statement"]) == ("platform", "Nothing shows that it left.")
@@ -180,21 +180,21 @@ def test_a_rejection_goes_to_the_platform_which_decides(
 def test_a_part_is_less_than_the_whole(world: World) -> None:
     one = world.short()
     accepted(one.respond("reject"))
-    refused(ruled(world, one, "partly", OWED), 422, "invalid-request", "/amount")
-    refused(ruled(world, one, "partly"), 422, "invalid-request", "/amount")
-    refused(ruled(world, one, "uphold", OWED), 422, "invalid-request", "/amount")
+    check_refusal(ruled(world, one, "partly", OWED), 422, "invalid-request", "/amount")
+    check_refusal(ruled(world, one, "partly"), 422, "invalid-request", "/amount")
+    check_refusal(ruled(world, one, "uphold", OWED), 422, "invalid-request", "/amount")
 
 
 def test_a_buyer_may_ask_the_platform_instead_of_taking_an_offer(world: World) -> None:
     one = world.short()
-    refused(one.buyer_says("escalate"), 409, "wrong-state")
+    check_refusal(one.buyer_says("escalate"), 409, "wrong-state")
     accepted(one.respond("offer", rupiah("600000")))
     asked = accepted(one.buyer_says("escalate"))
     assert (asked["status"], asked["offered"], asked["history"][-1]["by"]) == (
         *("in_review", rupiah("600000"), "buyer"),
     )
-    refused(one.buyer_says("accept-offer"), 409, "wrong-state")
-    refused(one.respond("offer", rupiah("600001")), 409, "wrong-state")
+    check_refusal(one.buyer_says("accept-offer"), 409, "wrong-state")
+    check_refusal(one.respond("offer", rupiah("600001")), 409, "wrong-state")
     assert accepted(ruled(world, one, "uphold"))["paid"] == OWED  # what is owed, not what was offered
 
 
@@ -222,7 +222,7 @@ def test_a_claim_can_be_taken_back_from_wherever_it_stands_and_opened_again(worl
         one.say(one.buyer, "evidence", {"evidence": ["photo:1"]}),
         ruled(world, one, "uphold"),
     ):
-        assert refused(reply, 409, "claim-closed")["state"] == "withdrawn"
+        assert check_refusal(reply, 409, "claim-closed")["state"] == "withdrawn"
     assert one.seen() == gone
     again = world.disputed(one.buyer, one.merchant, one.deposit, "short_shipment", lines=MISSING)
     assert again.claim["id"].endswith("_2")
@@ -246,9 +246,9 @@ def test_both_sides_hand_in_evidence_while_it_is_open_and_each_item_counts_once(
     ]
     many = {"evidence": [f"photo:{n}" for n in range(16)]}
     accepted(one.say(buyer, "evidence", many))  # 1 + 1 + 2 + 16
-    assert refused(one.say(merchant, "evidence", {"evidence": ["scan:2"]}), 429, "rate-limited")["most"] == 20
+    assert check_refusal(one.say(merchant, "evidence", {"evidence": ["scan:2"]}), 429, "rate-limited")["most"] == 20
     accepted(one.respond("accept"))
-    refused(one.say(buyer, "evidence", {"evidence": ["photo:99"]}), 409, "claim-closed")
+    check_refusal(one.say(buyer, "evidence", {"evidence": ["photo:99"]}), 409, "claim-closed")
 
 
 def test_ten_claims_of_a_deposit_are_enough(world: World) -> None:
@@ -257,7 +257,7 @@ def test_ten_claims_of_a_deposit_are_enough(world: World) -> None:
     for _ in range(10):
         accepted(world.disputed(buyer, merchant, deposit, "privacy").buyer_says("withdraw"))
     body = {"deposit": deposit["id"], "kind": "privacy", "statement": "Once more."}
-    assert refused(buyer.post("/v1/claims", body), 429, "rate-limited")["most"] == 10
+    assert check_refusal(buyer.post("/v1/claims", body), 429, "rate-limited")["most"] == 10
     assert "claims" not in accepted(buyer.get(path_of(deposit)))["actions"]
 
 
@@ -277,7 +277,7 @@ def test_a_claim_can_be_opened_for_180_days(world: World, after: int, status: in
     reply = buyer.post("/v1/claims", body, asked=ended + after)
     assert reply.status == status
     if status == 409:
-        assert refused(reply, 409, "claim-closed")["until"] == format_instant(ended + 180 * DAY)
+        assert check_refusal(reply, 409, "claim-closed")["until"] == format_instant(ended + 180 * DAY)
 
 
 # Kinds.
@@ -323,7 +323,7 @@ def test_a_lock_can_be_called_a_mistake_for_a_week(world: World, after: int, pro
     if problem is None:
         accepted(reply, 201)
     else:
-        refused(reply, 409, problem)
+        check_refusal(reply, 409, problem)
 
 
 def test_nobody_mistakes_the_end_of_a_window(world: World) -> None:
@@ -332,14 +332,14 @@ def test_nobody_mistakes_the_end_of_a_window(world: World) -> None:
     at = instant(deposit["window"]["ends_at"])
     body = {"deposit": deposit["id"], "kind": "mistaken_lock", "statement": "I was asleep."}
     for asked in (at - 1, at):
-        refused(buyer.post("/v1/claims", body, asked=asked), 409, "wrong-state")
+        check_refusal(buyer.post("/v1/claims", body, asked=asked), 409, "wrong-state")
 
 
 def test_the_fee_of_a_trade_in_comes_back_with_shipping(world: World) -> None:
     buyer, merchant = world.buyer(), world.merchant()
     deposit = world.traded(buyer, world.trading(merchant))
     body = {"deposit": deposit["id"], "kind": "trade_in", "statement": "It was not scratched."}
-    refused(buyer.post("/v1/claims", body), 409, "wrong-state")
+    check_refusal(buyer.post("/v1/claims", body), 409, "wrong-state")
     found = {"outcome": "mismatched", "grounds": ["PH_CONDITION_MISMATCH"], "evidence": ["photo:1"]}
     accepted(world.inspector().post(f"/v1/trade-ins/{deposit['trade_in']['id']}/inspection", found))
     one = world.disputed(buyer, merchant, deposit, "trade_in")
@@ -364,12 +364,12 @@ def test_a_claim_of_an_amount_is_for_no_more_than_is_there(world: World, asked: 
     body = {"deposit": deposit["id"], "kind": "refund_amount", "statement": "Too little.", "amount": cny(asked)}
     reply = buyer.post("/v1/claims", body)
     if problem is not None:
-        assert refused(reply, 409, problem)["refundable"] == cny("5000")
+        assert check_refusal(reply, 409, problem)["refundable"] == cny("5000")
         return
     one = Dispute(buyer, merchant, deposit, accepted(reply, 201))
     assert (one.claim["owed"], one.claim["amount"]) == (cny("5000"), cny("5000"))
     grant = {"deposit": deposit["id"], "amount": cny("1"), "expected_refundable": deposit_of(one)["refundable"]}
-    refused(merchant.post("/v1/refunds", grant), 409, "funds-in-dispute")
+    check_refusal(merchant.post("/v1/refunds", grant), 409, "funds-in-dispute")
     accepted(one.respond("accept"))
     after = deposit_of(one)
     assert (after["status"], amount_of(after, "refunding")) == ("locked", "5000")
@@ -380,7 +380,7 @@ def test_a_privacy_claim_goes_to_the_platform_at_once(world: World) -> None:
     one = world.disputed(buyer, merchant, locked(world, buyer, merchant), "privacy")
     assert (one.claim["status"], one.claim["owed"]) == ("in_review", cny("0"))
     assert instant(one.claim["due_at"]) == instant(one.claim["created_at"]) + 72 * HOUR
-    refused(one.respond("accept"), 409, "wrong-state")
+    check_refusal(one.respond("accept"), 409, "wrong-state")
     done = accepted(ruled(world, one, "uphold"))
     assert (done["status"], done["paid"], done["refund"]) == ("upheld", cny("0"), None)
     assert (deposit_of(one)["status"], refunds_of(buyer, one.deposit)) == ("locked", [])
@@ -394,10 +394,11 @@ def test_money_is_claimed_once_at_a_time(world: World) -> None:
     claims: Json = {"deposit": one.deposit["id"], "statement": "Again."}
     part = {"kind": "short_shipment", "lines": [{"line": 5, "quantity": 1}]}
     assert (
-        refused(one.buyer.post("/v1/claims", {**claims, **part}), 409, "funds-in-dispute")["claim"] == one.claim["id"]
+        check_refusal(one.buyer.post("/v1/claims", {**claims, **part}), 409, "funds-in-dispute")["claim"]
+        == one.claim["id"]
     )
     rest = {"kind": "other", "amount": rupiah("388001")}  # 878,000 less what the first claim is about, and 1
-    refused(one.buyer.post("/v1/claims", {**claims, **rest}), 409, "funds-in-dispute")
+    check_refusal(one.buyer.post("/v1/claims", {**claims, **rest}), 409, "funds-in-dispute")
     rest = {"kind": "other", "amount": rupiah("388000")}
     accepted(one.buyer.post("/v1/claims", {**claims, **rest}), 201)
 
@@ -416,7 +417,7 @@ def test_while_a_bank_disputes_the_money_nothing_of_it_can_be_claimed(world: Wor
     deposit = locked(world, buyer, merchant)
     world.pay(deposit, "chargeback_opened")
     body = {"deposit": deposit["id"], "kind": "other", "statement": "Mine.", "amount": cny("1")}
-    assert refused(buyer.post("/v1/claims", body), 409, "funds-in-dispute")["refundable"] == cny("0")
+    assert check_refusal(buyer.post("/v1/claims", body), 409, "funds-in-dispute")["refundable"] == cny("0")
     world.pay(deposit, "chargeback_won")
     accepted(buyer.post("/v1/claims", body), 201)
 
@@ -508,7 +509,7 @@ def test_every_command_is_answered_again_whatever_happened_since(world: World) -
         same(reply, who.post(path, body, idempotency_key="once", accept_language="id"))
         if body:
             other = {**body, "statement": "Another."} if "reason" not in body else {**body, "reason": "Another."}
-            refused(who.post(path, other, idempotency_key="once"), 422, "idempotency-key-reused")
+            check_refusal(who.post(path, other, idempotency_key="once"), 422, "idempotency-key-reused")
     assert accepted(buyer.get(path_of(deposit)))["version"] == before
 
 
@@ -519,10 +520,10 @@ def test_the_key_of_a_claim_belongs_to_one_deposit_and_another_key_is_another_cl
     made = buyer.post("/v1/claims", body, idempotency_key="c")
     accepted(made, 201)
     elsewhere = buyer.post("/v1/claims", {**body, "deposit": second["id"]}, idempotency_key="c")
-    refused(elsewhere, 422, "idempotency-key-reused")
+    check_refusal(elsewhere, 422, "idempotency-key-reused")
     assert accepted(buyer.get(f"/v1/claims?deposit={second['id']}"))["data"] == []
     same(made, buyer.post("/v1/claims", body, idempotency_key="c"))
-    refused(buyer.post("/v1/claims", body, idempotency_key="d"), 409, "funds-in-dispute")
+    check_refusal(buyer.post("/v1/claims", body, idempotency_key="d"), 409, "funds-in-dispute")
     accepted(buyer.post("/v1/claims", {**body, "deposit": second["id"]}, idempotency_key="d"), 201)
 
 
@@ -530,7 +531,7 @@ def test_a_claim_that_was_refused_may_come_true_with_the_same_key(world: World) 
     buyer, merchant = world.buyer(), world.merchant()
     deposit = locked(world, buyer, merchant)
     body = {"deposit": deposit["id"], "kind": "other", "statement": "Mine.", "amount": cny("5001")}
-    refused(buyer.post("/v1/claims", body, idempotency_key="c"), 409, "refund-exceeds-refundable")
+    check_refusal(buyer.post("/v1/claims", body, idempotency_key="c"), 409, "refund-exceeds-refundable")
     accepted(buyer.post("/v1/claims", {**body, "amount": cny("5000")}, idempotency_key="c"), 201)
 
 
@@ -539,13 +540,13 @@ def test_an_answer_may_name_the_state_of_the_deposit_that_it_was_decided_on(worl
     seen = one.merchant.get(path_of(one.deposit)).headers["etag"]
     accepted(one.say(one.buyer, "evidence", {"evidence": ["photo:1"]}))
     current = one.merchant.get(path_of(one.deposit)).headers["etag"]
-    assert refused(one.respond("accept", if_match=seen), 412, "stale-version")["etag"] == current
-    refused(one.respond("offer", rupiah("1"), if_match=seen), 412, "stale-version")
-    refused(one.respond("offer", if_match=seen), 422, "invalid-request", "/amount")
-    refused(one.respond("offer", rupiah("1"), if_match=current), 409, "below-owed")
+    assert check_refusal(one.respond("accept", if_match=seen), 412, "stale-version")["etag"] == current
+    check_refusal(one.respond("offer", rupiah("1"), if_match=seen), 412, "stale-version")
+    check_refusal(one.respond("offer", if_match=seen), 422, "invalid-request", "/amount")
+    check_refusal(one.respond("offer", rupiah("1"), if_match=current), 409, "below-owed")
     accepted(one.respond("accept", if_match=current))
-    refused(one.respond("accept", if_match=current), 412, "stale-version")
-    refused(one.respond("accept", if_match="*"), 409, "claim-closed")
+    check_refusal(one.respond("accept", if_match=current), 412, "stale-version")
+    check_refusal(one.respond("accept", if_match="*"), 409, "claim-closed")
 
 
 def test_what_is_written_stays_between_the_two_and_the_platform(world: World) -> None:

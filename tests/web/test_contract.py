@@ -1,10 +1,12 @@
 """The served contract: valid, complete, and true of what the house answers."""
 
+import ast
 import json
 import re
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 from wsgiref.types import StartResponse, WSGIEnvironment
@@ -28,15 +30,20 @@ from chalicelib import policies
 from chalicelib.core.common.instants import format_instant, parse_instant
 from chalicelib.core.common.money import Money
 from chalicelib.core.common.refusal import Reason
+from chalicelib.core.deposit.causes import Cause, LineCode
 from chalicelib.core.policy.terms import Terms
 from chalicelib.web.edge.problems import STATUS
-from chalicelib.web.edge.route import ENDPOINTS, Endpoint
+from chalicelib.web.edge.route import ENDPOINTS, Endpoint, Example
+from chalicelib.web.offers import examples as offer_examples
 from chalicelib.web.offers.answers import OfferAnswer
-from chalicelib.web.refunds.answers import CAUSES, CODES
-from chalicelib.web.service import contract, examples
+from chalicelib.web.service import reference
+from chalicelib.web.service.openapi import load_example
+from chalicelib.web.service.stories import OFFER_BODY, TRADE_IN_BODY
+from chalicelib.web.tradeins import examples as trade_in_examples
 from chalicelib.wiring import services
 from local.dev_server import problem
 from local.server import wsgi
+from local.wiring import sandbox_of
 from tests.web.answer_checks import ACCOUNT, attend, cny, trade_in_path
 from tests.world import Client, Json, Reply, World
 
@@ -152,9 +159,11 @@ def test_deployed_it_tells_nothing_of_the_sandbox() -> None:
 
 
 def test_a_cold_start_does_not_load_what_builds_it() -> None:
-    code = "import app, sys; print('chalicelib.web.service.openapi' in sys.modules, 'chalicelib.web.service.examples' in sys.modules)"
+    code = "import app, sys; print([name for name in sys.modules if name.startswith('chalicelib.web')])"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env={}, capture_output=True, check=True, text=True)
-    assert done.stdout.split() == ["False", "False"]
+    loaded = {name.rpartition(".")[2] for name in ast.literal_eval(done.stdout)}
+    assert {"routes", "contract"} <= loaded
+    assert not {"openapi", "schemas", "stories", "examples"} & loaded
 
 
 def test_every_schema_is_used_by_something(spec: Json) -> None:
@@ -189,22 +198,22 @@ def test_an_offer_needs_three_members_and_its_parts_none(spec: Json) -> None:
 
 def test_causes_and_codes_are_those_that_have_words() -> None:
     words = set(policies.read("texts/en/lines.toml"))
-    assert set(CODES) == {name for name in words if "/" not in name}
-    assert {name.partition("/")[2] for name in words if "/" in name} <= set(CAUSES)
+    assert {code.value for code in LineCode} == {name for name in words if "/" not in name}
+    assert {name.partition("/")[2] for name in words if "/" in name} <= {cause.value for cause in Cause}
 
 
 def test_a_trade_in_is_written_as_it_is_taken(spec: Json) -> None:
     """The version of a schedule is frozen by the service: nobody sends it, everybody reads it."""
     schemas = spec["components"]["schemas"]
     assert set(schemas["OfferBodyTradeIn"]["properties"]) == {"schedule", "values"}
-    shown = examples.answers()["POST", "/v1/trade-ins/{trade_in_id}/inspection"]["not as declared"]
+    shown = trade_in_examples.mismatched().answers["not as declared"]
     assert [line["amount"]["amount"] for line in shown["refund"]["lines"]] == ["2218000", "-18000", "-40000"]
 
 
 def test_a_whole_schedule_may_be_sent_to_be_checked(spec: Json) -> None:
-    published = examples.answers()["GET", "/v1/trade-in/schedules"]["in force"]["data"][0]
+    published = trade_in_examples.schedules().answers["in force"]["data"][0]
     content = spec["paths"]["/v1/offers/check"]["post"]["requestBody"]["content"]["application/json"]
-    whole = {**examples.TRADE_IN_BODY, "trade_in": {**examples.TRADE_IN_BODY["trade_in"], "schedule": published}}
+    whole = {**TRADE_IN_BODY, "trade_in": {**TRADE_IN_BODY["trade_in"], "schedule": published}}
     assert faults(spec, content["schema"], whole) == []
 
 
@@ -278,7 +287,7 @@ def test_every_example_of_an_answer_fits(spec: Json) -> None:
         if media_type == "application/json"
         for example in content.get("examples", {}).values()
     ]
-    assert len(shown) >= len(examples.answers())
+    assert len(shown) >= sum(bool(load_example(one).answers) for one in ENDPOINTS)
     assert [faults(spec, schema, value) for schema, value in shown] == [[]] * len(shown)
 
 
@@ -290,15 +299,24 @@ def test_every_example_of_a_problem_fits_wherever_it_is_shown(spec: Json) -> Non
                 assert faults(spec, content["schema"], resolved(spec, example)["value"]) == []
 
 
-def test_examples_stand_at_routes_that_exist() -> None:
-    served = {(one.method, one.path) for one in ENDPOINTS}
-    assert set(examples.answers()) <= served
-    assert set(examples.bodies()) <= served
+def test_every_example_belongs_to_a_route() -> None:
+    named = {(folder_of(one), one.example) for one in ENDPOINTS if isinstance(one.example, str)}
+    made = {
+        (folder, name)
+        for folder in {folder for folder, _ in named}
+        for name, function in vars(import_module(f"{folder}.examples")).items()
+        if callable(function) and getattr(function, "__annotations__", {}).get("return") is Example
+    }
+    assert made == named
+
+
+def folder_of(one: Endpoint) -> str:
+    return one.view.__module__.rpartition(".")[0]
 
 
 def test_the_example_of_an_offer_is_what_publishing_it_answers(world: World) -> None:
-    published = world.merchant().post("/v1/offers", dict(examples.OFFER_BODY)).json
-    shown = examples.answers()["POST", "/v1/offers"]["published"]
+    published = world.merchant().post("/v1/offers", dict(OFFER_BODY)).json
+    shown = offer_examples.published().answers["published"]
     own = {"id", "merchant", "created_at", "updated_at"}
     assert {name: value for name, value in published.items() if name not in own} == {
         name: value for name, value in shown.items() if name not in own
@@ -311,7 +329,7 @@ def test_the_example_of_an_offer_is_what_publishing_it_answers(world: World) -> 
 def test_a_journey_answers_what_the_contract_says(world: World, spec: Json) -> None:
     nobody, merchant = Asking(spec, world.anyone()), Asking(spec, world.merchant())
     buyer, stranger = Asking(spec, world.buyer()), Asking(spec, world.buyer())
-    body = dict(examples.OFFER_BODY)
+    body = dict(OFFER_BODY)
 
     assert merchant.post("/v1/offers/check", body).json["ok"]
     assert not merchant.post("/v1/offers/check", {"title": ""}).json["ok"]
@@ -422,10 +440,10 @@ def test_a_trade_in_answers_what_the_contract_says(world: World, spec: Json) -> 
     assert nobody.get(f"{fees}=49999").status == 409
     assert nobody.get(f"{fees}=x").status == 422
     whole = nobody.get("/v1/trade-in/schedules").json["data"][0]
-    trade_in = {**examples.TRADE_IN_BODY["trade_in"], "schedule": whole}
-    assert merchant.post("/v1/offers/check", {**examples.TRADE_IN_BODY, "trade_in": trade_in}).json["ok"]
-    assert merchant.post("/v1/offers", {**examples.TRADE_IN_BODY, "trade_in": trade_in}).status == 422
-    offer = merchant.post("/v1/offers", {**examples.TRADE_IN_BODY, "limits": {"per_buyer": None}}).json
+    trade_in = {**TRADE_IN_BODY["trade_in"], "schedule": whole}
+    assert merchant.post("/v1/offers/check", {**TRADE_IN_BODY, "trade_in": trade_in}).json["ok"]
+    assert merchant.post("/v1/offers", {**TRADE_IN_BODY, "trade_in": trade_in}).status == 422
+    offer = merchant.post("/v1/offers", {**TRADE_IN_BODY, "limits": {"per_buyer": None}}).json
     order = world.order(offer, trade_in={"category": "phone", "model": "iphone-12-128"})
     first, second = (buyer.post("/v1/deposits", order).json for _ in range(2))
     assert buyer.post("/v1/deposits", {**order, "trade_in": {"category": "tv", "model": "x"}}).status == 422
@@ -588,8 +606,7 @@ def test_claims_answer_what_the_contract_says(world: World, spec: Json) -> None:
 
 def test_reconciliation_answers_what_the_contract_says(own: World, spec: Json) -> None:
     platform, service = Asking(spec, own.person("platform")), Asking(spec, own.person("service"))
-    sandbox = services().sandbox
-    assert sandbox is not None
+    sandbox = sandbox_of(services())
     begins = own.advance("PT1S")
     own.paid(own.buyer())
     sandbox.book_by_hand(Money.parse("5", "CNY"), "by hand")
@@ -666,11 +683,11 @@ def test_the_page_takes_nothing_from_elsewhere(world: World) -> None:
     assert "default-src 'none'" in found.headers["content-security-policy"]
 
 
-@pytest.mark.parametrize("name", contract.ASSETS)
+@pytest.mark.parametrize("name", reference.ASSETS)
 def test_its_files_come_from_disk_and_may_be_kept(world: World, name: str) -> None:
     found = world.anyone().get(f"/docs/assets/{name}")
     assert found.status == 200
-    assert found.headers["content-type"] == contract.ASSETS[name]
+    assert found.headers["content-type"] == reference.ASSETS[name]
     assert "max-age" in found.headers["cache-control"]
     assert len(found.raw) > 100_000
 
@@ -681,7 +698,7 @@ def test_no_other_file_is_given(world: World, name: str) -> None:
 
 
 def test_without_the_package_the_page_leads_to_the_document(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(contract, "CARRIER", "a_package_that_nobody_installs")
+    monkeypatch.setattr(reference, "PACKAGE", "a_package_that_nobody_installs")
     assert b'href="/openapi.json"' in world.anyone().get("/docs").raw
     assert world.anyone().get("/docs/assets/swagger-ui.css").status == 404
 

@@ -12,6 +12,7 @@ from tests.web.answer_checks import (
     ACCOUNT,
     accepted,
     attend,
+    check_refusal,
     cny,
     identity_holds,
     instant,
@@ -19,7 +20,6 @@ from tests.web.answer_checks import (
     path_of,
     refund_at,
     refunds_of,
-    refused,
     same,
 )
 from tests.web.test_flash_sale import call_off, cancelled, many
@@ -125,13 +125,13 @@ def test_a_reason_that_ended_is_shown_with_its_label_and_cited_no_more(own: Worl
     proved(own, buyer, deposit)
     own.disputed(buyer, merchant, deposit, "merchant_cancellation")
 
-    refused(call_off(merchant, other), 409, "reason-not-published")
-    refused(many(merchant, [other]), 409, "reason-not-published")
+    check_refusal(call_off(merchant, other), 409, "reason-not-published")
+    check_refusal(many(merchant, [other]), 409, "reason-not-published")
     listed = accepted(own.anyone().get("/v1/cancellation-reasons"))["data"]
     assert len(listed) == 20
     assert "OUT_OF_STOCK" not in {row["code"] for row in listed}
     preview = f"{path_of(other)}/refund-preview?cause=merchant_cancel&reason=OUT_OF_STOCK"
-    refused(merchant.get(preview), 422, "invalid-request", "/reason")
+    check_refusal(merchant.get(preview), 422, "invalid-request", "/reason")
     assert accepted(call_off(merchant, other, "FORCE_MAJEURE"))["status"] == "cancelled"
 
 
@@ -144,7 +144,7 @@ def test_a_bulk_cancellation_is_answered_again_after_its_reason_ended(own: World
     end_reason(publisher, begins)
     own.set_clock(begins)
     same(first, many(merchant, deposits, idempotency_key="once"))
-    refused(many(merchant, deposits[:1], idempotency_key="once"), 409, "reason-not-published")
+    check_refusal(many(merchant, deposits[:1], idempotency_key="once"), 409, "reason-not-published")
 
 
 def test_a_method_that_ended_gives_money_back_and_takes_none(own: World, publisher: Publisher) -> None:
@@ -167,11 +167,13 @@ def test_a_method_that_ended_gives_money_back_and_takes_none(own: World, publish
     proved(own, buyer, deposit)
     accepted(buyer.get("/v1/deposits"))
 
-    refused(own.buyer().post("/v1/deposits", own.order(offer)), 422, "payment-method-not-offered", "/payment_method")
+    check_refusal(
+        own.buyer().post("/v1/deposits", own.order(offer)), 422, "payment-method-not-offered", "/payment_method"
+    )
     assert own.ordered(own.buyer(), offer, payment_method="alipay")
     item = {"sku": "a", "name": "A", "price": {"amount": "299900", "currency": "CNY"}}
     sent = {"title": "SU7", "market": "CN", "preset": "su7_2024", "items": [item], **BOTH}
-    refused(merchant.post("/v1/offers", sent), 422, "invalid-request", "/payment/methods/0")
+    check_refusal(merchant.post("/v1/offers", sent), 422, "invalid-request", "/payment/methods/0")
     assert own.offer()["payment"]["methods"] == ["alipay", "wechat_pay"], "a preset offers it no more"
     assert unpaid["payment"]["method"] == "alipay"
 
@@ -185,11 +187,11 @@ def test_an_order_is_answered_again_after_its_method_ended(own: World, publisher
     own.set_clock(begins)
     same(first, buyer.post("/v1/deposits", own.order(offer), idempotency_key="once"))
     more = own.order(offer, quantity=2)
-    refused(
+    check_refusal(
         buyer.post("/v1/deposits", more, idempotency_key="once"), 422, "payment-method-not-offered", "/payment_method"
     )
     change = own.order(offer, payment_method="alipay")
-    refused(buyer.post("/v1/deposits", change, idempotency_key="once"), 422, "idempotency-key-reused")
+    check_refusal(buyer.post("/v1/deposits", change, idempotency_key="once"), 422, "idempotency-key-reused")
 
 
 def test_nobody_pays_by_a_method_that_ended_meanwhile(own: World, publisher: Publisher) -> None:
@@ -200,7 +202,7 @@ def test_nobody_pays_by_a_method_that_ended_meanwhile(own: World, publisher: Pub
     end_route(publisher, begins)
     own.set_clock(begins)
     path = f"{path_of(deposit)}/payment-method"
-    refused(buyer.post(path, {"payment_method": "card"}), 422, "payment-method-not-offered", "/payment_method")
+    check_refusal(buyer.post(path, {"payment_method": "card"}), 422, "payment-method-not-offered", "/payment_method")
 
 
 def test_an_offer_is_sold_under_the_law_and_fees_of_its_day(own: World, publisher: Publisher) -> None:
@@ -255,6 +257,8 @@ def test_an_offer_is_answered_again_after_the_rules_it_was_published_under_ended
     end_route(publisher, begins)
     own.set_clock(begins)
     same(first, merchant.post("/v1/offers", sent, idempotency_key="once"))
-    refused(merchant.post("/v1/offers", sent), 422, "invalid-request", "/payment/methods/0")
+    check_refusal(merchant.post("/v1/offers", sent), 422, "invalid-request", "/payment/methods/0")
     other = {**sent, "title": "SU7 Max"}
-    refused(merchant.post("/v1/offers", other, idempotency_key="once"), 422, "invalid-request", "/payment/methods/0")
+    check_refusal(
+        merchant.post("/v1/offers", other, idempotency_key="once"), 422, "invalid-request", "/payment/methods/0"
+    )

@@ -7,12 +7,14 @@ import pytest
 
 from chalicelib.core.common.instants import DAY, HOUR, format_instant
 from chalicelib.core.common.money import Money
-from chalicelib.gateways.sandbox import Sandbox
+from chalicelib.gateways.sandbox.provider import Sandbox
 from chalicelib.wiring import services
+from local.wiring import books_table, sandbox_of
 from tests.web.answer_checks import (
     ACCOUNT,
     accepted,
     attend,
+    check_refusal,
     events_of,
     identity_holds,
     instant,
@@ -20,7 +22,6 @@ from tests.web.answer_checks import (
     path_of,
     refund_at,
     refunds_of,
-    refused,
 )
 from tests.world import Client, Json, Reply, World, rupiah
 
@@ -42,9 +43,7 @@ def name(buyer: Client, refund: Json, /, **changes: Any) -> Reply:
 
 
 def provider() -> Sandbox:
-    sandbox = services().sandbox
-    assert sandbox is not None
-    return sandbox
+    return sandbox_of(services())
 
 
 def test_the_first_account_is_paid_at_once(world: World) -> None:
@@ -61,7 +60,7 @@ def test_the_first_account_is_paid_at_once(world: World) -> None:
     (row,) = world.books(deposit)
     assert (row["kind"], row["refund"], row["status"]) == ("payout", refund["id"], "succeeded")
     assert identity_holds(accepted(buyer.get(path_of(deposit))))
-    refused(name(buyer, refund, account="5550001"), 409, "wrong-state")
+    check_refusal(name(buyer, refund, account="5550001"), 409, "wrong-state")
 
 
 def test_another_account_waits_a_day_and_the_same_again_does_not(world: World) -> None:
@@ -89,7 +88,7 @@ def test_ten_accounts_are_enough(world: World) -> None:
     _, refund = asking(world, buyer)
     for n in range(10):
         accepted(name(buyer, refund, account=f"555{n:04d}"))
-    assert refused(name(buyer, refund, account="5559999"), 429, "rate-limited")["most"] == 10
+    assert check_refusal(name(buyer, refund, account="5559999"), 429, "rate-limited")["most"] == 10
 
 
 NAMES: Final = ["ANA WIJAYA", "Wijaya, Ana", "an\u00e1  wijaya", "\uff21na Wijaya", "Ana-Wijaya"]
@@ -114,7 +113,7 @@ def test_an_account_that_is_not_the_holders_is_refused_and_may_be_mended(
     deposit, refund = asking(world, buyer)
     provider().register_holder("BCA", "777001", "Ana Wijaya")
     reply = name(buyer, refund, account=account, holder=holder)
-    refused(reply, 422, "invalid-request", pointer)
+    check_refusal(reply, 422, "invalid-request", pointer)
     assert account.encode() not in reply.raw
     assert b"Wijaya" not in reply.raw
     assert refund_at(buyer, refund)["status"] == "requires_action"
@@ -152,7 +151,7 @@ def test_a_payout_whose_answer_was_lost_is_paid_once(own: World, fault: str) -> 
     for wait in ("PT0S", "PT2M", "PT6M"):
         own.advance(wait)
         attend(deposit)
-        refused(name(buyer, refund, account="5550001"), 409, "wrong-state")
+        check_refusal(name(buyer, refund, account="5550001"), 409, "wrong-state")
     own.advance("PT0S")
     assert refund_at(buyer, refund)["status"] == "succeeded"
     assert [row["status"] for row in own.books(deposit)] == ["succeeded"]
@@ -255,7 +254,7 @@ def tables() -> list[Any]:
     client, found = services().deposits._client, services().settings
     pages = [
         page
-        for table in (found.table, found.sandbox_table)
+        for table in (found.table, books_table(found.table))
         for page in client.get_paginator("scan").paginate(TableName=table)
     ]
     assert sum(len(page["Items"]) for page in pages) > 20

@@ -9,6 +9,7 @@ from tests.web.answer_checks import (
     ACCOUNT,
     accepted,
     attend,
+    check_refusal,
     cny,
     events_of,
     identity_holds,
@@ -17,7 +18,6 @@ from tests.web.answer_checks import (
     path_of,
     refund_at,
     refunds_of,
-    refused,
     same,
 )
 from tests.world import Client, Json, Reply, World, rupiah
@@ -109,7 +109,7 @@ def test_from_a_cancelled_order_to_the_first_place_in_the_next_sale(own: World) 
 
     opens = instant(now_of(own.anyone())) + 3 * DAY
     second = sale(own, stock=2, reserved=2, opens_at=format_instant(opens))
-    refused(buyer.post("/v1/deposits", own.order(second)), 409, "offer-not-open")
+    check_refusal(buyer.post("/v1/deposits", own.order(second)), 409, "offer-not-open")
     first_in_line = own.ordered(buyer, second, priority_pass=held["id"])
     assert first_in_line["priority_pass"] == held["id"]
     own.pay(first_in_line)
@@ -118,7 +118,7 @@ def test_from_a_cancelled_order_to_the_first_place_in_the_next_sale(own: World) 
     assert (used["status"], used["used_for"]) == ("used", first_in_line["id"])
 
     own.set_clock(format_instant(opens))
-    refused(own.buyer().post("/v1/deposits", own.order(second)), 409, "sold-out")  # the rest is kept for passes
+    check_refusal(own.buyer().post("/v1/deposits", own.order(second)), 409, "sold-out")  # the rest is kept for passes
     own.set_clock(format_instant(opens + 24 * HOUR))
     own.ordered(own.buyer(), second)
     counts = accepted(own.anyone().get(f"/v1/offers/{deposit['offer']}/cancellations"))
@@ -169,7 +169,7 @@ def test_an_address_is_unusable_once_the_question_lapsed(own: World, early: int,
     assert reply.status == status
     assert status_of(buyer, deposit) == ("locked" if early else "cancelled")
     if early:
-        refused(reply, 422, "evidence-required", "/evidence")
+        check_refusal(reply, 422, "evidence-required", "/evidence")
 
 
 def test_a_late_answer_is_an_answer(own: World) -> None:
@@ -183,10 +183,10 @@ def test_a_late_answer_is_an_answer(own: World) -> None:
     at = f"/v1/questions/{question['id']}"
     told = accepted(buyer.post(f"{at}/answer", {"text": "The blue door."}))
     assert (told["status"], told["answer"]) == ("answered", "The blue door.")
-    refused(
+    check_refusal(
         call_off(own.merchant(), deposit, "ADDRESS_INVALID", unusable(question)), 422, "evidence-required", "/evidence"
     )
-    refused(buyer.post(f"{at}/answer", {"text": "The red one."}), 409, "wrong-state")
+    check_refusal(buyer.post(f"{at}/answer", {"text": "The red one."}), 409, "wrong-state")
     assert status_of(buyer, deposit) == "locked"
 
 
@@ -195,11 +195,11 @@ def test_of_one_order_only_its_own_silence_counts(own: World) -> None:
     asked, other = own.paid(buyer, offer), own.paid(buyer, offer)
     question = accepted(ask(own, asked), 201)
     own.advance("PT49H")
-    refused(
+    check_refusal(
         call_off(own.merchant(), other, "ADDRESS_INVALID", unusable(question)), 422, "evidence-required", "/evidence"
     )
     calls = ["call:1", "mail:2", question["id"]]
-    refused(call_off(own.merchant(), asked, "BUYER_UNREACHABLE", calls), 422, "evidence-required", "/evidence")
+    check_refusal(call_off(own.merchant(), asked, "BUYER_UNREACHABLE", calls), 422, "evidence-required", "/evidence")
     cancelled(own, asked, "ADDRESS_INVALID", unusable(question))
     assert passes(buyer) == []  # nobody's fault at the merchant
 
@@ -210,13 +210,13 @@ def test_of_one_order_only_its_own_silence_counts(own: World) -> None:
 def test_another_reason_of_the_merchant_needs_a_colleague(own: World) -> None:
     buyer, asker, colleague = own.buyer(), own.merchant(), own.merchant()
     deposit = own.paid(buyer, sale(own, cancellation_reasons=["MERCHANT_OTHER"]))
-    refused(call_off(asker, deposit, "MERCHANT_OTHER", note=NOTE), 403, "approval-required")
-    refused(many(asker, [deposit], "MERCHANT_OTHER", note=NOTE[:39]), 422, "evidence-required", "/note")
+    check_refusal(call_off(asker, deposit, "MERCHANT_OTHER", note=NOTE), 403, "approval-required")
+    check_refusal(many(asker, [deposit], "MERCHANT_OTHER", note=NOTE[:39]), 422, "evidence-required", "/note")
     begun = accepted(many(asker, [deposit], "MERCHANT_OTHER", note=NOTE), 202)
     assert (begun["status"], begun["approved_by"]) == ("awaiting_approval", None)
     own.run("close_windows")
     assert status_of(buyer, deposit) == "locked"
-    refused(asker.post(f"{at_bulk(begun)}/approve"), 403, "approval-required")
+    check_refusal(asker.post(f"{at_bulk(begun)}/approve"), 403, "approval-required")
     running = accepted(colleague.post(f"{at_bulk(begun)}/approve"))
     assert (running["status"], running["counts"]["pending"]) == ("running", 1)
     assert running["approved_by"] not in {None, running["asked_by"]}
@@ -227,7 +227,7 @@ def test_another_reason_of_the_merchant_needs_a_colleague(own: World) -> None:
     seen = accepted(buyer.get(path_of(deposit)))
     assert (seen["status"], seen["refund"]["amount"]) == ("cancelled", rupiah("2017000"))
     assert [one["id"] for one in passes(buyer)] == [seen["cancellation"]["priority_pass"]]
-    refused(colleague.post(f"{at_bulk(begun)}/approve"), 409, "wrong-state")
+    check_refusal(colleague.post(f"{at_bulk(begun)}/approve"), 409, "wrong-state")
 
 
 ALONE: Final = [
@@ -282,7 +282,7 @@ def test_what_nobody_agrees_to_ends_by_itself(own: World) -> None:
     lapsed = accepted(before)
     assert (lapsed["status"], lapsed["updated_at"]) == ("done", begun["approve_until"])
     assert [(row["outcome"], row["reason"]) for row in lapsed["results"]] == [("skipped", "approval-required")] * 2
-    refused(own.merchant().post(f"{at}/approve", asked=until), 409, "wrong-state")
+    check_refusal(own.merchant().post(f"{at}/approve", asked=until), 409, "wrong-state")
     own.set_clock(format_instant(until))
     own.run("close_windows")
     after = merchant.get(at)
@@ -314,7 +314,7 @@ def test_a_pass_comes_back_when_its_order_was_never_paid(own: World) -> None:
     buyer = own.buyer()
     held = granted(own, buyer)
     unpaid = own.ordered(buyer, sale(own), priority_pass=held["id"])
-    refused(buyer.post("/v1/deposits", own.order(sale(own), priority_pass=held["id"])), 409, "pass-not-valid")
+    check_refusal(buyer.post("/v1/deposits", own.order(sale(own), priority_pass=held["id"])), 409, "pass-not-valid")
     own.advance("PT17M")
     assert status_of(buyer, unpaid) == "expired"
     own.run("close_windows")
@@ -372,7 +372,7 @@ def test_a_pass_lapses_by_the_clock_after_two_notices(own: World) -> None:
         after = buyer.get(f"{path_of(origin)}/events?limit=100").json["data"]
         assert [unreceived(event) for event in after] == [unreceived(event) for event in before]
     assert [one["status"] for one in passes(buyer)] == ["lapsed"]
-    refused(buyer.post("/v1/deposits", own.order(sale(own), priority_pass=held["id"])), 409, "pass-not-valid")
+    check_refusal(buyer.post("/v1/deposits", own.order(sale(own), priority_pass=held["id"])), 409, "pass-not-valid")
 
 
 def unreceived(event: Json) -> Json:
@@ -396,12 +396,12 @@ def test_a_pass_buys_one_beside_the_limit(own: World) -> None:
     first, second = granted(own, buyer), granted(own, other)
     offer = sale(own, limits={"per_buyer": 1})
     own.ordered(buyer, offer)
-    refused(buyer.post("/v1/deposits", own.order(offer)), 409, "limit-reached")
+    check_refusal(buyer.post("/v1/deposits", own.order(offer)), 409, "limit-reached")
     own.ordered(buyer, offer, priority_pass=first["id"])
     own.ordered(other, offer, priority_pass=second["id"])
     own.ordered(other, offer)
     for one in (buyer, other):
-        refused(one.post("/v1/deposits", own.order(offer)), 409, "limit-reached")
+        check_refusal(one.post("/v1/deposits", own.order(offer)), 409, "limit-reached")
 
 
 # The reserve.
@@ -417,7 +417,7 @@ def test_a_pass_takes_the_reserve_first_and_then_what_is_everybodys(own: World) 
         own.ordered(buyer, offer, priority_pass=one["id"])
         left.append(available(own, offer))
     assert left == [2, 1, 0]
-    refused(buyers[3].post("/v1/deposits", own.order(offer, priority_pass=held[3]["id"])), 409, "sold-out")
+    check_refusal(buyers[3].post("/v1/deposits", own.order(offer, priority_pass=held[3]["id"])), 409, "sold-out")
     assert passes(buyers[3]) == [held[3]]  # what was refused used nothing up
 
 
@@ -440,7 +440,7 @@ def test_a_change_of_stock_leaves_the_reserve_alone(own: World, change: int, see
     if why is None:
         assert accepted(reply)["items"][0]["available"] == seen
     else:
-        assert refused(reply, 422, "invalid-request", "/change")["errors"][0]["detail"].count(why) == 1
+        assert check_refusal(reply, 422, "invalid-request", "/change")["errors"][0]["detail"].count(why) == 1
     for buyer, one in zip(buyers, held, strict=True):
         own.ordered(buyer, offer, priority_pass=one["id"])
     assert available(own, offer) == seen
@@ -455,7 +455,7 @@ def test_the_reserve_is_everybodys_a_day_after_the_opening(own: World) -> None:
     assert {early: accepted(one)["items"][0]["available"] for early, one in seen.items()} == {-1: 1, 0: 3}
     own.ordered(own.buyer(), offer)
     body = own.order(offer)
-    refused(own.buyer().post("/v1/deposits", body, asked=opened + 24 * HOUR - 1), 409, "sold-out")
+    check_refusal(own.buyer().post("/v1/deposits", body, asked=opened + 24 * HOUR - 1), 409, "sold-out")
     accepted(own.buyer().post("/v1/deposits", body, asked=opened + 24 * HOUR), 201)
 
 
@@ -478,7 +478,7 @@ def test_a_reason_on_the_buyers_side_goes_on_counting(own: World, reason: str, c
     assert available(own, offer) == before + 1  # the unit itself goes back in any case
     again = buyer.post("/v1/deposits", own.order(offer))
     if counts:
-        assert refused(again, 409, "limit-reached")["per_buyer"] == 1
+        assert check_refusal(again, 409, "limit-reached")["per_buyer"] == 1
     else:
         accepted(again, 201)
 
@@ -537,7 +537,7 @@ def test_compensation_is_announced_before_it_is_decided(own: World) -> None:
         None: (cny("5000"), cny("5000")),
     }
     path = f"{path_of(deposit)}/refund-preview?cause=buyer_cancel&reason=OUT_OF_STOCK"
-    refused(merchant.get(path), 422, "invalid-request", "/reason")
+    check_refusal(merchant.get(path), 422, "invalid-request", "/reason")
     assert cancelled(own, deposit, "FORCE_MAJEURE")["money"]["compensation"] == cny("0")
 
 
@@ -556,7 +556,7 @@ def test_everybody_can_count_what_was_called_off(own: World) -> None:
         cancelled(own, own.paid(buyer, offer), reason)
     ended = own.paid(buyer, offer)
     accepted(buyer.post(f"{path_of(ended)}/cancel"))  # the buyer's own word is nobody's cancellation
-    refused(call_off(own.merchant(), ended), 409, "already-cancelled")
+    check_refusal(call_off(own.merchant(), ended), 409, "already-cancelled")
     accepted(many(own.merchant(), [own.paid(buyer, offer)], "FORCE_MAJEURE"), 202)
     own.run("close_windows")
     counts = accepted(own.anyone().get(path))
@@ -609,8 +609,10 @@ def test_every_command_is_answered_again_whatever_happened_since(own: World) -> 
     assert accepted(merchant.get(at_bulk(bulk))) == done
     for who, path, body, _ in asked[:3]:
         other = {**body, "text": "Elsewhere."} if "text" in body else {**body, "note": None}
-        refused(who.post(path, other, idempotency_key="once"), 422, "idempotency-key-reused")
-    refused(merchant.post(asked[4][1], {**named, "note": None}, idempotency_key="once"), 422, "idempotency-key-reused")
+        check_refusal(who.post(path, other, idempotency_key="once"), 422, "idempotency-key-reused")
+    check_refusal(
+        merchant.post(asked[4][1], {**named, "note": None}, idempotency_key="once"), 422, "idempotency-key-reused"
+    )
 
 
 def test_a_cancellation_may_name_the_state_it_was_decided_on(own: World) -> None:
@@ -619,14 +621,14 @@ def test_a_cancellation_may_name_the_state_it_was_decided_on(own: World) -> None
     seen = merchant.get(path_of(deposit)).headers["etag"]
     own.pay(deposit)
     current = merchant.get(path_of(deposit)).headers["etag"]
-    told = refused(call_off(merchant, deposit, if_match=seen), 412, "stale-version")
+    told = check_refusal(call_off(merchant, deposit, if_match=seen), 412, "stale-version")
     assert told["etag"] == current
-    refused(call_off(merchant, deposit, evidence=[], if_match=seen), 422, "evidence-required", "/evidence")
-    refused(call_off(merchant, deposit, "MERCHANT_OTHER", note=NOTE, if_match=seen), 412, "stale-version")
+    check_refusal(call_off(merchant, deposit, evidence=[], if_match=seen), 422, "evidence-required", "/evidence")
+    check_refusal(call_off(merchant, deposit, "MERCHANT_OTHER", note=NOTE, if_match=seen), 412, "stale-version")
     ended = call_off(merchant, deposit, if_match=current)
     assert accepted(ended)["status"] == "cancelled"
-    refused(call_off(merchant, deposit, if_match=current), 412, "stale-version")
-    refused(call_off(merchant, deposit, if_match=ended.headers["etag"]), 409, "already-cancelled")
+    check_refusal(call_off(merchant, deposit, if_match=current), 412, "stale-version")
+    check_refusal(call_off(merchant, deposit, if_match=ended.headers["etag"]), 409, "already-cancelled")
 
 
 def test_a_colleague_may_name_what_they_agree_to(own: World) -> None:
@@ -635,10 +637,10 @@ def test_a_colleague_may_name_what_they_agree_to(own: World) -> None:
     begun = many(merchant, [own.ordered(buyer, offer) for _ in range(2)])
     at, seen = f"{at_bulk(accepted(begun, 202))}/approve", begun.headers["etag"]
     assert merchant.get(at.removesuffix("/approve")).headers["etag"] == seen
-    assert refused(colleague.post(at, if_match='"1-running"'), 412, "stale-version")["etag"] == seen
+    assert check_refusal(colleague.post(at, if_match='"1-running"'), 412, "stale-version")["etag"] == seen
     assert accepted(colleague.post(at, if_match=seen))["status"] == "running"
-    refused(own.merchant().post(at, if_match=seen), 412, "stale-version")
-    refused(own.merchant().post(at, if_match="*"), 409, "wrong-state")
+    check_refusal(own.merchant().post(at, if_match=seen), 412, "stale-version")
+    check_refusal(own.merchant().post(at, if_match="*"), 409, "wrong-state")
 
 
 LABELS: Final = [
@@ -662,7 +664,7 @@ def test_a_reason_can_be_read_in_three_languages(own: World) -> None:
         assert seen["cancellation"]["label"] == label
         counts = accepted(buyer.get(f"/v1/offers/{deposit['offer']}/cancellations", accept_language=locale))
         assert [row["label"] for row in counts["data"]] == [label]
-        no = refused(
+        no = check_refusal(
             call_off(merchant, deposit, evidence=[], accept_language=locale), 422, "evidence-required", "/evidence"
         )
         assert no["detail"]

@@ -3,7 +3,7 @@
 from typing import Final
 
 from chalicelib.core.common.instants import DAY, HOUR, format_instant
-from tests.web.answer_checks import accepted, attend, instant, now_of, path_of, refunds_of, refused
+from tests.web.answer_checks import accepted, attend, check_refusal, instant, now_of, path_of, refunds_of
 from tests.web.test_flash_sale import available, call_off, cancelled, passes, sale
 from tests.world import Client, Dispute, Json, World, rupiah
 
@@ -32,7 +32,9 @@ def test_a_buyer_who_was_called_a_machine_buys_first_in_the_next_sale(own: World
     attend(deposit)
     assert [row["amount"] for row in own.books(deposit)] == [rupiah("2017000")]  # every rupiah, shipping too
     assert available(own, offer) == left + 1
-    refused(buyer.post("/v1/deposits", own.order(offer)), 409, "limit-reached")  # the reason goes on counting the unit
+    check_refusal(
+        buyer.post("/v1/deposits", own.order(offer)), 409, "limit-reached"
+    )  # the reason goes on counting the unit
     assert passes(buyer) == []
     assert counts(own, offer) == (1, 0, 0)
 
@@ -53,13 +55,13 @@ def test_a_buyer_who_was_called_a_machine_buys_first_in_the_next_sale(own: World
 
     opens = instant(now_of(own.anyone())) + 3 * DAY
     following = sale(own, stock=2, reserved=2, opens_at=format_instant(opens))
-    refused(buyer.post("/v1/deposits", own.order(following)), 409, "offer-not-open")
+    check_refusal(buyer.post("/v1/deposits", own.order(following)), 409, "offer-not-open")
     first = own.ordered(buyer, following, priority_pass=held["id"])
     own.pay(first)
     assert accepted(buyer.get(path_of(first)))["status"] == "locked"
     assert [(one["status"], one["used_for"]) for one in passes(buyer)] == [("used", first["id"])]
     own.set_clock(format_instant(opens))
-    refused(own.buyer().post("/v1/deposits", own.order(following)), 409, "sold-out")
+    check_refusal(own.buyer().post("/v1/deposits", own.order(following)), 409, "sold-out")
 
 
 def test_the_pass_that_silence_gave_buys_before_any_job_has_written_it_down(own: World) -> None:
@@ -82,15 +84,15 @@ def test_an_appeal_is_heard_once_and_a_dismissed_one_gives_nothing(own: World) -
     accepted(appealed(own, buyer, deposit).buyer_says("withdraw"))
     appeal = appealed(own, buyer, deposit)  # what was taken back may be asked again
     body: Json = {"deposit": deposit["id"], "kind": "merchant_cancellation", "statement": "Twice at once."}
-    refused(buyer.post("/v1/claims", body), 409, "funds-in-dispute")
+    check_refusal(buyer.post("/v1/claims", body), 409, "funds-in-dispute")
     accepted(appeal.respond("reject", statement="Forty orders in a second."))
     ruling = {"decision": "dismiss", "reason": "The timing record stands."}
     assert accepted(appeal.say(platform, "ruling", ruling))["status"] == "dismissed"
-    told = refused(buyer.post("/v1/claims", body), 409, "claim-closed")
+    told = check_refusal(buyer.post("/v1/claims", body), 409, "claim-closed")
     assert told["claim"] == appeal.claim["id"]
     assert counts(own, offer) == (1, 1, 0)
     assert passes(buyer) == []
-    refused(buyer.post("/v1/deposits", own.order(offer)), 409, "limit-reached")
+    check_refusal(buyer.post("/v1/deposits", own.order(offer)), 409, "limit-reached")
 
 
 def test_an_upheld_appeal_gives_no_second_pass(own: World) -> None:
@@ -117,9 +119,9 @@ def test_what_cannot_be_appealed(own: World) -> None:
     accepted(call_off(merchant, unpaid, "PAYMENT_TIMEOUT"))
     statement = {"kind": "merchant_cancellation", "statement": "No."}
     for deposit in (mine, unpaid):
-        refused(buyer.post("/v1/claims", {"deposit": deposit["id"], **statement}), 409, "wrong-state")
+        check_refusal(buyer.post("/v1/claims", {"deposit": deposit["id"], **statement}), 409, "wrong-state")
     ended = instant(cancelled(own, late, ABNORMAL, SIGNALS)["updated_at"])
     own.set_clock(format_instant(ended + 180 * DAY - HOUR))
     body = {"deposit": late["id"], **statement}
-    refused(buyer.post("/v1/claims", body, asked=ended + 180 * DAY), 409, "claim-closed")
+    check_refusal(buyer.post("/v1/claims", body, asked=ended + 180 * DAY), 409, "claim-closed")
     accepted(buyer.post("/v1/claims", body, asked=ended + 180 * DAY - 1), 201)

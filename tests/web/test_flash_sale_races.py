@@ -12,6 +12,8 @@ from tests.web.answer_checks import (
     accepted,
     attend,
     breaks_of,
+    check_answer,
+    check_refusal,
     cny,
     events_of,
     identity_holds,
@@ -21,9 +23,7 @@ from tests.web.answer_checks import (
     path_of,
     refund_at,
     refunds_of,
-    refused,
     same,
-    sound,
 )
 from tests.web.test_flash_sale import (
     at_bulk,
@@ -43,7 +43,7 @@ THREADS: Final = 4
 
 def at_once(ask: Callable[[int], Reply]) -> list[Reply]:
     with ThreadPoolExecutor(THREADS) as pool:
-        return [sound(reply) for reply in pool.map(ask, range(THREADS))]
+        return [check_answer(reply) for reply in pool.map(ask, range(THREADS))]
 
 
 def told(replies: list[Reply]) -> list[tuple[int, str]]:
@@ -151,7 +151,7 @@ def test_a_pass_does_not_open_what_is_closed(own: World) -> None:
     buyer = own.buyer()
     held, offer = granted(own, buyer), sale(own)
     accepted(own.merchant().post(f"/v1/offers/{offer['id']}/close"))
-    refused(buyer.post("/v1/deposits", own.order(offer, priority_pass=held["id"])), 409, "offer-not-open")
+    check_refusal(buyer.post("/v1/deposits", own.order(offer, priority_pass=held["id"])), 409, "offer-not-open")
     assert passes(buyer) == [held]
 
 
@@ -177,10 +177,10 @@ def test_a_priority_order_stays_one_unit(own: World) -> None:
     own.pay(made)
     path = f"{path_of(made)}/changes"
     for items in ([{"sku": "su7", "quantity": 2}], [{"sku": "su7-max", "quantity": 1}]):
-        assert sound(buyer.post(path, {"items": items})).status == 409
+        assert check_answer(buyer.post(path, {"items": items})).status == 409
     accepted(buyer.post(path, {"items": [{"sku": "su7", "quantity": 1}]}))
     own.ordered(buyer, offer)
-    refused(buyer.post("/v1/deposits", own.order(offer)), 409, "limit-reached")
+    check_refusal(buyer.post("/v1/deposits", own.order(offer)), 409, "limit-reached")
 
 
 def test_passes_are_listed_page_by_page_and_only_to_their_buyer(own: World) -> None:
@@ -190,7 +190,7 @@ def test_passes_are_listed_page_by_page_and_only_to_their_buyer(own: World) -> N
     for size in (1, 2, 3, 4):
         assert [one["id"] for one in pages(buyer, "/v1/priority-passes", size)] == held[::-1]
     cursor = accepted(buyer.get("/v1/priority-passes?limit=1"))["next_cursor"]
-    refused(other.get(f"/v1/priority-passes?cursor={cursor}"), 400, "invalid-cursor")
+    check_refusal(other.get(f"/v1/priority-passes?cursor={cursor}"), 400, "invalid-cursor")
     assert passes(other) == []
 
 
@@ -239,8 +239,8 @@ def test_compensation_has_one_way_and_a_person_cannot_send_it_another(own: World
     buyer = own.buyer()
     deposit, extra = defaulted(own, buyer)
     path = f"/v1/refunds/{extra['id']}/reroute"
-    sound(own.person("platform").post(path, {"kind": "payout"}))
-    refused(named(own.buyer(), extra), 404, "not-found")
+    check_answer(own.person("platform").post(path, {"kind": "payout"}))
+    check_refusal(named(own.buyer(), extra), 404, "not-found")
     accepted(named(buyer, extra))
     paid_out(own, buyer, deposit, extra)
 

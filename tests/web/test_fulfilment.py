@@ -11,13 +11,13 @@ from tests.web.answer_checks import (
     accepted,
     amount_of,
     attend,
+    check_refusal,
     cny,
     events_of,
     identity_holds,
     instant,
     path_of,
     refunds_of,
-    refused,
     same,
 )
 from tests.world import Client, Json, Reply, World
@@ -313,9 +313,9 @@ def test_an_event_that_was_lost_is_looked_for(world: World) -> None:
 
 def test_a_method_that_is_not_offered_pays_no_balance(world: World) -> None:
     one = life(world)
-    refused(one.pay("gopay"), 422, "payment-method-not-offered", "/payment_method")
-    refused(one.say(one.buyer, "balance-payments", {}), 422, "invalid-request", "/payment_method")
-    assert refused(one.ship((1, 1)), 409, "wrong-state")["balance"] == cny(BALANCE)
+    check_refusal(one.pay("gopay"), 422, "payment-method-not-offered", "/payment_method")
+    check_refusal(one.say(one.buyer, "balance-payments", {}), 422, "invalid-request", "/payment_method")
+    assert check_refusal(one.ship((1, 1)), 409, "wrong-state")["balance"] == cny(BALANCE)
 
 
 def test_a_deposit_paid_in_full_has_no_balance(world: World) -> None:
@@ -326,7 +326,7 @@ def test_a_deposit_paid_in_full_has_no_balance(world: World) -> None:
         ["merchant-cancel", "questions", "ready", "refunds", "shipments"],
     )
     assert accepted(one.ready(1, 2))["balance_due_at"] is None
-    refused(one.pay(), 409, "wrong-state")
+    check_refusal(one.pay(), 409, "wrong-state")
     assert accepted(one.ship((1, 2), (2, 1)))["status"] == "completed"
 
 
@@ -441,7 +441,7 @@ def overdue(world: World) -> tuple[Life, int, int]:
 
 def test_a_default_needs_notice_and_time_to_cure_it(world: World) -> None:
     one, due, cured = overdue(world)
-    assert refused(one.default(), 409, "wrong-state")["cure_until"] == format_instant(cured)
+    assert check_refusal(one.default(), 409, "wrong-state")["cure_until"] == format_instant(cured)
     world.set_clock(format_instant(due))
     attend(one.deposit)
     notice = events_of(one.buyer, one.deposit)[-1]
@@ -451,7 +451,7 @@ def test_a_default_needs_notice_and_time_to_cure_it(world: World) -> None:
         ["balance-payments", "cancel", "claims", "withdrawals"],
         ["merchant-cancel", "questions", "refunds"],
     )
-    refused(one.default(), 409, "wrong-state")
+    check_refusal(one.default(), 409, "wrong-state")
     world.set_clock(format_instant(cured))
     attend(one.deposit)
     assert one.seen()["status"] == "locked"  # nothing is forfeited by the clock alone
@@ -466,7 +466,7 @@ def test_a_default_needs_notice_and_time_to_cure_it(world: World) -> None:
     assert identity_holds(ended)
     decided = next(event for event in events_of(one.buyer, one.deposit) if event["type"] == "deposit.cancelled")
     assert (decided["data"]["cause"], decided["actor"]["role"]) == ("buyer_default", "merchant")
-    refused(one.default(), 409, "wrong-state")
+    check_refusal(one.default(), 409, "wrong-state")
     attend(one.deposit)
     same(first, one.default(idempotency_key="d"))
     assert [row["amount"] for row in world.books(one.deposit)] == [cny("88")]
@@ -479,14 +479,14 @@ def test_the_time_to_cure_ends_to_the_millisecond(world: World, after: int, acce
     if accepts:
         assert accepted(reply)["status"] == "cancelled"
     else:
-        refused(reply, 409, "wrong-state")
+        check_refusal(reply, 409, "wrong-state")
 
 
 def test_who_pays_before_the_default_is_declared_is_not_in_default(world: World) -> None:
     one, due, cured = overdue(world)
     opened = accepted(one.pay(asked=due + HOUR))
     world.pay(opened)
-    refused(one.default(asked=cured), 409, "wrong-state")
+    check_refusal(one.default(asked=cured), 409, "wrong-state")
     late = one.seen(cured)
     assert (late["status"], late["balance"]) == ("locked", cny("0"))
 
@@ -497,14 +497,14 @@ def test_money_on_its_way_is_looked_for_before_a_default(world: World) -> None:
     world.arm("webhook", "lost_event")
     world.pay(opened)
     assert one.seen()["balance"] == cny(BALANCE)
-    refused(one.default(asked=cured), 409, "wrong-state")
+    check_refusal(one.default(asked=cured), 409, "wrong-state")
     assert one.seen(cured)["balance"] == cny("0")
 
 
 def test_before_goods_are_ready_there_is_no_default(world: World) -> None:
     one = life(world)
     accepted(one.ready(1))
-    assert refused(one.default(asked=instant(one.deposit["updated_at"]) + 700 * DAY), 409, "wrong-state")
+    assert check_refusal(one.default(asked=instant(one.deposit["updated_at"]) + 700 * DAY), 409, "wrong-state")
 
 
 # Shipping no more than there is, and the two words on arrival.
@@ -513,15 +513,15 @@ def test_before_goods_are_ready_there_is_no_default(world: World) -> None:
 def test_no_more_leaves_than_was_ordered(world: World) -> None:
     one = life(world)
     one.paid()
-    refused(one.ship((1, 3)), 422, "invalid-request", "/lines/0/quantity")
+    check_refusal(one.ship((1, 3)), 422, "invalid-request", "/lines/0/quantity")
     accepted(one.ship((1, 1)))
-    more = refused(one.ship((2, 1), (1, 2)), 409, "wrong-state")
+    more = check_refusal(one.ship((2, 1), (1, 2)), 409, "wrong-state")
     assert (more["line"], more["left"]) == (1, 1)
     assert [line["shipped"] for line in one.seen()["items"]] == [1, 0]
     accepted(one.ship((1, 1)))
-    assert refused(one.ship((1, 1)), 409, "wrong-state")["left"] == 0
+    assert check_refusal(one.ship((1, 1)), 409, "wrong-state")["left"] == 0
     assert accepted(one.ship((2, 1)))["status"] == "completed"
-    refused(one.ship((2, 1)), 409, "wrong-state")
+    check_refusal(one.ship((2, 1)), 409, "wrong-state")
 
 
 def test_units_with_the_buyer_are_sold_and_the_others_go_back(world: World) -> None:
@@ -536,19 +536,25 @@ def test_units_with_the_buyer_are_sold_and_the_others_go_back(world: World) -> N
 def test_arrival_is_told_after_the_goods_left_and_not_for_tomorrow(world: World) -> None:
     one = life(world)
     one.paid()
-    refused(one.deliver(1, delivered_at=one.seen()["updated_at"]), 409, "wrong-state")
-    refused(one.receive(), 409, "wrong-state")
+    check_refusal(one.deliver(1, delivered_at=one.seen()["updated_at"]), 409, "wrong-state")
+    check_refusal(one.receive(), 409, "wrong-state")
     left = instant(accepted(one.ship((1, 1)))["updated_at"])
     at = left + SECOND
-    refused(one.deliver(1, delivered_at=format_instant(left - 1), asked=at), 422, "invalid-request", "/delivered_at")
-    refused(one.deliver(1, delivered_at=format_instant(at + 1), asked=at), 422, "invalid-request", "/delivered_at")
-    refused(one.deliver({"line": 1, "quantity": 2}, delivered_at=format_instant(left), asked=at), 409, "wrong-state")
-    refused(one.deliver(2, delivered_at=format_instant(left), asked=at), 409, "wrong-state")
+    check_refusal(
+        one.deliver(1, delivered_at=format_instant(left - 1), asked=at), 422, "invalid-request", "/delivered_at"
+    )
+    check_refusal(
+        one.deliver(1, delivered_at=format_instant(at + 1), asked=at), 422, "invalid-request", "/delivered_at"
+    )
+    check_refusal(
+        one.deliver({"line": 1, "quantity": 2}, delivered_at=format_instant(left), asked=at), 409, "wrong-state"
+    )
+    check_refusal(one.deliver(2, delivered_at=format_instant(left), asked=at), 409, "wrong-state")
     told = one.deliver({"line": 1, "quantity": 1}, delivered_at=format_instant(left), asked=at)
     assert accepted(told)["status"] == "locked"
-    refused(one.deliver(1, delivered_at=format_instant(at), asked=at), 409, "wrong-state")
+    check_refusal(one.deliver(1, delivered_at=format_instant(at), asked=at), 409, "wrong-state")
     accepted(one.receive(asked=at))
-    refused(one.receive(asked=at), 409, "wrong-state")
+    check_refusal(one.receive(asked=at), 409, "wrong-state")
 
 
 # Bad input, on a deposit that could take every one of these commands.
@@ -637,29 +643,29 @@ def test_a_bad_body_is_told_where_and_changes_nothing(
     scene: Life, command: str, what: str, changes: Json, problem: str, pointer: str
 ) -> None:
     del what
-    refused(scene.say(scene.merchant, command, {**BODIES[command], **changes}), 422, problem, pointer)
+    check_refusal(scene.say(scene.merchant, command, {**BODIES[command], **changes}), 422, problem, pointer)
     assert scene.seen()["version"] == 5
 
 
 @pytest.mark.parametrize("command", ["receipt", "buyer-default"])
 def test_a_command_without_fields_takes_none(scene: Life, command: str) -> None:
     who = scene.buyer if command == "receipt" else scene.merchant
-    refused(scene.say(who, command, {"delivered_at": LONG_AGO}), 422, BAD, "/delivered_at")
+    check_refusal(scene.say(who, command, {"delivered_at": LONG_AGO}), 422, BAD, "/delivered_at")
 
 
 @pytest.mark.parametrize("command", BODIES)
 def test_evidence_and_instants_are_judged_before_the_state(world: World, command: str) -> None:
     """Faults of the fields come first, another shop's deposit before them, whatever its state."""
     one = life(world)
-    refused(one.say(world.merchant("mer_rival"), command, {"x": 1}), 404, "not-found")
-    refused(one.say(one.merchant, command, {"x": 1}), 422, BAD, "/x")
+    check_refusal(one.say(world.merchant("mer_rival"), command, {"x": 1}), 404, "not-found")
+    check_refusal(one.say(one.merchant, command, {"x": 1}), 422, BAD, "/x")
 
 
 def test_an_inspection_may_be_fixed_two_years_ahead(world: World) -> None:
     one = life(world)
     at = instant(one.seen()["updated_at"]) + HOUR
     farthest = at + 2 * 365 * DAY
-    refused(one.ready(1, inspect_at=format_instant(farthest + 1), asked=at), 422, BAD, "/inspect_at")
+    check_refusal(one.ready(1, inspect_at=format_instant(farthest + 1), asked=at), 422, BAD, "/inspect_at")
     accepted(one.ready(1, 2, inspect_at=format_instant(farthest), asked=at))
     assert one.seen(at)["balance_due_at"] == format_instant(farthest + WEEK)
 
@@ -674,6 +680,6 @@ def test_an_inspection_in_the_past_begins_when_it_is_told(world: World) -> None:
 def test_a_line_is_ready_once(world: World) -> None:
     one = life(world)
     accepted(one.ready(1))
-    assert refused(one.ready(1, 2), 409, "wrong-state")["line"] == 1
+    assert check_refusal(one.ready(1, 2), 409, "wrong-state")["line"] == 1
     accepted(one.ready(2))
-    refused(one.ready(2), 409, "wrong-state")
+    check_refusal(one.ready(2), 409, "wrong-state")

@@ -4,9 +4,10 @@ from typing import Final
 
 import pytest
 
-from chalicelib.web.edge import route
-from chalicelib.web.edge.route import ALLOWED, ENDPOINTS, EXPOSED, SECURITY_HEADERS
-from tests.web.answer_checks import accepted, instant, path_of, refused, sound
+from chalicelib.web.edge import responses
+from chalicelib.web.edge.responses import ALLOWED, EXPOSED, SECURITY_HEADERS
+from chalicelib.web.edge.route import ENDPOINTS
+from tests.web.answer_checks import accepted, check_answer, check_refusal, instant, path_of
 from tests.world import Json, World
 
 SHOP: Final = "https://shop.example"
@@ -58,7 +59,7 @@ def test_a_command_on_what_was_seen_is_accepted(world: World, match: str | None)
 def test_a_command_on_something_else_is_refused(world: World, match: str) -> None:
     buyer = world.buyer()
     deposit = world.ordered(buyer)
-    told = refused(buyer.post(f"{path_of(deposit)}/cancel", {}, if_match=match), 412, "stale-version")
+    told = check_refusal(buyer.post(f"{path_of(deposit)}/cancel", {}, if_match=match), 412, "stale-version")
     assert told["etag"] == '"1-awaiting_payment"'
     assert buyer.get(path_of(deposit)).json["version"] == 1
 
@@ -71,7 +72,7 @@ def test_what_the_clock_changed_makes_an_etag_stale(world: World) -> None:
     path = f"{path_of(deposit)}/cancel"
     reminded = buyer.get(path_of(deposit), asked=ends_at - 1).headers["etag"]
     assert reminded == '"5-cooling_off"'
-    refused(buyer.post(path, {}, if_match=reminded, asked=ends_at), 412, "stale-version")
+    check_refusal(buyer.post(path, {}, if_match=reminded, asked=ends_at), 412, "stale-version")
     accepted(buyer.post(path, {}, if_match=reminded, asked=ends_at - 1))
 
 
@@ -79,10 +80,10 @@ def test_offers_honour_if_match_too(world: World) -> None:
     merchant = world.merchant()
     path = f"/v1/offers/{world.offer(merchant)['id']}"
     change = {"sku": "su7-max", "change": 1}
-    refused(merchant.post(f"{path}/stock", change, if_match='"2-open"'), 412, "stale-version")
-    refused(merchant.post(f"{path}/stock", change, if_match='"2-open", W/"1-open"'), 412, "stale-version")
+    check_refusal(merchant.post(f"{path}/stock", change, if_match='"2-open"'), 412, "stale-version")
+    check_refusal(merchant.post(f"{path}/stock", change, if_match='"2-open", W/"1-open"'), 412, "stale-version")
     accepted(merchant.post(f"{path}/stock", change, if_match='"1-open"'))
-    refused(merchant.post(f"{path}/close", {}, if_match='"1-open"'), 412, "stale-version")
+    check_refusal(merchant.post(f"{path}/close", {}, if_match='"1-open"'), 412, "stale-version")
     assert merchant.post(f"{path}/close", {}, if_match='"2-open"').headers["etag"] == '"3-closed"'
 
 
@@ -114,7 +115,7 @@ def test_every_text_speaks_the_callers_language(
     path, token = cancelled_path
     headers: Json = {"accept_language": asked_for} if asked_for is not None else {}
     buyer = world.anyone(token)
-    missing = refused(buyer.get("/v1/deposits/x", **headers), 404, "not-found")
+    missing = check_refusal(buyer.get("/v1/deposits/x", **headers), 404, "not-found")
     assert missing["title"].startswith(title)
     refund = accepted(buyer.get(path, **headers))["refund"]
     assert refund["lines"][0]["text"] == line
@@ -130,7 +131,9 @@ FAULTS: Final = [
 
 @pytest.mark.parametrize(("asked_for", "text"), FAULTS)
 def test_faults_of_fields_speak_it_too(world: World, asked_for: str, text: str) -> None:
-    told = refused(world.buyer().post("/v1/deposits", {"x": 1}, accept_language=asked_for), 422, "invalid-request")
+    told = check_refusal(
+        world.buyer().post("/v1/deposits", {"x": 1}, accept_language=asked_for), 422, "invalid-request"
+    )
     assert {"pointer": "/x", "detail": text} in told["errors"]
 
 
@@ -154,20 +157,20 @@ def test_every_answer_carries_what_protects_it_and_names_the_origin_back(
     world: World, method: str, path: str, status: int
 ) -> None:
     body = b" " * 70_000 if status == 413 else b"{}" if method == "POST" else None
-    reply = sound(world.anyone().call(method, path, body, origin=SHOP))
+    reply = check_answer(world.anyone().call(method, path, body, origin=SHOP))
     assert reply.status == status
     assert reply.headers["access-control-allow-origin"] == "*"
     assert reply.headers["access-control-expose-headers"] == EXPOSED
-    without = sound(world.anyone().call(method, path, body))
+    without = check_answer(world.anyone().call(method, path, body))
     assert "access-control-allow-origin" not in without.headers
 
 
 def test_only_the_origins_of_the_settings_are_named_back(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(route, "_origins", lambda: (SHOP,))
+    monkeypatch.setattr(responses, "_origins", lambda: (SHOP,))
     anyone = world.anyone()
     assert anyone.get("/v1/offers", origin=SHOP).headers["access-control-allow-origin"] == SHOP
     for stranger in ("https://shop.example.evil", "http://shop.example", "null", SHOP.upper(), f"{SHOP}/", ""):
-        reply = sound(anyone.get("/v1/offers", origin=stranger))
+        reply = check_answer(anyone.get("/v1/offers", origin=stranger))
         assert "access-control-allow-origin" not in reply.headers, stranger
         preflight = anyone.call("OPTIONS", "/v1/offers", None, origin=stranger)
         assert "access-control-allow-origin" not in preflight.headers, stranger
@@ -210,6 +213,6 @@ def test_a_missing_token_says_how_to_bring_one(world: World) -> None:
 
 
 def test_every_problem_names_its_request(world: World) -> None:
-    first, second = (refused(world.anyone().get("/v1/deposits"), 401, "unauthenticated") for _ in range(2))
+    first, second = (check_refusal(world.anyone().get("/v1/deposits"), 401, "unauthenticated") for _ in range(2))
     assert first["instance"] == "/v1/deposits"
     assert first["request_id"] != second["request_id"]

@@ -5,7 +5,7 @@ from typing import Final
 import pytest
 
 from chalicelib.wiring import services
-from tests.web.answer_checks import accepted, attend, cny, events_of, pages, path_of, refused
+from tests.web.answer_checks import accepted, attend, check_refusal, cny, events_of, pages, path_of
 from tests.world import Client, Json, World
 
 FOR_LONG: Final = {"due_within": "P365D"}
@@ -109,7 +109,7 @@ def test_a_cursor_holds_for_its_caller_its_list_and_its_filter(world: World) -> 
         (buyer, f"/v1/offers?cursor={mine}"),
         (buyer, f"/v1/refunds?deposit={deposits[0]['id']}&cursor={mine}"),
     ):
-        refused(client.get(path), 400, "invalid-cursor")
+        check_refusal(client.get(path), 400, "invalid-cursor")
 
 
 def test_events_come_oldest_first_a_hundred_at_a_time(world: World) -> None:

@@ -12,13 +12,13 @@ from tests.web.answer_checks import (
     accepted,
     amount_of,
     attend,
+    check_refusal,
     cny,
     events_of,
     identity_holds,
     instant,
     path_of,
     refunds_of,
-    refused,
     same,
 )
 from tests.world import Client, Json, Reply, World
@@ -96,9 +96,9 @@ def test_the_whole_conversation_in_each_language(world: World, wish: str, locale
     assert instant(intent["confirmable_at"]) == at + REVIEW
     assert instant(intent["expires_at"]) == at + LIFE
 
-    early = refused(lock(buyer, deposit, intent, at + REVIEW - 1), 409, "lock-review-pending")
+    early = check_refusal(lock(buyer, deposit, intent, at + REVIEW - 1), 409, "lock-review-pending")
     assert early["confirmable_at"] == intent["confirmable_at"]
-    wrong = refused(lock(buyer, deposit, intent, acknowledgement="yes"), 409, "lock-acknowledgement-mismatch")
+    wrong = check_refusal(lock(buyer, deposit, intent, acknowledgement="yes"), 409, "lock-acknowledgement-mismatch")
     assert wrong["acknowledgement"] == typed
     done = accepted(lock(buyer, deposit, intent))
     assert done["status"] == "locked"
@@ -112,13 +112,13 @@ def test_the_whole_conversation_in_each_language(world: World, wish: str, locale
     undone = accepted(unlock(buyer, deposit, at + REVIEW + UNDO - 1))
     assert (undone["status"], undone["lock"]) == ("cooling_off", None)
     assert undone["window"]["ends_at"] == window["ends_at"]
-    refused(lock(buyer, deposit, intent, at + REVIEW + UNDO - 1), 409, "lock-intent-used")
+    check_refusal(lock(buyer, deposit, intent, at + REVIEW + UNDO - 1), 409, "lock-intent-used")
     second = shown(buyer, deposit, asked=at + 2 * HOUR)
     again = accepted(lock(buyer, deposit, second))
     until = instant(again["lock"]["undo_until"])
     assert accepted(buyer.get(path_of(deposit), asked=until - 1))["lock"]["final"] is False
     assert accepted(buyer.get(path_of(deposit), asked=until))["lock"]["final"] is True
-    late = refused(unlock(buyer, deposit, until), 409, "undo-closed")
+    late = check_refusal(unlock(buyer, deposit, until), 409, "undo-closed")
     assert late["undo_until"] == format_instant(until)
     assert identity_holds(again)
 
@@ -152,7 +152,7 @@ def test_capitals_and_outer_blanks_do_not_matter_and_everything_else_does(
     intent = shown(buyer, deposit)
     reply = lock(buyer, deposit, intent, acknowledgement=typed)
     if not counts:
-        refused(reply, 409, "lock-acknowledgement-mismatch")
+        check_refusal(reply, 409, "lock-acknowledgement-mismatch")
         reply = lock(buyer, deposit, intent)  # a refusal does not use the intent up
     accepted(reply)
     accepted(unlock(buyer, deposit, instant(intent["confirmable_at"])))
@@ -163,7 +163,7 @@ def test_an_intent_lives_to_the_millisecond(world: World) -> None:
     deposit = world.paid(buyer)
     intent = shown(buyer, deposit)
     ends = instant(intent["expires_at"])
-    late = refused(lock(buyer, deposit, intent, ends), 409, "lock-intent-expired")
+    late = check_refusal(lock(buyer, deposit, intent, ends), 409, "lock-intent-expired")
     assert late["expires_at"] == intent["expires_at"]
     accepted(lock(buyer, deposit, intent, ends - 1))
 
@@ -175,7 +175,7 @@ def test_a_lock_waits_for_its_undo_before_anything_is_made(world: World) -> None
     until = instant(done["lock"]["undo_until"])
     ready = {"lines": [1], "inspect_at": done["updated_at"], "evidence": ["photo:1"]}
     for path, asking, body in (("ready", merchant, ready), ("balance-payments", buyer, {"payment_method": "card"})):
-        told = refused(asking.post(f"{path_of(deposit)}/{path}", body, asked=until - 1), 409, "wrong-state")
+        told = check_refusal(asking.post(f"{path_of(deposit)}/{path}", body, asked=until - 1), 409, "wrong-state")
         assert told["final_at"] == format_instant(until)
         accepted(asking.post(f"{path_of(deposit)}/{path}", body, asked=until))
     final = next(event for event in events_of(buyer, deposit) if event["type"] == "lock.final")
@@ -194,9 +194,9 @@ def test_a_lock_that_outlives_its_window_leaves_only_the_cancel_when_undone(worl
     undone = accepted(unlock(buyer, deposit, ends_at))
     assert undone["window"]["ends_at"] == format_instant(until)
     assert undone["actions"] == ["cancel", "withdrawals"]
-    refused(buyer.post(f"{path_of(deposit)}/lock-intents", {}, asked=until - 1), 409, "lock-not-allowed")
+    check_refusal(buyer.post(f"{path_of(deposit)}/lock-intents", {}, asked=until - 1), 409, "lock-not-allowed")
     change = {"items": [{"sku": "su7-max", "quantity": 2}]}
-    assert refused(buyer.post(f"{path_of(deposit)}/changes", change, asked=until - 1), 409, "wrong-state")
+    assert check_refusal(buyer.post(f"{path_of(deposit)}/changes", change, asked=until - 1), 409, "wrong-state")
     late = accepted(buyer.get(path_of(deposit), asked=until))
     assert (late["lock"]["by"], late["lock"]["final"]) == ("window_end", True)
     cancelled = accepted(buyer.post(f"{path_of(deposit)}/cancel", {}, asked=until - 1))
@@ -219,7 +219,7 @@ def test_a_lock_asked_in_time_counts_although_the_end_was_written(world: World, 
         assert accepted(reply)["lock"]["by"] == "buyer"
         assert accepted(buyer.get(path_of(deposit)))["actions"] == ["cancel", "claims", "unlock", "withdrawals"]
     else:
-        assert refused(reply, 409, "wrong-state")["state"] == "locked"
+        assert check_refusal(reply, 409, "wrong-state")["state"] == "locked"
         assert accepted(buyer.get(path_of(deposit)))["lock"]["by"] == "window_end"
     attend(deposit)
     assert identity_holds(accepted(buyer.get(path_of(deposit))))
@@ -258,7 +258,7 @@ def test_every_step_is_answered_again_whatever_came_later(world: World) -> None:
     again()
     assert buyer.get(path, asked=at + HOUR).json["version"] == before
     other = {**words(intent), "acknowledgement": "another"}
-    refused(buyer.post(f"{path}/lock", other, idempotency_key="l", asked=at), 422, "idempotency-key-reused")
+    check_refusal(buyer.post(f"{path}/lock", other, idempotency_key="l", asked=at), 422, "idempotency-key-reused")
 
 
 # Bad input and abuse: rows 16, 17 and 55 to 67 of the catalogue, answered as the contract says.
@@ -354,7 +354,7 @@ def test_row(
     pointer: str | None,
 ) -> None:
     del row, what
-    refused(ask(scene), status, problem, pointer)
+    check_refusal(ask(scene), status, problem, pointer)
 
 
 def test_nothing_of_all_this_changed_anything(scene: Scene) -> None:
@@ -369,7 +369,7 @@ def test_row_60_a_phones_clock_changes_no_instant(world: World) -> None:
     far: Json = {"date": "Thu, 01 Jan 2099 00:00:00 GMT", "x_request_time": "4070908800"}
     intent = shown(buyer, deposit, **far)
     reply = buyer.post(f"{path_of(deposit)}/lock", words(intent), **far)
-    refused(reply, 409, "lock-review-pending")
+    check_refusal(reply, 409, "lock-review-pending")
 
 
 def test_row_63_a_double_tap_locks_once(world: World) -> None:
@@ -382,7 +382,7 @@ def test_row_63_a_double_tap_locks_once(world: World) -> None:
     )
     accepted(first)
     same(first, second)
-    refused(lock(buyer, deposit, intent, at + 2), 409, "lock-intent-used")
+    check_refusal(lock(buyer, deposit, intent, at + 2), 409, "lock-intent-used")
     assert buyer.get(path_of(deposit), asked=at + 2).json["version"] == first.json["version"]
 
 
@@ -391,7 +391,7 @@ def test_row_65_while_a_refund_is_open_nothing_is_locked(world: World) -> None:
     deposit = world.ordered(buyer)
     world.pay(deposit, amount=OVERPAID)
     intent = shown(buyer, deposit)
-    refused(lock(buyer, deposit, intent), 409, "refund-in-progress")
+    check_refusal(lock(buyer, deposit, intent), 409, "refund-in-progress")
     seen = buyer.get(path_of(deposit), asked=instant(intent["confirmable_at"])).json
     assert "lock" not in seen["actions"]
     attend(deposit)
@@ -405,9 +405,11 @@ def test_row_66_what_was_changed_must_be_shown_again(world: World) -> None:
     deposit = world.paid(buyer)
     old = shown(buyer, deposit)
     accepted(buyer.post(f"{path_of(deposit)}/changes", {"items": [{"sku": "su7-max", "quantity": 2}]}))
-    refused(lock(buyer, deposit, old), 409, "terms-changed")
+    check_refusal(lock(buyer, deposit, old), 409, "terms-changed")
     accepted(buyer.post(f"{path_of(deposit)}/changes", {"items": [{"sku": "su7-max", "quantity": 1}]}))
-    refused(lock(buyer, deposit, old), 409, "terms-changed")  # closed for good, though the goods are the former ones
+    check_refusal(
+        lock(buyer, deposit, old), 409, "terms-changed"
+    )  # closed for good, though the goods are the former ones
     new = shown(buyer, deposit)
     accepted(lock(buyer, deposit, new))
 
@@ -416,7 +418,7 @@ def test_a_newer_intent_closes_the_former(world: World) -> None:
     buyer = world.buyer()
     deposit = world.paid(buyer)
     former, latest = shown(buyer, deposit), shown(buyer, deposit)
-    refused(lock(buyer, deposit, former, instant(latest["confirmable_at"])), 409, "lock-intent-invalid")
+    check_refusal(lock(buyer, deposit, former, instant(latest["confirmable_at"])), 409, "lock-intent-invalid")
     accepted(lock(buyer, deposit, latest))
 
 
@@ -427,11 +429,11 @@ def test_of_two_faults_the_contract_tells_the_first(world: World) -> None:
     intent = shown(buyer, deposit)
     early, late = instant(intent["confirmable_at"]) - 1, instant(intent["expires_at"])
     other, wrong = {"disclosure_hash": "sha256:0"}, {"acknowledgement": "no"}
-    refused(lock(buyer, deposit, intent, early, **wrong), 409, "lock-review-pending")
-    refused(lock(buyer, deposit, intent, early, **wrong, **other), 409, "terms-changed")
-    refused(lock(buyer, deposit, intent, late, **wrong, **other), 409, "lock-intent-expired")
+    check_refusal(lock(buyer, deposit, intent, early, **wrong), 409, "lock-review-pending")
+    check_refusal(lock(buyer, deposit, intent, early, **wrong, **other), 409, "terms-changed")
+    check_refusal(lock(buyer, deposit, intent, late, **wrong, **other), 409, "lock-intent-expired")
     accepted(lock(buyer, deposit, intent))
-    refused(lock(buyer, deposit, intent, late, **wrong, **other), 409, "lock-intent-used")
+    check_refusal(lock(buyer, deposit, intent, late, **wrong, **other), 409, "lock-intent-used")
 
 
 @pytest.mark.parametrize("undo", ["PT1H", None], ids=["undo open", "no undo"])
@@ -448,7 +450,7 @@ def test_row_67_a_lock_racing_a_cancel(world: World, undo: str | None) -> None:
             first, second = (one.result() for one in tap)
         accepted(second)
         if first.status != 200:
-            assert refused(first, 409, "wrong-state")["state"] == "cancelled"
+            assert check_refusal(first, 409, "wrong-state")["state"] == "cancelled"
         seen = accepted(buyer.get(path_of(deposit), asked=at))
         assert seen["status"] == "cancelled"
         assert identity_holds(seen)
@@ -465,7 +467,7 @@ def test_twenty_intents_are_enough(world: World) -> None:
     buyer = world.buyer()
     deposit = world.paid(buyer)
     intent = [shown(buyer, deposit) for _ in range(20)][-1]
-    assert refused(buyer.post(f"{path_of(deposit)}/lock-intents"), 429, "rate-limited")["most"] == 20
+    assert check_refusal(buyer.post(f"{path_of(deposit)}/lock-intents"), 429, "rate-limited")["most"] == 20
     at = instant(intent["confirmable_at"])
     assert accepted(buyer.get(path_of(deposit), asked=at))["actions"] == ["cancel", "changes", "lock", "withdrawals"]
     accepted(lock(buyer, deposit, intent))
@@ -504,7 +506,7 @@ def test_some_offers_have_no_lock_of_the_buyers(world: World, what: str, terms: 
     del what
     buyer = world.buyer()
     deposit = world.paid(buyer, world.offer(**terms))
-    refused(buyer.post(f"{path_of(deposit)}/lock-intents"), 409, problem)
+    check_refusal(buyer.post(f"{path_of(deposit)}/lock-intents"), 409, problem)
     assert "lock-intents" not in deposit["actions"]
 
 
@@ -617,7 +619,7 @@ def test_the_founders_edition_is_final_an_hour_after_its_payment(world: World) -
     assert [event["type"] for event in events[1:]] == ["payment.succeeded", "lock.by_payment", "lock.final"]
     assert events[2]["data"] == {"undo_until": until}
     assert (events[3]["at"], events[3]["actor"]["id"]) == (until, None)
-    refused(buyer.post(f"{path_of(deposit)}/unlock"), 409, "undo-closed")
+    check_refusal(buyer.post(f"{path_of(deposit)}/unlock"), 409, "undo-closed")
     assert accepted(buyer.get(path_of(deposit)))["lock"]["final"] is True
 
 

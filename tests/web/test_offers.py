@@ -6,7 +6,7 @@ import pytest
 
 from chalicelib.core.common.instants import DAY, HOUR, format_instant
 from chalicelib.wiring import services
-from tests.web.answer_checks import accepted, cny, instant, refused
+from tests.web.answer_checks import accepted, check_refusal, cny, instant
 from tests.world import Json, World
 
 ITEM: Final = {"sku": "a", "name": "A", "price": cny("100000"), "stock": 10}
@@ -57,7 +57,7 @@ def test_an_offer_opens_and_closes_by_the_clock(world: World) -> None:
         assert (shown.json["status"], shown.headers["etag"]) == (status, f'"1-{status}"')
         order = world.buyer().post("/v1/deposits", world.order(offer), asked=at)
         assert (order.status, order.problem) == ((201, "") if status == "open" else (409, "offer-not-open"))
-    refused(merchant.post(f"{path}/close", {}, asked=closes_at), 409, "wrong-state")
+    check_refusal(merchant.post(f"{path}/close", {}, asked=closes_at), 409, "wrong-state")
     accepted(merchant.post(f"{path}/close", {}, asked=opens_at - 1))
 
 
@@ -67,8 +67,8 @@ def test_a_closed_offer_sells_no_more_and_its_deposits_live_on(world: World) -> 
     deposit = world.ordered(buyer, offer)
     path = f"/v1/offers/{offer['id']}"
     assert accepted(merchant.post(f"{path}/close"))["status"] == "closed"
-    refused(merchant.post(f"{path}/close"), 409, "wrong-state")
-    refused(merchant.post(f"{path}/stock", {"sku": "su7-max", "change": 1}), 409, "wrong-state")
+    check_refusal(merchant.post(f"{path}/close"), 409, "wrong-state")
+    check_refusal(merchant.post(f"{path}/stock", {"sku": "su7-max", "change": 1}), 409, "wrong-state")
     world.pay(deposit)
     assert buyer.get(f"/v1/deposits/{deposit['id']}").json["status"] == "cooling_off"
 
@@ -94,7 +94,7 @@ def test_stock_changes_but_never_below_what_is_sold(world: World, sold: int, cha
     path = f"/v1/offers/{offer['id']}"
     reply = merchant.post(f"{path}/stock", {"sku": "a", "change": change})
     if isinstance(left, str):
-        refused(reply, 422, "invalid-request", left)
+        check_refusal(reply, 422, "invalid-request", left)
         assert world.anyone().get(path).json["items"][0]["available"] == 10 - sold
     else:
         shown = accepted(reply)["items"][0]
@@ -106,7 +106,7 @@ def test_stock_of_goods_that_are_not_counted_cannot_change(world: World) -> None
     offer = world.offer(merchant, items=[{**ITEM, "stock": None}])
     path = f"/v1/offers/{offer['id']}/stock"
     for sku in ("a", "b"):
-        refused(merchant.post(path, {"sku": sku, "change": 1}), 422, "invalid-request", "/sku")
+        check_refusal(merchant.post(path, {"sku": sku, "change": 1}), 422, "invalid-request", "/sku")
     assert offer["items"][0]["available"] is None
     world.ordered(world.buyer(), offer, 1_000)
 
@@ -115,7 +115,7 @@ def test_stock_of_goods_that_are_not_counted_cannot_change(world: World) -> None
 def test_a_change_is_a_whole_number(world: World, change: object) -> None:
     merchant = world.merchant()
     path = f"/v1/offers/{world.offer(merchant)['id']}/stock"
-    refused(merchant.post(path, {"sku": "su7-max", "change": change}), 422, "invalid-request", "/change")
+    check_refusal(merchant.post(path, {"sku": "su7-max", "change": change}), 422, "invalid-request", "/change")
 
 
 FAULTY: Final = [
@@ -149,7 +149,7 @@ def test_a_faulty_offer_is_refused_with_the_pointers_that_check_gives(
     world: World, changes: Json, pointer: str, problem: str
 ) -> None:
     merchant = world.merchant()
-    told = refused(merchant.post("/v1/offers", draft(**changes)), 422, problem, pointer)
+    told = check_refusal(merchant.post("/v1/offers", draft(**changes)), 422, problem, pointer)
     found = accepted(merchant.post("/v1/offers/check", draft(**changes), idempotency_key=""))
     assert not found["ok"]
     assert {one["severity"] for one in found["findings"]} == {"error"}
@@ -212,7 +212,7 @@ def test_only_earnest_money_can_be_forfeited(world: World, payment: Json) -> Non
 def test_another_currency_leaves_the_presets_amounts_out(world: World) -> None:
     merchant = world.merchant()
     euro = {"currency": "EUR", "market": "EU", "items": [{**ITEM, "price": {"amount": "1", "currency": "EUR"}}]}
-    refused(merchant.post("/v1/offers", draft(**euro)), 422, "invalid-request", "/payment/deposit")
+    check_refusal(merchant.post("/v1/offers", draft(**euro)), 422, "invalid-request", "/payment/deposit")
     deposit = {"amount": "0.50", "currency": "EUR"}
     offer = accepted(merchant.post("/v1/offers", draft(**euro, payment={"deposit": deposit})), 201)
     assert offer["payment"]["deposit"] == deposit
@@ -224,5 +224,5 @@ def test_a_deposit_keeps_the_terms_it_was_sold_under(world: World) -> None:
     deposit = world.paid(buyer, offer)
     assert deposit["terms_hash"] == offer["terms_hash"]
     other = world.offer(title="SU7 again")
-    refused(buyer.post("/v1/deposits", world.order(offer, terms_hash=other["terms_hash"])), 409, "terms-changed")
+    check_refusal(buyer.post("/v1/deposits", world.order(offer, terms_hash=other["terms_hash"])), 409, "terms-changed")
     assert instant(deposit["window"]["ends_at"]) - instant(deposit["window"]["starts_at"]) == 168 * HOUR

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import pytest
 
-from tests.web.answer_checks import ACCOUNT, accepted, cny, path_of, refused
+from tests.web.answer_checks import ACCOUNT, accepted, check_refusal, cny, path_of
 from tests.world import Client, Json, Reply, World, rupiah
 
 TOO_LARGE: Final = b" " * 65_537
@@ -367,7 +367,7 @@ def test_the_earlier_check_answers(
     scene: Scene, first: str, then: str, ask: Callable[[Scene], Reply], status: int, problem: str
 ) -> None:
     del first, then
-    refused(ask(scene), status, problem)
+    check_refusal(ask(scene), status, problem)
 
 
 def test_a_replay_is_answered_before_its_version_is_looked_at(scene: Scene) -> None:
@@ -377,10 +377,10 @@ def test_a_replay_is_answered_before_its_version_is_looked_at(scene: Scene) -> N
 
 
 def test_the_right_version_meets_the_state(scene: Scene) -> None:
-    refused(scene.cancel(scene.cancelled, {}, if_match=scene.etag), 409, "already-cancelled")
-    refused(scene.cancel(scene.cancelled, {}, if_match="*"), 409, "already-cancelled")
+    check_refusal(scene.cancel(scene.cancelled, {}, if_match=scene.etag), 409, "already-cancelled")
+    check_refusal(scene.cancel(scene.cancelled, {}, if_match="*"), 409, "already-cancelled")
 
 
 def test_ones_own_deposit_with_a_bad_body_is_422(scene: Scene) -> None:
-    refused(scene.cancel(scene.waiting, UNKNOWN), 422, "invalid-request", "/unknown")
+    check_refusal(scene.cancel(scene.waiting, UNKNOWN), 422, "invalid-request", "/unknown")
     assert scene.buyer.get(path_of(scene.waiting)).json["version"] == 1

@@ -4,7 +4,7 @@ from typing import Final
 
 import pytest
 
-from tests.web.answer_checks import accepted, attend, cny, events_of, identity_holds, instant, path_of, refused
+from tests.web.answer_checks import accepted, attend, check_refusal, cny, events_of, identity_holds, instant, path_of
 from tests.world import Client, Json, World
 
 USD: Final = {"amount": "5000", "currency": "USD"}
@@ -127,9 +127,9 @@ def test_the_method_is_one_of_the_offers_and_the_buyers_own_word(world: World) -
     buyer, merchant = world.buyer(), world.merchant()
     deposit = world.ordered(buyer, world.offer(merchant))
     path = f"{path_of(deposit)}/payment-method"
-    refused(buyer.post(path, {"payment_method": "gopay"}), 422, "payment-method-not-offered", "/payment_method")
-    refused(buyer.post(path, {"payment_method": "cash_on_delivery"}), 422, "payment-method-not-offered")
-    refused(merchant.post(path, {"payment_method": "alipay"}), 403, "forbidden")
+    check_refusal(buyer.post(path, {"payment_method": "gopay"}), 422, "payment-method-not-offered", "/payment_method")
+    check_refusal(buyer.post(path, {"payment_method": "cash_on_delivery"}), 422, "payment-method-not-offered")
+    check_refusal(merchant.post(path, {"payment_method": "alipay"}), 403, "forbidden")
     assert buyer.get(path_of(deposit)).json["version"] == 1
 
 

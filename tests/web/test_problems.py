@@ -5,7 +5,7 @@ import pytest
 from chalicelib.core.common.refusal import Reason
 from chalicelib.web.edge.problems import STATUS
 from chalicelib.web.edge.route import ENDPOINTS
-from tests.web.answer_checks import refused, sound
+from tests.web.answer_checks import check_answer, check_refusal
 from tests.world import World
 
 STATES = """offer-not-open sold-out limit-reached terms-changed already-cancelled wrong-state lock-intent-invalid
@@ -40,7 +40,7 @@ def test_names_and_statuses_are_those_of_the_contract() -> None:
 def test_every_problem_has_a_page_in_three_languages(world: World, reason: Reason) -> None:
     pages = {}
     for locale in ("en", "id", "zh"):
-        reply = sound(world.anyone().get(f"/problems/{reason.value}", accept_language=locale))
+        reply = check_answer(world.anyone().get(f"/problems/{reason.value}", accept_language=locale))
         assert reply.status == 200
         assert reply.headers["content-type"] == "text/html; charset=utf-8"
         pages[locale] = reply.raw.decode()
@@ -52,7 +52,7 @@ def test_every_problem_has_a_page_in_three_languages(world: World, reason: Reaso
 
 def test_other_names_have_no_page(world: World) -> None:
     for name in ("nothing", "NOT-FOUND", "not_found", "%3Cb%3E"):
-        refused(world.anyone().get(f"/problems/{name}"), 404, "not-found")
+        check_refusal(world.anyone().get(f"/problems/{name}"), 404, "not-found")
 
 
 @pytest.mark.usefixtures("world")

@@ -14,7 +14,7 @@ from chalicelib.flows.ports.provider import Unknown
 from chalicelib.web.edge import route, signatures
 from chalicelib.wiring import services
 from local.issuer import ISSUER
-from tests.web.answer_checks import accepted, attend, cny, events_of, path_of, refused, sound
+from tests.web.answer_checks import accepted, attend, check_answer, check_refusal, cny, events_of, path_of
 from tests.world import Json, Reply, World
 
 PATH: Final = "/v1/provider-events/sandbox"
@@ -74,13 +74,13 @@ BAD: Final = [
 @pytest.mark.parametrize(("what", "changes", "problem"), BAD, ids=[row[0] for row in BAD])
 def test_what_is_not_proved_is_not_heard(world: World, what: str, changes: dict[str, str], problem: str) -> None:
     del what
-    refused(send(world, BODY, **{**signed(BODY), **changes}), 401, problem)
+    check_refusal(send(world, BODY, **{**signed(BODY), **changes}), 401, problem)
 
 
 def test_another_body_is_not_what_was_signed(world: World) -> None:
     loose = json.dumps(json.loads(BODY), indent=1).encode()
     for body in (loose, BODY + b" ", b"\xff" + BODY, b""):
-        refused(send(world, body, **signed(BODY)), 401, "invalid-signature")
+        check_refusal(send(world, body, **signed(BODY)), 401, "invalid-signature")
 
 
 @pytest.mark.parametrize(("age", "status"), [(290, 204), (320, 401), (-290, 204), (-320, 401)])
@@ -101,9 +101,9 @@ def test_during_a_rotation_both_secrets_count_and_afterwards_one(world: World, m
     with_secrets(monkeypatch, NEW, old)
     for one in (NEW, old):
         assert send(world, body, **signed(body, with_secret=one)).status == 204
-    refused(send(world, body, **signed(body, with_secret=OTHER)), 401, "invalid-signature")
+    check_refusal(send(world, body, **signed(body, with_secret=OTHER)), 401, "invalid-signature")
     with_secrets(monkeypatch, NEW)
-    refused(send(world, body, **signed(body, with_secret=old)), 401, "invalid-signature")
+    check_refusal(send(world, body, **signed(body, with_secret=old)), 401, "invalid-signature")
 
 
 def test_one_good_signature_of_several_is_enough(world: World) -> None:
@@ -116,12 +116,12 @@ def test_one_good_signature_of_several_is_enough(world: World) -> None:
 def test_without_any_secret_nothing_is_proved(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     headers = signed(BODY)
     with_secrets(monkeypatch)
-    refused(send(world, BODY, **headers), 401, "invalid-signature")
+    check_refusal(send(world, BODY, **headers), 401, "invalid-signature")
 
 
 def test_another_provider_is_not_there(world: World) -> None:
     for name in ("stripe", "Sandbox", "sandbox%00"):
-        refused(send(world, BODY, f"/v1/provider-events/{name}", **signed(BODY)), 404, "not-found")
+        check_refusal(send(world, BODY, f"/v1/provider-events/{name}", **signed(BODY)), 404, "not-found")
 
 
 def test_an_event_brings_what_the_provider_says_and_again_it_brings_nothing(world: World) -> None:
@@ -130,7 +130,7 @@ def test_an_event_brings_what_the_provider_says_and_again_it_brings_nothing(worl
     quietly_paid(world, deposit)
     for event_id in ("a", "a", "b"):
         reply = told(world, deposit["payment"]["id"], event_id)
-        assert sound(reply).status == 204
+        assert check_answer(reply).status == 204
         assert reply.raw == b""
     seen = buyer.get(path_of(deposit)).json
     assert (seen["status"], seen["version"]) == ("cooling_off", 2)
@@ -161,7 +161,7 @@ UNREADABLE: Final = [
 
 @pytest.mark.parametrize("body", [*UNREADABLE, b"\xff\xfe", b"[" * 10_000, b'{"data":{"id":' + b"9" * 5_000 + b"}}"])
 def test_a_proved_event_that_nobody_can_read_is_nobodys(world: World, body: bytes) -> None:
-    assert sound(send(world, body, **signed(body))).status == 204
+    assert check_answer(send(world, body, **signed(body))).status == 204
 
 
 STRANGERS: Final = [f"pay_{NOBODY}_1", f"ref_{NOBODY}_1"]
@@ -177,7 +177,7 @@ def test_an_unknown_subject_may_be_ours_in_a_moment_and_after_a_while_it_is_not(
     reply = send(world, body, **signed(body))
     assert reply.status == status, reply.raw
     if status == 503:
-        refused(reply, 503, "busy")
+        check_refusal(reply, 503, "busy")
         assert reply.headers["retry-after"] == "60"
 
 
@@ -192,7 +192,7 @@ def test_an_event_before_our_own_write_is_heard_when_it_comes_again(world: World
     buyer, offer = world.person("buyer", sub=sub), world.offer()
     deposit_id = digest_id("dep", digest_id("usr", ISSUER, sub), "early")
     payment_id = f"pay_{deposit_id[4:]}_1"
-    refused(told(world, payment_id), 503, "busy")
+    check_refusal(told(world, payment_id), 503, "busy")
     deposit = accepted(buyer.post("/v1/deposits", world.order(offer), idempotency_key="early"), 201)
     assert deposit["payment"]["id"] == payment_id
     quietly_paid(world, deposit)
@@ -204,7 +204,7 @@ def test_a_refund_is_settled_by_whoever_hears_of_it_first(world: World) -> None:
     buyer = world.buyer()
     deposit = world.paid(buyer)
     refund = accepted(buyer.post(f"{path_of(deposit)}/cancel"))["refund"]
-    refused(told(world, refund["id"]), 503, "busy")  # nobody sent it yet, so the provider knows nothing of it
+    check_refusal(told(world, refund["id"]), 503, "busy")  # nobody sent it yet, so the provider knows nothing of it
     world.arm("refund", "timeout_after")
     attend(deposit)
     for event_id in ("a", "a", "b"):
@@ -222,7 +222,7 @@ def test_without_an_answer_of_the_provider_the_event_is_asked_for_again(
     quietly_paid(world, deposit)
     with monkeypatch.context() as silent:
         silent.setattr(type(services().provider), "find_payment", lambda *_given: Unknown())
-        refused(told(world, deposit["payment"]["id"]), 503, "busy")
+        check_refusal(told(world, deposit["payment"]["id"]), 503, "busy")
     assert buyer.get(path_of(deposit)).json["version"] == 1
     assert told(world, deposit["payment"]["id"]).status == 204
     assert buyer.get(path_of(deposit)).json["status"] == "cooling_off"

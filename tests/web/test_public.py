@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.web.answer_checks import accepted, refused, sound
+from tests.web.answer_checks import accepted, check_answer, check_refusal
 from tests.world import World
 
 PRESETS = {"recommended", "su7_2024", "su7_founders_2024", "flash_sale", "trade_in_id"}
@@ -43,18 +43,18 @@ def test_markets_are_told_with_their_law_in_the_readers_language(world: World, l
 
 def test_a_market_we_do_not_serve_is_not_there(world: World) -> None:
     for code in ("US", "cn", "CN-2026", "..%2fCN"):
-        refused(world.anyone().get(f"/v1/markets/{code}"), 404, "not-found")
+        check_refusal(world.anyone().get(f"/v1/markets/{code}"), 404, "not-found")
 
 
 @pytest.mark.parametrize("payment", ["pay_x", "pay_" + "0" * 26 + "_1", "pay_" + "0" * 26, "dep_" + "0" * 26 + "_1"])
 def test_a_payment_that_is_not_there_has_no_page(world: World, payment: str) -> None:
-    refused(world.anyone().get(f"/pay/{payment}"), 404, "not-found")
+    check_refusal(world.anyone().get(f"/pay/{payment}"), 404, "not-found")
 
 
 def test_the_payment_page_tells_a_stranger_nothing(world: World) -> None:
     """Its address is in nobody's hands but the buyer's, and all it does is lead on or say no."""
     deposit = world.paid(world.buyer())
-    told = sound(world.anyone().get(f"/pay/{deposit['payment']['id']}"))
+    told = check_answer(world.anyone().get(f"/pay/{deposit['payment']['id']}"))
     assert told.status == 409
     for secret in (deposit["buyer"], deposit["merchant"], "5000"):
         assert secret not in told.raw.decode()

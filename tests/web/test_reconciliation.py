@@ -7,19 +7,21 @@ from decimal import Decimal
 from typing import Any, Final
 
 import pytest
-from msgspec.structs import replace
 
 from chalicelib.core.common.instants import DAY, HOUR, format_instant
 from chalicelib.core.common.money import Money
 from chalicelib.gateways.settlement_file import SettlementFile
 from chalicelib.jobs import reconcile
 from chalicelib.web.reconciliation import render as reconciliation_render
-from chalicelib.wiring import build, services
+from chalicelib.wiring import services
+from local.wiring import build_sandbox, sandbox_of
 from tests.web.answer_checks import (
     ACCOUNT,
     accepted,
     attend,
     breaks_of,
+    check_answer,
+    check_refusal,
     cny,
     instant,
     now_of,
@@ -27,9 +29,7 @@ from tests.web.answer_checks import (
     path_of,
     refund_at,
     refunds_of,
-    refused,
     same,
-    sound,
 )
 from tests.world import Client, Json, Reply, World
 
@@ -42,8 +42,7 @@ def start(who: Client, begins: str, ends: str, **headers: Any) -> Reply:
 
 def by_hand(amount: str, reference: str) -> None:
     """Somebody takes money in the provider's dashboard."""
-    sandbox = services().sandbox
-    assert sandbox is not None
+    sandbox = sandbox_of(services())
     sandbox.book_by_hand(Money.parse(amount, "CNY"), reference)
 
 
@@ -91,7 +90,7 @@ def test_one_run_of_a_span_at_a_time(own: World, platform: Client) -> None:
     ends = now_of(platform)
     begins = format_instant(instant(ends) - HOUR)
     first = accepted(start(platform, begins, ends), 202)
-    told = refused(start(service, begins, ends), 409, "wrong-state")
+    told = check_refusal(start(service, begins, ends), 409, "wrong-state")
     assert (told["state"], told["run"]) == ("running", first["id"])
     accepted(start(service, begins, format_instant(instant(ends) - 1)), 202)
     own.run("reconcile")
@@ -107,7 +106,7 @@ def test_a_run_that_is_begun_again_is_answered_again(own: World, platform: Clien
     assert accepted(platform.get(first.headers["location"]))["status"] == "balanced"
     same(first, start(platform, begins, ends, idempotency_key="r"))
     later = format_instant(instant(ends) - 1)
-    refused(start(platform, begins, later, idempotency_key="r"), 422, "idempotency-key-reused")
+    check_refusal(start(platform, begins, later, idempotency_key="r"), 422, "idempotency-key-reused")
     other = start(own.person("platform"), begins, ends, idempotency_key="r")
     assert accepted(other, 202)["id"] != first.json["id"]
 
@@ -147,7 +146,7 @@ def test_a_file_of_the_provider_gives_the_same_certificate_as_its_list(
     own.advance("P2D")
     ends = now_of(platform)
     listed = own.reconciled(began, ends)
-    filed = build(replace(services().settings, settlement="csv"), house_engine)
+    filed = build_sandbox(services().settings, house_engine, "csv")
     assert isinstance(filed.settlement, SettlementFile)
     begun = accepted(start(platform, began, ends), 202)
     reconcile.run(filed, lambda: 300_000)
@@ -192,7 +191,7 @@ def test_breaks_are_listed_page_by_page_and_tell_both_sides(own: World, platform
     other = own.reconciled(planted["from"], format_instant(instant(planted["to"]) - 1))
     page = accepted(platform.get(f"{RUNS}/{planted['id']}/breaks?limit=1"))
     path = f"{RUNS}/{other['id']}/breaks?cursor={page['next_cursor']}"
-    refused(platform.get(path), 400, "invalid-cursor")
+    check_refusal(platform.get(path), 400, "invalid-cursor")
 
 
 def the(rows: list[Json], kind: str) -> Json:
@@ -216,11 +215,11 @@ def test_a_break_is_resolved_once(own: World, platform: Client, planted: Json, a
             "note": "seen by Sari",
         }
         assert instant(done["resolved_at"]) >= instant(done["created_at"])
-        told = refused(resolve(platform, one, action), 409, "wrong-state")
+        told = check_refusal(resolve(platform, one, action), 409, "wrong-state")
         assert told["state"] == "resolved"
         same(first, resolve(platform, one, action, "seen by Sari", idempotency_key=kind))
         reused = resolve(platform, one, action, "seen by Budi", idempotency_key=kind)
-        refused(reused, 422, "idempotency-key-reused")
+        check_refusal(reused, 422, "idempotency-key-reused")
         assert done in breaks_of(platform, planted)
     # The certificate stays what it was.
     assert accepted(platform.get(f"{RUNS}/{planted['id']}")) == planted
@@ -232,8 +231,8 @@ def test_a_break_is_resolved_once(own: World, platform: Client, planted: Json, a
 def test_what_arrived_cannot_be_sent_again(platform: Client, planted: Json) -> None:
     rows = breaks_of(platform, planted)
     for kind in ("missing_at_provider", "amount_mismatch", "duplicate"):
-        refused(resolve(platform, the(rows, kind), "retry"), 409, "wrong-state")
-    refused(resolve(platform, the(rows, "unknown_here"), "retry"), 422, "invalid-request", "/action")
+        check_refusal(resolve(platform, the(rows, kind), "retry"), 409, "wrong-state")
+    check_refusal(resolve(platform, the(rows, "unknown_here"), "retry"), 422, "invalid-request", "/action")
     assert breaks_of(platform, planted) == rows
 
 
@@ -253,7 +252,7 @@ def test_a_refund_that_nobody_executed_is_sent_again_by_a_persons_word(own: Worl
     own.anyone().call("DELETE", "/sandbox/faults")
     accepted(resolve(platform, found, "retry", "the provider has nothing"))
     assert refund_at(buyer, refund)["status"] == "approved"
-    refused(resolve(platform, found, "retry"), 409, "wrong-state")
+    check_refusal(resolve(platform, found, "retry"), 409, "wrong-state")
     attend(deposit)
     assert refund_at(buyer, refund)["status"] == "succeeded"
     assert [row["status"] for row in own.books(deposit)] == ["succeeded"]
@@ -275,7 +274,7 @@ def test_what_arrived_late_is_not_sent_again(own: World, platform: Client) -> No
     run = own.reconciled(began, now_of(platform))
     assert run["status"] in {"balanced", "breaks_open"}
     for one in breaks_of(platform, run):
-        refused(resolve(platform, one, "retry"), 409, "wrong-state")
+        check_refusal(resolve(platform, one, "retry"), 409, "wrong-state")
     assert refund_at(buyer, refund)["status"] in {"succeeded", "settled"}
     assert len(own.books(deposit)) == 1
 
@@ -304,7 +303,7 @@ def test_a_return_while_the_job_sleeps_is_repaired(own: World, platform: Client)
 
 
 def csv_rows(who: Client, run: Json) -> list[dict[str, str]]:
-    reply = sound(who.get(run["report_url"]))
+    reply = check_answer(who.get(run["report_url"]))
     assert reply.status == 200
     assert reply.headers["content-type"] == "text/csv; charset=utf-8"
     return list(csv.DictReader(reply.raw.decode().split("\r\n")))
@@ -347,7 +346,7 @@ PAGES: Final = [
 def test_the_page_comes_in_three_languages_and_runs_nothing(platform: Client, planted: Json) -> None:
     path = f"{RUNS}/{planted['id']}/report.html"
     for locale, title, status in PAGES:
-        reply = sound(platform.get(path, accept_language=locale))
+        reply = check_answer(platform.get(path, accept_language=locale))
         told = reply.raw.decode()
         assert reply.headers["content-type"].startswith("text/html")
         assert title in told
@@ -363,7 +362,7 @@ def test_the_page_comes_in_three_languages_and_runs_nothing(platform: Client, pl
 def test_a_report_says_how_many_breaks_it_leaves_out(planted: Json) -> None:
     """Asked of the rows themselves: over HTTP it takes 10,000 breaks."""
     reconciliation = services().reconciliation
-    shown, (found, _) = reconciliation.find(planted["id"], "en"), reconciliation.breaks(planted["id"], 4, None)
+    shown, (found, _) = reconciliation.find(planted["id"], "en"), reconciliation.list_breaks(planted["id"], 4, None)
     rows = [
         dict(zip(reconciliation_render.COLUMNS, row, strict=True)) for row in reconciliation_render.rows(shown, found)
     ]
@@ -377,10 +376,10 @@ def test_a_report_of_a_run_that_goes_on_shows_what_there_is(own: World, platform
     (head, *rest) = csv_rows(platform, run)
     assert (head["status"], head["kind"]) == ("running", "")
     assert {row["row"] for row in rest} == {"count"}
-    told = sound(platform.get(f"{RUNS}/{run['id']}/report.html")).raw.decode()
+    told = check_answer(platform.get(f"{RUNS}/{run['id']}/report.html")).raw.decode()
     assert "Still running" in told
     own.run("reconcile")
-    assert "Balanced" in sound(platform.get(f"{RUNS}/{run['id']}/report.html")).raw.decode()
+    assert "Balanced" in check_answer(platform.get(f"{RUNS}/{run['id']}/report.html")).raw.decode()
 
 
 def test_refunds_that_wait_for_the_buyer_are_breaks_only_once_their_promise_is_missed(

@@ -4,17 +4,20 @@ import copy
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, Final, get_args
+from typing import Any, Final
 
 import pytest
 
 from chalicelib.core.common.instants import DAY, format_instant
 from chalicelib.core.common.money import Money
-from chalicelib.core.deposit.events.all import DepositEvent
+from chalicelib.core.deposit import fold
 from chalicelib.wiring import services
+from local.wiring import sandbox_of
 from tests.web.answer_checks import (
     ACCOUNT,
     accepted,
+    check_answer,
+    check_refusal,
     cny,
     instant,
     now_of,
@@ -22,8 +25,6 @@ from tests.web.answer_checks import (
     path_of,
     refund_at,
     refunds_of,
-    refused,
-    sound,
 )
 from tests.world import Client, Json, Reply, World, rupiah
 
@@ -82,7 +83,7 @@ def scene(world: World) -> Scene:
     refund = accepted(buyer.post(f"{path_of(ended)}/cancel"))["refund"]
     settled = accepted(buyer.post(f"{path_of(done)}/cancel"))["refund"]
     accepted(buyer.post(f"/v1/refunds/{settled['id']}/destination", ACCOUNT))
-    services().attendant().attend(done["id"], "test/abuse")
+    services().deposit_worker().process_due(done["id"], "test/abuse")
     proof = accepted(buyer.get(f"/v1/refunds/{settled['id']}/proof"))
     staff = world.person("platform")
     return Scene(
@@ -96,8 +97,7 @@ FOREVER: Final = {"kind": "elapsed", "length": "P365D"}
 
 def surplus(world: World, platform: Client) -> Json:
     """A break without a refund: money that somebody took in the provider's dashboard."""
-    sandbox = services().sandbox
-    assert sandbox is not None
+    sandbox = sandbox_of(services())
     begins = world.advance("PT1S")
     sandbox.book_by_hand(Money.parse("7", "CNY"), "a hand")
     ends = world.advance("PT1S")
@@ -325,7 +325,7 @@ PROOFS: Final[list[Row]] = [
     ("an event that is a text",   spoilt("events", ["created"]),                 422, BAD, "/events/0"),
     ("an event of no kind",       spoilt("events", [{"type": "x", "data": {}}]), 422, BAD, "/events/0/type"),
     *((f"a bare {kind.TYPE}",     spoilt("events", [{"type": kind.TYPE, "data": {}}]), 422, BAD, None)
-      for kind in get_args(DepositEvent)),
+      for kind in fold.ROWS),
     ("terms that are none",       spoilt("terms", {}),                           422, BAD, None),
     ("terms as a list",           spoilt("terms", []),                           422, BAD, "/terms"),
     ("a result that is none",     spoilt("result", None),                        422, BAD, "/result"),
@@ -353,7 +353,7 @@ ROWS: Final = [
 @pytest.mark.parametrize(("what", "ask", "status", "problem", "pointer"), ROWS, ids=[row[0] for row in ROWS])
 def test_row(scene: Scene, what: str, ask: Ask, status: int, problem: str, pointer: str | None) -> None:
     del what
-    refused(ask(scene), status, problem, pointer)
+    check_refusal(ask(scene), status, problem, pointer)
 
 
 def test_nothing_of_all_this_changed_anything(scene: Scene) -> None:
@@ -422,7 +422,7 @@ def test_a_span_may_end_now_and_not_a_millisecond_later(scene: Scene) -> None:
     now = instant(now_of(scene.world.anyone())) + DAY
     body = {"from": format_instant(now - 1), "to": format_instant(now)}
     path = "/v1/reconciliation-runs"
-    refused(scene.platform.post(path, body, asked=now - 1), 422, BAD, "/to")
+    check_refusal(scene.platform.post(path, body, asked=now - 1), 422, BAD, "/to")
     accepted(scene.platform.post(path, body, asked=now), 202)
 
 
@@ -440,7 +440,7 @@ def test_a_span_is_at_most_366_days_long_and_begins_at_most_732_days_ago(
     if status == 202:
         accepted(reply, 202)
     else:
-        refused(reply, 422, BAD, "/from")
+        check_refusal(reply, 422, BAD, "/from")
 
 
 # --- Proofs that say something else than the rules ---
@@ -479,7 +479,7 @@ def test_whatever_is_changed_in_a_proof_is_noticed(scene: Scene) -> None:
         for other in others:
             if other == value:
                 continue
-            reply = sound(scene.verify(replaced(scene.proof, pointer, other)))
+            reply = check_answer(scene.verify(replaced(scene.proof, pointer, other)))
             if reply.status == 200:
                 assert not reply.json["valid"], (pointer, other)
                 assert reply.json["differences"], (pointer, other)

@@ -10,12 +10,13 @@ from typing import Any, Final
 import pytest
 
 from chalicelib.core.common.instants import DAY
-from chalicelib.gateways.sandbox import FAULTS
+from chalicelib.gateways.sandbox.faults import FAULTS
 from tests.web.answer_checks import (
     ACCOUNT,
     accepted,
     amount_of,
     breaks_of,
+    check_refusal,
     cny,
     identity_holds,
     instant,
@@ -23,7 +24,6 @@ from tests.web.answer_checks import (
     path_of,
     refund_at,
     refunds_of,
-    refused,
 )
 from tests.world import Client, Json, World, rupiah
 
@@ -526,9 +526,9 @@ def test_of_two_grants_of_sixty_out_of_a_hundred_one_is_given(own: World) -> Non
     one = paid(own, shipping=cny("0"), payment={"deposit": cny("100"), "methods": ["card"]})
     merchant = own.merchant()
     refund = accepted(grant(merchant, one.deposit, "60", "100"), 201)
-    stale = refused(grant(merchant, one.deposit, "60", "100"), 412, "stale-version")
+    stale = check_refusal(grant(merchant, one.deposit, "60", "100"), 412, "stale-version")
     assert stale["refundable"] == cny("40")
-    over = refused(grant(merchant, one.deposit, "60", "40"), 409, "refund-exceeds-refundable")
+    over = check_refusal(grant(merchant, one.deposit, "60", "40"), 409, "refund-exceeds-refundable")
     assert over["refundable"] == cny("40")
     assert one.go_on(refund)[-1] in {DONE, SETTLED}
     seen = one.look()
@@ -562,8 +562,8 @@ def test_what_may_still_be_executed_cannot_be_rerouted(own: World, fault: str) -
     own.arm("refund", fault)
     own.run("send_refunds")
     platform = own.person("platform")
-    refused(platform.post(f"/v1/refunds/{refund['id']}/reroute", {"kind": "payout"}), 409, "wrong-state")
+    check_refusal(platform.post(f"/v1/refunds/{refund['id']}/reroute", {"kind": "payout"}), 409, "wrong-state")
     assert one.go_on(refund)[-1] in {DONE, SETTLED}
-    refused(platform.post(f"/v1/refunds/{refund['id']}/reroute", {"kind": "payout"}), 409, "wrong-state")
+    check_refusal(platform.post(f"/v1/refunds/{refund['id']}/reroute", {"kind": "payout"}), 409, "wrong-state")
     assert len(one.executed()) == 1
     one.balanced()

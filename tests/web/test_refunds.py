@@ -5,7 +5,7 @@ from typing import Final
 import pytest
 
 from chalicelib.core.common.instants import DAY
-from tests.web.answer_checks import accepted, attend, cny, identity_holds, instant, pages, path_of, refused
+from tests.web.answer_checks import accepted, attend, check_refusal, cny, identity_holds, instant, pages, path_of
 from tests.world import Client, Json, World
 
 
@@ -124,7 +124,7 @@ def test_what_has_arrived_is_owed_no_more(world: World) -> None:
 def test_a_list_names_either_a_deposit_or_a_status(world: World) -> None:
     merchant = world.merchant("mer_lists")
     deposit = owed(world, world.buyer(), merchant)
-    refused(merchant.get("/v1/refunds"), 422, "invalid-request", "/deposit")
-    refused(merchant.get(f"/v1/refunds?status=open&deposit={deposit['id']}"), 422, "invalid-request", "/deposit")
-    refused(merchant.get("/v1/refunds?status=settled"), 422, "invalid-request", "/status")
-    refused(merchant.get("/v1/refunds?deposit=dep_x"), 404, "not-found")
+    check_refusal(merchant.get("/v1/refunds"), 422, "invalid-request", "/deposit")
+    check_refusal(merchant.get(f"/v1/refunds?status=open&deposit={deposit['id']}"), 422, "invalid-request", "/deposit")
+    check_refusal(merchant.get("/v1/refunds?status=settled"), 422, "invalid-request", "/status")
+    check_refusal(merchant.get("/v1/refunds?deposit=dep_x"), 404, "not-found")

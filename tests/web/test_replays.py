@@ -11,12 +11,12 @@ from tests.web.answer_checks import (
     ACCOUNT,
     accepted,
     attend,
+    check_refusal,
     cny,
     instant,
     path_of,
     refund_at,
     refunds_of,
-    refused,
     same,
 )
 from tests.world import Client, Json, Reply, World
@@ -78,7 +78,7 @@ def test_the_last_unit_is_ones_own_when_asked_again(world: World) -> None:
     offer = world.offer(items=[{"sku": "a", "name": "A", "price": cny("100000"), "stock": 1}], limits={"per_buyer": 1})
     first = order(world, buyer, offer)
     accepted(first, 201)
-    refused(world.buyer().post("/v1/deposits", world.order(offer)), 409, "sold-out")
+    check_refusal(world.buyer().post("/v1/deposits", world.order(offer)), 409, "sold-out")
     same(first, order(world, buyer, offer))
 
 
@@ -130,7 +130,7 @@ def test_goodwill_accounts_and_other_ways_are_answered_again_whatever_happened_s
     for who, path, sent, reply in asked:
         written = {**sent, "amount": cny("60.00")} if "amount" in sent else sent
         same(reply, who.post(path, written, idempotency_key="g", accept_language="zh"))
-        refused(who.post(path, {**sent, **OTHERS[path[-6:]]}, idempotency_key="g"), 422, "idempotency-key-reused")
+        check_refusal(who.post(path, {**sent, **OTHERS[path[-6:]]}, idempotency_key="g"), 422, "idempotency-key-reused")
     assert accepted(buyer.get(path_of(deposit)))["version"] == before
     assert len(refunds_of(buyer, deposit)) == 2
 
@@ -146,7 +146,7 @@ def test_the_key_of_goodwill_belongs_to_one_deposit(world: World) -> None:
     body = {"deposit": one["id"], "amount": cny("1"), "expected_refundable": cny("5000")}
     first = merchant.post("/v1/refunds", body, idempotency_key="g")
     accepted(first, 201)
-    refused(
+    check_refusal(
         merchant.post("/v1/refunds", {**body, "deposit": other["id"]}, idempotency_key="g"),
         422,
         "idempotency-key-reused",
@@ -160,7 +160,7 @@ def test_goodwill_that_was_refused_may_come_true_with_the_same_key(world: World)
     offer = world.offer(merchant)
     one, other = world.paid(buyer, offer), world.paid(buyer, offer)
     body = {"deposit": one["id"], "amount": cny("1"), "expected_refundable": cny("4999")}
-    refused(merchant.post("/v1/refunds", body, idempotency_key="g"), 412, "stale-version")
+    check_refusal(merchant.post("/v1/refunds", body, idempotency_key="g"), 412, "stale-version")
     body |= {"deposit": other["id"], "expected_refundable": cny("5000")}
     accepted(merchant.post("/v1/refunds", body, idempotency_key="g"), 201)
 
@@ -249,15 +249,15 @@ def test_one_amount_written_twice_is_one_body(world: World, body: Json, again: J
 def test_another_body_under_the_same_key_is_refused(world: World, again: Json) -> None:
     merchant = world.merchant()
     accepted(merchant.post("/v1/offers", draft("5000"), idempotency_key="o"), 201)
-    refused(merchant.post("/v1/offers", again, idempotency_key="o"), 422, "idempotency-key-reused")
+    check_refusal(merchant.post("/v1/offers", again, idempotency_key="o"), 422, "idempotency-key-reused")
 
 
 def test_another_order_under_the_same_key_is_refused_and_makes_nothing(world: World) -> None:
     buyer, offer = world.buyer(), world.offer()
     accepted(order(world, buyer, offer), 201)
     more = buyer.post("/v1/deposits", world.order(offer, 2), idempotency_key="order")
-    refused(more, 422, "idempotency-key-reused")
-    refused(order(world, buyer, world.offer()), 422, "idempotency-key-reused")
+    check_refusal(more, 422, "idempotency-key-reused")
+    check_refusal(order(world, buyer, world.offer()), 422, "idempotency-key-reused")
     assert len(buyer.get("/v1/deposits").json["data"]) == 1
 
 
@@ -282,7 +282,7 @@ def test_the_same_key_at_another_address_is_another_request(world: World) -> Non
 def test_a_refusal_is_not_kept(world: World) -> None:
     buyer, offer = world.buyer(), world.offer(limits={"per_buyer": 1})
     former = world.ordered(buyer, offer)
-    refused(order(world, buyer, offer), 409, "limit-reached")
+    check_refusal(order(world, buyer, offer), 409, "limit-reached")
     accepted(buyer.post(f"{path_of(former)}/cancel"))
     late = order(world, buyer, offer)
     accepted(late, 201)
@@ -293,7 +293,7 @@ def test_a_refused_command_may_come_true_with_the_same_key(world: World) -> None
     buyer = world.buyer()
     deposit = world.ordered(buyer)
     path = f"{path_of(deposit)}/payment-method"
-    refused(buyer.post(path, {"payment_method": "gopay"}, idempotency_key="m"), 422, "payment-method-not-offered")
+    check_refusal(buyer.post(path, {"payment_method": "gopay"}, idempotency_key="m"), 422, "payment-method-not-offered")
     assert accepted(buyer.post(path, {"payment_method": "alipay"}, idempotency_key="m"))["version"] == 2
 
 

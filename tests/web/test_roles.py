@@ -9,10 +9,11 @@ import pytest
 from chalicelib.core.common.instants import DAY, format_instant
 from chalicelib.core.common.money import Money
 from chalicelib.web.edge.route import ENDPOINTS
-from chalicelib.web.service import examples
+from chalicelib.web.refunds.examples import make_proof
 from chalicelib.wiring import services
 from local.issuer import VALID_SECONDS
-from tests.web.answer_checks import ACCOUNT, cny, instant, now_of, pages, sound
+from local.wiring import sandbox_of
+from tests.web.answer_checks import ACCOUNT, check_answer, cny, instant, now_of, pages
 from tests.world import Client, Json, Reply, World, rupiah
 
 LEEWAY_SECONDS: Final = 60
@@ -152,13 +153,13 @@ class Scene:
         method, template = route.split(" ")
         path = (template + QUERIES.get(route, "")).format(**self.names)
         body = None if method == "GET" else self.bodies.get(route, {})
-        return sound(self.callers[caller].call(method, path, body))
+        return check_answer(self.callers[caller].call(method, path, body))
 
 
 def expired_token(world: World) -> str:
     """A buyer's token that ended a second longer ago than clocks may differ."""
-    now = world.house._gateway._asked() // 1_000
-    return str(world.house._issuer.token("buyer", "late", None, now - VALID_SECONDS - LEEWAY_SECONDS - 1))
+    now = world.server._gateway._asked() // 1_000
+    return str(world.server._issuer.token("buyer", "late", None, now - VALID_SECONDS - LEEWAY_SECONDS - 1))
 
 
 @pytest.fixture(scope="module")
@@ -188,8 +189,7 @@ def bank_transfers(world: World, callers: dict[str, Client]) -> Json:
 def surplus(world: World) -> Json:
     """A break that is nobody's: somebody took money in the provider's dashboard."""
     begins = instant(world.advance("PT1S"))
-    sandbox = services().sandbox
-    assert sandbox is not None
+    sandbox = sandbox_of(services())
     sandbox.book_by_hand(Money.parse("5", "CNY"), "by-hand")
     ends = world.advance("PT1S")
     world.advance("PT24H")
@@ -292,7 +292,7 @@ def scene(
             },
             "POST /v1/refunds/{refund_id}/destination": ACCOUNT,
             "POST /v1/refunds/{refund_id}/reroute": {"kind": "payout"},
-            "POST /v1/refund-proofs/verify": dict(examples.proved()),
+            "POST /v1/refund-proofs/verify": dict(make_proof()),
             "POST /v1/reconciliation-runs": {
                 "from": format_instant(before),
                 "to": format_instant(before + next(_spans)),

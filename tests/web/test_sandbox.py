@@ -10,8 +10,8 @@ import pytest
 
 from chalicelib.core.common.instants import HOUR, format_instant
 from chalicelib.core.reconciliation.lines import build_place, compute_shard
-from chalicelib.gateways.sandbox import FAULTS
-from tests.web.answer_checks import accepted, attend, cny, instant, path_of, refunds_of, refused, sound
+from chalicelib.gateways.sandbox.faults import FAULTS
+from tests.web.answer_checks import accepted, attend, check_answer, check_refusal, cny, instant, path_of, refunds_of
 from tests.world import Json, Reply, World, rupiah
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -36,7 +36,7 @@ def test_the_same_sub_is_the_same_person_and_no_sub_is_somebody_new(world: World
     one, same = (world.person("buyer", sub="ana-of-the-sandbox") for _ in range(2))
     deposit = world.ordered(one, offer)
     accepted(same.get(path_of(deposit)))
-    refused(world.buyer().get(path_of(deposit)), 404, "not-found")
+    check_refusal(world.buyer().get(path_of(deposit)), 404, "not-found")
 
 
 BAD_TOKENS = [
@@ -54,7 +54,7 @@ BAD_TOKENS = [
 
 @pytest.mark.parametrize(("body", "pointer"), BAD_TOKENS)
 def test_a_token_for_nobody_is_refused(world: World, body: dict[str, str], pointer: str) -> None:
-    refused(world.anyone().post("/sandbox/tokens", body), 422, "invalid-request", pointer)
+    check_refusal(world.anyone().post("/sandbox/tokens", body), 422, "invalid-request", pointer)
 
 
 def test_the_clock_only_moves_forward_and_goes_on_ticking(world: World) -> None:
@@ -62,7 +62,7 @@ def test_the_clock_only_moves_forward_and_goes_on_ticking(world: World) -> None:
     before = instant(accepted(anyone.get("/sandbox/clock"))["now"])
     moved = instant(accepted(anyone.post("/sandbox/clock", {"advance": "PT1H"}))["now"])
     assert HOUR <= moved - before < HOUR + 60_000
-    refused(anyone.post("/sandbox/clock", {"set": format_instant(before)}), 422, "invalid-request", "/set")
+    check_refusal(anyone.post("/sandbox/clock", {"set": format_instant(before)}), 422, "invalid-request", "/set")
     assert instant(accepted(anyone.get("/sandbox/clock"))["now"]) >= moved
     aim = format_instant(moved + HOUR)
     assert accepted(anyone.post("/sandbox/clock", {"set": aim}))["now"] >= aim
@@ -85,7 +85,7 @@ def test_the_clock_only_moves_forward_and_goes_on_ticking(world: World) -> None:
 )
 def test_a_clock_that_cannot_be_set_so_stays(world: World, body: dict[str, object]) -> None:
     before = instant(world.anyone().get("/sandbox/clock").json["now"])
-    refused(world.anyone().post("/sandbox/clock", body), 422, "invalid-request")
+    check_refusal(world.anyone().post("/sandbox/clock", body), 422, "invalid-request")
     assert instant(world.anyone().get("/sandbox/clock").json["now"]) - before < HOUR
 
 
@@ -113,12 +113,14 @@ def test_a_payment_that_is_none_is_refused(world: World) -> None:
     path = f"/sandbox/payments/{deposit['payment']['id']}"
     anyone = world.anyone()
     for outcome in ("paid", "", None, "chargeback", "opened"):
-        refused(anyone.post(path, {"outcome": outcome}), 422, "invalid-request", "/outcome")
+        check_refusal(anyone.post(path, {"outcome": outcome}), 422, "invalid-request", "/outcome")
     for amount in ("0", "-1", "1e3", "5000.001"):
-        refused(anyone.post(path, {"outcome": "succeeded", "amount": cny(amount)}), 422, "invalid-request", "/amount")
+        check_refusal(
+            anyone.post(path, {"outcome": "succeeded", "amount": cny(amount)}), 422, "invalid-request", "/amount"
+        )
     good = {"outcome": "succeeded"}
     for missing in ("pay_x", path[-32:-1] + "2", f"pay_{'0' * 26}_1", deposit["id"]):
-        refused(anyone.post(f"/sandbox/payments/{missing}", good), 404, "not-found")
+        check_refusal(anyone.post(f"/sandbox/payments/{missing}", good), 404, "not-found")
 
 
 KINDS = ("refund", "payment", "webhook", "settlement")
@@ -143,17 +145,17 @@ def test_faults_can_be_armed_where_they_make_sense(world: World, kind: str) -> N
             if fault in PAIRS[kind].split():
                 assert accepted(reply, 201) == {"on": kind, "fault": fault, "times": 1}
             else:
-                refused(reply, 422, "invalid-request", "/fault")
+                check_refusal(reply, 422, "invalid-request", "/fault")
     finally:
-        assert sound(anyone.call("DELETE", "/sandbox/faults")).status == 204
+        assert check_answer(anyone.call("DELETE", "/sandbox/faults")).status == 204
 
 
 def test_faults_that_make_no_sense_are_refused(world: World) -> None:
     anyone = world.anyone()
-    refused(anyone.post("/sandbox/faults", {"on": "bank", "fault": "declined"}), 422, "invalid-request", "/on")
+    check_refusal(anyone.post("/sandbox/faults", {"on": "bank", "fault": "declined"}), 422, "invalid-request", "/on")
     for times in (0, -1, "1", 1.5, True):
         body = {"on": "refund", "fault": "declined", "times": times}
-        refused(anyone.post("/sandbox/faults", body), 422, "invalid-request", "/times")
+        check_refusal(anyone.post("/sandbox/faults", body), 422, "invalid-request", "/times")
 
 
 def test_faults_queue_up_and_a_cleared_one_is_gone(world: World) -> None:
@@ -177,7 +179,7 @@ def test_the_books_are_the_providers_and_know_only_what_it_was_asked(world: Worl
     assert row["kind"] == "refund"
     assert set(row) == {"id", "refund", "kind", "amount", "status"}
     path = "/sandbox/provider/refunds"
-    refused(world.anyone().get(path), 422, "invalid-request", "/deposit")
+    check_refusal(world.anyone().get(path), 422, "invalid-request", "/deposit")
     for unknown in ("dep_x", f"dep_{'0' * 26}"):
         assert accepted(world.anyone().get(f"{path}?deposit={unknown}")) == {"data": []}
 
@@ -203,16 +205,16 @@ def test_a_chargeback_that_cannot_be_is_refused(world: World) -> None:
     buyer = world.buyer()
     deposit = world.ordered(buyer)
     for outcome in ("opened", "won", "lost"):
-        assert refused(charge_back(world, deposit, outcome), 409, "wrong-state")["state"] == "not_captured"
+        assert check_refusal(charge_back(world, deposit, outcome), 409, "wrong-state")["state"] == "not_captured"
     world.pay(deposit)
     for outcome in ("won", "lost"):
-        assert refused(charge_back(world, deposit, outcome), 409, "wrong-state")["state"] == "no_open_chargeback"
+        assert check_refusal(charge_back(world, deposit, outcome), 409, "wrong-state")["state"] == "no_open_chargeback"
     for amount, problem in ((cny("5000.01"), "invalid-request"), (cny("0"), "invalid-request")):
-        refused(charge_back(world, deposit, "opened", amount), 422, problem, "/amount")
-    refused(charge_back(world, deposit, "opened", rupiah("1")), 422, "currency-mismatch", "/amount")
+        check_refusal(charge_back(world, deposit, "opened", amount), 422, problem, "/amount")
+    check_refusal(charge_back(world, deposit, "opened", rupiah("1")), 422, "currency-mismatch", "/amount")
     assert buyer.get(path_of(deposit)).json["version"] == 2
     accepted(charge_back(world, deposit, "opened", cny("4999.99")))
-    refused(
+    check_refusal(
         world.anyone().post(f"/sandbox/payments/pay_{'0' * 26}_1", {"outcome": "chargeback_opened"}), 404, "not-found"
     )
 
@@ -269,7 +271,7 @@ def test_the_report_shows_a_day_later_what_was_executed(world: World, settled: t
 
 def test_the_same_report_comes_as_a_file(world: World, settled: tuple[Json, str]) -> None:
     _, span = settled
-    reply = sound(world.anyone().get(f"{REPORT}.csv{span}"))
+    reply = check_answer(world.anyone().get(f"{REPORT}.csv{span}"))
     assert reply.headers["content-type"] == "text/csv; charset=utf-8"
     rows = list(csv.DictReader(reply.raw.decode().splitlines()))
     listed = [{**row, **row["amount"]} for row in told(world, span)]  # amount and currency side by side, as in a file
@@ -293,7 +295,7 @@ def test_the_report_goes_on_page_by_page(world: World, monkeypatch: pytest.Monke
     assert shards == sorted(shards)
     page = accepted(world.anyone().get(f"{REPORT}?from={begins}&to={ends}"))
     other = f"{REPORT}?from={ends}&to={format_instant(instant(ends) + 1)}&cursor={page['next_cursor']}"
-    refused(world.anyone().get(other), 400, "invalid-cursor")
+    check_refusal(world.anyone().get(other), 400, "invalid-cursor")
 
 
 NOW = "2026-11-21T14:00:00Z"
@@ -312,14 +314,14 @@ BAD_SPANS = [
 @pytest.mark.parametrize(("span", "pointer"), BAD_SPANS)
 @pytest.mark.parametrize("form", ["", ".csv"])
 def test_a_span_that_is_none_is_refused(world: World, form: str, span: str, pointer: str) -> None:
-    refused(world.anyone().get(f"{REPORT}{form}{span}"), 422, "invalid-request", pointer)
+    check_refusal(world.anyone().get(f"{REPORT}{form}{span}"), 422, "invalid-request", pointer)
 
 
 def test_the_report_takes_nothing_else(world: World) -> None:
     span = f"?from={NOW}&to=2027-01-01T00:00:00Z"
-    refused(world.anyone().get(f"{REPORT}{span}&limit=3"), 422, "unknown-parameter")
-    refused(world.anyone().get(f"{REPORT}.csv{span}&cursor=x"), 422, "unknown-parameter")
-    refused(world.anyone().get(f"{REPORT}{span}&cursor=x"), 400, "invalid-cursor")
+    check_refusal(world.anyone().get(f"{REPORT}{span}&limit=3"), 422, "unknown-parameter")
+    check_refusal(world.anyone().get(f"{REPORT}.csv{span}&cursor=x"), 422, "unknown-parameter")
+    check_refusal(world.anyone().get(f"{REPORT}{span}&cursor=x"), 400, "invalid-cursor")
 
 
 @pytest.mark.parametrize("job", ["send_refunds", "close_windows"])
@@ -332,10 +334,10 @@ def test_a_job_runs_to_its_end_and_reports(own: World, job: str) -> None:
 
 def test_another_job_is_not_there(world: World) -> None:
     for job in ("nothing", "Send_refunds", "__init__"):
-        refused(world.anyone().post(f"/sandbox/jobs/{job}"), 404, "not-found")
+        check_refusal(world.anyone().post(f"/sandbox/jobs/{job}"), 404, "not-found")
 
 
 def test_the_checkout_page_shows_no_more_than_it_was_given(world: World) -> None:
-    page = sound(world.anyone().get("/sandbox/checkout/%3Cscript%3Ealert(1)%3C%2Fscript%3E"))
+    page = check_answer(world.anyone().get("/sandbox/checkout/%3Cscript%3Ealert(1)%3C%2Fscript%3E"))
     assert page.headers["content-type"].startswith("text/html")
     assert b"<script>alert" not in page.raw

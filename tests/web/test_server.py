@@ -147,12 +147,12 @@ def ask(port: int, method: str, path: str, body: bytes | None = None, headers: H
 
 def raw(port: int, *parts: bytes) -> bytes:
     """What comes back to exactly these bytes, until the server hangs up or falls silent."""
-    with socket.create_connection(("127.0.0.1", port), timeout=10) as wire:
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
         for part in parts:
-            wire.sendall(part)
-        wire.shutdown(socket.SHUT_WR)
+            connection.sendall(part)
+        connection.shutdown(socket.SHUT_WR)
         answer = b""
-        while chunk := wire.recv(65_536):
+        while chunk := connection.recv(65_536):
             answer += chunk
         return answer
 
@@ -183,15 +183,15 @@ def test_a_client_cannot_set_the_instant_of_asking(port: int, name: str) -> None
 
 def test_a_request_is_asked_when_its_head_was_read_not_when_its_body_came() -> None:
     clock = Clock()
-    with running(clock) as listener, socket.create_connection(("127.0.0.1", listener.effective_port)) as wire:
+    with running(clock) as listener, socket.create_connection(("127.0.0.1", listener.effective_port)) as connection:
         head = (
             b"POST /seen HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 2\r\nConnection: close\r\n\r\n"
         )
-        wire.sendall(head)
-        assert wire.recv(100).startswith(b"HTTP/1.1 100")  # so the head was read
+        connection.sendall(head)
+        assert connection.recv(100).startswith(b"HTTP/1.1 100")  # so the head was read
         clock.now = NOW + 5_000
-        wire.sendall(b"{}")
-        answer = b"".join(iter(lambda: wire.recv(65_536), b""))
+        connection.sendall(b"{}")
+        answer = b"".join(iter(lambda: connection.recv(65_536), b""))
         assert json.loads(answer.partition(b"\r\n\r\n")[2])["context"]["requestTimeEpoch"] == NOW
 
 

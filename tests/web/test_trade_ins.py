@@ -11,13 +11,13 @@ from tests.web.answer_checks import (
     accepted,
     amount_of,
     attend,
+    check_refusal,
     cny,
     events_of,
     identity_holds,
     instant,
     path_of,
     refunds_of,
-    refused,
     same,
     trade_in_path,
 )
@@ -151,7 +151,7 @@ def test_an_order_that_leaves_nothing_to_pay_is_refused(world: World, credit: st
     if left:
         assert accepted(reply, 201)["due_now"] == rupiah("1")
     else:
-        refused(reply, 422, "invalid-request", "/trade_in/model")
+        check_refusal(reply, 422, "invalid-request", "/trade_in/model")
 
 
 def test_a_part_may_be_paid_first(world: World) -> None:
@@ -200,13 +200,13 @@ def test_a_faulty_order_is_told_where(world: World, shelf: Json, what: str, chan
     del what
     buyer = world.buyer()
     body = {**world.order(shelf, trade_in=GOOD), **changes}
-    refused(buyer.post("/v1/deposits", body), 422, "invalid-request", pointer)
+    check_refusal(buyer.post("/v1/deposits", body), 422, "invalid-request", pointer)
     assert accepted(buyer.get("/v1/deposits"))["data"] == []
 
 
 def test_where_the_offer_takes_no_old_device_the_order_says_so(world: World) -> None:
     body = world.order(world.offer(), trade_in=GOOD)
-    refused(world.buyer().post("/v1/deposits", body), 422, "invalid-request", "/trade_in")
+    check_refusal(world.buyer().post("/v1/deposits", body), 422, "invalid-request", "/trade_in")
 
 
 def test_without_an_old_device_the_same_offer_sells_at_its_price(world: World, shelf: Json) -> None:
@@ -392,7 +392,7 @@ def test_a_match_changes_nothing_else(world: World) -> None:
 
 def test_a_match_may_have_evidence_and_has_no_grounds(world: World) -> None:
     one = trade(world)
-    refused(one.inspect({**MATCHED, "grounds": ["PH_CONDITION_MISMATCH"]}), 422, "invalid-ground", "/grounds")
+    check_refusal(one.inspect({**MATCHED, "grounds": ["PH_CONDITION_MISMATCH"]}), 422, "invalid-ground", "/grounds")
     assert accepted(one.inspect({**MATCHED, "evidence": PHOTO}))["inspection"]["evidence"] == PHOTO
 
 
@@ -404,7 +404,7 @@ def test_after_a_match_a_cancel_keeps_the_shipping_and_nothing_else(world: World
     assert (deposit["refund"]["cause"], deposit["refund"]["review"]) == ("buyer_cancel", None)
     assert (deposit["trade_in"]["status"], amount_of(deposit, "fees")) == ("cancelled", "18000")
     assert one.executed() == [FEE_LESS]
-    refused(one.inspect(MISMATCHED), 409, "wrong-state")
+    check_refusal(one.inspect(MISMATCHED), 409, "wrong-state")
 
 
 @pytest.mark.parametrize("changes", [{}, WINDOWED], ids=["without a window", "after the window"])
@@ -461,8 +461,8 @@ def test_when_others_let_it_fail_everything_comes_back(world: World, by: str, in
     assert one.executed() == [PAID]
     told = next(event for event in events_of(one.merchant, deposit) if event["type"] == "trade_in.cancelled")
     assert (told["data"], told["actor"]["role"]) == ({"by": by}, "merchant")
-    refused(one.fails(by), 409, "wrong-state")
-    refused(one.inspect(MATCHED), 409, "wrong-state")
+    check_refusal(one.fails(by), 409, "wrong-state")
+    check_refusal(one.inspect(MATCHED), 409, "wrong-state")
 
 
 @pytest.mark.parametrize("body", [{}, {"by": "buyer"}, {"by": None}, {"by": "courier", "note": "late"}])
@@ -470,7 +470,7 @@ def test_a_failure_names_seller_or_courier_and_nothing_else(world: World, body: 
     one = trade(world)
     pointer = "/note" if "note" in body else "/by"
     reply = one.merchant.post(f"{trade_in_path(one.deposit)}/cancel", body)
-    refused(reply, 422, "invalid-request", pointer)
+    check_refusal(reply, 422, "invalid-request", pointer)
 
 
 # Only once, only then.
@@ -481,7 +481,7 @@ def test_a_failure_names_seller_or_courier_and_nothing_else(world: World, body: 
 def test_an_inspection_is_made_once(world: World, first: Json, second: Json) -> None:
     one = trade(world)
     answer = accepted(one.inspect(first))
-    told = refused(one.inspect(second), 409, "wrong-state")
+    told = check_refusal(one.inspect(second), 409, "wrong-state")
     assert told["trade_in"] == first["outcome"]
     assert one.show() == answer
     assert len(refunds_of(one.buyer, one.deposit)) == (first is MISMATCHED)
@@ -492,14 +492,14 @@ def test_before_the_payment_and_after_the_end_there_is_nothing_to_inspect(world:
     deposit = world.ordered(buyer, world.trading(merchant), trade_in=GOOD)
     one = Trade(world, buyer, merchant, inspector, deposit)
     for reply in (one.inspect(MATCHED), one.inspect(MISMATCHED), one.fails("seller")):
-        assert refused(reply, 409, "wrong-state")["state"] == "awaiting_payment"
+        assert check_refusal(reply, 409, "wrong-state")["state"] == "awaiting_payment"
     accepted(one.cancel())
     assert one.show()["status"] == "cancelled"
     for reply in (one.inspect(MATCHED), one.inspect(MISMATCHED), one.fails("seller")):
-        assert refused(reply, 409, "wrong-state")["state"] == "cancelled"
+        assert check_refusal(reply, 409, "wrong-state")["state"] == "cancelled"
     expired = Trade(world, buyer, merchant, inspector, world.ordered(buyer, world.trading(merchant), trade_in=GOOD))
     late = instant(expired.deposit["payment"]["due_at"])
-    assert refused(expired.inspect(MATCHED, asked=late), 409, "wrong-state")["state"] == "expired"
+    assert check_refusal(expired.inspect(MATCHED, asked=late), 409, "wrong-state")["state"] == "expired"
 
 
 def test_once_the_new_goods_are_shipped_there_is_nothing_to_inspect(world: World) -> None:
@@ -507,7 +507,7 @@ def test_once_the_new_goods_are_shipped_there_is_nothing_to_inspect(world: World
     shipped = one.merchant.post(f"{path_of(one.deposit)}/shipments", {"lines": [{"line": 1, "quantity": 1}]})
     assert accepted(shipped)["status"] == "completed"
     for reply in (one.inspect(MISMATCHED), one.fails("seller")):
-        assert refused(reply, 409, "wrong-state")["state"] == "completed"
+        assert check_refusal(reply, 409, "wrong-state")["state"] == "completed"
 
 
 def test_while_a_refund_is_open_nothing_is_inspected(world: World) -> None:
@@ -517,7 +517,7 @@ def test_while_a_refund_is_open_nothing_is_inspected(world: World) -> None:
     world.pay(deposit, amount=rupiah("2218001"))
     one = Trade(world, buyer, merchant, inspector, deposit)
     for reply in (one.inspect(MATCHED), one.inspect(MISMATCHED)):
-        refused(reply, 409, "wrong-state")
+        check_refusal(reply, 409, "wrong-state")
     assert one.executed() == ["1"]
     refund = accepted(one.inspect(MISMATCHED))["refund"]
     assert refund["amount"] == rupiah(REFUND)
@@ -530,7 +530,7 @@ def test_a_trade_in_leaves_no_room_for_other_goods(world: World) -> None:
     one = trade(world, **WINDOWED)
     assert "changes" not in one.look()["actions"]
     body = {"items": [{"sku": "new", "quantity": 2}]}
-    refused(one.buyer.post(f"{path_of(one.deposit)}/changes", body), 409, "wrong-state")
+    check_refusal(one.buyer.post(f"{path_of(one.deposit)}/changes", body), 409, "wrong-state")
 
 
 BODIES: Final[list[tuple[str, Json, str]]] = [
@@ -555,21 +555,21 @@ def waiting(world: World) -> Trade:
 @pytest.mark.parametrize(("what", "body", "pointer"), BODIES, ids=[row[0] for row in BODIES])
 def test_a_bad_inspection_is_told_where(waiting: Trade, what: str, body: Json, pointer: str) -> None:
     del what
-    refused(waiting.inspect(body), 422, "invalid-request", pointer)
+    check_refusal(waiting.inspect(body), 422, "invalid-request", pointer)
     assert waiting.show()["status"] == "awaiting_handover"
 
 
 def test_what_is_wrong_with_an_inspection_is_told_before_the_state(world: World) -> None:
     one = trade(world)
     accepted(one.cancel())
-    refused(one.inspect({**MISMATCHED, "evidence": []}), 422, "evidence-required", "/evidence")
-    refused(one.inspect({**MISMATCHED, "grounds": ["TV_CRT"]}), 422, "invalid-ground", "/grounds/0")
-    refused(one.inspect(MISMATCHED), 409, "wrong-state")
+    check_refusal(one.inspect({**MISMATCHED, "evidence": []}), 422, "evidence-required", "/evidence")
+    check_refusal(one.inspect({**MISMATCHED, "grounds": ["TV_CRT"]}), 422, "invalid-ground", "/grounds/0")
+    check_refusal(one.inspect(MISMATCHED), 409, "wrong-state")
 
 
 def test_not_met_is_a_ground_of_phones_only(world: World) -> None:
     one = trade(world, category="fridge")
-    refused(one.inspect({**MISMATCHED, "grounds": ["PH_BUYER_NOT_FOUND"]}), 422, "invalid-ground", "/grounds/0")
+    check_refusal(one.inspect({**MISMATCHED, "grounds": ["PH_BUYER_NOT_FOUND"]}), 422, "invalid-ground", "/grounds/0")
 
 
 # Again, and by others.
@@ -583,7 +583,7 @@ def test_an_inspection_is_answered_again_byte_for_byte(world: World) -> None:
     same(first, one.inspect(MISMATCHED, idempotency_key="i", accept_language="zh"))
     assert one.executed() == [REFUND]
     same(first, one.inspect(MISMATCHED, idempotency_key="i"))
-    refused(one.inspect(MATCHED, idempotency_key="i"), 422, "idempotency-key-reused")
+    check_refusal(one.inspect(MATCHED, idempotency_key="i"), 422, "idempotency-key-reused")
     assert one.executed() == [REFUND]
     assert one.look()["refund"]["status"] == "succeeded"
 
@@ -603,7 +603,7 @@ def test_an_inspector_changes_only_what_they_saw(world: World) -> None:
     one = trade(world)
     seen = one.inspector.get(trade_in_path(one.deposit)).headers["etag"]
     assert seen == f'"{one.deposit["version"]}-locked"'
-    refused(one.inspect(MATCHED, if_match='"1-awaiting_payment"'), 412, "stale-version")
+    check_refusal(one.inspect(MATCHED, if_match='"1-awaiting_payment"'), 412, "stale-version")
     accepted(one.inspect(MATCHED, if_match=seen))
 
 
@@ -612,18 +612,18 @@ def test_an_inspector_changes_only_what_they_saw(world: World) -> None:
 )
 def test_a_trade_in_that_is_not_there_is_not_found(waiting: Trade, tell: str) -> None:
     path = "/v1/trade-ins/" + tell.format(waiting.deposit["id"][4:])
-    refused(waiting.buyer.get(path), 404, "not-found")
-    refused(waiting.inspector.post(f"{path}/inspection", MATCHED), 404, "not-found")
-    refused(waiting.merchant.post(f"{path}/cancel", {"by": "seller"}), 404, "not-found")
+    check_refusal(waiting.buyer.get(path), 404, "not-found")
+    check_refusal(waiting.inspector.post(f"{path}/inspection", MATCHED), 404, "not-found")
+    check_refusal(waiting.merchant.post(f"{path}/cancel", {"by": "seller"}), 404, "not-found")
 
 
 def test_a_deposit_without_a_trade_in_has_none(world: World) -> None:
     buyer, merchant = world.buyer(), world.merchant()
     deposit = world.paid(buyer, world.offer(merchant))
     path = f"/v1/trade-ins/trd_{deposit['id'][4:]}_1"
-    refused(buyer.get(path), 404, "not-found")
-    refused(world.inspector().post(f"{path}/inspection", MATCHED), 404, "not-found")
-    refused(merchant.post(f"{path}/cancel", {"by": "seller"}), 404, "not-found")
+    check_refusal(buyer.get(path), 404, "not-found")
+    check_refusal(world.inspector().post(f"{path}/inspection", MATCHED), 404, "not-found")
+    check_refusal(merchant.post(f"{path}/cancel", {"by": "seller"}), 404, "not-found")
 
 
 # Fees and schedules, for everybody.
@@ -672,7 +672,7 @@ NO_FEE: Final = [
 
 @pytest.mark.parametrize(("category", "price"), NO_FEE)
 def test_a_price_in_no_band_has_no_fee(world: World, category: str, price: str) -> None:
-    told = refused(fee_of(world.anyone(), price, category), 409, "fee-band-undefined")
+    told = check_refusal(fee_of(world.anyone(), price, category), 409, "fee-band-undefined")
     assert (told["category"], told["price"]) == (category, rupiah(price))
 
 
@@ -700,13 +700,13 @@ BAD_QUESTIONS: Final = [
 
 @pytest.mark.parametrize(("query", "pointer"), BAD_QUESTIONS)
 def test_a_question_that_cannot_be_read_is_told_where(world: World, query: str, pointer: str) -> None:
-    refused(world.anyone().get(f"/v1/trade-in/fees?{query}"), 422, "invalid-request", pointer)
+    check_refusal(world.anyone().get(f"/v1/trade-in/fees?{query}"), 422, "invalid-request", pointer)
 
 
 def test_an_unknown_parameter_is_refused(world: World) -> None:
     path = "/v1/trade-in/fees?schedule=id-tukar-tambah&category=phone&price=1&currency=IDR"
-    refused(world.anyone().get(path), 422, "unknown-parameter", "/currency")
-    refused(world.anyone().get("/v1/trade-in/schedules?limit=1"), 422, "unknown-parameter", "/limit")
+    check_refusal(world.anyone().get(path), 422, "unknown-parameter", "/currency")
+    check_refusal(world.anyone().get("/v1/trade-in/schedules?limit=1"), 422, "unknown-parameter", "/limit")
 
 
 @pytest.mark.parametrize(("language", "band"), [(row[0], row[2]) for row in TEXTS])
@@ -896,7 +896,7 @@ def test_an_offer_names_a_published_schedule_and_its_values(
     world: World, what: str, trade_in: Any, pointer: str
 ) -> None:
     del what
-    told = refused(
+    told = check_refusal(
         world.merchant().post("/v1/offers", draft(trade_in=trade_in)),
         422,
         "currency-mismatch" if "yuan" in str(trade_in) or "CNY" in str(trade_in) else "invalid-request",

@@ -12,8 +12,9 @@ import pytest
 import app as lambda_app
 from chalicelib import wiring
 from chalicelib.core.common.refusal import Reason
-from chalicelib.web.edge import route
-from chalicelib.web.edge.route import ENDPOINTS, EXPOSED, Endpoint
+from chalicelib.web.edge import responses
+from chalicelib.web.edge.responses import EXPOSED
+from chalicelib.web.edge.route import ENDPOINTS, Endpoint
 from tests.corpus.reading import Reading
 from tests.corpus.records import Json
 
@@ -52,7 +53,7 @@ def busy(reply: Json) -> None:
     """503 as the contract has it, and nothing of how we are set up."""
     assert reply["statusCode"] == 503, reply
     assert reply["headers"]["content-type"] == "application/problem+json"
-    assert reply["headers"]["retry-after"] == str(route.REBUILT_AFTER_SECONDS)
+    assert reply["headers"]["retry-after"] == str(responses.REBUILT_AFTER_SECONDS)
     told = json.loads(reply["body"])
     assert told["type"] == f"/problems/{Reason.BUSY.value}"
     assert told["status"] == 503

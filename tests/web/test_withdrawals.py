@@ -16,6 +16,7 @@ from tests.web.answer_checks import (
     accepted,
     amount_of,
     attend,
+    check_refusal,
     cny,
     events_of,
     identity_holds,
@@ -23,7 +24,6 @@ from tests.web.answer_checks import (
     pages,
     path_of,
     refunds_of,
-    refused,
     same,
 )
 from tests.world import Client, Json, Reply, World
@@ -112,8 +112,8 @@ def test_both_steps_and_their_receipts(world: World, sender: Any) -> None:
 
     same(first, state(asking, deposit, idempotency_key="s"))
     same(second, confirm(asking, deposit, stated, idempotency_key="c"))
-    refused(confirm(asking, deposit, stated), 409, "already-cancelled")
-    refused(state(asking, deposit), 409, "already-cancelled")
+    check_refusal(confirm(asking, deposit, stated), 409, "already-cancelled")
+    check_refusal(state(asking, deposit), 409, "already-cancelled")
     digests = [
         event["data"]["digest"] for event in events_of(buyer, deposit) if event["type"].startswith("withdrawal.")
     ]
@@ -199,12 +199,12 @@ def test_the_period_runs_from_the_later_word_on_the_arrival(world: World) -> Non
     assert "withdrawals" in accepted(buyer.get(path_of(deposit), asked=ends_at - 1))["actions"]
     far = ends_at + 60 * DAY
     assert "withdrawals" not in accepted(buyer.get(path_of(deposit), asked=far))["actions"]
-    told = refused(state(buyer, deposit, asked=far), 409, "withdrawal-not-available")
+    told = check_refusal(state(buyer, deposit, asked=far), 409, "withdrawal-not-available")
     end = instant(told["ended_at"])
     assert ends_at <= end <= far
-    refused(state(buyer, deposit, asked=end), 409, "withdrawal-not-available")
+    check_refusal(state(buyer, deposit, asked=end), 409, "withdrawal-not-available")
     stated = accepted(state(buyer, deposit, asked=end - 1), 201)
-    refused(confirm(buyer, deposit, stated, asked=end), 409, "withdrawal-not-available")
+    check_refusal(confirm(buyer, deposit, stated, asked=end), 409, "withdrawal-not-available")
     accepted(confirm(buyer, deposit, stated, asked=end - 1))
 
 
@@ -213,8 +213,8 @@ def test_where_goods_are_made_to_specification_there_is_none(world: World) -> No
     items = [{"sku": "a", "name": "A", "price": EURO, "stock": 10, "made_to_spec": True}]
     deposit = world.ordered(buyer, europe(world, items=items))
     world.pay(deposit)
-    refused(state(buyer, deposit), 409, "withdrawal-not-available")
-    refused(buyer.get(f"{path_of(deposit)}/refund-preview?cause=withdrawal"), 409, "withdrawal-not-available")
+    check_refusal(state(buyer, deposit), 409, "withdrawal-not-available")
+    check_refusal(buyer.get(f"{path_of(deposit)}/refund-preview?cause=withdrawal"), 409, "withdrawal-not-available")
     assert "withdrawals" not in accepted(buyer.get(path_of(deposit)))["actions"]
 
 
@@ -223,10 +223,10 @@ def test_a_statement_may_be_made_again_and_one_confirmation_ends_it(world: World
     deposit = world.paid(buyer)
     receipts = [accepted(state(buyer, deposit), 201) for _ in range(10)]
     assert [receipt["id"].rpartition("_")[2] for receipt in receipts] == [str(n) for n in range(1, 11)]
-    assert refused(state(buyer, deposit), 429, "rate-limited")["most"] == 10
+    assert check_refusal(state(buyer, deposit), 429, "rate-limited")["most"] == 10
     assert "withdrawals" not in accepted(buyer.get(path_of(deposit)))["actions"]
     accepted(confirm(buyer, deposit, receipts[3]))
-    refused(confirm(buyer, deposit, receipts[4]), 409, "already-cancelled")
+    check_refusal(confirm(buyer, deposit, receipts[4]), 409, "already-cancelled")
     statuses = [accepted(show(buyer, deposit, receipt))["status"] for receipt in receipts]
     assert statuses == ["stated"] * 3 + ["confirmed"] + ["stated"] * 6
 
@@ -261,13 +261,13 @@ def test_the_token_opens_nothing_else(world: World) -> None:
     closed = [one for one in ENDPOINTS if one.roles and "withdrawals" not in one.path]
     assert len(closed) > 20
     for one in closed:
-        refused(holder.call(one.method, one.path.format(**names)), 401, "invalid-token")
+        check_refusal(holder.call(one.method, one.path.format(**names)), 401, "invalid-token")
     stated = accepted(state(buyer, other), 201)
-    refused(state(holder, other), 404, "not-found")
-    refused(confirm(holder, other, stated), 404, "not-found")
-    refused(show(holder, other, stated), 404, "not-found")
-    refused(confirm(holder, deposit, stated), 404, "not-found")
-    refused(show(holder, deposit, stated), 404, "not-found")
+    check_refusal(state(holder, other), 404, "not-found")
+    check_refusal(confirm(holder, other, stated), 404, "not-found")
+    check_refusal(show(holder, other, stated), 404, "not-found")
+    check_refusal(confirm(holder, deposit, stated), 404, "not-found")
+    check_refusal(show(holder, deposit, stated), 404, "not-found")
     assert accepted(buyer.get(path_of(deposit)))["version"] == 1
 
 
@@ -311,15 +311,15 @@ def test_a_token_that_is_not_ours_opens_nothing(world: World, held: tuple[Json, 
     deposit, other = held
     token = forge(deposit["withdrawal_token"], other["withdrawal_token"])
     stranger = world.anyone(token)
-    refused(state(stranger, deposit), 401, "invalid-token")
-    refused(stranger.get(f"{path_of(deposit)}/withdrawals/wdr_{deposit['id'][4:]}_1"), 401, "invalid-token")
+    check_refusal(state(stranger, deposit), 401, "invalid-token")
+    check_refusal(stranger.get(f"{path_of(deposit)}/withdrawals/wdr_{deposit['id'][4:]}_1"), 401, "invalid-token")
 
 
 def test_without_a_token_there_is_a_login_to_be_asked_for(world: World, held: tuple[Json, Json]) -> None:
     deposit, _ = held
-    refused(state(world.anyone(), deposit), 401, "unauthenticated")
+    check_refusal(state(world.anyone(), deposit), 401, "unauthenticated")
     basic: Json = {"authorization": f"Basic {deposit['withdrawal_token']}"}
-    refused(state(world.anyone(), deposit, **basic), 401, "unauthenticated")
+    check_refusal(state(world.anyone(), deposit, **basic), 401, "unauthenticated")
 
 
 # Bad input.
@@ -346,9 +346,9 @@ def test_a_bad_statement_is_told_where(
     deposit, other = held
     holder = world.anyone(deposit["withdrawal_token"])
     path = f"{path_of(deposit)}/withdrawals"
-    told = refused(holder.post(path, body), 422, "invalid-request", pointer)
+    told = check_refusal(holder.post(path, body), 422, "invalid-request", pointer)
     assert NAME not in json.dumps(told, ensure_ascii=False)
-    refused(world.anyone(other["withdrawal_token"]).post(path, body), 404, "not-found")
+    check_refusal(world.anyone(other["withdrawal_token"]).post(path, body), 404, "not-found")
 
 
 IDS: Final = [
@@ -370,8 +370,8 @@ def test_a_withdrawal_that_is_not_there_is_not_found(world: World, withdrawal: s
     deposit = world.ordered(buyer)
     accepted(state(buyer, deposit), 201)
     found = {"id": withdrawal.format(id=deposit["id"][4:])}
-    refused(show(buyer, deposit, found), 404, "not-found")
-    refused(confirm(buyer, deposit, found), 404, "not-found")
+    check_refusal(show(buyer, deposit, found), 404, "not-found")
+    check_refusal(confirm(buyer, deposit, found), 404, "not-found")
 
 
 # Nobody is named.

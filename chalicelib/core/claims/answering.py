@@ -10,7 +10,7 @@ from chalicelib.core.common.refusal import FieldError, Reason, Refused
 from chalicelib.core.deposit.claim import OPEN, Claim, ClaimStatus
 from chalicelib.core.deposit.command_row import Command, CommandRow, Commands, needed
 from chalicelib.core.deposit.deposit import Deposit
-from chalicelib.core.deposit.events.all import DepositEvent
+from chalicelib.core.deposit.events.base import DepositEvent
 from chalicelib.core.deposit.events.claim import (
     ClaimAccepted,
     ClaimAnsweredLate,

@@ -13,7 +13,7 @@ from chalicelib.core.deposit.causes import Cause, LineCode
 from chalicelib.core.deposit.claim import Claim, ClaimStatus
 from chalicelib.core.deposit.clock import status_at
 from chalicelib.core.deposit.deposit import Deposit
-from chalicelib.core.deposit.events.all import DepositEvent
+from chalicelib.core.deposit.events.base import DepositEvent
 from chalicelib.core.deposit.events.claim import ClaimGranted, ClaimReversed
 from chalicelib.core.deposit.events.ending import Completed
 from chalicelib.core.deposit.events.goods import Units

@@ -10,7 +10,7 @@ from chalicelib.core.deposit.causes import Cause
 from chalicelib.core.deposit.claim import Payer
 from chalicelib.core.deposit.command_row import Command, as_events
 from chalicelib.core.deposit.deposit import Deposit
-from chalicelib.core.deposit.events.all import DepositEvent
+from chalicelib.core.deposit.events.base import DepositEvent
 from chalicelib.core.deposit.events.claim import (
     ClaimAccepted,
     ClaimAnsweredLate,

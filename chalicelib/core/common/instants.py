@@ -2,9 +2,13 @@
 
 import re
 from datetime import UTC, datetime, timedelta, timezone
-from typing import Final, TypeAlias
+from typing import Annotated, Final, TypeAlias
 
-Instant: TypeAlias = int
+# Milliseconds since 1970. Serializers know an instant by this annotation; every other whole number counts something.
+Instant: TypeAlias = Annotated[int, "instant"]
+# The names of instants. Facts of refusals carry no types, so there the name decides; fields of events obey it too.
+INSTANT_NAMES: Final = ("at", "until")
+INSTANT_ENDINGS: Final = ("_at", "_by", "_until", "_from")
 
 SECOND: Final = 1000
 MINUTE: Final = 60 * SECOND
@@ -29,6 +33,11 @@ DURATION: Final = re.compile(f"P(?=.)(?:{COUNT}D)?(?:T(?=.)(?:{COUNT}H)?(?:{COUN
 DAYS: Final = re.compile(f"P{COUNT}([DW])")
 MONTHS: Final = re.compile(f"P{COUNT}M")
 NO_TIME: Final = "PT0S"
+
+
+def names_instant(name: str) -> bool:
+    """Whether a field of that name holds an instant."""
+    return name in INSTANT_NAMES or name.endswith(INSTANT_ENDINGS)
 
 
 def parse_instant(text: str) -> Instant:

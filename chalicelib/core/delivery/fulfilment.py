@@ -14,7 +14,7 @@ from chalicelib.core.deposit.causes import Cause
 from chalicelib.core.deposit.clock import lock_at, status_at
 from chalicelib.core.deposit.command_row import Action, Command, CommandRow, Commands, needed, optional
 from chalicelib.core.deposit.deposit import Deposit
-from chalicelib.core.deposit.events.all import DepositEvent
+from chalicelib.core.deposit.events.base import DepositEvent
 from chalicelib.core.deposit.events.ending import Completed
 from chalicelib.core.deposit.events.goods import GoodsDelivered, GoodsReady, GoodsReceived, GoodsShipped, Units
 from chalicelib.core.deposit.events.payment import BalanceOpened

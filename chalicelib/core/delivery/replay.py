@@ -9,7 +9,7 @@ from chalicelib.core.delivery import fulfilment, trade_in
 from chalicelib.core.delivery.fulfilment import Deliver, PayBalance, Ready, Ship
 from chalicelib.core.delivery.trade_in import CancelTradeIn, Inspect
 from chalicelib.core.deposit.causes import Cause
-from chalicelib.core.deposit.events.all import DepositEvent
+from chalicelib.core.deposit.events.base import DepositEvent
 from chalicelib.core.deposit.events.ending import Completed
 from chalicelib.core.deposit.events.goods import (
     GoodsDelivered,

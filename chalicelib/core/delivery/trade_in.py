@@ -12,7 +12,7 @@ from chalicelib.core.deposit.causes import Cause
 from chalicelib.core.deposit.clock import status_at
 from chalicelib.core.deposit.command_row import Command, CommandRow, Commands, needed
 from chalicelib.core.deposit.deposit import Deposit
-from chalicelib.core.deposit.events.all import DepositEvent
+from chalicelib.core.deposit.events.base import DepositEvent
 from chalicelib.core.deposit.events.goods import TradeInCancelled, TradeInInspected
 from chalicelib.core.deposit.events.order import TradedIn
 from chalicelib.core.deposit.fold import evolve

@@ -1,6 +1,6 @@
 """A deposit: the fold of its journal. The status is a function of facts and clock."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from msgspec import Struct
 
@@ -9,6 +9,7 @@ from chalicelib.core.deposit.causes import Cause
 from chalicelib.core.deposit.claim import Claim, ClaimStatus
 from chalicelib.core.deposit.dispute import Dispute
 from chalicelib.core.deposit.events.ending import Cancelled
+from chalicelib.core.deposit.events.goods import Units
 from chalicelib.core.deposit.events.order import Created, Line, TakenStock
 from chalicelib.core.deposit.events.payment import PaymentSucceeded
 from chalicelib.core.deposit.goods import Progress
@@ -172,14 +173,30 @@ class Deposit(Struct, frozen=True):
         return paid_shares(goods, [first - self.credit, *others])
 
     def sum_rulings_by_line(self) -> tuple[Money, ...]:
-        """What rulings gave of lines in part, by what was paid for them."""
-        sums, paid = [Money.zero(self.currency)] * len(self.lines), self.split_paid_by_line()
-        for one in self.claims:
-            named = [units.line - 1 for units in one.opened.lines]
-            if one.status is ClaimStatus.PARTLY and one.paid is not None and named:
-                for line, part in zip(named, one.paid.split([paid[line].minor for line in named]), strict=True):
-                    sums[line] += part
+        """What rulings in part gave for units that have left, by line.
+
+        Of a claim's units those that have not left are counted first, as when a claim is paid in full. An end pays them
+        back whole, and the shipping: what a ruling gave for these is an advance on that.
+        """
+        sums = [Money.zero(self.currency)] * len(self.lines)
+        for claim in self.claims:
+            for units, part in _ruled_parts(claim, self.lines):
+                to_ship = self.progress[units.line - 1].count_to_ship(self.lines[units.line - 1].quantity)
+                not_left = min(units.quantity, to_ship)
+                sums[units.line - 1] += part - part.share_floor(not_left, units.quantity)
         return tuple(sums)
+
+
+def _ruled_parts(claim: Claim, lines: Sequence[Line]) -> Iterator[tuple[Units, Money]]:
+    """What a ruling in part gave for the units of each claimed line: split by price, without the part for the shipping.
+
+    What was owed beyond the price of the units is the shipping.
+    """
+    if claim.status is ClaimStatus.PARTLY and claim.paid is not None:
+        prices = [lines[units.line - 1].unit_price.minor * units.quantity for units in claim.opened.lines]
+        shipping = max(claim.owed.minor - sum(prices), 0)
+        *parts, _ = claim.paid.split([*prices, shipping])
+        yield from zip(claim.opened.lines, parts, strict=True)
 
 
 def paid_shares(paid: Money, values: Sequence[Money]) -> tuple[Money, ...]:

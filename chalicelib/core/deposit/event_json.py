@@ -1,6 +1,7 @@
-"""Facts as plain JSON and back: what a proof is written in. Every value has one form, so that digests agree.
+"""Events as JSON and back: proofs and the history over HTTP are written in it. Every value has one form.
 
-Money stands in major units as everywhere in the contract, instants in RFC 3339; None and empty lists are left out.
+Amounts are in major units and instants in RFC 3339, as everywhere in the contract. Which fields are instants says their
+annotation, ``Instant``. A proof leaves None and empty tuples out; the history writes them as null and ``[]``.
 """
 
 import re
@@ -8,13 +9,13 @@ import types
 from collections.abc import Callable
 from enum import StrEnum
 from functools import cache
-from typing import Any, Final, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Final, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from msgspec import NODEFAULT, Struct
 from msgspec.structs import fields
 
 from chalicelib.core.common.fields import write_money
-from chalicelib.core.common.instants import format_instant, parse_instant
+from chalicelib.core.common.instants import Instant, format_instant, parse_instant
 from chalicelib.core.common.money import Money, currencies
 from chalicelib.core.common.refusal import FieldError, Reason, Refused
 from chalicelib.core.deposit.events.refund import RefundLine
@@ -22,15 +23,16 @@ from chalicelib.core.deposit.events.refund import RefundLine
 T = TypeVar("T")
 Reader = Callable[[object, str], Any]
 
-# Whole numbers with these names are instants in milliseconds; all others count something.
-INSTANT_ENDINGS: Final = ("_at", "_by", "_until", "_from")
 # Sums of payments may have more digits than one amount on the wire, and a share may be less than the step of trade.
 AMOUNT: Final = re.compile(r"(-?)(0|[1-9][0-9]{0,15})(?:\.([0-9]{1,3}))?")
 SIGNED: Final = frozenset({RefundLine})  # whose amounts may be below zero
 
 
-def to_json(value: object) -> Any:
-    """A record as JSON, all the way down. TypeError for what no event may hold (floats above all)."""
+def to_json(value: object, *, write_empty: bool = False) -> Any:
+    """A record as JSON, nested records included. TypeError for a type that no event holds (float above all).
+
+    ``write_empty`` writes None as null and an empty tuple as ``[]``; without it such members are left out.
+    """
     match value:
         case Money():
             return write_money(value)
@@ -39,22 +41,28 @@ def to_json(value: object) -> Any:
         case bool() | int() | str():
             return value
         case tuple():
-            return [to_json(part) for part in value]
+            return [to_json(part, write_empty=write_empty) for part in value]
         case Struct():
-            members = ((name, getattr(value, name)) for name in value.__struct_fields__)
-            return {name: _member(name, part) for name, part in members if part is not None and part != ()}
+            return _write_members(value, write_empty)
         case _:
             raise TypeError(type(value))
 
 
-def read_json(kind: type[T], value: object, pointer: str = "") -> T:
-    """What ``plain`` wrote of a dataclass, read back by its annotations.
+@cache
+def instant_fields(kind: type[Struct]) -> frozenset[str]:
+    """The fields of a record that hold an instant, or a tuple of instants."""
+    hints = get_type_hints(kind, include_extras=True)
+    return frozenset(field.name for field in fields(kind) if _holds_instants(hints[field.name]))
 
-    INVALID_REQUEST with a JSON pointer below ``pointer`` for the first thing that ``plain`` would never have written.
+
+def read_json(kind: type[T], value: object, pointer: str = "") -> T:
+    """Read back what ``to_json`` wrote of a record without its empty members.
+
+    INVALID_REQUEST with a JSON pointer below ``pointer`` for the first thing that ``to_json`` would not have written.
     """
     hint: Any = kind
-    found: T = _reader(hint, signed=False)(value, pointer)
-    return found
+    record: T = _reader(hint, signed=False)(value, pointer)
+    return record
 
 
 def below(pointer: str, name: str | int) -> str:
@@ -66,34 +74,44 @@ def unreadable(pointer: str, why: str) -> Refused:
     return Refused(Reason.INVALID_REQUEST, [FieldError(pointer, why)])
 
 
-def is_instant(name: str) -> bool:
-    return name == "at" or name.endswith(INSTANT_ENDINGS)
+def _holds_instants(hint: Any) -> bool:
+    return bool(hint == Instant) or any(_holds_instants(part) for part in get_args(hint))
 
 
-def _member(name: str, value: object) -> Any:
-    if is_instant(name) and isinstance(value, int):
-        return format_instant(value)
-    if is_instant(name) and isinstance(value, tuple):
-        return [_member(name, part) for part in value]
-    return to_json(value)
+def _write_members(record: Struct, write_empty: bool) -> dict[str, Any]:
+    instants = instant_fields(type(record))
+    members = ((name, getattr(record, name)) for name in record.__struct_fields__)
+    return {
+        name: _write_member(value, name in instants, write_empty)
+        for name, value in members
+        if write_empty or (value is not None and value != ())
+    }
+
+
+def _write_member(value: Any, instant: bool, write_empty: bool) -> Any:
+    if value is None:
+        return None
+    if instant:
+        return [format_instant(part) for part in value] if isinstance(value, tuple) else format_instant(value)
+    return to_json(value, write_empty=write_empty)
 
 
 @cache
-def _reader(hint: Any, *, signed: bool, instant: bool = False) -> Reader:
-    """The function that reads a value of that annotation, or refuses."""
+def _reader(hint: Any, *, signed: bool) -> Reader:
+    """The function that reads a value of that annotation, or refuses it."""
     if get_origin(hint) in {Union, types.UnionType}:
-        one = next(kind for kind in get_args(hint) if kind is not type(None))
-        return _reader(one, signed=signed, instant=instant)
+        present = next(kind for kind in get_args(hint) if kind is not type(None))
+        return _reader(present, signed=signed)
     if get_origin(hint) is tuple:
-        return _list_of(_reader(get_args(hint)[0], signed=signed, instant=instant))
+        return _list_of(_reader(get_args(hint)[0], signed=signed))
+    if get_origin(hint) is Annotated:
+        return _instant
     if hint is Money:
         return _signed_money if signed else _money
     if isinstance(hint, type) and issubclass(hint, Struct):
         return _record(hint)
     if isinstance(hint, type) and issubclass(hint, StrEnum):
         return _choice(hint)
-    if hint is int and instant:
-        return _instant
     return _simple(hint, {str: "not_text", int: "not_integer", bool: "not_boolean"}[hint])
 
 
@@ -122,27 +140,27 @@ def _list_of(part: Reader) -> Reader:
         if not isinstance(value, list):
             raise unreadable(pointer, "not_list")
         if not value:
-            raise unreadable(pointer, "too_few")  # nothing is written as nothing
-        return tuple(part(one, below(pointer, place)) for place, one in enumerate(value))
+            raise unreadable(pointer, "too_few")  # to_json leaves an empty tuple out
+        return tuple(part(entry, below(pointer, place)) for place, entry in enumerate(value))
 
     return read_list
 
 
 def _instant(value: object, pointer: str) -> int:
     try:
-        found = parse_instant(value if isinstance(value, str) else "")
+        instant = parse_instant(value if isinstance(value, str) else "")
     except ValueError:
         raise unreadable(pointer, "instant") from None
-    if format_instant(found) != value:
+    if format_instant(instant) != value:
         raise unreadable(pointer, "instant")
-    return found
+    return instant
 
 
 def _money(value: object, pointer: str) -> Money:
-    found = _signed_money(value, pointer)
-    if found.minor < 0:
+    money = _signed_money(value, pointer)
+    if money.minor < 0:
         raise unreadable(below(pointer, "amount"), "amount")
-    return found
+    return money
 
 
 def _signed_money(value: object, pointer: str) -> Money:
@@ -160,10 +178,10 @@ def _signed_money(value: object, pointer: str) -> Money:
     sign, whole, fraction = parts[1], parts[2], parts[3] or ""
     if len(fraction) > known.decimals:
         raise unreadable(below(pointer, "amount"), "decimals")
-    found = Money(int(sign + whole + fraction.ljust(known.decimals, "0")), str(currency))
-    if found.amount != amount:
+    money = Money(int(sign + whole + fraction.ljust(known.decimals, "0")), str(currency))
+    if money.amount != amount:
         raise unreadable(below(pointer, "amount"), "amount")
-    return found
+    return money
 
 
 def _members(value: object, known: set[str], pointer: str) -> dict[str, Any]:
@@ -176,10 +194,10 @@ def _members(value: object, known: set[str], pointer: str) -> dict[str, Any]:
 
 
 def _record(kind: Any) -> Reader:
-    hints = get_type_hints(kind)
+    hints = get_type_hints(kind, include_extras=True)
     names = {field.name for field in fields(kind)}
-    readers = {name: _reader(hints[name], signed=kind in SIGNED, instant=is_instant(name)) for name in names}
-    # What was written as nothing: no value, no parts.
+    readers = {name: _reader(hints[name], signed=kind in SIGNED) for name in names}
+    # What to_json leaves out: None and empty tuples.
     absent: dict[str, Any] = {name: None for name in names if type(None) in get_args(hints[name])}
     absent |= {name: () for name in names if get_origin(hints[name]) is tuple}
     # A member with another default may be missing too: it was left out on purpose, or came with a later release.
@@ -190,7 +208,7 @@ def _record(kind: Any) -> Reader:
         for name in needed:
             if name not in members:
                 raise unreadable(below(pointer, name), "missing")
-        found = {name: readers[name](part, below(pointer, name)) for name, part in members.items()}
-        return kind(**{**absent, **found})
+        present = {name: readers[name](part, below(pointer, name)) for name, part in members.items()}
+        return kind(**{**absent, **present})
 
     return read_record

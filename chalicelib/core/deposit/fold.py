@@ -22,7 +22,7 @@ from chalicelib.core.deposit import (
 )
 from chalicelib.core.deposit.deposit import Deposit
 from chalicelib.core.deposit.event_row import ANY_STATUS, EventRow, Transitions
-from chalicelib.core.deposit.events.all import DepositEvent
+from chalicelib.core.deposit.events.base import DepositEvent
 from chalicelib.core.deposit.events.lock import LockedByWindowEnd
 from chalicelib.core.deposit.events.order import Created
 from chalicelib.core.deposit.ledger import Posting, RefundAmounts, no_postings

@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from chalicelib.core.deposit.causes import Cause
 from chalicelib.core.deposit.deposit import Deposit
-from chalicelib.core.deposit.events.all import DepositEvent
+from chalicelib.core.deposit.events.base import DepositEvent
 from chalicelib.core.policy.terms import Terms
 
 

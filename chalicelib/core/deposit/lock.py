@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from chalicelib.core.deposit.deposit import Deposit
 
 
+LockedBy = Literal["buyer", "window_end", "payment"]
+
+
 class Window(Struct, frozen=True):
     """The cooling-off time, half-open. ``ends_at`` None: until the buyer locks. ``cancel_only``: given by an undo.
 
@@ -38,7 +41,7 @@ class Window(Struct, frozen=True):
 class Lock(Struct, frozen=True):
     """The commitment: by whom, since when, and until when the buyer may take it back."""
 
-    by: Literal["buyer", "window_end", "payment"]
+    by: LockedBy
     at: int
     undo_until: int | None = None
     final_announced: bool = False

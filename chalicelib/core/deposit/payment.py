@@ -24,7 +24,7 @@ from chalicelib.core.deposit.events.payment import (
 from chalicelib.core.deposit.ledger import Account, Posting, RefundAmounts, move, no_postings
 from chalicelib.core.deposit.lock import Window
 from chalicelib.core.deposit.rows import with_row
-from chalicelib.core.deposit.status import Status
+from chalicelib.core.deposit.status import FINAL, Status
 
 if TYPE_CHECKING:
     from chalicelib.core.deposit.deposit import Deposit
@@ -84,6 +84,13 @@ class Payment(Struct, frozen=True):
     status: PaymentStatus = PaymentStatus.REQUIRES_ACTION
     captures: tuple[str, ...] = ()
     opened_at: int = 0
+
+
+def may_be_paid(deposit: "Deposit", payment: Payment) -> bool:
+    """Whether the deposit still waits for this payment's money. Says nothing about the payment's own status."""
+    if payment.kind == "balance":
+        return payment.n == deposit.payment.n and deposit.status not in FINAL
+    return deposit.status is Status.AWAITING_PAYMENT
 
 
 class Capture(Struct, frozen=True):

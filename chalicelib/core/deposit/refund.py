@@ -42,8 +42,8 @@ class RefundStatus(StrEnum):
 
     APPROVED = "approved"
     SENT = "sent"
-    UNKNOWN = "unknown"
     PENDING = "pending"
+    UNKNOWN = "unknown"
     SUCCEEDED = "succeeded"
     SETTLED = "settled"
     REQUIRES_ACTION = "requires_action"

@@ -14,10 +14,13 @@ if TYPE_CHECKING:
     from chalicelib.core.deposit.deposit import Deposit
 
 
+TradeInStatus = Literal["awaiting_handover", "matched", "mismatched", "cancelled"]
+
+
 class TradeIn(Struct, frozen=True):
     """What became of the old device."""
 
-    status: Literal["awaiting_handover", "matched", "mismatched", "cancelled"] = "awaiting_handover"
+    status: TradeInStatus = "awaiting_handover"
     inspection: TradeInInspected | None = None
 
 

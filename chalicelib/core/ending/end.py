@@ -9,7 +9,7 @@ from chalicelib.core.deposit.causes import Cause, LineCode
 from chalicelib.core.deposit.clock import status_at
 from chalicelib.core.deposit.command_row import Action, Command, CommandRow, Commands, needed
 from chalicelib.core.deposit.deposit import Deposit
-from chalicelib.core.deposit.events.all import DepositEvent
+from chalicelib.core.deposit.events.base import DepositEvent
 from chalicelib.core.deposit.events.ending import Cancelled
 from chalicelib.core.deposit.events.refund import RefundApproved, RefundDeclined, RefundLine, RefundSettled
 from chalicelib.core.deposit.refund import NO_CAPTURE

@@ -233,7 +233,7 @@ def _compute_value_to_ship(deposit: Deposit) -> Money:
 
 
 def _deduct_goods(deposit: Deposit) -> tuple[RefundLine, ...]:
-    """What was paid for units that are with the buyer, less what rulings gave back of it; floored, so a rest goes back."""
+    """What was paid for units that are with the buyer, less what rulings gave for them; floored, so a rest goes back."""
     rows = zip(
         deposit.split_paid_by_line(), deposit.lines, deposit.progress, deposit.sum_rulings_by_line(), strict=True
     )

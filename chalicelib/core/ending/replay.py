@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from chalicelib.core.deposit.causes import Cause
-from chalicelib.core.deposit.events.all import DepositEvent
+from chalicelib.core.deposit.events.base import DepositEvent
 from chalicelib.core.deposit.events.ending import (
     Expired,
     PassGranted,

@@ -19,7 +19,7 @@ from chalicelib.core.deposit import description
 from chalicelib.core.deposit.causes import Cause
 from chalicelib.core.deposit.command_row import Action, Command, CommandRow, Commands, needed
 from chalicelib.core.deposit.deposit import Deposit
-from chalicelib.core.deposit.events.all import DepositEvent
+from chalicelib.core.deposit.events.base import DepositEvent
 from chalicelib.core.deposit.events.ending import WithdrawalConfirmed, WithdrawalStated
 from chalicelib.core.ending import end, entitlement
 from chalicelib.core.policy import texts

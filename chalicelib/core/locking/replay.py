@@ -5,7 +5,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from chalicelib.core.common import instants
-from chalicelib.core.deposit.events.all import DepositEvent
+from chalicelib.core.deposit.events.base import DepositEvent
 from chalicelib.core.deposit.events.lock import (
     LockBecameFinal,
     LockConfirmed,

@@ -12,6 +12,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from chalicelib.core.common import instants
+from chalicelib.core.common.instants import Instant
 from chalicelib.core.common.refusal import FieldError, Reason, Refused
 from chalicelib.core.merchant import cancellation
 from chalicelib.core.merchant.cancellation import MerchantCancel
@@ -35,7 +36,7 @@ class BulkAsked(Struct, frozen=True):
     """Somebody of the merchant asked for it. ``approve_until`` where a second person must agree first."""
 
     TYPE: ClassVar[str] = "bulk_cancellation.asked"
-    at: int
+    at: Instant
     offer: str
     merchant: str
     by: str
@@ -44,14 +45,14 @@ class BulkAsked(Struct, frozen=True):
     evidence: tuple[str, ...]
     note: str | None = None
     note_length: int = 0
-    approve_until: int | None = None
+    approve_until: Instant | None = None
 
 
 class BulkApproved(Struct, frozen=True):
     """Another person of the merchant agreed."""
 
     TYPE: ClassVar[str] = "bulk_cancellation.approved"
-    at: int
+    at: Instant
     by: str
 
 
@@ -59,7 +60,7 @@ class BulkWorked(Struct, frozen=True):
     """Some more deposits were judged."""
 
     TYPE: ClassVar[str] = "bulk_cancellation.worked"
-    at: int
+    at: Instant
     results: tuple[Result, ...]
 
 
@@ -67,7 +68,7 @@ class BulkLapsed(Struct, frozen=True):
     """Nobody agreed in time: nothing was cancelled. The clock alone decides it."""
 
     TYPE: ClassVar[str] = "bulk_cancellation.lapsed"
-    at: int
+    at: Instant
 
 
 BulkEvent = BulkAsked | BulkApproved | BulkWorked | BulkLapsed
@@ -98,7 +99,7 @@ class Bulk(Struct, frozen=True):
     asked: BulkAsked
     status: BulkStatus
     version: int
-    updated_at: int
+    updated_at: Instant
     approver: str | None = None
     results: tuple[Result, ...] = ()
 

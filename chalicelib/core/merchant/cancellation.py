@@ -11,7 +11,7 @@ from chalicelib.core.deposit.causes import Cause
 from chalicelib.core.deposit.clock import status_at
 from chalicelib.core.deposit.command_row import Action, Command, CommandRow, Commands, needed
 from chalicelib.core.deposit.deposit import Deposit
-from chalicelib.core.deposit.events.all import DepositEvent
+from chalicelib.core.deposit.events.base import DepositEvent
 from chalicelib.core.deposit.events.ending import Cancelled
 from chalicelib.core.deposit.question import QuestionStatus
 from chalicelib.core.ending import end, entitlement, second_chance

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Final, cast
 
 from chalicelib.core.deposit.causes import Cause
-from chalicelib.core.deposit.events.all import DepositEvent
+from chalicelib.core.deposit.events.base import DepositEvent
 from chalicelib.core.deposit.events.ending import Cancelled, QuestionAnswered, QuestionAsked, QuestionLapsed
 from chalicelib.core.deposit.history import CauseRules, History, Replays, take_as_recorded
 from chalicelib.core.merchant import cancellation

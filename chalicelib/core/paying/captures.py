@@ -10,7 +10,7 @@ from chalicelib.core.deposit.causes import Cause, LineCode
 from chalicelib.core.deposit.clock import status_at
 from chalicelib.core.deposit.command_row import Action, Command, CommandRow, Commands, needed, optional
 from chalicelib.core.deposit.deposit import Deposit
-from chalicelib.core.deposit.events.all import DepositEvent
+from chalicelib.core.deposit.events.base import DepositEvent
 from chalicelib.core.deposit.events.lock import LockedByPayment
 from chalicelib.core.deposit.events.payment import (
     BalancePaid,

@@ -10,7 +10,7 @@ from chalicelib.core.common.money import Money
 from chalicelib.core.deposit.causes import Cause, LineCode
 from chalicelib.core.deposit.deposit import Deposit
 from chalicelib.core.deposit.dispute import Dispute
-from chalicelib.core.deposit.events.all import DepositEvent
+from chalicelib.core.deposit.events.base import DepositEvent
 from chalicelib.core.deposit.events.payment import ChargebackLost, ChargebackOpened, ChargebackWon
 from chalicelib.core.deposit.events.refund import RefundCovered, RefundLine, RefundReviewNeeded
 from chalicelib.core.deposit.fold import evolve

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from chalicelib.core.common import instants
 from chalicelib.core.deposit.causes import SENT_BACK, Cause, LineCode
 from chalicelib.core.deposit.deposit import Deposit
-from chalicelib.core.deposit.events.all import DepositEvent
+from chalicelib.core.deposit.events.base import DepositEvent
 from chalicelib.core.deposit.events.lock import LockedByPayment
 from chalicelib.core.deposit.events.payment import (
     BalancePaid,

@@ -8,7 +8,7 @@ from typing import ClassVar, Final, Literal
 from msgspec import Struct
 from msgspec.structs import replace
 
-from chalicelib.core.common.instants import DAY
+from chalicelib.core.common.instants import DAY, Instant
 from chalicelib.core.common.money import Money
 from chalicelib.core.common.refusal import FieldError, Reason, Refused
 from chalicelib.core.reconciliation.tally import Tally
@@ -34,9 +34,9 @@ class RunStarted(Struct, frozen=True):
     """Somebody, or the schedule, wants a half-open span compared. What is young or overdue is judged at ``at``."""
 
     TYPE: ClassVar[str] = "run.started"
-    at: int
-    start: int
-    end: int
+    at: Instant
+    start: Instant
+    end: Instant
 
 
 class Total(Struct, frozen=True):
@@ -57,7 +57,7 @@ class RunFinished(Struct, frozen=True):
     """
 
     TYPE: ClassVar[str] = "run.finished"
-    at: int
+    at: Instant
     ours: int
     provider: int
     matched: int
@@ -74,7 +74,7 @@ class RunFailed(Struct, frozen=True):
     """The report could not be read to its end: ``report_unavailable`` for a day, or ``report_unreadable``."""
 
     TYPE: ClassVar[str] = "run.failed"
-    at: int
+    at: Instant
     why: str
 
 
@@ -94,7 +94,7 @@ class Run(Struct, frozen=True):
 
     id: str
     started: RunStarted
-    updated_at: int
+    updated_at: Instant
     status: RunStatus = RunStatus.RUNNING
     version: int = 1
     finished: RunFinished | None = None
@@ -168,7 +168,7 @@ class BreakFound(Struct, frozen=True):
     """The ``n``-th difference of its run that could not be repaired; ``ours`` and ``provider`` are what each side has."""
 
     TYPE: ClassVar[str] = "break.found"
-    at: int
+    at: Instant
     run: str
     kind: str
     n: int
@@ -184,7 +184,7 @@ class BreakResolved(Struct, frozen=True):
     """A person dealt with it; ``note`` is the digest of what they wrote, encrypted elsewhere."""
 
     TYPE: ClassVar[str] = "break.resolved"
-    at: int
+    at: Instant
     action: str
     note: str | None = None
 

@@ -11,7 +11,7 @@ from chalicelib.core.common.refusal import FieldError, Reason, Refused
 from chalicelib.core.deposit.causes import Cause, LineCode
 from chalicelib.core.deposit.command_row import Action, Command, CommandRow, Commands, optional
 from chalicelib.core.deposit.deposit import Deposit
-from chalicelib.core.deposit.events.all import DepositEvent
+from chalicelib.core.deposit.events.base import DepositEvent
 from chalicelib.core.deposit.events.refund import RefundLine
 from chalicelib.core.ending import end
 from chalicelib.core.ending.entitlement import Leg

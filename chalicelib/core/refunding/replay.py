@@ -5,7 +5,7 @@ from typing import Final, cast
 
 from chalicelib.core.common.money import Money
 from chalicelib.core.deposit.causes import Cause, LineCode
-from chalicelib.core.deposit.events.all import DepositEvent
+from chalicelib.core.deposit.events.base import DepositEvent
 from chalicelib.core.deposit.events.refund import (
     RefundApproved,
     RefundCovered,

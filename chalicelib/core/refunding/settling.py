@@ -5,7 +5,7 @@ from typing import Final
 
 from chalicelib.core.deposit.command_row import Command, CommandRow, Commands, needed
 from chalicelib.core.deposit.deposit import Deposit
-from chalicelib.core.deposit.events.all import DepositEvent
+from chalicelib.core.deposit.events.base import DepositEvent
 from chalicelib.core.deposit.events.refund import RefundReviewNeeded, RefundUnknown
 from chalicelib.core.deposit.fold import evolve
 from chalicelib.core.deposit.refund import TRANSITIONS as REFUND_TRANSITIONS

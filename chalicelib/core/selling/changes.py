@@ -8,7 +8,7 @@ from chalicelib.core.common.refusal import Reason, Refused
 from chalicelib.core.deposit.causes import SENT_BACK, Cause, LineCode
 from chalicelib.core.deposit.command_row import Action, Command, CommandRow, Commands, optional
 from chalicelib.core.deposit.deposit import Deposit
-from chalicelib.core.deposit.events.all import DepositEvent
+from chalicelib.core.deposit.events.base import DepositEvent
 from chalicelib.core.deposit.events.order import ItemsChanged, TakenStock
 from chalicelib.core.deposit.events.refund import RefundLine
 from chalicelib.core.deposit.refund import RefundStatus

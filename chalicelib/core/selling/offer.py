@@ -8,6 +8,7 @@ from typing import ClassVar, Final
 from msgspec import Struct
 from msgspec.structs import replace
 
+from chalicelib.core.common.instants import Instant
 from chalicelib.core.common.refusal import FieldError, Reason, Refused
 from chalicelib.core.policy import pass_rules
 from chalicelib.core.policy.terms import Draft, Terms
@@ -74,11 +75,11 @@ class OfferMade(Struct, frozen=True):
     """A merchant published an offer. ``batch`` names its stock shards: a retry with another body never shares them."""
 
     TYPE: ClassVar[str] = "offer.made"
-    at: int
+    at: Instant
     merchant: str
     terms_hash: str
-    opens_at: int | None
-    closes_at: int | None
+    opens_at: Instant | None
+    closes_at: Instant | None
     stock: tuple[Stock, ...]
     batch: str
     constrained_by: tuple[Constrained, ...] = ()
@@ -88,7 +89,7 @@ class OfferClosed(Struct, frozen=True):
     """The merchant ended it; deposits already made live on."""
 
     TYPE: ClassVar[str] = "offer.closed"
-    at: int
+    at: Instant
     available: tuple[Available, ...] = ()
 
 
@@ -96,7 +97,7 @@ class StockChanged(Struct, frozen=True):
     """The merchant added units or took unsold ones away."""
 
     TYPE: ClassVar[str] = "offer.stock_changed"
-    at: int
+    at: Instant
     sku: str
     change: int
     available: tuple[Available, ...] = ()
@@ -121,8 +122,8 @@ class Offer(Struct, frozen=True):
     id: str
     made: OfferMade
     version: int
-    created_at: int
-    updated_at: int
+    created_at: Instant
+    updated_at: Instant
     stock: tuple[Stock, ...]
     available: tuple[Available, ...]
     closed: bool = False

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from chalicelib.core.common import instants
 from chalicelib.core.common.money import total
 from chalicelib.core.deposit.causes import Cause
-from chalicelib.core.deposit.events.all import DepositEvent
+from chalicelib.core.deposit.events.base import DepositEvent
 from chalicelib.core.deposit.events.order import Created, ItemsChanged, Line
 from chalicelib.core.deposit.history import CauseRules, History, Replays
 from chalicelib.core.policy.terms import compute_terms_hash

@@ -6,7 +6,7 @@ from msgspec import Struct
 
 from chalicelib.core.common.journal import E_co, Entry
 from chalicelib.core.deposit.deposit import Deposit
-from chalicelib.core.deposit.events.all import DepositEvent
+from chalicelib.core.deposit.events.base import DepositEvent
 from chalicelib.core.selling.stock import StockDelta
 
 
@@ -41,7 +41,7 @@ class LimitCount(Struct, frozen=True):
 
 
 class SealedText(Struct, frozen=True):
-    """A text of people, sealed; it stands beside the journal, which keeps its digest only."""
+    """A text of people, sealed; the journal keeps only its digest."""
 
     key: str
     sealed: bytes
@@ -55,7 +55,7 @@ class KeyTaken(Struct, frozen=True):
 
 
 class JournalAppend(Struct, frozen=True):
-    """Events that the journal of another deposit takes in the same write, as it was read. ``after`` is that deposit then."""
+    """Events for the journal of another deposit, ``stored`` as it was read. ``after`` is that deposit with the events."""
 
     stored: Stored[DepositEvent]
     entries: tuple[Entry[DepositEvent], ...]

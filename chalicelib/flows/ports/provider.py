@@ -19,21 +19,21 @@ class Session(Struct, frozen=True):
 
 
 class Declined(Struct, frozen=True):
-    """The provider said no."""
+    """The provider refused."""
 
     code: str
 
 
 class Unknown(Struct, frozen=True):
-    """No answer, or one we cannot read. Something may have happened: look, never send anew."""
+    """No answer, or one we cannot read. The money may have moved: query it, never send it under a new key."""
 
 
 class NotFound(Struct, frozen=True):
-    """The provider answered that it knows nothing of it."""
+    """The provider answered that it does not know it."""
 
 
 class Provider(Protocol):
-    """A payment provider has three answers, accepted, declined and unknown; a look may also find nothing."""
+    """A payment provider. A call is accepted, declined or unknown; a query may also find nothing."""
 
     @property
     def name(self) -> str: ...
@@ -63,7 +63,7 @@ class Provider(Protocol):
 
 
 class ReportPage(Struct, frozen=True):
-    """Some lines of a settlement report, ascending by ``core.reconcile.Line.place``; ``after`` None is the end."""
+    """Some lines of a settlement report, ascending by ``core.reconciliation.lines.Line.place``; ``after`` None is the end."""
 
     lines: Sequence[Line]
     after: str | None

@@ -7,7 +7,7 @@ from msgspec import Struct
 
 from chalicelib.core.common.journal import E_co, Entry
 from chalicelib.core.deposit.deposit import Deposit
-from chalicelib.core.deposit.events.all import DepositEvent
+from chalicelib.core.deposit.events.base import DepositEvent
 from chalicelib.core.merchant.bulk import Bulk, BulkEvent
 from chalicelib.core.policy.terms import Terms
 from chalicelib.core.reconciliation.lines import Line
@@ -74,7 +74,7 @@ class Deposits(Protocol):
     def create(
         self, deposit: Deposit, entries: Sequence[Entry[DepositEvent]], also: Sequence[TransactionEffect], shard: int
     ) -> None:
-        """Write the first events. Overtaken, Contended, StockShort, LimitFull; then nothing was written."""
+        """Write the first events. VersionConflict, WriteContention, StockShort, LimitFull; then nothing was written."""
 
     def append(
         self,
@@ -83,12 +83,12 @@ class Deposits(Protocol):
         after: Deposit,
         also: Sequence[TransactionEffect],
     ) -> None:
-        """Add events to the journal as it was read. Overtaken, Contended; then nothing was written."""
+        """Add events to the journal as it was read. VersionConflict, WriteContention; then nothing was written."""
 
     def touch(
         self, stored: Stored[DepositEvent], due: int, *, owner: str, until: int, now: int, failures: int = 0
     ) -> None:
-        """Push ``due`` and take the lease; the journal stays. Overtaken or Leased when that was not ours to do."""
+        """Push ``due`` and take the lease; the journal stays. VersionConflict or Leased when that was not ours to do."""
 
     def of_buyer(self, buyer: str, limit: int, position: Mapping[str, object] | None) -> Page[DepositEvent]: ...
 
@@ -163,7 +163,7 @@ class Runs(Protocol):
     def get(self, run_id: str) -> RunAt | None: ...
 
     def create(self, run: Run, entry: Entry[RunEvent]) -> None:
-        """Overtaken when the id exists, SpanTaken while another run compares the same span, Contended."""
+        """VersionConflict when the id exists, SpanTaken while another run compares the same span, WriteContention."""
 
     def checkpoint(
         self,
@@ -198,10 +198,10 @@ class Bulks(Protocol):
     def get(self, bulk_id: str) -> Stored[BulkEvent] | None: ...
 
     def create(self, bulk: Bulk, entry: Entry[BulkEvent], note: SealedText | None) -> None:
-        """Overtaken when the id exists, Contended."""
+        """VersionConflict when the id exists, WriteContention."""
 
     def append(self, stored: Stored[BulkEvent], entry: Entry[BulkEvent], after: Bulk) -> None:
-        """Overtaken, Contended; then nothing was written."""
+        """VersionConflict, WriteContention; then nothing was written."""
 
     def touch(
         self, stored: Stored[BulkEvent], due: int, *, owner: str, until: int, now: int, failures: int = 0

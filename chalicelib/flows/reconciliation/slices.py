@@ -1,4 +1,4 @@
-"""One worker's share of a run, in memory: where it stands, what it has counted, and what is not written yet."""
+"""One worker's part of a run, in memory: its position, its tally, and the breaks that are not written yet."""
 
 from dataclasses import dataclass, field
 from operator import itemgetter
@@ -15,7 +15,7 @@ from chalicelib.flows.ports.store import RunAt
 MATCHED: Final = "matched"
 REPAIRED: Final = "repaired"
 WAITS: Final = "in_transit"
-# Place and reference of a line, what is to be said of it, and its two sides.
+# Place and reference of a line, its verdict, and its two sides: ours and the report's.
 Verdict = tuple[str, str, BreakKind | Literal["matched", "repaired", "in_transit"], Line | None, Line | None]
 PLACE: Final = itemgetter(0, 1)
 
@@ -44,7 +44,7 @@ class Slice:
         return {"shard": self.shard, "after": self.after, "tally": self.tally.to_json()}
 
     def learn(self, before: Deposit | None, after: Deposit | None) -> None:
-        """Our lines of the span that a repair has brought to light, besides the one that was asked about."""
+        """Keep our lines of the span that a repair has added, besides the one that was queried."""
         span, known = self.run.started, {line[:2] for line in lines_of(before)}
         for line in lines_of(after):
             if line[:2] not in known and span.start <= line.at < span.end:
@@ -64,15 +64,12 @@ class Slice:
         self.verdicts.append((line.place, line.ref, kind, mine, other))
 
     def count(self) -> None:
-        """The verdicts go into the tally in the order of their lines, whenever they were known.
-
-        So the next run over the same lines has the same digest.
-        """
+        """Add the verdicts to the tally in the order of their lines: the digest of a run is reproducible."""
         if len(self.verdicts) > 1:
             self.verdicts.sort(key=PLACE)
         for _, _, kind, mine, other in self.verdicts:
             if kind == MATCHED or kind == REPAIRED:  # noqa: SIM109, PLR1714 - the types are told apart by it
-                assert other is not None, "what fits has two sides"
+                assert other is not None, "a match has two sides"
                 self.tally.match(other, repaired=kind == REPAIRED)
             elif kind == WAITS:
                 assert mine is not None, "what waits is ours"
@@ -85,7 +82,7 @@ class Slice:
         self.tally.differ(kind, mine, other)
         line = _known_side(mine, other)
         reference = line.reference
-        found = BreakFound(
+        row = BreakFound(
             at=self.run.started.at,
             run=self.run.id,
             kind=kind,
@@ -97,21 +94,21 @@ class Slice:
             ours=mine.money if mine is not None else None,
             provider=other.money if other is not None else None,
         )
-        self.breaks.append(found)
+        self.breaks.append(row)
 
     def note_refund(self, kind: BreakKind, deposit: Deposit, n: int) -> None:
-        """A break of an open refund, which no report can show."""
+        """A break of an open refund: it is in no report."""
         refund_id = child("ref", deposit.id, n)
         self.tally.note(kind, refund_id)
         amount = deposit.refunds[n - 1].amount
-        self.breaks.append(self._noted(kind, deposit.id, refund=refund_id, ours=amount))
+        self.breaks.append(self._noted_break(kind, deposit.id, refund=refund_id, ours=amount))
 
     def note_unreadable(self, deposit_id: str) -> None:
-        """A deposit that owes a refund, nobody can say which."""
+        """A deposit that owes a refund and cannot be read."""
         self.tally.note("unreadable", deposit_id)
-        self.breaks.append(self._noted("unreadable", deposit_id))
+        self.breaks.append(self._noted_break("unreadable", deposit_id))
 
-    def _noted(self, kind: BreakKind, deposit_id: str, **known: Any) -> BreakFound:
+    def _noted_break(self, kind: BreakKind, deposit_id: str, **known: Any) -> BreakFound:
         return BreakFound(self.run.started.at, self.run.id, kind, n=self.tally.breaks, deposit=deposit_id, **known)
 
 

@@ -1,8 +1,8 @@
-"""Work runs off, slice by slice: compare shard by shard, then look at every refund that is still owed.
+"""Process runs, slice by slice: compare shard by shard, then check every refund that is still owed.
 
-Each slice leaves a cursor, with the breaks it found, in one write, so that whoever comes next goes on from there and a
-slice that is done twice changes nothing. A lease keeps other workers away; it is renewed by time. A deposit that cannot be
-read or judged is a break of its own and stops neither its run nor any other.
+Each slice writes its cursor with the breaks it found in one write; the next worker goes on from there, and a slice that is
+done twice changes nothing. A lease keeps other workers away and is renewed by time. A deposit that cannot be read or judged
+is a break of its own and stops neither its run nor any other.
 """
 
 import logging
@@ -17,7 +17,7 @@ from chalicelib.core.reconciliation import lines, matching, run
 from chalicelib.core.reconciliation.lines import SHARDS, Line
 from chalicelib.core.reconciliation.run import Run, RunFailed, RunStatus
 from chalicelib.core.reconciliation.tally import Tally
-from chalicelib.flows.effects import fold_stored
+from chalicelib.flows.images import fold_stored
 from chalicelib.flows.ports.provider import Settlement, Unknown
 from chalicelib.flows.ports.store import (
     DUE_SHARDS,
@@ -37,19 +37,19 @@ log = logging.getLogger("earnest.reconcile")
 
 CHUNK_LINES: Final = 2_000  # lines between two checkpoints
 MAX_OPEN_BREAKS: Final = 40  # that wait for a checkpoint
-LEASE_MS: Final = 120_000  # a worker that died keeps others away for so long
-RENEW_AFTER: Final = LEASE_MS // 3  # much shorter: a look at the provider may come in between
+LEASE_MS: Final = 120_000  # how long a worker that died keeps others away
+RENEW_AFTER: Final = LEASE_MS // 3  # much shorter: a query of the provider may come in between
 REPORT_PAGE: Final = 100  # lines that one call of the provider gives
-MAX_RUNS: Final = 20  # that one call of ``work`` looks after
+MAX_RUNS: Final = 20  # that one call of ``work`` processes
 TimeLeft = Callable[[], int]
 
-# What a fault in one deposit's data, or a rule that does not know it, raises. What the table or the network raises is
-# another matter: it would meet every deposit, and the run waits.
+# Raised by a fault in one deposit's data, or by a rule that does not know it. What the table or the network raises would
+# meet every deposit: then the run waits.
 ITEM_FAULTS: Final = (ArithmeticError, AssertionError, AttributeError, LookupError, TypeError, ValueError, Refused)
 
 
 class Unreadable(Exception):
-    """The report is not what it should be: half of it would be worse than none."""
+    """The report cannot be parsed. A part of it is not used."""
 
 
 class Worked(NamedTuple):
@@ -61,7 +61,7 @@ class Worked(NamedTuple):
 
 
 class RunWorker(Struct, frozen=True):
-    """A job's way to the runs that are not finished."""
+    """Processes the runs that are not finished."""
 
     runs: Runs
     deposits: Deposits
@@ -71,7 +71,7 @@ class RunWorker(Struct, frozen=True):
     pace: Pace
 
     def work(self, owner: str, time_left: TimeLeft, reserve: int) -> Worked:
-        """Go on with every unfinished run from its cursor, the longest untouched first, while there is time.
+        """Continue every unfinished run from its cursor, the least recently processed first, while there is time.
 
         A run that fails does not stop the others.
         """
@@ -97,45 +97,45 @@ class RunWorker(Struct, frozen=True):
             left += not done
         return Worked(finished, not left, failed)
 
-    def _work_one(self, run_id: str, owner: str, late: Callable[[], bool]) -> bool:
+    def _work_one(self, run_id: str, owner: str, is_over: Callable[[], bool]) -> bool:
         try:
-            return self._slice(run_id, owner, late)
+            return self._slice(run_id, owner, is_over)
         except Unreadable:
-            return self._failed(run_id, "report_unreadable")
+            return self._fail(run_id, "report_unreadable")
 
-    def _slice(self, run_id: str, owner: str, late: Callable[[], bool]) -> bool:
-        """Whether the run is finished. Leased when another worker has it, Refused(BUSY) when the provider says nothing."""
+    def _slice(self, run_id: str, owner: str, is_over: Callable[[], bool]) -> bool:
+        """Whether the run is finished. Leased when another worker has it, Refused(BUSY) when the provider does not answer."""
         at = load(self.runs, run_id)
-        told = fold_run(at)
-        if told.status is not RunStatus.RUNNING:
+        reconciliation_run = fold_run(at)
+        if reconciliation_run.status is not RunStatus.RUNNING:
             return True
-        if self.clock() - told.started.at > run.RUN_TIMEOUT_MS:
-            return self._failed(run_id, "report_unavailable")
+        if self.clock() - reconciliation_run.started.at > run.RUN_TIMEOUT_MS:
+            return self._fail(run_id, "report_unavailable")
         cursor = at.cursor or {"shard": 0, "after": "", "tally": Tally().to_json()}
-        part = Slice(told, at, owner, cursor["shard"], cursor["after"], Tally.from_json(cursor["tally"]))
+        part = Slice(reconciliation_run, at, owner, cursor["shard"], cursor["after"], Tally.from_json(cursor["tally"]))
         self._checkpoint(part)  # takes the lease
         while part.shard < SHARDS + DUE_SHARDS:
-            walk = self._compare_shard if part.shard < SHARDS else self._look_at_owed
-            if not walk(part, late):
+            process = self._compare_shard if part.shard < SHARDS else self._check_owed
+            if not process(part, is_over):
                 return False
             part.shard, part.after = part.shard + 1, ""
-            over = late()
+            over = is_over()
             self._checkpoint(part, last=over)
             if over:
                 return False
-        self.runs.finish(part.at, told, run.finish_run(self.clock(), part.tally), self.clock())
+        self.runs.finish(part.at, reconciliation_run, run.finish_run(self.clock(), part.tally), self.clock())
         return True
 
-    def _failed(self, run_id: str, why: str) -> bool:
-        """It is over without a certificate."""
+    def _fail(self, run_id: str, why: str) -> bool:
+        """End the run without a certificate. True: it is finished."""
         at, now = load(self.runs, run_id), self.clock()
         self.runs.finish(at, fold_run(at), RunFailed(now, why), now)
         return True
 
     # The report against our movements.
 
-    def _compare_shard(self, part: Slice, late: Callable[[], bool]) -> bool:
-        """Join one shard from where it was left; False when the time is over, and the cursor then stands saved."""
+    def _compare_shard(self, part: Slice, is_over: Callable[[], bool]) -> bool:
+        """Join one shard from its cursor on. False when the time is over; the cursor is saved then."""
         span = part.run.started
         ours = self.deposits.moved(span.start, span.end, part.shard, part.after, self.clock())
         group = ""
@@ -145,7 +145,7 @@ class RunWorker(Struct, frozen=True):
             here = lines.find_group(line.place)
             if here != group:
                 self._close(part)
-                if group and self._save_if_due(part, group, late):
+                if group and self._save_if_due(part, group, is_over):
                     return False
                 group = here
             part.lines += 1
@@ -172,7 +172,7 @@ class RunWorker(Struct, frozen=True):
             after = page.after
 
     def _judge(self, part: Slice, mine: Line | None, other: Line | None) -> None:
-        """A line whose deposit cannot be read or judged is a break, and the next line is looked at."""
+        """A line whose deposit cannot be read or judged is a break, and the next line is judged."""
         if self.clock() - part.leased_at >= RENEW_AFTER:
             self._renew(part)
         known = len(part.verdicts)
@@ -181,12 +181,12 @@ class RunWorker(Struct, frozen=True):
         except ITEM_FAULTS as fault:
             line = other if other is not None else mine
             assert line is not None, "a pair has a side"
-            self._isolated(part, f"dep_{line.body}", fault)
+            self._isolate(part, f"dep_{line.body}", fault)
             del part.verdicts[known:]
             part.differ("unreadable", mine, other)
 
     def _close(self, part: Slice) -> None:
-        """A deposit is over: what a repair has taught us and the report does not have is missing there."""
+        """At the end of a deposit: lines that a repair has added and the report does not have are missing there."""
         while part.learned:
             learned, part.learned = part.learned, {}
             for line in learned.values():
@@ -195,16 +195,16 @@ class RunWorker(Struct, frozen=True):
 
     # Refunds that are still owed.
 
-    def _look_at_owed(self, part: Slice, late: Callable[[], bool]) -> bool:
-        """Refunds that broke their promise or stand still are breaks too, though no report can show them.
+    def _check_owed(self, part: Slice, is_over: Callable[[], bool]) -> bool:
+        """Refunds that broke their promise or made no progress are breaks too: they are in no report.
 
-        Deposits go by their ids: their due times move while we read.
+        Deposits are taken in the order of their ids: their due times change while we read.
         """
         for deposit_id in self.deposits.owing(part.shard - SHARDS):
             if deposit_id <= part.after:
                 continue
             self._note_overdue(part, deposit_id)
-            if self._save_if_due(part, deposit_id, late):
+            if self._save_if_due(part, deposit_id, is_over):
                 return False
         return True
 
@@ -213,27 +213,29 @@ class RunWorker(Struct, frozen=True):
             stored = self.deposits.get(deposit_id)
             deposit = fold_stored(stored) if stored is not None else None
             refunds = deposit.refunds if deposit is not None else ()
-            found = [(kind, one.n) for one in refunds if (kind := matching.classify_overdue(one, part.run.started.at))]
+            overdue = [
+                (kind, row.n) for row in refunds if (kind := matching.classify_overdue(row, part.run.started.at))
+            ]
         except ITEM_FAULTS as fault:
-            self._isolated(part, deposit_id, fault)
+            self._isolate(part, deposit_id, fault)
             part.note_unreadable(deposit_id)
             return
-        for kind, n in found:
+        for kind, n in overdue:
             assert deposit is not None, "its refunds were read"
             part.note_refund(kind, deposit, n)
 
     # What a slice leaves.
 
-    def _isolated(self, part: Slice, deposit_id: str, fault: Exception) -> None:
-        """Told to whoever reads the log. What is busy now is no fault of the deposit: it goes on."""
+    def _isolate(self, part: Slice, deposit_id: str, fault: Exception) -> None:
+        """Log the fault. Refused(BUSY) is no fault of the deposit and is raised again."""
         if isinstance(fault, Refused) and fault.reason is Reason.BUSY:
             raise fault
-        found = {"run": part.run.id, "deposit": deposit_id}
-        log.error("deposit unreadable", exc_info=fault, extra=found)
+        context = {"run": part.run.id, "deposit": deposit_id}
+        log.error("deposit unreadable", exc_info=fault, extra=context)
 
-    def _save_if_due(self, part: Slice, after: str, late: Callable[[], bool]) -> bool:
+    def _save_if_due(self, part: Slice, after: str, is_over: Callable[[], bool]) -> bool:
         """Between two deposits: a checkpoint when enough was found, the lease grows old, or the time is over (True)."""
-        over = late()
+        over = is_over()
         old = self.clock() - part.leased_at >= RENEW_AFTER
         if over or old or part.lines >= CHUNK_LINES or len(part.breaks) >= MAX_OPEN_BREAKS:
             part.after = after
@@ -241,30 +243,30 @@ class RunWorker(Struct, frozen=True):
         return over
 
     def _checkpoint(self, part: Slice, *, last: bool = False) -> None:
-        """The last one of a slice gives the lease back: the next worker need not wait until it ends."""
+        """The last one of a slice returns the lease: the next worker need not wait for its end."""
         now = self.clock()
         until = now if last else now + LEASE_MS
         part.at = self.runs.checkpoint(part.at, part.cursor(), part.breaks, part.owner, now, until)
         part.breaks, part.lines, part.leased_at = [], 0, now
 
     def _renew(self, part: Slice) -> None:
-        """In the middle of a deposit, which is never cut in two: the lease alone."""
+        """Renew the lease alone, in the middle of a deposit: a checkpoint stands between two deposits."""
         now = self.clock()
         part.at = self.runs.checkpoint(part.at, None, (), part.owner, now, now + LEASE_MS)
         part.leased_at = now
 
 
 def percent_done(shards: int) -> int:
-    """By shards: first the report, then what is still owed."""
+    """By shards: first those of the report, then those of owed refunds."""
     return shards * 100 // (SHARDS + DUE_SHARDS + 1)
 
 
 def load(runs: Runs, run_id: str) -> RunAt:
     """Refused(NOT_FOUND) also for what cannot be an id."""
-    found = runs.get(run_id) if is_well_formed("rec", run_id) else None
-    if found is None:
+    run_at = runs.get(run_id) if is_well_formed("rec", run_id) else None
+    if run_at is None:
         raise Refused(Reason.NOT_FOUND)
-    return found
+    return run_at
 
 
 def fold_run(at: RunAt) -> Run:

@@ -2,16 +2,16 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field, with_config
+from pydantic import with_config
 
 # Before Python 3.12 pydantic reads only this one; it comes with pydantic.
 from typing_extensions import TypedDict
 
 from chalicelib.core.merchant import bulk
-from chalicelib.web.edge.values import CLOSED, InstantAnswer
+from chalicelib.web.edge.values import CLOSED, InstantAnswer, one_of
 from chalicelib.web.questions.answers import QuestionKindAnswer
 
-OutcomeAnswer = Annotated[str, Field(json_schema_extra={"enum": [bulk.CANCELLED, bulk.SKIPPED]})]
+OutcomeAnswer = Annotated[str, one_of([bulk.CANCELLED, bulk.SKIPPED])]
 
 
 @with_config(CLOSED)
@@ -26,11 +26,6 @@ class CancellationReasonAnswer(TypedDict):
     remedy: Literal["none", "pass", "seller_default", "seller_default_and_pass"]
     question: QuestionKindAnswer | None
     second_approver: bool
-
-
-@with_config(CLOSED)
-class CancellationReasonListAnswer(TypedDict):
-    data: list[CancellationReasonAnswer]
 
 
 @with_config(CLOSED)
@@ -80,7 +75,7 @@ class BulkAnswer(TypedDict):
     id: str
     object: Literal["bulk_cancellation"]
     offer: str
-    status: Literal["awaiting_approval", "running", "done"]
+    status: Annotated[str, one_of(bulk.BulkStatus)]
     reason: str
     evidence: list[str]
     asked_by: str

@@ -16,56 +16,58 @@ from chalicelib.web.cancellations.answers import (
 )
 
 
-def reason(one: CancellationReason, locale: str) -> CancellationReasonAnswer:
+def reason(published: CancellationReason, locale: str) -> CancellationReasonAnswer:
     return {
-        "code": one.code,
-        "label": read_text("reasons", one.texts, "label", locale=locale),
-        "evidence": one.evidence,
-        "evidence_required": read_text("reasons", one.texts, "evidence_required", locale=locale),
-        "appealable": one.appealable,
-        "remedy": one.remedy,
-        "question": one.question,
-        "second_approver": one.second_approver,
+        "code": published.code,
+        "label": read_text("reasons", published.texts, "label", locale=locale),
+        "evidence": published.evidence,
+        "evidence_required": read_text("reasons", published.texts, "evidence_required", locale=locale),
+        "appealable": published.appealable,
+        "remedy": published.remedy,
+        "question": published.question,
+        "second_approver": published.second_approver,
     }
 
 
-def bulk(shown: BulkView) -> BulkAnswer:
-    one: Bulk = shown.bulk
-    until = one.asked.approve_until
+def bulk(view: BulkView) -> BulkAnswer:
+    bulk: Bulk = view.bulk
+    until = bulk.asked.approve_until
     return {
-        "id": one.id,
+        "id": bulk.id,
         "object": "bulk_cancellation",
-        "offer": one.asked.offer,
-        "status": one.status.value,
-        "reason": one.asked.reason,
-        "evidence": list(one.asked.evidence),
-        "asked_by": one.asked.by,
-        "approved_by": one.approver,
+        "offer": bulk.asked.offer,
+        "status": bulk.status.value,
+        "reason": bulk.asked.reason,
+        "evidence": list(bulk.asked.evidence),
+        "asked_by": bulk.asked.by,
+        "approved_by": bulk.approver,
         "approve_until": format_instant(until) if until is not None else None,
         "counts": {
-            "total": len(one.asked.deposits),
-            "cancelled": one.told("cancelled"),
-            "skipped": one.told("skipped"),
-            "pending": len(one.left),
+            "total": len(bulk.asked.deposits),
+            "cancelled": bulk.told("cancelled"),
+            "skipped": bulk.told("skipped"),
+            "pending": len(bulk.left),
         },
-        "results": [{"deposit": r.deposit, "outcome": r.outcome, "reason": r.reason} for r in one.results],
-        "created_at": format_instant(one.asked.at),
-        "updated_at": format_instant(one.updated_at),
+        "results": [
+            {"deposit": result.deposit, "outcome": result.outcome, "reason": result.reason} for result in bulk.results
+        ],
+        "created_at": format_instant(bulk.asked.at),
+        "updated_at": format_instant(bulk.updated_at),
     }
 
 
-def counts(offer_id: str, found: Mapping[tuple[str, str], int], locale: str) -> CancellationCountsAnswer:
+def counts(offer_id: str, counted: Mapping[tuple[str, str], int], locale: str) -> CancellationCountsAnswer:
     """Every reason that was ever given, in the catalogue's order; none is left out because it looks bad."""
     rows: list[CancellationCountAnswer] = [
         {
-            "reason": one.code,
-            "label": read_text("reasons", one.texts, "label", locale=locale),
-            "cancelled": found.get(("cancelled", one.code), 0),
-            "appealed": found.get(("appealed", one.code), 0),
-            "overturned": found.get(("overturned", one.code), 0),
+            "reason": reason.code,
+            "label": read_text("reasons", reason.texts, "label", locale=locale),
+            "cancelled": counted.get(("cancelled", reason.code), 0),
+            "appealed": counted.get(("appealed", reason.code), 0),
+            "overturned": counted.get(("overturned", reason.code), 0),
         }
-        for one in cancellation_reasons.list_all_reasons()
-        if any(code == one.code for _, code in found)
+        for reason in cancellation_reasons.list_all_reasons()
+        if any(code == reason.code for _, code in counted)
     ]
     return {
         "offer": offer_id,

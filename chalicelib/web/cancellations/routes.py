@@ -2,7 +2,6 @@
 
 from typing import Annotated, Final
 
-from chalice.app import Blueprint
 from pydantic import Field, StringConstraints
 
 from chalicelib.core.common.fields import Frozen
@@ -11,22 +10,19 @@ from chalicelib.core.common.refusal import FieldError, Reason, Refused
 from chalicelib.core.policy import cancellation_reasons
 from chalicelib.flows.cancellations import BulkView, etag
 from chalicelib.web.cancellations import render
-from chalicelib.web.cancellations.answers import BulkAnswer, CancellationCountsAnswer, CancellationReasonListAnswer
-from chalicelib.web.deposits.answers import DepositAnswer
-from chalicelib.web.deposits.common import visible, whole
-from chalicelib.web.edge.common import READ, WRITES, EmptyBody, Evidence
-from chalicelib.web.edge.route import Answer, Call, endpoint
+from chalicelib.web.cancellations.answers import BulkAnswer, CancellationCountsAnswer, CancellationReasonAnswer
+from chalicelib.web.deposits.common import write_deposit
+from chalicelib.web.deposits.declare import deposit_command
+from chalicelib.web.edge.common import READ, Evidence, Note, replay_header
+from chalicelib.web.edge.declare import command, creation, public, resource
+from chalicelib.web.edge.route import Answer, Call, Routes
+from chalicelib.web.edge.values import Rows
 
-routes = Blueprint(__name__)
+routes = Routes(__name__, "cancellations")
 PATH: Final = "/v1/offers/{offer_id}/merchant-cancellations"
 Code = Annotated[str, StringConstraints(pattern=r"^[A-Z][A-Z_]{0,39}$")]
-Note = Annotated[str, StringConstraints(min_length=1, max_length=2_000)]
 MAX_DEPOSITS: Final = cancellation_reasons.compute_max_bulk_deposits()
-CANNOT: Final = (
-    Reason.EVIDENCE_REQUIRED,
-    Reason.REASON_NOT_PUBLISHED,
-    Reason.APPROVAL_REQUIRED,
-)
+NOT_JUSTIFIED: Final = (Reason.EVIDENCE_REQUIRED, Reason.REASON_NOT_PUBLISHED, Reason.APPROVAL_REQUIRED)
 
 
 class MerchantCancelBody(Frozen):
@@ -46,31 +42,27 @@ class BulkBody(Frozen):
     note: Note | None = None
 
 
-@endpoint(
+@public(
     routes,
-    "GET",
     "/v1/cancellation-reasons",
-    summary="The reasons for which a merchant may cancel, what shows them, and what follows",
-    answers={200: CancellationReasonListAnswer},
-    tag="cancellations",
+    "The reasons for which a merchant may cancel, what shows them, and what follows",
+    Rows[CancellationReasonAnswer],
+    example="catalogue",
 )
 def list_reasons(call: Call) -> Answer:
     """An offer publishes the codes it may use before it opens; no other can be cited."""
-    found = cancellation_reasons.find_reasons(call.asked.at).values()
-    return Answer({"data": [render.reason(one, call.locale) for one in found]})
+    published = cancellation_reasons.find_reasons(call.asked.at).values()
+    return Answer({"data": [render.reason(reason, call.locale) for reason in published]})
 
 
-@endpoint(
+@deposit_command(
     routes,
-    "POST",
-    "/v1/deposits/{deposit_id}/merchant-cancel",
-    summary="Cancel as the merchant, for a published reason and with its evidence; everything not shipped comes back",
+    "merchant-cancel",
+    "Cancel as the merchant, for a published reason and with its evidence; everything not shipped comes back",
     roles={"merchant"},
     body=MerchantCancelBody,
-    answers={200: DepositAnswer},
-    reasons=(*READ, Reason.ALREADY_CANCELLED, Reason.WRONG_STATE, *CANNOT, *WRITES),
-    tag="cancellations",
-    guard=visible,
+    reasons=(Reason.ALREADY_CANCELLED, *NOT_JUSTIFIED),
+    example="called_off",
 )
 def merchant_cancel(call: Call) -> Answer:
     """Shipping comes back, nothing is ever forfeited. A seller's default pays compensation where the market doubles;
@@ -79,105 +71,92 @@ def merchant_cancel(call: Call) -> Answer:
     outcome = call.services.cancellations.cancel(
         call.params["deposit_id"], body.reason, body.evidence, body.note, call.asked
     )
-    return whole(call, outcome)
+    return write_deposit(call, outcome)
 
 
-@endpoint(
+@public(
     routes,
-    "GET",
     "/v1/offers/{offer_id}/cancellations",
-    summary="How many orders the merchant cancelled, by reason; how many were appealed and overturned",
-    answers={200: CancellationCountsAnswer},
+    "How many orders the merchant cancelled, by reason; how many were appealed and overturned",
+    CancellationCountsAnswer,
     reasons=(Reason.NOT_FOUND,),
-    tag="cancellations",
+    example="counted",
 )
 def count(call: Call) -> Answer:
     offer_id = call.params["offer_id"]
-    return Answer(render.counts(offer_id, call.services.cancellations.counted(offer_id), call.locale))
+    return Answer(render.counts(offer_id, call.services.cancellations.count_cancellations(offer_id), call.locale))
 
 
-def own_offer(call: Call) -> None:
-    """Ownership is told before faults of the body."""
+def check_offer_access(call: Call) -> None:
+    """Refuse another merchant's offer before faults of the body."""
     call.services.cancellations.own(call.params["offer_id"], call.asked)
 
 
-@endpoint(
+@creation(
     routes,
-    "POST",
     PATH,
-    summary="Cancel many deposits of an offer; where they are many, a second person must agree first",
+    "Cancel many deposits of an offer; where they are many, a second person must agree first",
+    BulkAnswer,
+    status=202,
     roles={"merchant"},
     body=BulkBody,
-    answers={202: BulkAnswer},
-    reasons=(
-        *READ,
-        Reason.INVALID_REQUEST,
-        Reason.EVIDENCE_REQUIRED,
-        Reason.REASON_NOT_PUBLISHED,
-        Reason.IDEMPOTENCY_KEY_REUSED,
-        Reason.BUSY,
-    ),
-    tag="cancellations",
-    guard=own_offer,
+    guard=check_offer_access,
+    reasons=(*READ, Reason.EVIDENCE_REQUIRED, Reason.REASON_NOT_PUBLISHED),
+    example="bulk_asked",
 )
 def start(call: Call) -> Answer:
     """Each deposit is judged by itself: one that has ended, or whose evidence is not enough, is skipped and named."""
     body: BulkBody = call.fields
-    own_offer(call)
-    strange = [FieldError(f"/deposits/{n}", "not_well_formed") for n, one in enumerate(body.deposits) if _no_id(one)]
-    if strange:
-        raise Refused(Reason.INVALID_REQUEST, strange)
-    shown = call.services.cancellations.start(
+    check_offer_access(call)
+    faults = [
+        FieldError(f"/deposits/{n}", "not_well_formed")
+        for n, deposit_id in enumerate(body.deposits)
+        if not is_well_formed("dep", deposit_id)
+    ]
+    if faults:
+        raise Refused(Reason.INVALID_REQUEST, faults)
+    view = call.services.cancellations.start(
         call.params["offer_id"], body.deposits, body.reason, body.evidence, body.note, call.asked
     )
-    return _bulk(shown, 202, {"Location": f"{PATH.format(offer_id=shown.bulk.asked.offer)}/{shown.bulk.id}"})
+    return _write_bulk(view, 202, {"Location": f"{PATH.format(offer_id=view.bulk.asked.offer)}/{view.bulk.id}"})
 
 
-def found(call: Call) -> None:
-    """Ownership is told before faults of the request."""
-    _found(call)
+def check_bulk_access(call: Call) -> None:
+    """Refuse another merchant's bulk cancellation before faults of the request."""
+    _find_bulk(call)
 
 
-@endpoint(
+@resource(
     routes,
-    "GET",
     f"{PATH}/{{bulk_id}}",
-    summary="Show a bulk cancellation: how far it is, and what became of each deposit",
+    "Show a bulk cancellation: how far it is, and what became of each deposit",
+    BulkAnswer,
     roles={"merchant", "platform"},
-    answers={200: BulkAnswer},
-    reasons=READ,
-    tag="cancellations",
-    guard=found,
+    guard=check_bulk_access,
+    example="bulk_done",
 )
 def show(call: Call) -> Answer:
-    return _bulk(_found(call), 200, {})
+    return _write_bulk(_find_bulk(call), 200, {})
 
 
-@endpoint(
+@command(
     routes,
-    "POST",
     f"{PATH}/{{bulk_id}}/approve",
-    summary="Agree as a second person of the merchant",
+    "Agree as a second person of the merchant",
+    BulkAnswer,
     roles={"merchant"},
-    body=EmptyBody,
-    answers={200: BulkAnswer},
-    reasons=(*READ, Reason.APPROVAL_REQUIRED, Reason.WRONG_STATE, *WRITES),
-    tag="cancellations",
-    guard=found,
+    guard=check_bulk_access,
+    reasons=(Reason.APPROVAL_REQUIRED,),
+    example="bulk_approved",
 )
 def approve(call: Call) -> Answer:
-    shown = call.services.cancellations.approve(call.params["offer_id"], call.params["bulk_id"], call.asked)
-    return _bulk(shown, 200, {})
+    view = call.services.cancellations.approve(call.params["offer_id"], call.params["bulk_id"], call.asked)
+    return _write_bulk(view, 200, {})
 
 
-def _found(call: Call) -> BulkView:
+def _find_bulk(call: Call) -> BulkView:
     return call.services.cancellations.find(call.params["offer_id"], call.params["bulk_id"], call.asked)
 
 
-def _bulk(shown: BulkView, status: int, headers: dict[str, str]) -> Answer:
-    replayed = {"Idempotent-Replayed": "true"} if shown.replayed else {}
-    return Answer(render.bulk(shown), status, {**headers, "ETag": etag(shown.bulk), **replayed})
-
-
-def _no_id(text: str) -> bool:
-    return not is_well_formed("dep", text)
+def _write_bulk(view: BulkView, status: int, headers: dict[str, str]) -> Answer:
+    return Answer(render.bulk(view), status, {**headers, "ETag": etag(view.bulk), **replay_header(view)})

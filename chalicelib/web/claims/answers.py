@@ -2,7 +2,7 @@
 
 from typing import Annotated, Final, Literal, get_args
 
-from pydantic import Field, with_config
+from pydantic import with_config
 
 # Before Python 3.12 pydantic reads only this one; it comes with pydantic.
 from typing_extensions import TypedDict
@@ -10,12 +10,12 @@ from typing_extensions import TypedDict
 from chalicelib.core.deposit import claim
 from chalicelib.core.deposit.events.claim import ClaimOpened, ClaimReminded, ClaimStep
 from chalicelib.core.policy import claim_rules
-from chalicelib.web.edge.values import CLOSED, InstantAnswer, MoneyAnswer, PartyAnswer
+from chalicelib.web.edge.values import CLOSED, InstantAnswer, MoneyAnswer, PartyAnswer, one_of
 
-ClaimKindAnswer = Annotated[str, Field(json_schema_extra={"enum": list(get_args(claim_rules.ClaimKind))})]
+ClaimKindAnswer = Annotated[str, one_of(get_args(claim_rules.ClaimKind))]
 STEPS: Final = [kind.TYPE.partition(".")[2] for kind in get_args(ClaimOpened | ClaimStep) if kind is not ClaimReminded]
-ClaimStepKindAnswer = Annotated[str, Field(json_schema_extra={"enum": STEPS})]
-ClaimStatusAnswer = Annotated[str, Field(json_schema_extra={"enum": list(claim.ClaimStatus)})]
+ClaimStepKindAnswer = Annotated[str, one_of(STEPS)]
+ClaimStatusAnswer = Annotated[str, one_of(claim.ClaimStatus)]
 
 
 @with_config(CLOSED)
@@ -64,9 +64,3 @@ class ClaimAnswer(TypedDict):
     history: list[ClaimStepAnswer]
     created_at: InstantAnswer
     updated_at: InstantAnswer
-
-
-@with_config(CLOSED)
-class ClaimListAnswer(TypedDict):
-    data: list[ClaimAnswer]
-    next_cursor: str | None

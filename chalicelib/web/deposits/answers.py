@@ -1,13 +1,25 @@
 """The shapes of deposits, previews and histories in answers."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import with_config
 
 # Before Python 3.12 pydantic reads only this one; it comes with pydantic.
 from typing_extensions import TypedDict
 
-from chalicelib.web.edge.values import CLOSED, ActorAnswer, HashAnswer, InstantAnswer, MoneyAnswer, RuleAnswer, _From
+from chalicelib.core.deposit.lock import LockedBy
+from chalicelib.core.deposit.payment import PaymentStatus
+from chalicelib.core.deposit.status import Status
+from chalicelib.web.edge.values import (
+    CLOSED,
+    ActorAnswer,
+    HashAnswer,
+    InstantAnswer,
+    MoneyAnswer,
+    RuleAnswer,
+    _From,
+    one_of,
+)
 from chalicelib.web.reconciliation.answers import RunAnswer
 from chalicelib.web.refunds.answers import CauseAnswer, RefundAnswer, RefundLineAnswer
 from chalicelib.web.tradeins.answers import TradeInPartAnswer
@@ -39,7 +51,7 @@ class PaymentAnswer(TypedDict):
 
     id: str
     method: str
-    status: Literal["requires_action", "pending", "succeeded", "failed", "replaced"]
+    status: Annotated[str, one_of(PaymentStatus)]
     amount: MoneyAnswer
     due_at: InstantAnswer
     next_action: NextActionAnswer | None
@@ -58,7 +70,7 @@ class WindowAnswer(TypedDict):
 class LockAnswer(TypedDict):
     """The commitment. ``final`` is true from ``undo_until`` on."""
 
-    by: Literal["buyer", "window_end", "payment"]
+    by: LockedBy
     at: InstantAnswer
     undo_until: InstantAnswer | None
     final: bool
@@ -106,7 +118,7 @@ class DepositAnswer(TypedDict):
     id: str
     object: Literal["deposit"]
     version: int
-    status: Literal["awaiting_payment", "cooling_off", "locked", "completed", "cancelled", "expired"]
+    status: Annotated[str, one_of(Status)]
     offer: str
     merchant: str
     buyer: str
@@ -138,12 +150,6 @@ class NewDepositAnswer(DepositAnswer):
     """A deposit as its creation answers it. ``withdrawal_token`` is told this once, for a withdrawal without a login."""
 
     withdrawal_token: str | None
-
-
-@with_config(CLOSED)
-class DepositListAnswer(TypedDict):
-    data: list[DepositAnswer]
-    next_cursor: str | None
 
 
 with_config(CLOSED)(RunAnswer)
@@ -190,9 +196,3 @@ class EventAnswer(TypedDict):
     actor: ActorAnswer
     version: int
     data: dict[str, object]
-
-
-@with_config(CLOSED)
-class EventListAnswer(TypedDict):
-    data: list[EventAnswer]
-    next_cursor: str | None

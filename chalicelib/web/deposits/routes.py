@@ -2,7 +2,6 @@
 
 from typing import Annotated
 
-from chalice.app import Blueprint
 from pydantic import Field
 
 from chalicelib.core.common.fields import Category, Frozen, Sku, Text
@@ -13,34 +12,29 @@ from chalicelib.core.ending.end import Cancel
 from chalicelib.core.paying.captures import ChangePaymentMethod
 from chalicelib.core.policy import cancellation_reasons
 from chalicelib.core.selling.ordering import HandedIn, Order, Ordered
-from chalicelib.flows.commit import Outcome
+from chalicelib.flows.snapshot import Outcome
 from chalicelib.web.deposits import render
-from chalicelib.web.deposits.answers import (
-    CurveAnswer,
-    DepositAnswer,
-    DepositListAnswer,
-    EventListAnswer,
-    NewDepositAnswer,
-    PreviewAnswer,
-)
-from chalicelib.web.deposits.common import command, visible, whole
-from chalicelib.web.edge.common import READ, READERS, WRITES
+from chalicelib.web.deposits.answers import CurveAnswer, DepositAnswer, EventAnswer, NewDepositAnswer, PreviewAnswer
+from chalicelib.web.deposits.common import check_deposit_access, run_command, write_deposit
+from chalicelib.web.deposits.declare import deposit_command
+from chalicelib.web.edge.common import READ
+from chalicelib.web.edge.declare import PAGE, creation, listing, resource
 from chalicelib.web.edge.query import (
     CURSOR,
-    DEFAULT_LIMIT,
     MAX_LIMIT,
     PLACE,
     VERSION,
     choice,
     instant,
     limit,
-    next_cursor,
+    page_size,
     position,
     text,
+    write_page,
 )
-from chalicelib.web.edge.route import Answer, Call, endpoint
+from chalicelib.web.edge.route import Answer, Call, Routes
 
-routes = Blueprint(__name__)
+routes = Routes(__name__, "deposits")
 
 
 class OrderedBody(Frozen):
@@ -96,16 +90,14 @@ class CancelBody(Frozen):
     note: None = None
 
 
-@endpoint(
+@creation(
     routes,
-    "POST",
     "/v1/deposits",
-    summary="Order under an offer's terms; the unit is reserved, nothing is taken yet",
+    "Order under an offer's terms; the unit is reserved, nothing is taken yet",
+    NewDepositAnswer,
     roles={"buyer"},
     body=OrderBody,
-    answers={201: NewDepositAnswer},
     reasons=(
-        Reason.INVALID_REQUEST,
         Reason.PAYMENT_METHOD_NOT_OFFERED,
         Reason.OFFER_NOT_OPEN,
         Reason.TERMS_CHANGED,
@@ -114,131 +106,105 @@ class CancelBody(Frozen):
         Reason.PASS_NOT_VALID,
         Reason.LIMIT_REACHED,
         Reason.SOLD_OUT,
-        Reason.IDEMPOTENCY_KEY_REUSED,
-        Reason.BUSY,
     ),
+    example="ordered",
 )
 def create(call: Call) -> Answer:
     ordered: OrderBody = call.fields
     outcome = call.services.orders.create(ordered.order(), call.asked)
-    answer = whole(call, outcome)
+    answer = write_deposit(call, outcome)
     body = {**render.deposit(outcome, call.caller), "withdrawal_token": _withdrawal_token(call, outcome)}
     return Answer(body, 201, {**answer.headers, "Location": f"/v1/deposits/{outcome.deposit.id}"})
 
 
 def _withdrawal_token(call: Call, outcome: Outcome) -> str | None:
-    """Null where the market knows no withdrawal."""
+    """The token for a withdrawal without a login; None where the market has no withdrawal."""
     if outcome.terms.policy.withdrawal is None:
         return None
     return call.services.vault.token(outcome.deposit.id, outcome.deposit.created.token_key)
 
 
-@endpoint(
+@listing(
     routes,
-    "GET",
     "/v1/deposits",
-    summary="List deposits, newest first: a buyer's own, or those of an offer",
-    roles=READERS,
-    answers={200: DepositListAnswer},
+    "List deposits, newest first: a buyer's own, or those of an offer",
+    DepositAnswer,
     query=(
-        limit(),
-        CURSOR,
+        *PAGE,
         choice("status", tuple(Status), "Only deposits in this status; a page may then be short."),
         text("offer", "Only deposits of this offer; required for merchant and platform."),
     ),
-    reasons=(Reason.FORBIDDEN, Reason.INVALID_CURSOR),
+    example="listed",
 )
 def list_deposits(call: Call) -> Answer:
-    outcomes, after = call.services.desk.listed(
+    outcomes, after = call.services.desk.list_deposits(
         call.asked,
         offer=call.query.get("offer"),
         status=call.query.get("status"),
-        limit=call.query.get("limit", DEFAULT_LIMIT),
+        limit=page_size(call),
         position=position(call, _filter, PLACE),
     )
     rows = [render.deposit(outcome, call.caller) for outcome in outcomes]
-    return Answer({"data": rows, "next_cursor": next_cursor(call, _filter, after)})
+    return write_page(call, _filter, rows, after)
 
 
-@endpoint(
+@resource(
     routes,
-    "GET",
     "/v1/deposits/{deposit_id}",
-    summary="Show a deposit as it stands at this instant",
-    roles=READERS,
-    answers={200: DepositAnswer},
-    reasons=READ,
-    guard=visible,
+    "Show a deposit as it stands at this instant",
+    DepositAnswer,
+    guard=check_deposit_access,
+    example="shown",
 )
 def show(call: Call) -> Answer:
-    return whole(call, call.services.desk.get(call.params["deposit_id"], call.asked))
+    return write_deposit(call, call.services.desk.get(call.params["deposit_id"], call.asked))
 
 
-@endpoint(
+@deposit_command(
     routes,
-    "POST",
-    "/v1/deposits/{deposit_id}/cancel",
-    summary="End the deposit; what comes back is decided by the instant of asking",
-    roles={"buyer"},
+    "cancel",
+    "End the deposit; what comes back is decided by the instant of asking",
     body=CancelBody,
-    answers={200: DepositAnswer},
-    reasons=(*READ, Reason.ALREADY_CANCELLED, Reason.WRONG_STATE, *WRITES),
-    guard=visible,
+    reasons=(Reason.ALREADY_CANCELLED,),
+    example="cancelled",
 )
 def cancel(call: Call) -> Answer:
-    return command(call, Cancel())
+    return run_command(call, Cancel())
 
 
-@endpoint(
+@deposit_command(
     routes,
-    "POST",
-    "/v1/deposits/{deposit_id}/payment-method",
-    summary="Pay another way; the payment opened before is replaced",
-    roles={"buyer"},
+    "payment-method",
+    "Pay another way; the payment opened before is replaced",
     body=PaymentMethodBody,
-    answers={200: DepositAnswer},
-    reasons=(*READ, Reason.PAYMENT_METHOD_NOT_OFFERED, Reason.WRONG_STATE, *WRITES),
-    guard=visible,
+    reasons=(Reason.PAYMENT_METHOD_NOT_OFFERED,),
+    example="method_changed",
 )
 def payment_method(call: Call) -> Answer:
     body: PaymentMethodBody = call.fields
-    return command(call, ChangePaymentMethod(body.payment_method))
+    return run_command(call, ChangePaymentMethod(body.payment_method))
 
 
-@endpoint(
+@deposit_command(
     routes,
-    "POST",
-    "/v1/deposits/{deposit_id}/changes",
-    summary="Change what is ordered while cooling off; prices are the offer's frozen ones, the window goes on",
-    roles={"buyer"},
+    "changes",
+    "Change what is ordered while cooling off; prices are the offer's frozen ones, the window goes on",
     body=ChangesBody,
-    answers={200: DepositAnswer},
-    reasons=(
-        *READ,
-        Reason.INVALID_REQUEST,
-        Reason.PASS_NOT_VALID,
-        Reason.LIMIT_REACHED,
-        Reason.SOLD_OUT,
-        Reason.WRONG_STATE,
-        Reason.REFUND_IN_PROGRESS,
-        *WRITES,
-    ),
-    guard=visible,
+    reasons=(Reason.PASS_NOT_VALID, Reason.LIMIT_REACHED, Reason.SOLD_OUT, Reason.REFUND_IN_PROGRESS),
+    example="items_changed",
 )
 def changes(call: Call) -> Answer:
     """Open lock intents die. What was paid stays; when the new total is less, the rest is refunded."""
     body: ChangesBody = call.fields
     items = [Ordered(item.sku, item.quantity) for item in body.items]
-    return whole(call, call.services.changes.change(call.params["deposit_id"], items, call.asked))
+    return write_deposit(call, call.services.changes.change(call.params["deposit_id"], items, call.asked))
 
 
-@endpoint(
+@resource(
     routes,
-    "GET",
     "/v1/deposits/{deposit_id}/refund-preview",
-    summary="Exactly what a command would decide at an instant",
-    roles=READERS,
-    answers={200: PreviewAnswer},
+    "Exactly what a command would decide at an instant",
+    PreviewAnswer,
     query=(
         choice(
             "cause",
@@ -249,47 +215,46 @@ def changes(call: Call) -> Answer:
         instant("at", "From now to two years ahead; now when left out."),
         choice(
             "reason",
-            tuple(one.code for one in cancellation_reasons.list_all_reasons()),
+            tuple(reason.code for reason in cancellation_reasons.list_all_reasons()),
             "Of a merchant's cancellation; without it as for a default of the seller.",
         ),
     ),
-    reasons=(*READ, Reason.ALREADY_CANCELLED, Reason.WRONG_STATE, Reason.WITHDRAWAL_NOT_AVAILABLE),
-    guard=visible,
+    guard=check_deposit_access,
+    reasons=(Reason.ALREADY_CANCELLED, Reason.WRONG_STATE, Reason.WITHDRAWAL_NOT_AVAILABLE),
+    example="previewed",
 )
 def refund_preview(call: Call) -> Answer:
     cause, at = Cause(call.query["cause"]), call.query.get("at")
     reason = call.query.get("reason")
     if reason is not None and cause != Cause.MERCHANT_CANCEL:
         raise Refused(Reason.INVALID_REQUEST, [FieldError("/reason", "only_with_merchant_cancel")])
-    owed = call.services.desk.preview(call.params["deposit_id"], cause, at, call.asked, reason)
-    return Answer(render.preview(owed, cause, call.asked.at if at is None else at, call.locale))
+    entitlement = call.services.desk.preview(call.params["deposit_id"], cause, at, call.asked, reason)
+    return Answer(render.preview(entitlement, cause, call.asked.at if at is None else at, call.locale))
 
 
-@endpoint(
+@resource(
     routes,
-    "GET",
     "/v1/deposits/{deposit_id}/refund-curve",
-    summary="What a buyer's cancel gives back from now on: free until, then",
-    roles=READERS,
-    answers={200: CurveAnswer},
-    reasons=(*READ, Reason.ALREADY_CANCELLED, Reason.WRONG_STATE),
-    guard=visible,
+    "What a buyer's cancel gives back from now on: free until, then",
+    CurveAnswer,
+    guard=check_deposit_access,
+    reasons=(Reason.ALREADY_CANCELLED, Reason.WRONG_STATE),
+    example="curve",
 )
 def refund_curve(call: Call) -> Answer:
     steps = call.services.desk.curve(call.params["deposit_id"], call.asked)
     return Answer({"points": [render.curve_point(step, call.locale) for step in steps]})
 
 
-@endpoint(
+@listing(
     routes,
-    "GET",
     "/v1/deposits/{deposit_id}/events",
-    summary="The append-only history, oldest first",
-    roles=READERS,
-    answers={200: EventListAnswer},
+    "The append-only history, oldest first",
+    EventAnswer,
     query=(limit(MAX_LIMIT), CURSOR),
-    reasons=(*READ, Reason.INVALID_CURSOR),
-    guard=visible,
+    guard=check_deposit_access,
+    reasons=READ,
+    example="history",
 )
 def events(call: Call) -> Answer:
     deposit_id = call.params["deposit_id"]
@@ -299,8 +264,7 @@ def events(call: Call) -> Answer:
     journal = call.services.desk.get(deposit_id, call.asked).journal
     page = journal[after : after + size]
     rows = [render.event(deposit_id, after + n, entry) for n, entry in enumerate(page, start=1)]
-    more = {"v": after + size} if after + size < len(journal) else None
-    return Answer({"data": rows, "next_cursor": next_cursor(call, _one_deposit, more)})
+    return write_page(call, _one_deposit, rows, {"v": after + size} if after + size < len(journal) else None)
 
 
 def _one_deposit(call: Call) -> str:

@@ -1,4 +1,4 @@
-"""What a request carries before any field is judged: size, media type, strict JSON, the idempotency key."""
+"""What is checked of a request before any field: size, media type, strict JSON, the idempotency key."""
 
 import json
 import re
@@ -11,7 +11,7 @@ from chalicelib.core.common.refusal import Reason, Refused
 
 MAX_BODY_BYTES: Final = 64 * 1024
 MAX_DEPTH: Final = 32
-# From here on not every whole number has a double of its own, so 1.0 and 1 may no longer be the same wish.
+# Above it not every whole number has a double of its own, so 1.0 and 1 may no longer mean the same.
 MAX_EXACT_INTEGER: Final = 2**53
 IDEMPOTENCY_KEY: Final = re.compile(r"[!-~]{1,255}")
 # A string (closed or not, so that no quote is looked at twice), or one bracket.
@@ -41,13 +41,15 @@ def idempotency_key(headers: Mapping[str, str]) -> str:
 
 
 def parse(raw: bytes) -> dict[str, object]:
-    """The one JSON object that the bytes can mean; whatever two readers could read differently is malformed."""
+    """The one JSON object that the bytes can mean; a text that two parsers could read differently is malformed."""
     if not raw:
         return {}
     try:
         text = raw.decode()
         _check_depth(text)
-        body = json.loads(text, object_pairs_hook=_members, parse_constant=_no_number, parse_float=_number)
+        body = json.loads(
+            text, object_pairs_hook=_read_members, parse_constant=_refuse_constant, parse_float=_read_number
+        )
         _check_text(text, body)
     except ValueError:
         raise Refused(Reason.MALFORMED_BODY) from None
@@ -63,7 +65,7 @@ def _is_json(content_type: str) -> bool:
 
 
 def _check_depth(text: str) -> None:
-    """Before parsing, because the parser goes as deep as it is told to."""
+    """Before parsing, because the parser has no limit of its own."""
     depth = 0
     for token in _NESTING.findall(text):
         if token in ("{", "["):
@@ -80,18 +82,18 @@ def _check_text(text: str, body: object) -> None:
         json.dumps(body, ensure_ascii=False).encode()
 
 
-def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _read_members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     members = dict(pairs)
     if len(members) != len(pairs):
         raise ValueError("a name stands twice")
     return members
 
 
-def _no_number(name: str) -> object:
+def _refuse_constant(name: str) -> object:
     raise ValueError(f"{name} is not JSON")
 
 
-def _number(text: str) -> int | float:
+def _read_number(text: str) -> int | float:
     """1.0 and 1e3 are whole numbers to those who send them. All else stays a float, which every field refuses."""
     number = float(text)
     if number.is_integer() and abs(number) < MAX_EXACT_INTEGER:

@@ -1,4 +1,4 @@
-"""Where a list goes on. A cursor is no secret and opens nothing: the store itself sets whose list is read."""
+"""Cursors: where a list goes on. They are no secrets and give no access: the caller decides whose list is read."""
 
 import base64
 import hashlib
@@ -20,12 +20,12 @@ def seal(scope: str, position: Mapping[str, str | int]) -> str:
 
 
 def unseal(scope: str, cursor: str) -> dict[str, str | int]:
-    """The position that we sealed in this scope; whatever we would not have written just so is refused."""
+    """The position that was sealed in this scope. Refused(INVALID_CURSOR) for any other text."""
     try:
         position = _position(cursor)
     except (ValueError, RecursionError):
         raise Refused(Reason.INVALID_CURSOR) from None
-    # One comparison for everything: altered, another's, or the same written otherwise.
+    # One comparison finds all of it: altered, of another scope, or the same position written differently.
     if _sealed(scope, position) != cursor:
         raise Refused(Reason.INVALID_CURSOR)
     return position
@@ -39,7 +39,7 @@ def _sealed(scope: str, position: Mapping[str, str | int]) -> str:
 
 
 def _position(cursor: str) -> dict[str, str | int]:
-    """What the cursor says, not yet believed."""
+    """The position in the cursor, not yet verified."""
     if len(cursor) > MAX_CURSOR_CHARS:
         raise ValueError("too long")
     payload = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))[CHECK_BYTES:]

@@ -1,4 +1,4 @@
-"""In which language an answer speaks."""
+"""Content negotiation: the language of the texts in an answer."""
 
 import re
 from typing import Final
@@ -10,7 +10,7 @@ DEFAULT: Final = "en"
 
 
 def _names() -> dict[str, str]:
-    """What each language may be called in the header, as its folder says."""
+    """The language of each name that the header may give it, as the language's folder lists them."""
     return {name: locale for locale in LOCALES for name in policies.read(f"texts/{locale}/language.toml")["names"]}
 
 
@@ -20,23 +20,23 @@ _QUALITY: Final = re.compile(r"[qQ]=(0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?)")
 
 
 def negotiate(accept_language: str | None) -> str:
-    """The best of our languages: highest quality, then the first named; what nobody named counts as ``*``."""
-    wishes: dict[str, int] = {}
+    """The best of our languages: highest quality, then the first named; a language that is not named counts as ``*``."""
+    qualities: dict[str, int] = {}
     for part in (accept_language or "").split(","):
-        name, thousandths = _wish(part)
-        wishes[name] = max(wishes.get(name, 0), thousandths)
-    others = wishes.get("*", 0)
-    ranked = {name: wish for name, wish in wishes.items() if name in LOCALES}
+        name, thousandths = _read_range(part)
+        qualities[name] = max(qualities.get(name, 0), thousandths)
+    others = qualities.get("*", 0)
+    ranked = {name: quality for name, quality in qualities.items() if name in LOCALES}
     for locale in LOCALES:
         ranked.setdefault(locale, others)
     best = max(ranked, key=lambda locale: ranked[locale])
     return best if ranked[best] else DEFAULT
 
 
-def _wish(part: str) -> tuple[str, int]:
-    """A language and its quality in thousandths; junk is a wish for nothing."""
+def _read_range(part: str) -> tuple[str, int]:
+    """A language and its quality in thousandths; ``("", 0)`` for what cannot be read."""
     tag, _, weight = (piece.strip() for piece in part.partition(";"))
-    found, quality = _RANGE.fullmatch(tag), _QUALITY.fullmatch(weight or "q=1")
-    if found is None or quality is None:
+    language, quality = _RANGE.fullmatch(tag), _QUALITY.fullmatch(weight or "q=1")
+    if language is None or quality is None:
         return "", 0
-    return NAMES.get(found[1].lower(), ""), int(quality[1].replace(".", "").ljust(4, "0"))
+    return NAMES.get(language[1].lower(), ""), int(quality[1].replace(".", "").ljust(4, "0"))

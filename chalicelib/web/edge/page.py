@@ -13,5 +13,5 @@ PAGE: Final = (
 
 
 def page(title: str, content: str, locale: str) -> str:
-    """A small page of our own; ``content`` is HTML already."""
+    """A page with this title; ``content`` is HTML already."""
     return PAGE.format(lang=locale, title=html.escape(title), content=content)

@@ -1,4 +1,4 @@
-"""Every no as an RFC 9457 problem: the one table from reason to status, and how a problem is written."""
+"""Refusals as RFC 9457 problems: the one table from reason to status, and how a problem is written."""
 
 import json
 from collections.abc import Mapping
@@ -109,6 +109,6 @@ def _fact(name: str, value: object) -> object:
     """Instants and amounts as everywhere else in the contract."""
     if isinstance(value, Money):
         return write_money(value)
-    if isinstance(value, int) and name.endswith(("_at", "until")):
+    if isinstance(value, int) and instants.names_instant(name):
         return instants.format_instant(value)
     return value

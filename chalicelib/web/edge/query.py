@@ -1,13 +1,13 @@
 """Query parameters that several routes share, and how a page's cursor travels."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 from chalicelib.core.common import ids, instants
 from chalicelib.core.common.refusal import Reason, Refused
 from chalicelib.web.edge.cursors import seal, unseal
-from chalicelib.web.edge.route import Call, Parameter
+from chalicelib.web.edge.route import Answer, Call, Parameter
 
 MAX_LIMIT: Final = 100
 DEFAULT_LIMIT: Final = 20
@@ -41,7 +41,7 @@ CURSOR: Final = Parameter("cursor", str, {"type": "string"}, "``next_cursor`` of
 
 
 # The form of a position: its members, and what each of them may be. A cursor's check is no secret, so anybody can make
-# one: whatever a list would not have written itself is refused.
+# a cursor: a position that the list would not have written itself is refused.
 Member = Callable[[str | int], bool]
 Form = Mapping[str, Member]
 
@@ -71,14 +71,14 @@ def position(call: Call, scope: Callable[[Call], str], *forms: Form) -> Mapping[
     cursor = call.query.get("cursor")
     if cursor is None:
         return None
-    found = unseal(_scoped(call, scope), cursor)
-    if not any(_has_form(found, form) for form in forms):
+    begin = unseal(_scoped(call, scope), cursor)
+    if not any(_has_form(begin, form) for form in forms):
         raise Refused(Reason.INVALID_CURSOR)
-    return {**found}
+    return {**begin}
 
 
-def _has_form(found: Mapping[str, str | int], form: Form) -> bool:
-    return found.keys() == form.keys() and all(fits(found[name]) for name, fits in form.items())
+def _has_form(begin: Mapping[str, str | int], form: Form) -> bool:
+    return begin.keys() == form.keys() and all(fits(begin[name]) for name, fits in form.items())
 
 
 def next_cursor(call: Call, scope: Callable[[Call], str], after: Mapping[str, object] | None) -> str | None:
@@ -88,14 +88,30 @@ def next_cursor(call: Call, scope: Callable[[Call], str], after: Mapping[str, ob
     return seal(_scoped(call, scope), plain)
 
 
+def page_size(call: Call) -> int:
+    return int(call.query.get("limit", DEFAULT_LIMIT))
+
+
+def write_page(
+    call: Call, scope: Callable[[Call], str], rows: Iterable[Mapping[str, Any]], after: Mapping[str, object] | None
+) -> Answer:
+    """A page of rows. ``after`` is the position of the last one, None on the last page."""
+    return Answer({"data": list(rows), "next_cursor": next_cursor(call, scope, after)})
+
+
+def no_filter(_call: Call) -> str:
+    """The scope of the cursors of a list without a filter."""
+    return ""
+
+
 def _scoped(call: Call, scope: Callable[[Call], str]) -> str:
     return f"{call.endpoint.path}|{call.caller.id}|{scope(call)}"
 
 
-def _limit(given: str) -> int:
-    if not _WHOLE.fullmatch(given):
+def _limit(text: str) -> int:
+    if not _WHOLE.fullmatch(text):
         raise ValueError("not_integer")
-    number = int(given)
+    number = int(text)
     if number < 1:
         raise ValueError("too_small")
     if number > MAX_LIMIT:
@@ -103,8 +119,8 @@ def _limit(given: str) -> int:
     return number
 
 
-def _instant(given: str) -> Any:
+def _instant(text: str) -> Any:
     try:
-        return instants.parse_instant(given)
+        return instants.parse_instant(text)
     except ValueError:
         raise ValueError("instant") from None

@@ -1,4 +1,4 @@
-"""How often one caller may ask: a token bucket per caller, in the memory of one container."""
+"""Rate limits: a token bucket per caller, in the memory of one container."""
 
 from collections import OrderedDict
 from threading import Lock
@@ -44,12 +44,12 @@ class _Buckets:
             missing = max(0, MINUTE_MS - level)
             self._levels[caller_id] = (level if missing else level - MINUTE_MS, now_ms)
             self._levels.move_to_end(caller_id)
-            # Who has not asked for longest is the likeliest to be full again, which is what forgetting means.
+            # The longest idle bucket is the likeliest to be full again, and forgetting a bucket fills it.
             if len(self._levels) > MAX_CALLERS:
                 self._levels.popitem(last=False)
             return -(-missing // self._per_minute)
 
     def _level(self, caller_id: str, now_ms: int) -> int:
         level, seen_ms = self._levels.get(caller_id, (self._full, now_ms))
-        # A clock that was set back takes nothing away.
+        # A clock that was set back lowers no level.
         return min(self._full, level + max(0, now_ms - seen_ms) * self._per_minute)

@@ -1,15 +1,16 @@
-"""The edge: one declaration for each route, the order of checks, and the shape of every answer.
+"""The edge: how a route is declared, and the order of checks on a request.
 
-Size, token, media type, syntax and key, role, ownership, fields: in this order, for every route. What comes after
-(replay, If-Match, state) is the flows'.
+Each request passes size, token, rate, media type and syntax, key, role, then fields; a route with a guard tells ownership
+before faults of fields. What comes after (replay, If-Match, state) is checked by the flows.
 """
 
 import hashlib
 import json
 import logging
 from collections.abc import Callable, Mapping
+from collections.abc import Set as AbstractSet
 from functools import cache
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import Any, Final, NamedTuple, TypedDict, Unpack
 
 from chalice.app import Blueprint, Request, Response
 from msgspec import Struct, field
@@ -21,30 +22,23 @@ from chalicelib.core.common.journal import Caller, Key, RequestContext
 from chalicelib.core.common.money import Money
 from chalicelib.core.common.refusal import FieldError, Reason, Refused
 from chalicelib.web.edge import bodies
-from chalicelib.web.edge.languages import negotiate
-from chalicelib.web.edge.problems import problem
 from chalicelib.web.edge.rates import Rates
+from chalicelib.web.edge.responses import Envelope, answer_preflight, build, read_envelope, respond, write_refusal
 from chalicelib.web.edge.tokens import Verifier
-from chalicelib.wiring import Services, Settings, services, settings
+from chalicelib.wiring import Services, Settings, services
 
 log = logging.getLogger("earnest.web")
-T = TypeVar("T")
 
 JSON: Final = "application/json"
-SECURITY_HEADERS: Final = {
-    "Cache-Control": "no-store",
-    "X-Content-Type-Options": "nosniff",
-    "Strict-Transport-Security": "max-age=31536000",
-}
-EXPOSED: Final = "ETag, Idempotent-Replayed, Retry-After, Location"
-ALLOWED: Final = "Idempotency-Key, If-Match, Authorization, Content-Type, Accept-Language"
-REBUILT_AFTER_SECONDS: Final = 30  # until a container that cannot be built is replaced, or told its settings
-HOLDER: Final = "holder"  # of the withdrawal token of one deposit
+HOLDER: Final = "holder"  # the role of who sends the withdrawal token of one deposit
 ANONYMOUS: Final = Caller("", "anonymous")
 
 
+# --- Declarations ---
+
+
 class Parameter(NamedTuple):
-    """One query parameter: how it is read (ValueError names the fault) and how OpenAPI tells it."""
+    """One query parameter: how it is read (ValueError names the fault) and how OpenAPI describes it."""
 
     name: str
     read: Callable[[str], object]
@@ -54,30 +48,66 @@ class Parameter(NamedTuple):
 
 
 class Answer(Struct, frozen=True):
-    """What a view gives back; a mapping is written as JSON."""
+    """What a view returns; a mapping is written as JSON."""
 
     body: Mapping[str, Any] | str
     status: int = 200
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
-class Endpoint(Struct, frozen=True):
-    """A route as it is declared once: for the edge, for OpenAPI and for the tests that walk all routes."""
+class Example(Struct, frozen=True):
+    """For OpenAPI: answers of a route by their titles, and a body to send to it."""
+
+    answers: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    body: Mapping[str, Any] | None = None
+
+
+class Routes(Blueprint):
+    """The routes of one module, under one tag of the contract."""
+
+    def __init__(self, import_name: str, tag: str) -> None:
+        super().__init__(import_name)
+        self.tag = tag
+
+
+class Options(TypedDict, total=False):
+    """What a declaration may add; ``Endpoint`` explains each member."""
+
+    roles: AbstractSet[str] | None
+    body: type[BaseModel] | None
+    raw_body: str
+    query: tuple[Parameter, ...]
+    keyed: bool
+    reasons: tuple[Reason, ...]
+    media_type: str
+    guard: Callable[["Call"], None]
+    example: str | Example
+
+
+class Endpoint(Struct, frozen=True, kw_only=True):
+    """A route as it is declared once: for the edge, for OpenAPI and for the tests that walk all routes.
+
+    ``answers``: the shape of each status; None is no body. ``roles`` None: public. ``raw_body`` names the schema of a body
+    that the view reads from ``Call.json`` itself. ``keyed``: needs an Idempotency-Key. ``reasons``: refusals that the edge
+    does not add by itself. ``guard`` refuses what the caller may not see, before faults of fields. ``example``: an Example,
+    or the name of the function that makes one in ``examples.py`` of the same folder; only OpenAPI imports that.
+    """
 
     method: str
     path: str
     summary: str
     answers: Mapping[int, Any]
-    roles: frozenset[str] | None
-    body: type[BaseModel] | None
-    raw_body: str | None
-    query: tuple[Parameter, ...]
-    keyed: bool
-    reasons: tuple[Reason, ...]
     tag: str
-    media_type: str
     view: Callable[["Call"], Answer]
-    guard: Callable[["Call"], None] | None
+    keyed: bool
+    roles: AbstractSet[str] | None = None
+    body: type[BaseModel] | None = None
+    raw_body: str | None = None
+    query: tuple[Parameter, ...] = ()
+    reasons: tuple[Reason, ...] = ()
+    media_type: str = JSON
+    guard: Callable[["Call"], None] | None = None
+    example: str | Example | None = None
 
     @property
     def reads_json(self) -> bool:
@@ -85,7 +115,7 @@ class Endpoint(Struct, frozen=True):
 
 
 ENDPOINTS: Final[list[Endpoint]] = []
-_PREFLIGHTED: Final[set[str]] = set()  # paths whose browsers may ask before they ask
+_PATHS_WITH_OPTIONS: Final[set[str]] = set()  # each path answers OPTIONS once, whatever methods it has
 
 
 class Call(Struct):
@@ -96,9 +126,7 @@ class Call(Struct):
     headers: Mapping[str, str]
     raw: bytes
     params: Mapping[str, str]
-    request_id: str
     source_ip: str
-    path: str
     locale: str
     asked: RequestContext
     json: dict[str, Any] = field(default_factory=dict)
@@ -110,281 +138,222 @@ class Call(Struct):
         return self.asked.caller
 
 
+View = Callable[[Call], Answer]
+Decorator = Callable[[View], View]
+
+
 def endpoint(
-    routes: Blueprint,
-    method: str,
-    path: str,
-    *,
-    summary: str,
-    answers: Mapping[int, Any],
-    roles: set[str] | None = None,
-    body: type[BaseModel] | None = None,
-    raw_body: str | None = None,
-    query: tuple[Parameter, ...] = (),
-    keyed: bool | None = None,
-    reasons: tuple[Reason, ...] = (),
-    tag: str = "deposits",
-    media_type: str = JSON,
-    guard: Callable[[Call], None] | None = None,
-) -> Callable[[Callable[[Call], Answer]], Callable[[Call], Answer]]:
-    """Declare a route. ``roles`` None is public; ``keyed`` defaults to writes under /v1 by a caller.
+    routes: Routes, method: str, path: str, summary: str, answers: Mapping[int, Any], **options: Unpack[Options]
+) -> Decorator:
+    """Declare a route. A key is needed, unless ``keyed`` says otherwise, for each write by a caller with a token."""
+    options.setdefault("keyed", method != "GET" and options.get("roles") is not None)
 
-    ``raw_body`` names a schema where the view reads the JSON itself; ``guard`` tells ownership before faults of fields.
-    """
-
-    def declared(view: Callable[[Call], Answer]) -> Callable[[Call], Answer]:
-        one = Endpoint(
-            method=method,
-            path=path,
-            summary=summary,
-            answers=answers,
-            roles=frozenset(roles) if roles is not None else None,
-            body=body,
-            raw_body=raw_body,
-            query=query,
-            keyed=(method != "GET" and roles is not None) if keyed is None else keyed,
-            reasons=reasons,
-            tag=tag,
-            media_type=media_type,
-            view=view,
-            guard=guard,
+    def declare(view: View) -> View:
+        declared = Endpoint(
+            method=method, path=path, summary=summary, answers=answers, tag=routes.tag, view=view, **options
         )
-        ENDPOINTS.append(one)
-
-        def handler(**params: str) -> Response:
-            # The request is one attribute of the app: it is read once, before anything else.
-            return _handled(one, routes.current_request, params)
-
-        handler.__name__ = f"{method.lower()}_{view.__module__.rpartition('.')[2]}_{view.__name__}"
-        routes.route(path, methods=[method], content_types=["*/*"], name=handler.__name__)(handler)
-        if path not in _PREFLIGHTED:
-            _PREFLIGHTED.add(path)
-            asked_first = ["OPTIONS"]
-            routes.route(path, methods=asked_first, content_types=["*/*"], name=f"options_{path}")(
-                lambda **_params: _preflight(routes.current_request.headers)
-            )
+        ENDPOINTS.append(declared)
+        _register(routes, declared)
         return view
 
-    return declared
-
-
-def unroutable(reason: Reason, headers: Mapping[str, str], path: str, request_id: str) -> Response:
-    """The answer where no route fits. A caller under /v1 is asked for a token first, as everywhere; size comes before."""
-    given = _lower(headers)
-    try:
-        if path.startswith("/v1/") and reason is not Reason.BODY_TOO_LARGE:
-            _proved(_ready(services), given.get("authorization"))
-        raise Refused(reason)
-    except Refused as no:
-        return _refusal(no, given, path, request_id, negotiate(given.get("accept-language")))
-
-
-def _preflight(headers: Mapping[str, str]) -> Response:
-    """The answer to a browser that asks before it asks."""
-    extra = {
-        "Access-Control-Allow-Methods": "GET, POST, PUT, DELETE",
-        "Access-Control-Allow-Headers": ALLOWED,
-        "Access-Control-Max-Age": "600",
-    }
-    return Response(body="", status_code=204, headers={**SECURITY_HEADERS, **_cors(_lower(headers)), **extra})
-
-
-def _handled(one: Endpoint, request: Request, params: Mapping[str, str]) -> Response:
-    headers = _lower(request.headers)
-    locale = negotiate(headers.get("accept-language"))
-    context = request.context
-    request_id = str(context.get("requestId", ""))
-    path = str(context.get("path") or request.path)
-    try:
-        call = _call(one, request, headers, params, locale, request_id, path)
-        answer = _checked(call, request)
-    except Refused as no:
-        return _refusal(no, headers, path, request_id, locale)
-    except Exception:
-        log.exception("unexpected", extra={"request_id": request_id, "route": f"{one.method} {one.path}"})
-        return _refusal(Refused(Reason.INTERNAL_ERROR), headers, path, request_id, locale)
-    return _answered(answer, one.media_type, headers)
-
-
-def _call(
-    one: Endpoint,
-    request: Request,
-    headers: Mapping[str, str],
-    params: Mapping[str, str],
-    locale: str,
-    request_id: str,
-    path: str,
-) -> Call:
-    raw = request.raw_body
-    raw = raw.encode() if isinstance(raw, str) else raw or b""
-    bodies.check_size(raw)
-    found = _ready(services)
-    caller = ANONYMOUS if one.roles is None else _caller(one.roles, found, headers.get("authorization"))
-    received = int(request.context.get("requestTimeEpoch") or found.machine())
-    asked = RequestContext(found.at(received), caller, received, locale, if_match=headers.get("if-match"))
-    source_ip = str(request.context.get("identity", {}).get("sourceIp", ""))
-    return Call(one, found, headers, raw, params, request_id, source_ip, path, locale, asked)
-
-
-def _caller(roles: frozenset[str], found: Services, authorization: str | None) -> Caller:
-    """Who asks. Where a withdrawal token is good, its holder needs no login."""
-    scheme, _, token = (authorization or "").partition(" ")
-    if HOLDER in roles and scheme.lower() == "bearer":
-        deposit_id = found.vault.holder(token.strip())
-        if deposit_id is not None:
-            return Caller(deposit_id, HOLDER)
-    return _proved(found, authorization)
-
-
-def _proved(found: Services, authorization: str | None) -> Caller:
-    return _ready(lambda: _verifier(found.settings)).caller(authorization)
-
-
-def _ready(part: Callable[[], T]) -> T:
-    """A part of this container; Refused(BUSY) where it cannot be built, above all without its settings.
-
-    Why stands in the log alone: a caller can do nothing about it, and learns nothing of how we are set up.
-    """
-    try:
-        return part()
-    except Exception:
-        log.exception("this container cannot be built")
-        raise Refused(Reason.BUSY, retry_after=REBUILT_AFTER_SECONDS) from None
-
-
-def _checked(call: Call, request: Request) -> Answer:
-    one, headers = call.endpoint, call.headers
-    _rates(call.services.settings).take(call.caller.id or call.source_ip, one.method != "GET", call.asked.received)
-    if one.reads_json:
-        bodies.check_media_type(headers.get("content-type"), headers.get("content-encoding"), bool(call.raw))
-        call.json = bodies.parse(call.raw)
-    key_text = bodies.idempotency_key(headers) if one.keyed else ""
-    if one.roles is not None and call.caller.role not in one.roles:
-        raise Refused(Reason.FORBIDDEN)
-    try:
-        call.query = _query(one, request.query_params)
-        call.fields = _fields(one, call.json) if one.reads_json else None
-    except Refused:
-        if one.guard is not None and one.guard is not raw_only:
-            one.guard(call)
-        raise
-    if one.keyed:
-        call.asked = _keyed(call, key_text)
-    return one.view(call)
+    return declare
 
 
 def raw_only(_call: Call) -> None:
-    """Marks a route whose view reads and proves the raw body itself (signed events)."""
+    """The guard of a route whose view reads the raw body and verifies it (signed events)."""
 
 
-def _fields(one: Endpoint, body: dict[str, Any]) -> Any:
-    if one.body is None:
+def _register(routes: Routes, declared: Endpoint) -> None:
+    def handler(**params: str) -> Response:
+        # The request is one attribute of the app: it is read once, before anything else.
+        return _handle(declared, routes.current_request, params)
+
+    view = declared.view
+    handler.__name__ = f"{declared.method.lower()}_{view.__module__.rpartition('.')[2]}_{view.__name__}"
+    _route(routes, declared.method, declared.path, handler.__name__, handler)
+    if declared.path not in _PATHS_WITH_OPTIONS:
+        _PATHS_WITH_OPTIONS.add(declared.path)
+        _route(
+            routes,
+            "OPTIONS",
+            declared.path,
+            f"options_{declared.path}",
+            lambda **_params: answer_preflight(routes.current_request.headers),
+        )
+
+
+def _route(routes: Routes, method: str, path: str, name: str, handler: Callable[..., Response]) -> None:
+    routes.route(path, methods=[method], content_types=["*/*"], name=name)(handler)
+
+
+# --- From a request to its answer ---
+
+
+def unroutable(reason: Reason, headers: Mapping[str, str], path: str, request_id: str) -> Response:
+    """The answer where no route fits. A caller under /v1 needs a valid token first, as everywhere; size is judged before."""
+    envelope = read_envelope(headers, path, request_id)
+    try:
+        if path.startswith("/v1/") and reason is not Reason.BODY_TOO_LARGE:
+            _verify_token(build(services), envelope.headers.get("authorization"))
+        raise Refused(reason)
+    except Refused as refusal:
+        return write_refusal(refusal, envelope)
+
+
+def _handle(declared: Endpoint, request: Request, params: Mapping[str, str]) -> Response:
+    path = str(request.context.get("path") or request.path)
+    envelope = read_envelope(request.headers, path, str(request.context.get("requestId", "")))
+    try:
+        call = _accept(declared, request, params, envelope)
+        _check(call, request)
+        answer = declared.view(call)
+    except Refused as refusal:
+        return write_refusal(refusal, envelope)
+    except Exception:
+        route = f"{declared.method} {declared.path}"
+        log.exception("unexpected", extra={"request_id": envelope.request_id, "route": route})
+        return write_refusal(Refused(Reason.INTERNAL_ERROR), envelope)
+    return _write_answer(answer, declared.media_type, envelope.headers)
+
+
+def _accept(declared: Endpoint, request: Request, params: Mapping[str, str], envelope: Envelope) -> Call:
+    """The request as a call, once its size and its token are accepted."""
+    raw = request.raw_body
+    raw = raw.encode() if isinstance(raw, str) else raw or b""
+    bodies.check_size(raw)
+    container, headers, locale = build(services), envelope.headers, envelope.locale
+    caller = ANONYMOUS if declared.roles is None else _identify(declared.roles, container, headers.get("authorization"))
+    received = int(request.context.get("requestTimeEpoch") or container.machine())
+    asked = RequestContext(container.at(received), caller, received, locale, if_match=headers.get("if-match"))
+    source_ip = str(request.context.get("identity", {}).get("sourceIp", ""))
+    return Call(declared, container, headers, raw, params, source_ip, locale, asked)
+
+
+def _identify(roles: AbstractSet[str], container: Services, authorization: str | None) -> Caller:
+    """The caller. Where a withdrawal token is accepted, its holder needs no login."""
+    scheme, _, token = (authorization or "").partition(" ")
+    if HOLDER in roles and scheme.lower() == "bearer":
+        deposit_id = container.vault.holder(token.strip())
+        if deposit_id is not None:
+            return Caller(deposit_id, HOLDER)
+    return _verify_token(container, authorization)
+
+
+def _verify_token(container: Services, authorization: str | None) -> Caller:
+    return build(lambda: _verifier(container.settings)).caller(authorization)
+
+
+def _write_answer(answer: Answer, media_type: str, headers: Mapping[str, str]) -> Response:
+    body = answer.body if isinstance(answer.body, str) else json.dumps(answer.body, ensure_ascii=False)
+    return respond(headers, answer.status, {"Content-Type": media_type, **answer.headers}, body)
+
+
+# --- The checks, in their order ---
+
+
+def _check(call: Call, request: Request) -> None:
+    """Rate, media type and syntax, key, role, then ownership and fields. Fills in what each step reads."""
+    _check_rate(call)
+    _check_syntax(call)
+    key_text = bodies.idempotency_key(call.headers) if call.endpoint.keyed else ""
+    _check_role(call)
+    _check_fields(call, request)
+    if call.endpoint.keyed:
+        call.asked = _with_key(call, key_text)
+
+
+def _check_rate(call: Call) -> None:
+    rates = _rates(call.services.settings)
+    rates.take(call.caller.id or call.source_ip, call.endpoint.method != "GET", call.asked.received)
+
+
+def _check_syntax(call: Call) -> None:
+    if call.endpoint.reads_json:
+        headers = call.headers
+        bodies.check_media_type(headers.get("content-type"), headers.get("content-encoding"), bool(call.raw))
+        call.json = bodies.parse(call.raw)
+
+
+def _check_role(call: Call) -> None:
+    roles = call.endpoint.roles
+    if roles is not None and call.caller.role not in roles:
+        raise Refused(Reason.FORBIDDEN)
+
+
+def _check_fields(call: Call, request: Request) -> None:
+    """Faults of query and body. The guard comes first, so that faults do not reveal whether another's resource exists."""
+    declared = call.endpoint
+    try:
+        call.query = _read_query(declared.query, request.query_params)
+        call.fields = _read_body(declared.body, call.json) if declared.reads_json else None
+    except Refused:
+        if declared.guard is not None:
+            declared.guard(call)
+        raise
+
+
+def _read_body(model: type[BaseModel] | None, body: dict[str, Any]) -> BaseModel | None:
+    if model is None:
         return None
     try:
-        return one.body.model_validate(lists_to_tuples(body))
+        return model.model_validate(lists_to_tuples(body))
     except ValidationError as invalid:
         raise build_refusal(read_field_errors(invalid)) from None
 
 
-def _query(one: Endpoint, given: Any) -> dict[str, Any]:
-    """The parameters as their readers give them; unknown ones are refused, repeated ones too."""
-    known = {parameter.name: parameter for parameter in one.query}
-    found: dict[str, Any] = {}
-    for name in given or {}:
-        if name not in known:
-            raise Refused(Reason.UNKNOWN_PARAMETER, [FieldError(f"/{name}", "unknown_field")])
-        values = given.getlist(name)
-        if len(values) > 1:
-            raise Refused(Reason.INVALID_REQUEST, [FieldError(f"/{name}", "duplicate")])
-        try:
-            found[name] = known[name].read(values[0])
-        except ValueError as unreadable:
-            raise Refused(Reason.INVALID_REQUEST, [FieldError(f"/{name}", str(unreadable))]) from None
-    for parameter in one.query:
-        if parameter.required and parameter.name not in found:
+def _read_query(parameters: tuple[Parameter, ...], sent: Any) -> dict[str, Any]:
+    """The parameters as their readers return them; unknown, repeated and missing ones are refused."""
+    known = {parameter.name: parameter for parameter in parameters}
+    values = {name: _read_parameter(known.get(name), name, sent.getlist(name)) for name in sent or {}}
+    for parameter in parameters:
+        if parameter.required and parameter.name not in values:
             raise Refused(Reason.INVALID_REQUEST, [FieldError(f"/{parameter.name}", "missing")])
-    return found
+    return values
 
 
-def _keyed(call: Call, key_text: str) -> RequestContext:
-    """The request with its key: who, method, route and its ids, key; and the body as sent, amounts in their one form."""
-    one = call.endpoint
-    asked = call.asked
-    scope = [
-        asked.caller.id,
-        asked.caller.merchant,
-        one.method,
-        one.path,
-        *(call.params[name] for name in sorted(call.params)),
-        key_text,
-    ]
-    body = json.dumps(_one_form(call.json), sort_keys=True, separators=(",", ":"))
+def _read_parameter(parameter: Parameter | None, name: str, texts: list[str]) -> object:
+    if parameter is None:
+        raise Refused(Reason.UNKNOWN_PARAMETER, [FieldError(f"/{name}", "unknown_field")])
+    if len(texts) > 1:
+        raise Refused(Reason.INVALID_REQUEST, [FieldError(f"/{name}", "duplicate")])
+    try:
+        return parameter.read(texts[0])
+    except ValueError as unreadable:
+        raise Refused(Reason.INVALID_REQUEST, [FieldError(f"/{name}", str(unreadable))]) from None
+
+
+def _with_key(call: Call, key_text: str) -> RequestContext:
+    """The request with its key: a digest of caller, method, route, ids and key, and another one with the body."""
+    declared, asked = call.endpoint, call.asked
+    ids = (call.params[name] for name in sorted(call.params))
+    scope = [asked.caller.id, asked.caller.merchant, declared.method, declared.path, *ids, key_text]
+    body = json.dumps(_normalize_amounts(call.json), sort_keys=True, separators=(",", ":"))
     # The key, which is stored nowhere, salts the body's digest: who reads the table cannot guess an account from it.
     key = Key(_digest(json.dumps(scope)), _digest(json.dumps([*scope, body])))
     return RequestContext(asked.at, asked.caller, asked.received, asked.locale, key, key_text, asked.if_match)
 
 
-def _one_form(value: Any) -> Any:
-    """``5000.00`` and ``5000`` are the same amount, so they are the same body."""
+def _normalize_amounts(value: Any) -> Any:
+    """``5000.00`` and ``5000`` are the same amount, so they make the same body."""
     if isinstance(value, dict):
         if set(value) == {"amount", "currency"}:
             try:
                 return write_money(Money.parse(str(value["amount"]), str(value["currency"])))
             except ValueError:
                 return value
-        return {name: _one_form(part) for name, part in value.items()}
-    return [_one_form(part) for part in value] if isinstance(value, list) else value
+        return {name: _normalize_amounts(part) for name, part in value.items()}
+    return [_normalize_amounts(part) for part in value] if isinstance(value, list) else value
 
 
 def _digest(text: str) -> bytes:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()[:8]
 
 
-def _answered(answer: Answer, media_type: str, headers: Mapping[str, str]) -> Response:
-    body = answer.body if isinstance(answer.body, str) else json.dumps(answer.body, ensure_ascii=False)
-    return Response(
-        body=body,
-        status_code=answer.status,
-        headers={"Content-Type": media_type, **SECURITY_HEADERS, **_cors(headers), **answer.headers},
-    )
-
-
-def _refusal(no: Refused, headers: Mapping[str, str], path: str, request_id: str, locale: str) -> Response:
-    status, extra, body = problem(no, locale=locale, instance=path, request_id=request_id)
-    return Response(body=body, status_code=status, headers={**SECURITY_HEADERS, **_cors(headers), **extra})
-
-
-def _cors(headers: Mapping[str, str]) -> dict[str, str]:
-    """An allowed origin is named back. No cookies are used, so ``*`` gives nobody anything."""
-    origin = headers.get("origin")
-    origins = _origins() if origin is not None else ()
-    if origin is None or not ("*" in origins or origin in origins):
-        return {"Vary": "Origin"}
-    allowed = "*" if "*" in origins else origin
-    return {"Access-Control-Allow-Origin": allowed, "Access-Control-Expose-Headers": EXPOSED, "Vary": "Origin"}
-
-
-def _lower(headers: Mapping[str, str]) -> dict[str, str]:
-    return {name.lower(): value for name, value in headers.items()}
+@cache
+def _verifier(configured: Settings) -> Verifier:
+    return Verifier.from_jwks(configured.issuer, configured.audience, configured.jwks)
 
 
 @cache
-def _verifier(found: Settings) -> Verifier:
-    return Verifier.from_jwks(found.issuer, found.audience, found.jwks)
-
-
-@cache
-def _rates(found: Settings) -> Rates:
-    return Rates(found.writes_per_minute, found.reads_per_minute)
-
-
-def _origins() -> tuple[str, ...]:
-    """Those of this container; where it cannot be built, as far as the settings can be read."""
-    try:
-        return _ready(lambda: services().settings.origins)
-    except Refused:
-        pass
-    try:
-        return _ready(lambda: settings().origins)
-    except Refused:
-        return ()
+def _rates(configured: Settings) -> Rates:
+    return Rates(configured.writes_per_minute, configured.reads_per_minute)

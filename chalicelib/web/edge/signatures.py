@@ -1,4 +1,4 @@
-"""Webhook signatures, in and out: Standard Webhooks v1, HMAC-SHA256 over id, timestamp and body."""
+"""Webhook signatures, verified and made: Standard Webhooks v1, HMAC-SHA256 over id, timestamp and body."""
 
 import base64
 import hashlib
@@ -19,14 +19,14 @@ TIMESTAMP: Final = re.compile(r"0|[1-9][0-9]{0,11}")
 
 
 def verify(headers: Mapping[str, str], body: bytes, secrets: Sequence[str], now_seconds: int) -> str:
-    """The webhook's id, if any of our secrets signed exactly this, and lately. Two secrets during a rotation."""
-    given = {name.lower(): value for name, value in headers.items()}
-    webhook_id, timestamp = given.get("webhook-id", ""), given.get("webhook-timestamp", "")
+    """The webhook's id, if one of the secrets signed exactly this within the tolerance. During a rotation there are two secrets."""
+    lower = {name.lower(): value for name, value in headers.items()}
+    webhook_id, timestamp = lower.get("webhook-id", ""), lower.get("webhook-timestamp", "")
     if not WEBHOOK_ID.fullmatch(webhook_id) or not TIMESTAMP.fullmatch(timestamp):
         raise Refused(Reason.INVALID_SIGNATURE)
     signed_at = int(timestamp)
     expected = [sign(webhook_id, signed_at, body, secret) for secret in secrets]
-    if not _any_equal(given.get("webhook-signature", "").split(" "), expected):
+    if not _any_equal(lower.get("webhook-signature", "").split(" "), expected):
         raise Refused(Reason.INVALID_SIGNATURE)
     if abs(now_seconds - signed_at) > TOLERANCE_SECONDS:
         raise Refused(Reason.STALE_WEBHOOK)
@@ -41,7 +41,7 @@ def sign(webhook_id: str, timestamp_seconds: int, body: bytes, secret: str) -> s
 
 
 def _key(secret: str) -> bytes:
-    """The secret's bytes. A secret that is none is our own misconfiguration: a ValueError, never a caller's fault."""
+    """The secret's bytes. ValueError for a secret that is misconfigured: it is never a caller's fault."""
     text = secret.removeprefix(SECRET_PREFIX).rstrip("=")
     key = base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
     if len(key) < MIN_SECRET_BYTES:
@@ -49,7 +49,7 @@ def _key(secret: str) -> bytes:
     return key
 
 
-def _any_equal(given: Sequence[str], expected: Sequence[str]) -> bool:
+def _any_equal(received: Sequence[str], expected: Sequence[str]) -> bool:
     # What is not ASCII becomes a question mark, which no base64 contains.
-    offered = [one.encode("ascii", "replace") for one in given]
-    return any(hmac.compare_digest(one, ours.encode()) for one in offered for ours in expected)
+    encoded = [signature.encode("ascii", "replace") for signature in received]
+    return any(hmac.compare_digest(signature, ours.encode()) for signature in encoded for ours in expected)

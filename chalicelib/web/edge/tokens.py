@@ -1,4 +1,4 @@
-"""Bearer tokens: who calls. Keys and algorithms are ours alone; nothing that a token says is fetched or followed."""
+"""Bearer tokens: who calls. Keys and algorithms come from the configuration alone; nothing in a token is fetched."""
 
 import re
 from collections.abc import Mapping
@@ -17,13 +17,13 @@ MERCHANT_ROLES: Final = ("merchant", "inspector")
 MERCHANT: Final = re.compile(r"mer_[a-z0-9]{1,26}")
 # Any text, but halves of surrogate pairs are not text and have no bytes to digest.
 SUBJECT: Final = re.compile(r"[^\ud800-\udfff]{1,255}")
-# Every claim at its longest fits; what is longer is not worth decoding.
+# All claims at their longest fit into it; a longer token is refused undecoded.
 MAX_TOKEN_CHARS: Final = 8192
-# Clocks of issuers and ours may differ by this much.
+# How much the clock of an issuer may differ from this one.
 LEEWAY_SECONDS: Final = 60
-# Headers that ask the reader to take the key from the token or from an address in it.
+# Headers that carry a key, or the address of one; a token with them is refused.
 FOREIGN_KEYS: Final = frozenset({"jku", "x5u", "jwk"})
-# Beyond PyJWT's own errors: whatever slips through its parsing, no stranger's token may end in a 500.
+# What PyJWT's parsing can raise: no token of a caller may end in a 500.
 UNREADABLE: Final = (jwt.PyJWTError, ValueError, TypeError, ArithmeticError, RecursionError)
 
 
@@ -36,15 +36,15 @@ class Verifier(Struct, frozen=True):
 
     @classmethod
     def from_jwks(cls, issuer: str, audience: str, jwks_json: str) -> Self:
-        """Read a key set. Keys without an id, for other uses or algorithms are left out; none left is our mistake."""
-        found = jwt.PyJWKSet.from_json(jwks_json).keys
-        keys = {key.key_id: key for key in found if key.key_id and _for_signatures(key)}
+        """Read a key set. Keys without an id, for other uses or algorithms are left out; ValueError when none is left."""
+        published = jwt.PyJWKSet.from_json(jwks_json).keys
+        keys = {key.key_id: key for key in published if key.key_id and _for_signatures(key)}
         if not keys:
             raise ValueError("no usable key in the key set")
         return cls(issuer, audience, keys)
 
     def caller(self, authorization: str | None) -> Caller:
-        """Who the ``Authorization`` header proves the caller to be."""
+        """The caller that the ``Authorization`` header names, once its signature and claims are verified."""
         claims = self._claims(_bearer(authorization))
         subject, role, merchant = claims["sub"], claims.get("role"), claims.get("merchant")
         if not _whole_seconds(claims) or claims.get("token_use", "access") != "access":
@@ -98,7 +98,7 @@ def _bearer(authorization: str | None) -> str:
 
 
 def _whole_seconds(claims: dict[str, Any]) -> bool:
-    """PyJWT also takes "123", 1.5 and true for an instant; we take numbers of seconds."""
+    """PyJWT also takes "123", 1.5 and true for an instant; only whole numbers of seconds are accepted."""
     return all(type(claims.get(name, 0)) is int for name in ("exp", "iat", "nbf"))
 
 

@@ -1,6 +1,7 @@
-"""How money, instants, hashes, parties and problems look in an answer."""
+"""Shapes that answers of several capabilities share: money, instants, hashes, rules, pages, problems."""
 
-from typing import Annotated, Final, NotRequired
+from collections.abc import Iterable
+from typing import Annotated, Any, Final, Generic, NotRequired, TypeVar
 
 from pydantic import ConfigDict, Field, WithJsonSchema, with_config
 
@@ -11,6 +12,7 @@ from chalicelib.core.common.fields import INSTANT_SCHEMA, MONEY_SCHEMA
 from chalicelib.core.common.money import Money
 
 CLOSED = ConfigDict(extra="forbid")
+T = TypeVar("T")
 # What was deducted from a refund stands in its lines with a minus; nothing else is ever negative.
 SIGNED_MONEY_SCHEMA: Final = {
     **MONEY_SCHEMA,
@@ -27,6 +29,23 @@ SIGNED_MONEY_SCHEMA: Final = {
 }
 
 
+def one_of(values: Iterable[str]) -> Any:
+    """For ``Annotated[str, one_of(Status)]``: a text that is one of these."""
+    return Field(json_schema_extra={"enum": [str(value) for value in values]})
+
+
+# Schemas of lists carry no description, hence no docstrings: a page of a list, and a list that has only one page.
+@with_config(CLOSED)
+class Page(TypedDict, Generic[T]):
+    data: list[T]
+    next_cursor: str | None
+
+
+@with_config(CLOSED)
+class Rows(TypedDict, Generic[T]):
+    data: list[T]
+
+
 class Amount(TypedDict):
     """An amount as ``render.money`` writes it."""
 
@@ -37,7 +56,7 @@ class Amount(TypedDict):
 MoneyAnswer = Annotated[Amount, WithJsonSchema(MONEY_SCHEMA)]
 SignedMoneyAnswer = Annotated[Amount, WithJsonSchema(SIGNED_MONEY_SCHEMA)]
 InstantAnswer = Annotated[str, WithJsonSchema(INSTANT_SCHEMA)]
-PartyAnswer = Annotated[str, Field(json_schema_extra={"enum": ["buyer", "merchant", "platform", "clock"]})]
+PartyAnswer = Annotated[str, one_of(["buyer", "merchant", "platform", "clock"])]
 HashAnswer = Annotated[str, Field(pattern="^sha256:[0-9a-f]{64}$")]
 
 

@@ -2,20 +2,19 @@
 
 from typing import Annotated, Any, Final
 
-from chalice.app import Blueprint
 from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from chalicelib.core.common.fields import Frozen, InstantField
 from chalicelib.core.common.refusal import Reason
 from chalicelib.core.delivery.fulfilment import Deliver, PayBalance, Ready, Receive, Ship
 from chalicelib.core.deposit.events.goods import Units
-from chalicelib.web.deposits.answers import DepositAnswer
-from chalicelib.web.deposits.common import command, visible, whole
+from chalicelib.web.deposits.common import run_command, write_deposit
+from chalicelib.web.deposits.declare import deposit_command
 from chalicelib.web.deposits.routes import PaymentMethodBody
-from chalicelib.web.edge.common import READ, WRITES, EmptyBody, Evidence, LineNumber, UnitsBody
-from chalicelib.web.edge.route import Answer, Call, endpoint
+from chalicelib.web.edge.common import Evidence, LineNumber, UnitsBody
+from chalicelib.web.edge.route import Answer, Call, Routes
 
-routes = Blueprint(__name__)
+routes = Routes(__name__, "fulfilment")
 
 
 class ArrivedBody(Frozen):
@@ -68,106 +67,76 @@ class DeliveryBody(Frozen):
     evidence: Evidence = ()
 
 
-@endpoint(
+@deposit_command(
     routes,
-    "POST",
-    "/v1/deposits/{deposit_id}/ready",
-    summary="Say that goods can be inspected; with the last line the balance falls due",
+    "ready",
+    "Say that goods can be inspected; with the last line the balance falls due",
     roles={"merchant"},
     body=ReadyBody,
-    answers={200: DepositAnswer},
-    reasons=(*READ, Reason.INVALID_REQUEST, Reason.EVIDENCE_REQUIRED, Reason.WRONG_STATE, *WRITES),
-    tag="fulfilment",
-    guard=visible,
+    reasons=(Reason.EVIDENCE_REQUIRED,),
+    example="ready",
 )
 def ready(call: Call) -> Answer:
     body: ReadyBody = call.fields
-    return command(call, Ready(body.lines, body.inspect_at, body.evidence))
+    return run_command(call, Ready(body.lines, body.inspect_at, body.evidence))
 
 
-@endpoint(
+@deposit_command(
     routes,
-    "POST",
-    "/v1/deposits/{deposit_id}/balance-payments",
-    summary="Pay the rest, by the buyer's own choice of method",
-    roles={"buyer"},
+    "balance-payments",
+    "Pay the rest, by the buyer's own choice of method",
     body=PaymentMethodBody,
-    answers={200: DepositAnswer},
-    reasons=(*READ, Reason.PAYMENT_METHOD_NOT_OFFERED, Reason.WRONG_STATE, *WRITES),
-    tag="fulfilment",
-    guard=visible,
+    reasons=(Reason.PAYMENT_METHOD_NOT_OFFERED,),
+    example="balance_opened",
 )
 def balance_payments(call: Call) -> Answer:
     """Opens a payment of the whole balance: `payment.next_action` says where to go. A former one is replaced."""
     body: PaymentMethodBody = call.fields
-    return command(call, PayBalance(body.payment_method))
+    return run_command(call, PayBalance(body.payment_method))
 
 
-@endpoint(
+@deposit_command(
     routes,
-    "POST",
-    "/v1/deposits/{deposit_id}/shipments",
-    summary="Record what left; with the last unit the deposit is completed",
+    "shipments",
+    "Record what left; with the last unit the deposit is completed",
     roles={"merchant"},
     body=ShipmentBody,
-    answers={200: DepositAnswer},
-    reasons=(*READ, Reason.INVALID_REQUEST, Reason.WRONG_STATE, *WRITES),
-    tag="fulfilment",
-    guard=visible,
+    example="shipped",
 )
 def shipments(call: Call) -> Answer:
     """Only when everything is paid and the lock is final."""
     body: ShipmentBody = call.fields
-    return command(call, Ship(tuple(Units(units.line, units.quantity) for units in body.lines)))
+    return run_command(call, Ship(tuple(Units(units.line, units.quantity) for units in body.lines)))
 
 
-@endpoint(
+@deposit_command(
     routes,
-    "POST",
-    "/v1/deposits/{deposit_id}/deliveries",
-    summary="The merchant's word on when goods arrived",
+    "deliveries",
+    "The merchant's word on when goods arrived",
     roles={"merchant"},
     body=DeliveryBody,
-    answers={200: DepositAnswer},
-    reasons=(*READ, Reason.INVALID_REQUEST, Reason.EVIDENCE_REQUIRED, Reason.WRONG_STATE, *WRITES),
-    tag="fulfilment",
-    guard=visible,
+    reasons=(Reason.EVIDENCE_REQUIRED,),
+    example="delivered",
 )
 def deliveries(call: Call) -> Answer:
     """Statutory periods run from the later of the two words, the merchant's and the buyer's, for the last line."""
     body: DeliveryBody = call.fields
-    units = tuple(Units(one.line, one.quantity or 0) for one in body.lines)
-    return command(call, Deliver(units, body.delivered_at, body.evidence))
+    units = tuple(Units(arrived.line, arrived.quantity or 0) for arrived in body.lines)
+    return run_command(call, Deliver(units, body.delivered_at, body.evidence))
 
 
-@endpoint(
-    routes,
-    "POST",
-    "/v1/deposits/{deposit_id}/receipt",
-    summary="The buyer's word that everything shipped so far has arrived",
-    roles={"buyer"},
-    body=EmptyBody,
-    answers={200: DepositAnswer},
-    reasons=(*READ, Reason.WRONG_STATE, *WRITES),
-    tag="fulfilment",
-    guard=visible,
-)
+@deposit_command(routes, "receipt", "The buyer's word that everything shipped so far has arrived", example="received")
 def receipt(call: Call) -> Answer:
-    return command(call, Receive())
+    return run_command(call, Receive())
 
 
-@endpoint(
+@deposit_command(
     routes,
-    "POST",
-    "/v1/deposits/{deposit_id}/buyer-default",
-    summary="End a deposit whose balance was not paid when it was due, nor in the time to cure that",
+    "buyer-default",
+    "End a deposit whose balance was not paid when it was due, nor in the time to cure that",
     roles={"merchant"},
-    body=EmptyBody,
-    answers={200: DepositAnswer},
-    reasons=(*READ, Reason.WRONG_STATE, *WRITES),
-    tag="fulfilment",
-    guard=visible,
+    example="defaulted",
 )
 def buyer_default(call: Call) -> Answer:
     """Decided as a buyer's cancel after the lock. The provider is asked first: money on its way is never lost."""
-    return whole(call, call.services.defaults.declare(call.params["deposit_id"], call.asked))
+    return write_deposit(call, call.services.defaults.declare(call.params["deposit_id"], call.asked))

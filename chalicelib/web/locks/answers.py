@@ -2,13 +2,13 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field, with_config
+from pydantic import with_config
 
 # Before Python 3.12 pydantic reads only this one; it comes with pydantic.
 from typing_extensions import TypedDict
 
 from chalicelib.web.edge.languages import LOCALES
-from chalicelib.web.edge.values import CLOSED, HashAnswer, InstantAnswer, MoneyAnswer
+from chalicelib.web.edge.values import CLOSED, HashAnswer, InstantAnswer, MoneyAnswer, one_of
 
 
 @with_config(CLOSED)
@@ -18,7 +18,7 @@ class DisclosureAnswer(TypedDict):
     text: str
     amount_at_stake: MoneyAnswer
     window_ends_at: InstantAnswer | None
-    locale: Annotated[str, Field(json_schema_extra={"enum": list(LOCALES)})]
+    locale: Annotated[str, one_of(LOCALES)]
 
 
 @with_config(CLOSED)

@@ -9,14 +9,14 @@ from chalicelib.web.edge.values import money
 from chalicelib.web.locks.answers import LockIntentAnswer
 
 
-def lock_intent(of: Deposit, one: Intent) -> LockIntentAnswer:
+def lock_intent(deposit: Deposit, intent: Intent) -> LockIntentAnswer:
     """What the buyer must be shown before they may lock, word by word from the evidence."""
-    shown = one.opened
+    shown = intent.opened
     ends_at = shown.window_ends_at
     return {
-        "id": child("lki", of.id, one.n),
+        "id": child("lki", deposit.id, intent.n),
         "object": "lock_intent",
-        "deposit": of.id,
+        "deposit": deposit.id,
         "disclosure": {
             "text": disclosure.render_intent_text(shown),
             "amount_at_stake": money(shown.amount_at_stake),

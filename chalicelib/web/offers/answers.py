@@ -1,6 +1,6 @@
 """The shapes of offers, presets and markets in answers."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import with_config
 
@@ -8,7 +8,8 @@ from pydantic import with_config
 from typing_extensions import TypedDict
 
 from chalicelib.core.policy import market, terms
-from chalicelib.web.edge.values import CLOSED, HashAnswer, InstantAnswer, MoneyAnswer
+from chalicelib.core.selling.offer import OfferStatus
+from chalicelib.web.edge.values import CLOSED, HashAnswer, InstantAnswer, MoneyAnswer, one_of
 
 
 @with_config(CLOSED)
@@ -40,7 +41,7 @@ class OfferAnswer(TypedDict):
     id: str
     object: Literal["offer"]
     version: int
-    status: Literal["scheduled", "open", "closed"]
+    status: Annotated[str, one_of(OfferStatus)]
     merchant: str
     title: str
     market: str
@@ -72,12 +73,6 @@ class OfferAnswer(TypedDict):
 
 
 @with_config(CLOSED)
-class OfferListAnswer(TypedDict):
-    data: list[OfferAnswer]
-    next_cursor: str | None
-
-
-@with_config(CLOSED)
 class FindingAnswer(TypedDict):
     """One remark on an offer: an error stops it, a warning does not."""
 
@@ -102,11 +97,6 @@ class PresetAnswer(TypedDict):
     object: Literal["preset"]
     source: str
     offer: dict[str, Any]
-
-
-@with_config(CLOSED)
-class PresetListAnswer(TypedDict):
-    data: list[PresetAnswer]
 
 
 @with_config(CLOSED)
@@ -136,8 +126,3 @@ class MarketAnswer(TypedDict):
     default: market.Default
     refund_deadline: market.RefundDeadline
     withdrawal: market.Withdrawal | None
-
-
-@with_config(CLOSED)
-class MarketListAnswer(TypedDict):
-    data: list[MarketAnswer]

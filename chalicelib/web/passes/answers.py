@@ -1,13 +1,14 @@
 """The shapes of priority passes in answers."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import with_config
 
 # Before Python 3.12 pydantic reads only this one; it comes with pydantic.
 from typing_extensions import TypedDict
 
-from chalicelib.web.edge.values import CLOSED, InstantAnswer, MoneyAnswer
+from chalicelib.core.deposit.priority_pass import PassStatus
+from chalicelib.web.edge.values import CLOSED, InstantAnswer, MoneyAnswer, one_of
 
 
 @with_config(CLOSED)
@@ -20,14 +21,8 @@ class PassAnswer(TypedDict):
     skus: list[str]
     price_cap: MoneyAnswer
     valid_until: InstantAnswer
-    status: Literal["granted", "used", "lapsed"]
+    status: Annotated[str, one_of(PassStatus)]
     origin: str
     reason: str
     used_for: str | None
     created_at: InstantAnswer
-
-
-@with_config(CLOSED)
-class PassListAnswer(TypedDict):
-    data: list[PassAnswer]
-    next_cursor: str | None

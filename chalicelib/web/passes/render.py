@@ -8,18 +8,18 @@ from chalicelib.web.edge.values import money
 from chalicelib.web.passes.answers import PassAnswer
 
 
-def priority_pass(of: Deposit, one: Pass) -> PassAnswer:
-    granted = one.granted
+def priority_pass(deposit: Deposit, priority_pass: Pass) -> PassAnswer:
+    granted = priority_pass.granted
     return {
-        "id": child("pas", of.id, one.n),
+        "id": child("pas", deposit.id, priority_pass.n),
         "object": "priority_pass",
-        "merchant": of.created.merchant,
+        "merchant": deposit.created.merchant,
         "skus": list(granted.skus),
         "price_cap": money(granted.price_cap),
         "valid_until": format_instant(granted.valid_until),
-        "status": one.status.value,
-        "origin": of.id,
+        "status": priority_pass.status.value,
+        "origin": deposit.id,
         "reason": granted.reason,
-        "used_for": one.used_for if one.status.value == "used" else None,
+        "used_for": priority_pass.used_for if priority_pass.status.value == "used" else None,
         "created_at": format_instant(granted.at),
     }

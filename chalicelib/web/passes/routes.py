@@ -1,34 +1,24 @@
 """Priority passes over HTTP: what a buyer holds."""
 
-from chalice.app import Blueprint
-
-from chalicelib.core.common.refusal import Reason
-from chalicelib.web.edge.query import CURSOR, DEFAULT_LIMIT, PLACE, limit, next_cursor, position
-from chalicelib.web.edge.route import Answer, Call, endpoint
+from chalicelib.web.edge.declare import listing
+from chalicelib.web.edge.query import PLACE, no_filter, page_size, position, write_page
+from chalicelib.web.edge.route import Answer, Call, Routes
 from chalicelib.web.passes import render
-from chalicelib.web.passes.answers import PassListAnswer
+from chalicelib.web.passes.answers import PassAnswer
 
-routes = Blueprint(__name__)
+routes = Routes(__name__, "cancellations")
 
 
-@endpoint(
+@listing(
     routes,
-    "GET",
     "/v1/priority-passes",
-    summary="A buyer's priority passes, of the newest deposits first",
+    "A buyer's priority passes, of the newest deposits first",
+    PassAnswer,
     roles={"buyer"},
-    answers={200: PassListAnswer},
-    query=(limit(), CURSOR),
-    reasons=(Reason.FORBIDDEN, Reason.INVALID_CURSOR),
-    tag="cancellations",
+    example="listed",
 )
 def list_passes(call: Call) -> Answer:
     """Send one as `priority_pass` with an order: one unit, before the sale opens, beside its limits, from its reserve."""
-    size = call.query.get("limit", DEFAULT_LIMIT)
-    found, after = call.services.passes.listed(call.asked, size, position(call, _all, PLACE))
-    rows = [render.priority_pass(outcome.deposit, one) for outcome, one in found]
-    return Answer({"data": rows, "next_cursor": next_cursor(call, _all, after)})
-
-
-def _all(_call: Call) -> str:
-    return ""
+    passes, after = call.services.passes.list_passes(call.asked, page_size(call), position(call, no_filter, PLACE))
+    rows = [render.priority_pass(outcome.deposit, priority_pass) for outcome, priority_pass in passes]
+    return write_page(call, no_filter, rows, after)

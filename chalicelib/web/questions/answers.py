@@ -2,17 +2,16 @@
 
 from typing import Annotated, Literal, get_args
 
-from pydantic import Field, with_config
+from pydantic import with_config
 
 # Before Python 3.12 pydantic reads only this one; it comes with pydantic.
 from typing_extensions import TypedDict
 
+from chalicelib.core.deposit.question import QuestionStatus
 from chalicelib.core.policy import cancellation_reasons
-from chalicelib.web.edge.values import CLOSED, InstantAnswer
+from chalicelib.web.edge.values import CLOSED, InstantAnswer, one_of
 
-QuestionKindAnswer = Annotated[
-    str, Field(json_schema_extra={"enum": list(get_args(cancellation_reasons.QuestionKind))})
-]
+QuestionKindAnswer = Annotated[str, one_of(get_args(cancellation_reasons.QuestionKind))]
 
 
 @with_config(CLOSED)
@@ -23,15 +22,9 @@ class QuestionAnswer(TypedDict):
     object: Literal["question"]
     deposit: str
     kind: QuestionKindAnswer
-    status: Literal["open", "answered", "lapsed"]
+    status: Annotated[str, one_of(QuestionStatus)]
     text: str
     answer: str | None
     due_at: InstantAnswer
     answered_at: InstantAnswer | None
     created_at: InstantAnswer
-
-
-@with_config(CLOSED)
-class QuestionListAnswer(TypedDict):
-    data: list[QuestionAnswer]
-    next_cursor: str | None

@@ -8,16 +8,16 @@ from chalicelib.flows.questions import QuestionText
 from chalicelib.web.questions.answers import QuestionAnswer
 
 
-def question(of: Deposit, one: Question, words: QuestionText, at: int) -> QuestionAnswer:
+def question(deposit: Deposit, question: Question, words: QuestionText, at: int) -> QuestionAnswer:
     return {
-        "id": child("qst", of.id, one.n),
+        "id": child("qst", deposit.id, question.n),
         "object": "question",
-        "deposit": of.id,
-        "kind": one.asked.kind,
-        "status": one.status_at(at).value,
+        "deposit": deposit.id,
+        "kind": question.asked.kind,
+        "status": question.status_at(at).value,
         "text": words.asked,
         "answer": words.answered,
-        "due_at": format_instant(one.asked.due_at),
-        "answered_at": format_instant(one.answered_at) if one.answered_at is not None else None,
-        "created_at": format_instant(one.asked.at),
+        "due_at": format_instant(question.asked.due_at),
+        "answered_at": format_instant(question.answered_at) if question.answered_at is not None else None,
+        "created_at": format_instant(question.asked.at),
     }

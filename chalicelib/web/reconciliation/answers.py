@@ -2,16 +2,16 @@
 
 from typing import Annotated, Literal, get_args
 
-from pydantic import Field, with_config
+from pydantic import with_config
 
 # Before Python 3.12 pydantic reads only this one; it comes with pydantic.
 from typing_extensions import TypedDict
 
 from chalicelib.core.reconciliation import lines, run
-from chalicelib.web.edge.values import CLOSED, InstantAnswer, MoneyAnswer
+from chalicelib.web.edge.values import CLOSED, InstantAnswer, MoneyAnswer, one_of
 
-BreakKindAnswer = Annotated[str, Field(json_schema_extra={"enum": list(get_args(lines.BreakKind))})]
-ActionAnswer = Annotated[str, Field(json_schema_extra={"enum": list(get_args(run.Action))})]
+BreakKindAnswer = Annotated[str, one_of(get_args(lines.BreakKind))]
+ActionAnswer = Annotated[str, one_of(get_args(run.Action))]
 
 
 @with_config(CLOSED)
@@ -53,7 +53,7 @@ RunAnswer = TypedDict(
     {
         "id": str,
         "object": Literal["reconciliation_run"],
-        "status": Literal["running", "balanced", "breaks_open", "failed"],
+        "status": Annotated[str, one_of(run.RunStatus)],
         "from": InstantAnswer,
         "to": InstantAnswer,
         "progress": ProgressAnswer,
@@ -66,12 +66,6 @@ RunAnswer = TypedDict(
         "updated_at": InstantAnswer,
     },
 )
-
-
-@with_config(CLOSED)
-class RunListAnswer(TypedDict):
-    data: list[RunAnswer]
-    next_cursor: str | None
 
 
 @with_config(CLOSED)
@@ -93,9 +87,3 @@ class BreakAnswer(TypedDict):
     note: str | None
     created_at: InstantAnswer
     resolved_at: InstantAnswer | None
-
-
-@with_config(CLOSED)
-class BreakListAnswer(TypedDict):
-    data: list[BreakAnswer]
-    next_cursor: str | None

@@ -22,23 +22,23 @@ COLUMNS: Final = (
 COUNTS: Final = ("matched", "repaired", "in_transit", "breaks", "unreadable")
 
 
-def run(shown: RunView) -> RunAnswer:
+def run(view: RunView) -> RunAnswer:
     """A run as an answer: what is counted so far, or its certificate."""
-    one, counted = shown.run, _certificate(shown)
-    address = f"/v1/reconciliation-runs/{one.id}"
+    run, certificate = view.run, _certificate(view)
+    address = f"/v1/reconciliation-runs/{run.id}"
     return {
-        "id": one.id,
+        "id": run.id,
         "object": "reconciliation_run",
-        "status": one.status.value,
-        "from": format_instant(one.started.start),
-        "to": format_instant(one.started.end),
-        "progress": {"ours": counted.ours, "provider": counted.provider, "percent": shown.percent},
+        "status": run.status.value,
+        "from": format_instant(run.started.start),
+        "to": format_instant(run.started.end),
+        "progress": {"ours": certificate.ours, "provider": certificate.provider, "percent": view.percent},
         "counts": {
-            "matched": counted.matched,
-            "repaired": counted.repaired,
-            "in_transit": counted.in_transit,
-            "breaks": counted.breaks,
-            "unreadable": counted.unreadable,
+            "matched": certificate.matched,
+            "repaired": certificate.repaired,
+            "in_transit": certificate.in_transit,
+            "breaks": certificate.breaks,
+            "unreadable": certificate.unreadable,
         },
         "totals": [
             {
@@ -47,67 +47,67 @@ def run(shown: RunView) -> RunAnswer:
                 "provider": total.provider.amount,
                 "difference": total.difference.amount,
             }
-            for total in counted.totals
+            for total in certificate.totals
         ],
-        "digest": counted.digest if one.finished is not None else None,
-        "failure": one.failure,
+        "digest": certificate.digest if run.finished is not None else None,
+        "failure": run.failure,
         "report_url": f"{address}/report.csv",
-        "created_at": format_instant(one.started.at),
-        "updated_at": format_instant(one.updated_at),
+        "created_at": format_instant(run.started.at),
+        "updated_at": format_instant(run.updated_at),
     }
 
 
-def _certificate(shown: RunView) -> RunFinished:
+def _certificate(view: RunView) -> RunFinished:
     """The certificate, or as much of it as there is."""
-    finished = shown.run.finished
-    return finished if finished is not None else runs.finish_run(shown.run.started.at, shown.tally)
+    finished = view.run.finished
+    return finished if finished is not None else runs.finish_run(view.run.started.at, view.tally)
 
 
-def difference(one: Break, note: str | None) -> BreakAnswer:
-    found, resolved = one.found, one.resolved
+def difference(difference: Break, note: str | None) -> BreakAnswer:
+    fact, resolved = difference.found, difference.resolved
     return {
-        "id": one.id,
+        "id": difference.id,
         "object": "break",
-        "run": found.run,
-        "kind": found.kind,
-        "deposit": found.deposit,
-        "payment": found.payment,
-        "refund": found.refund,
-        "provider_ref": found.provider_ref,
-        "ours": values.money(found.ours) if found.ours is not None else None,
-        "provider": values.money(found.provider) if found.provider is not None else None,
+        "run": fact.run,
+        "kind": fact.kind,
+        "deposit": fact.deposit,
+        "payment": fact.payment,
+        "refund": fact.refund,
+        "provider_ref": fact.provider_ref,
+        "ours": values.money(fact.ours) if fact.ours is not None else None,
+        "provider": values.money(fact.provider) if fact.provider is not None else None,
         "status": "open" if resolved is None else "resolved",
         "action": resolved.action if resolved is not None else None,
         "note": note,
-        "created_at": format_instant(found.at),
+        "created_at": format_instant(fact.at),
         "resolved_at": format_instant(resolved.at) if resolved is not None else None,
     }
 
 
-def rows(shown: RunView, breaks: Sequence[Break]) -> Iterator[Sequence[object]]:
+def rows(view: RunView, breaks: Sequence[Break]) -> Iterator[Sequence[object]]:
     """The spreadsheet: a header, the run, its counts and totals, then a row for each break."""
-    counted, one = _certificate(shown), shown.run
+    certificate, run = _certificate(view), view.run
     yield COLUMNS
-    yield _row(row="run", id=one.id, status=one.status.value, kind=counted.digest if one.finished else "")
+    yield _row(row="run", id=run.id, status=run.status.value, kind=certificate.digest if run.finished else "")
     for name in COUNTS:
-        yield _row(row="count", kind=name, ours=getattr(counted, name))
-    for total in counted.totals:
+        yield _row(row="count", kind=name, ours=getattr(certificate, name))
+    for total in certificate.totals:
         yield _row(row="total", **_sides(total.ours, total.provider))
-    for found in breaks:
+    for difference in breaks:
         yield _row(
             row="break",
-            id=found.id,
-            kind=found.found.kind,
-            deposit=found.found.deposit or "",
-            payment=found.found.payment or "",
-            refund=found.found.refund or "",
-            provider_reference=_harmless(found.found.provider_ref or ""),
-            status="open" if found.resolved is None else "resolved",
-            action=found.resolved.action if found.resolved is not None else "",
-            **_sides(found.found.ours, found.found.provider),
+            id=difference.id,
+            kind=difference.found.kind,
+            deposit=difference.found.deposit or "",
+            payment=difference.found.payment or "",
+            refund=difference.found.refund or "",
+            provider_reference=_escape_formula(difference.found.provider_ref or ""),
+            status="open" if difference.resolved is None else "resolved",
+            action=difference.resolved.action if difference.resolved is not None else "",
+            **_sides(difference.found.ours, difference.found.provider),
         )
-    if counted.breaks > len(breaks):
-        yield _row(row="more", ours=counted.breaks - len(breaks))
+    if certificate.breaks > len(breaks):
+        yield _row(row="more", ours=certificate.breaks - len(breaks))
 
 
 def _row(**cells: object) -> Sequence[object]:
@@ -115,31 +115,31 @@ def _row(**cells: object) -> Sequence[object]:
 
 
 def _sides(ours: Money | None, provider: Money | None) -> dict[str, object]:
-    known = ours if ours is not None else provider
-    if known is None:
+    present = ours if ours is not None else provider
+    if present is None:
         return {}
-    zero = Money.zero(known.currency)
+    zero = Money.zero(present.currency)
     mixed = ours is not None and provider is not None and ours.currency != provider.currency
     return {
-        "currency": known.currency if not mixed else "",
+        "currency": present.currency if not mixed else "",
         "ours": ours.amount if ours is not None else "",
         "provider": provider.amount if provider is not None else "",
         "difference": ((ours or zero) - (provider or zero)).amount if not mixed else "",
     }
 
 
-def _harmless(reference: str) -> str:
-    """A spreadsheet runs what begins like a formula; a reference is not ours."""
+def _escape_formula(reference: str) -> str:
+    """A spreadsheet runs what begins like a formula, and the provider chooses the reference."""
     return f"'{reference}" if reference[:1] in {"=", "+", "-", "@", "\t", "\r"} else reference
 
 
-def page(shown: RunView, breaks: Sequence[Break], locale: str) -> str:
+def page(view: RunView, breaks: Sequence[Break], locale: str) -> str:
     """The same rows as a page."""
-    one = shown.run
+    run = view.run
     title = read_text("pages", "reconciliation_title", locale=locale)
-    span = f"{format_instant(one.started.start)} / {format_instant(one.started.end)}"
-    status = read_text("pages", f"reconciliation_{one.status.value}", locale=locale)
-    head, *body = rows(shown, breaks)
+    span = f"{format_instant(run.started.start)} / {format_instant(run.started.end)}"
+    status = read_text("pages", f"reconciliation_{run.status.value}", locale=locale)
+    head, *body = rows(view, breaks)
     cells = "".join(f"<tr>{_cells('td', row)}</tr>" for row in body)
     content = (
         f"<p>{html.escape(status)}</p><p><code>{html.escape(span)}</code></p>"

@@ -2,25 +2,25 @@
 
 import csv
 import io
-from typing import Annotated, Final, Literal
+from typing import Final, Literal
 
-from chalice.app import Blueprint
-from pydantic import Field, StringConstraints
+from pydantic import Field
 
 from chalicelib.core.common.fields import Frozen, InstantField
 from chalicelib.core.common.refusal import Reason
 from chalicelib.core.reconciliation.run import Break
 from chalicelib.flows.reconciliation.runs import RunView
+from chalicelib.web.edge.common import READ, Note, replay_header
+from chalicelib.web.edge.declare import creation, listing, resource
 from chalicelib.web.edge.page import HTML
-from chalicelib.web.edge.query import CURSOR, DEFAULT_LIMIT, PLACE, limit, next_cursor, position
-from chalicelib.web.edge.route import Answer, Call, endpoint
+from chalicelib.web.edge.query import PLACE, page_size, position, write_page
+from chalicelib.web.edge.route import Answer, Call, Routes, endpoint
 from chalicelib.web.reconciliation import render
-from chalicelib.web.reconciliation.answers import BreakAnswer, BreakListAnswer, RunAnswer, RunListAnswer
+from chalicelib.web.reconciliation.answers import BreakAnswer, RunAnswer
 
-routes = Blueprint(__name__)
-STYLED: Final = "default-src 'none'; style-src 'unsafe-inline'"
+routes = Routes(__name__, "reconciliation")
+STYLES_ONLY: Final = "default-src 'none'; style-src 'unsafe-inline'"
 BOOKKEEPERS: Final = {"platform", "service"}
-READ: Final = (Reason.FORBIDDEN, Reason.NOT_FOUND)
 
 
 class RunBody(Frozen):
@@ -34,125 +34,103 @@ class ResolveBody(Frozen):
     """What a person decided about a break."""
 
     action: Literal["accept_provider", "retry", "write_off"]
-    note: Annotated[str, StringConstraints(min_length=1, max_length=2_000)] | None = None
+    note: Note | None = None
 
 
-@endpoint(
+@creation(
     routes,
-    "POST",
     "/v1/reconciliation-runs",
-    summary="Compare a span with the provider's settlement report",
+    "Compare a span with the provider's settlement report",
+    RunAnswer,
+    status=202,
     roles=BOOKKEEPERS,
     body=RunBody,
-    answers={202: RunAnswer},
-    reasons=(Reason.INVALID_REQUEST, Reason.WRONG_STATE, Reason.IDEMPOTENCY_KEY_REUSED, Reason.BUSY),
-    tag="reconciliation",
+    reasons=(Reason.WRONG_STATE,),
+    example="begun",
 )
 def start(call: Call) -> Answer:
     """The schedule works it off, slice by slice; a daily run starts by itself. One running run for each span."""
     body: RunBody = call.fields
-    shown = call.services.reconciliation.start(body.start, body.end, call.asked)
-    headers = {"Location": f"/v1/reconciliation-runs/{shown.run.id}"}
-    if shown.replayed:
-        headers["Idempotent-Replayed"] = "true"
-    return Answer(render.run(shown), 202, headers)
+    view = call.services.reconciliation.start(body.start, body.end, call.asked)
+    location = f"/v1/reconciliation-runs/{view.run.id}"
+    return Answer(render.run(view), 202, {"Location": location, **replay_header(view)})
 
 
-@endpoint(
-    routes,
-    "GET",
-    "/v1/reconciliation-runs",
-    summary="List runs, newest first",
-    roles=BOOKKEEPERS,
-    answers={200: RunListAnswer},
-    query=(limit(), CURSOR),
-    reasons=(Reason.FORBIDDEN, Reason.INVALID_REQUEST, Reason.INVALID_CURSOR),
-    tag="reconciliation",
-)
+@listing(routes, "/v1/reconciliation-runs", "List runs, newest first", RunAnswer, roles=BOOKKEEPERS, example="listed")
 def list_runs(call: Call) -> Answer:
-    size = call.query.get("limit", DEFAULT_LIMIT)
-    found, after = call.services.reconciliation.listed(size, position(call, _filter, PLACE), call.locale)
-    return Answer({"data": [render.run(one) for one in found], "next_cursor": next_cursor(call, _filter, after)})
+    begin = position(call, _filter, PLACE)
+    runs, after = call.services.reconciliation.list_runs(page_size(call), begin, call.locale)
+    return write_page(call, _filter, map(render.run, runs), after)
 
 
-def visible(call: Call) -> None:
-    """What does not exist is told before faults of the query."""
-    _shown(call)
+def check_run_exists(call: Call) -> None:
+    """Refuse a run that does not exist before faults of the query."""
+    _find_run(call)
 
 
-@endpoint(
+@resource(
     routes,
-    "GET",
     "/v1/reconciliation-runs/{run_id}",
-    summary="Show a run: its progress, and at the end its certificate",
+    "Show a run: its progress, and at the end its certificate",
+    RunAnswer,
     roles=BOOKKEEPERS,
-    answers={200: RunAnswer},
-    reasons=READ,
-    tag="reconciliation",
-    guard=visible,
+    guard=check_run_exists,
+    example="shown",
 )
 def show(call: Call) -> Answer:
-    return Answer(render.run(_shown(call)))
+    return Answer(render.run(_find_run(call)))
 
 
-@endpoint(
+@listing(
     routes,
-    "GET",
     "/v1/reconciliation-runs/{run_id}/breaks",
-    summary="List what fits on neither side, in the order in which it was found",
+    "List what fits on neither side, in the order in which it was found",
+    BreakAnswer,
     roles=BOOKKEEPERS,
-    answers={200: BreakListAnswer},
-    query=(limit(), CURSOR),
-    reasons=(*READ, Reason.INVALID_REQUEST, Reason.INVALID_CURSOR),
-    tag="reconciliation",
-    guard=visible,
+    guard=check_run_exists,
+    reasons=READ,
+    example="breaks",
 )
 def breaks(call: Call) -> Answer:
-    size = call.query.get("limit", DEFAULT_LIMIT)
-    reconciliation = call.services.reconciliation
-    found, after = reconciliation.breaks(call.params["run_id"], size, position(call, _filter, PLACE))
-    rows = [render.difference(one, note) for one, note in zip(found, reconciliation.notes_of(found), strict=True)]
-    return Answer({"data": rows, "next_cursor": next_cursor(call, _filter, after)})
+    reconciliation, begin = call.services.reconciliation, position(call, _filter, PLACE)
+    breaks, after = reconciliation.list_breaks(call.params["run_id"], page_size(call), begin)
+    return write_page(call, _filter, map(render.difference, breaks, reconciliation.read_notes(breaks)), after)
 
 
-@endpoint(
+@resource(
     routes,
-    "GET",
     "/v1/reconciliation-runs/{run_id}/report.csv",
-    summary="The certificate and the breaks as a file for a spreadsheet",
+    "The certificate and the breaks as a file for a spreadsheet",
+    str,
     roles=BOOKKEEPERS,
-    answers={200: str},
-    reasons=READ,
-    tag="reconciliation",
     media_type="text/csv; charset=utf-8",
-    guard=visible,
+    guard=check_run_exists,
 )
 def report_csv(call: Call) -> Answer:
     """One row for each total, count and break. After 10,000 breaks it says how many more there are."""
-    shown = _shown(call)
-    written = io.StringIO()
-    csv.writer(written, lineterminator="\r\n").writerows(render.rows(shown, _all_breaks(call)))
-    return Answer(written.getvalue())
+    view = _find_run(call)
+    file = io.StringIO()
+    csv.writer(file, lineterminator="\r\n").writerows(render.rows(view, _all_breaks(call)))
+    return Answer(file.getvalue())
 
 
-@endpoint(
+@resource(
     routes,
-    "GET",
     "/v1/reconciliation-runs/{run_id}/report.html",
-    summary="The certificate and the breaks as a page",
+    "The certificate and the breaks as a page",
+    str,
     roles=BOOKKEEPERS,
-    answers={200: str},
-    reasons=READ,
-    tag="reconciliation",
     media_type=HTML,
-    guard=visible,
+    guard=check_run_exists,
 )
 def report_page(call: Call) -> Answer:
-    return Answer(render.page(_shown(call), _all_breaks(call), call.locale), 200, {"Content-Security-Policy": STYLED})
+    return Answer(
+        render.page(_find_run(call), _all_breaks(call), call.locale), 200, {"Content-Security-Policy": STYLES_ONLY}
+    )
 
 
-def known(call: Call) -> None:
-    """The same for a break."""
+def check_break_exists(call: Call) -> None:
+    """Refuse a break that does not exist before faults of the body."""
     call.services.reconciliation.find_break(call.params["break_id"])
 
 
@@ -160,13 +138,13 @@ def known(call: Call) -> None:
     routes,
     "POST",
     "/v1/breaks/{break_id}/resolve",
-    summary="Deal with a break: take the provider's word, send a refund again, or write it off",
+    "Deal with a break: take the provider's word, send a refund again, or write it off",
+    {200: BreakAnswer},
     roles={"platform"},
     body=ResolveBody,
-    answers={200: BreakAnswer},
+    guard=check_break_exists,
     reasons=(*READ, Reason.WRONG_STATE, Reason.IDEMPOTENCY_KEY_REUSED, Reason.BUSY),
-    tag="reconciliation",
-    guard=known,
+    example="resolved",
 )
 def resolve(call: Call) -> Answer:
     """`accept_provider` settles what the provider says now. `retry` sends a refund under a new key, and only where
@@ -174,22 +152,24 @@ def resolve(call: Call) -> Answer:
     the provider, asked first, knows nothing of the old one and has forgotten it.
     """
     body: ResolveBody = call.fields
-    one, replayed = call.services.reconciliation.resolve(call.params["break_id"], body.action, body.note, call.asked)
-    return Answer(render.difference(one, body.note), 200, {"Idempotent-Replayed": "true"} if replayed else {})
+    difference, replayed = call.services.reconciliation.resolve(
+        call.params["break_id"], body.action, body.note, call.asked
+    )
+    return Answer(render.difference(difference, body.note), 200, {"Idempotent-Replayed": "true"} if replayed else {})
 
 
-def _shown(call: Call) -> RunView:
+def _find_run(call: Call) -> RunView:
     return call.services.reconciliation.find(call.params["run_id"], call.locale)
 
 
 def _all_breaks(call: Call) -> list[Break]:
-    """As many as an answer can carry."""
+    """Of the run; at most about ``MAX_ROWS``."""
     reconciliation, run_id = call.services.reconciliation, call.params["run_id"]
-    found, after = reconciliation.breaks(run_id, 100, None)
-    while after is not None and len(found) < render.MAX_ROWS:
-        more, after = reconciliation.breaks(run_id, 100, after)
-        found += more
-    return found
+    breaks, after = reconciliation.list_breaks(run_id, 100, None)
+    while after is not None and len(breaks) < render.MAX_ROWS:
+        more, after = reconciliation.list_breaks(run_id, 100, after)
+        breaks += more
+    return breaks
 
 
 def _filter(call: Call) -> str:

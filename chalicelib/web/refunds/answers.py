@@ -1,19 +1,26 @@
 """The shapes of refunds and proofs in answers."""
 
-from typing import Annotated, Any, Final, Literal, NotRequired
+from typing import Annotated, Any, Literal, NotRequired
 
-from pydantic import Field, with_config
+from pydantic import with_config
 
 # Before Python 3.12 pydantic reads only this one; it comes with pydantic.
 from typing_extensions import TypedDict
 
 from chalicelib.core.deposit.causes import Cause, LineCode
-from chalicelib.web.edge.values import CLOSED, HashAnswer, InstantAnswer, MoneyAnswer, RuleAnswer, SignedMoneyAnswer
+from chalicelib.core.deposit.refund import RefundStatus, WaitingOn
+from chalicelib.web.edge.values import (
+    CLOSED,
+    HashAnswer,
+    InstantAnswer,
+    MoneyAnswer,
+    RuleAnswer,
+    SignedMoneyAnswer,
+    one_of,
+)
 
-CAUSES: Final = tuple(cause.value for cause in Cause)
-CODES: Final = tuple(code.value for code in LineCode)
-CauseAnswer = Annotated[str, Field(json_schema_extra={"enum": list(CAUSES)})]
-CodeAnswer = Annotated[str, Field(json_schema_extra={"enum": list(CODES)})]
+CauseAnswer = Annotated[str, one_of(tuple(cause.value for cause in Cause))]
+CodeAnswer = Annotated[str, one_of(tuple(code.value for code in LineCode))]
 
 
 @with_config(CLOSED)
@@ -56,33 +63,17 @@ class RefundAnswer(TypedDict):
     object: Literal["refund"]
     deposit: str
     cause: CauseAnswer
-    status: Literal[
-        "approved",
-        "sent",
-        "pending",
-        "unknown",
-        "succeeded",
-        "settled",
-        "requires_action",
-        "returned",
-        "manual_review",
-    ]
+    status: Annotated[str, one_of(RefundStatus)]
     amount: MoneyAnswer
     lines: list[RefundLineAnswer]
     promised_by: InstantAnswer
-    waiting_on: Literal["provider", "bank", "buyer", "platform", "nobody"]
+    waiting_on: WaitingOn
     destination: DestinationAnswer
     review: str | None
     declined: str | None
     attempts: list[AttemptAnswer]
     created_at: InstantAnswer
     updated_at: InstantAnswer
-
-
-@with_config(CLOSED)
-class RefundListAnswer(TypedDict):
-    data: list[RefundAnswer]
-    next_cursor: str | None
 
 
 @with_config(CLOSED)

@@ -16,44 +16,51 @@ from chalicelib.web.edge.values import RuleAnswer, money
 from chalicelib.web.refunds.answers import DestinationAnswer, RefundAnswer, RefundLineAnswer
 
 
-def refund(of: Deposit, one: Refund, locale: str) -> RefundAnswer:
+def refund(deposit: Deposit, refund: Refund, locale: str) -> RefundAnswer:
     return {
-        "id": child("ref", of.id, one.n),
+        "id": child("ref", deposit.id, refund.n),
         "object": "refund",
-        "deposit": of.id,
-        "cause": one.cause,
-        "status": one.status.value,
-        "amount": money(one.amount),
-        "lines": lines(one.lines, one.cause, locale),
-        "promised_by": format_instant(one.promised_by),
-        "waiting_on": "bank" if one.status is RefundStatus.APPROVED and of.is_disputed(one.capture) else one.waiting_on,
-        "destination": _destination(one),
-        "review": one.review,
-        "declined": one.declined,
+        "deposit": deposit.id,
+        "cause": refund.cause,
+        "status": refund.status.value,
+        "amount": money(refund.amount),
+        "lines": lines(refund.lines, refund.cause, locale),
+        "promised_by": format_instant(refund.promised_by),
+        "waiting_on": "bank"
+        if refund.status is RefundStatus.APPROVED and deposit.is_disputed(refund.capture)
+        else refund.waiting_on,
+        "destination": _destination(refund),
+        "review": refund.review,
+        "declined": refund.declined,
         "attempts": [
-            {"n": tried.n, "status": tried.status, "provider_ref": tried.provider_ref, "at": format_instant(tried.at)}
-            for tried in one.attempts
+            {
+                "n": attempt.n,
+                "status": attempt.status,
+                "provider_ref": attempt.provider_ref,
+                "at": format_instant(attempt.at),
+            }
+            for attempt in refund.attempts
         ],
-        "created_at": format_instant(one.created_at),
-        "updated_at": format_instant(one.changed_at),
+        "created_at": format_instant(refund.created_at),
+        "updated_at": format_instant(refund.changed_at),
     }
 
 
-def _destination(one: Refund) -> DestinationAnswer:
-    if one.destination is None:
-        return {"kind": one.destination_kind}
-    return {"kind": one.destination_kind, "payable_from": format_instant(one.payable_from)}
+def _destination(refund: Refund) -> DestinationAnswer:
+    if refund.destination is None:
+        return {"kind": refund.destination_kind}
+    return {"kind": refund.destination_kind, "payable_from": format_instant(refund.payable_from)}
 
 
-def lines(found: Sequence[RefundLine], cause: Cause, locale: str) -> list[RefundLineAnswer]:
+def lines(refund_lines: Sequence[RefundLine], cause: Cause, locale: str) -> list[RefundLineAnswer]:
     """Every line explained; ``paid`` says what kind of payment it was where that matters."""
-    return [_line(line, cause, locale) for line in found]
+    return [_line(line, cause, locale) for line in refund_lines]
 
 
 def _line(line: RefundLine, cause: Cause, locale: str) -> RefundLineAnswer:
     special = f"{line.code}/{cause}"
-    known = policies.read(f"texts/{locale}/lines.toml")
-    words = read_text("lines", special if special in known else line.code, locale=locale)
+    texts_of_lines = policies.read(f"texts/{locale}/lines.toml")
+    words = read_text("lines", special if special in texts_of_lines else line.code, locale=locale)
     answer: RefundLineAnswer = {"code": line.code, "amount": money(line.amount), "text": words}
     if line.rule is not None:
         answer["rule"] = rule(line.rule, locale)
@@ -70,8 +77,8 @@ def rule(rule_id: str, locale: str) -> RuleAnswer:
     if origin in {"terms", "claims"}:
         version = str(policies.read("rules.toml")["version"])
         return {"id": rule_id, "version": version, "text": read_text("rules", rule_id, locale=locale)}
-    law = market.read_policy(origin)
-    return {"id": rule_id, "version": law.version, "text": read_text("markets", rule_id, locale=locale)}
+    policy = market.read_policy(origin)
+    return {"id": rule_id, "version": policy.version, "text": read_text("markets", rule_id, locale=locale)}
 
 
 def _fee_rule(rule_id: str, locale: str) -> RuleAnswer:

@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Callable, Iterable, Mapping
 from http import HTTPStatus
+from importlib import import_module
 from typing import Any, Final
 
 from chalicelib.core.common.refusal import Reason
@@ -11,13 +12,14 @@ from chalicelib.core.policy import market
 from chalicelib.core.policy.texts import read_text
 from chalicelib.web.deposits.answers import DepositAnswer, NewDepositAnswer
 from chalicelib.web.edge.bodies import IDEMPOTENCY_KEY
+from chalicelib.web.edge.common import EmptyBody
 from chalicelib.web.edge.languages import DEFAULT, LOCALES
 from chalicelib.web.edge.problems import STATUS
-from chalicelib.web.edge.route import ENDPOINTS, Endpoint, raw_only
+from chalicelib.web.edge.route import ENDPOINTS, Endpoint, Example, raw_only
 from chalicelib.web.offers.answers import OfferAnswer
 from chalicelib.web.refunds.answers import RefundAnswer
 from chalicelib.web.service import examples
-from chalicelib.web.service.contract import ASSETS
+from chalicelib.web.service.reference import ASSETS
 from chalicelib.web.service.schemas import REFERENCE, Schema, Schemas
 from chalicelib.web.tradeins.answers import TradeInAnswer
 from chalicelib.web.withdrawals.answers import WithdrawalAnswer
@@ -89,33 +91,33 @@ WITH_JSON: Final = (Reason.UNSUPPORTED_MEDIA_TYPE, Reason.MALFORMED_BODY)
 WITH_KEY: Final = (Reason.IDEMPOTENCY_KEY_MISSING, Reason.IDEMPOTENCY_KEY_INVALID, Reason.IDEMPOTENCY_KEY_REUSED)
 
 
-def problems_of(one: Endpoint) -> tuple[Reason, ...]:
+def problems_of(endpoint: Endpoint) -> tuple[Reason, ...]:
     """Every reason that a route may refuse with: what it declares, and what the edge checks before it."""
-    given = {*ANYWHERE, *one.reasons}
-    if one.roles is not None:
-        given.update(WITH_TOKEN)
-    if one.method != "GET":
-        given.add(Reason.BODY_TOO_LARGE)
-    if one.reads_json:
-        given.update(WITH_JSON)
-    if one.keyed:
-        given.update(WITH_KEY)
-    if one.query or one.body is not None:
-        given.add(Reason.INVALID_REQUEST)
-    return tuple(reason for reason in Reason if reason in given)
+    reasons = {*ANYWHERE, *endpoint.reasons}
+    if endpoint.roles is not None:
+        reasons.update(WITH_TOKEN)
+    if endpoint.method != "GET":
+        reasons.add(Reason.BODY_TOO_LARGE)
+    if endpoint.reads_json:
+        reasons.update(WITH_JSON)
+    if endpoint.keyed:
+        reasons.update(WITH_KEY)
+    if endpoint.query or endpoint.body is not None:
+        reasons.add(Reason.INVALID_REQUEST)
+    return tuple(reason for reason in Reason if reason in reasons)
 
 
 def document() -> str:
     """The whole contract. Routes that were registered later than the first call are not in it."""
     schemas = Schemas(ENDPOINTS)
     paths: dict[str, Schema] = {}
-    for one in sorted(ENDPOINTS, key=lambda one: list(TAGS).index(one.tag)):
-        paths.setdefault(one.path, {})[one.method.lower()] = _operation(one, schemas)
-    whole = {
+    for endpoint in sorted(ENDPOINTS, key=lambda endpoint: list(TAGS).index(endpoint.tag)):
+        paths.setdefault(endpoint.path, {})[endpoint.method.lower()] = _operation(endpoint, schemas)
+    contract = {
         "openapi": "3.1.0",
         "info": {"title": "Earnest", "version": VERSION, "summary": "Pre-order deposits", "description": ABOUT},
         "servers": [{"url": "/", "description": "Where this document comes from."}],
-        "tags": [{"name": name, "description": words} for name, words in TAGS.items() if _used(name)],
+        "tags": [{"name": name, "description": words} for name, words in TAGS.items() if _is_used(name)],
         "paths": paths,
         "components": {
             "schemas": dict(sorted(schemas.components.items())),
@@ -133,11 +135,11 @@ def document() -> str:
             },
         },
     }
-    return json.dumps(whole, ensure_ascii=False)
+    return json.dumps(contract, ensure_ascii=False)
 
 
-def _used(tag: str) -> bool:
-    return any(one.tag == tag for one in ENDPOINTS)
+def _is_used(tag: str) -> bool:
+    return any(endpoint.tag == tag for endpoint in ENDPOINTS)
 
 
 HEADERS_IN: Final[Mapping[str, Schema]] = {
@@ -200,25 +202,25 @@ PATH_PARAMETERS: Final[Mapping[str, Callable[[], Schema]]] = {
 
 
 def _path(description: str, values: Iterable[str] = ()) -> Schema:
-    found = list(values)
-    return {"description": description, "schema": {"type": "string", **({"enum": found} if found else {})}}
+    known = list(values)
+    return {"description": description, "schema": {"type": "string", **({"enum": known} if known else {})}}
 
 
-def _operation(one: Endpoint, schemas: Schemas) -> Schema:
-    told: Schema = {
-        "operationId": _operation_id(one.view),
-        "tags": [one.tag],
-        "summary": one.summary,
-        "description": _description(one),
-        "parameters": _parameters(one),
-        "responses": _responses(one, schemas),
+def _operation(endpoint: Endpoint, schemas: Schemas) -> Schema:
+    operation: Schema = {
+        "operationId": _operation_id(endpoint.view),
+        "tags": [endpoint.tag],
+        "summary": endpoint.summary,
+        "description": _description(endpoint),
+        "parameters": _parameters(endpoint),
+        "responses": _responses(endpoint, schemas),
     }
-    if one.body is not None or one.raw_body is not None:
-        told["requestBody"] = _request_body(one, schemas)
-    if one.roles is not None:
-        told["security"] = [{"bearerAuth": []}]
-        told["x-roles"] = sorted(one.roles)
-    return told
+    if endpoint.body is not None or endpoint.raw_body is not None:
+        operation["requestBody"] = _request_body(endpoint, schemas)
+    if endpoint.roles is not None:
+        operation["security"] = [{"bearerAuth": []}]
+        operation["x-roles"] = sorted(endpoint.roles)
+    return operation
 
 
 def _operation_id(view: Callable[..., Any]) -> str:
@@ -227,93 +229,108 @@ def _operation_id(view: Callable[..., Any]) -> str:
     return f"{parts[-2] if parts[-1] == 'routes' else parts[-1]}_{view.__name__}"
 
 
-def _description(one: Endpoint) -> str:
-    words = [(one.view.__doc__ or "").strip()]
-    if one.roles is not None:
-        words.append(f"For: {', '.join(sorted(one.roles))}.")
-    if one.keyed:
-        words.append("Safe to send again with the same key.")
-    return "\n\n".join(filter(None, words)) or "For everybody."
+def _description(endpoint: Endpoint) -> str:
+    parts = [(endpoint.view.__doc__ or "").strip()]
+    if endpoint.roles is not None:
+        parts.append(f"For: {', '.join(sorted(endpoint.roles))}.")
+    if endpoint.keyed:
+        parts.append("Safe to send again with the same key.")
+    return "\n\n".join(filter(None, parts)) or "For everybody."
 
 
-def _parameters(one: Endpoint) -> list[Schema]:
+def _parameters(endpoint: Endpoint) -> list[Schema]:
     in_path: list[Schema] = [
         {"name": name, "in": "path", "required": True, **PATH_PARAMETERS[name]()}
-        for name in PARAMETER.findall(one.path)
+        for name in PARAMETER.findall(endpoint.path)
     ]
     in_query: list[Schema] = [
         {
-            "name": given.name,
+            "name": parameter.name,
             "in": "query",
-            "required": given.required,
-            "description": given.description,
-            "schema": dict(given.schema),
+            "required": parameter.required,
+            "description": parameter.description,
+            "schema": dict(parameter.schema),
         }
-        for given in one.query
+        for parameter in endpoint.query
     ]
     signed: list[Schema] = [
         {"name": name, "in": "header", "required": True, "description": words, "schema": {"type": "string"}}
         for name, words in SIGNED_HEADERS.items()
-        if one.guard is raw_only
+        if endpoint.guard is raw_only
     ]
-    shared = ["IdempotencyKey"] * one.keyed + ["IfMatch"] * (Reason.STALE_VERSION in one.reasons) + ["AcceptLanguage"]
+    shared = (
+        ["IdempotencyKey"] * endpoint.keyed
+        + ["IfMatch"] * (Reason.STALE_VERSION in endpoint.reasons)
+        + ["AcceptLanguage"]
+    )
     return [*in_path, *in_query, *signed, *({"$ref": f"{COMPONENTS}parameters/{name}"} for name in shared)]
 
 
-def _request_body(one: Endpoint, schemas: Schemas) -> Schema:
-    schema = schemas.body(one)
+def _request_body(endpoint: Endpoint, schemas: Schemas) -> Schema:
+    schema = schemas.body(endpoint)
     content: Schema = {"schema": schema}
-    example = examples.bodies().get((one.method, one.path))
-    if example is not None:
+    example = load_example(endpoint).body
+    if endpoint.body is EmptyBody:
+        content["example"] = {}
+    elif example is not None:
         content["example"] = example
-    needed = schemas.components[schema["$ref"].removeprefix(REFERENCE)].get("required")
-    return {"required": bool(needed), "content": {"application/json": content}}
+    required = schemas.components[schema["$ref"].removeprefix(REFERENCE)].get("required")
+    return {"required": bool(required), "content": {"application/json": content}}
 
 
-def _responses(one: Endpoint, schemas: Schemas) -> Schema:
-    found = {str(status): _answer(one, status, answer, schemas) for status, answer in one.answers.items()}
+def _responses(endpoint: Endpoint, schemas: Schemas) -> Schema:
+    responses = {str(status): _answer(endpoint, status, answer, schemas) for status, answer in endpoint.answers.items()}
     statuses: dict[int, list[Reason]] = {}
-    for reason in problems_of(one):
+    for reason in problems_of(endpoint):
         statuses.setdefault(STATUS[reason], []).append(reason)
     for status, reasons in statuses.items():
-        refused = _refused(status, reasons)
-        page = found.get(str(status), {}).get("content", {})  # a payment page says some refusals in HTML
-        found[str(status)] = {**refused, "content": {**page, **refused["content"]}}
-    return dict(sorted(found.items()))
+        refusal = _refusal(status, reasons)
+        page = responses.get(str(status), {}).get("content", {})  # a payment page says some refusals in HTML
+        responses[str(status)] = {**refusal, "content": {**page, **refusal["content"]}}
+    return dict(sorted(responses.items()))
 
 
-def _answer(one: Endpoint, status: int, answer: Any, schemas: Schemas) -> Schema:
-    told: Schema = {"description": HTTPStatus(status).phrase}
-    names = _headers(one, status, answer)
+def load_example(endpoint: Endpoint) -> Example:
+    """As declared; a name is that of a function in ``examples.py`` of the view's folder."""
+    if not isinstance(endpoint.example, str):
+        return endpoint.example or Example()
+    folder = endpoint.view.__module__.rpartition(".")[0]
+    example: Example = getattr(import_module(f"{folder}.examples"), endpoint.example)()
+    return example
+
+
+def _answer(endpoint: Endpoint, status: int, answer: Any, schemas: Schemas) -> Schema:
+    response: Schema = {"description": HTTPStatus(status).phrase}
+    names = _headers(endpoint, status, answer)
     if names:
-        told["headers"] = {name: {"$ref": f"{COMPONENTS}headers/{name}"} for name in names}
+        response["headers"] = {name: {"$ref": f"{COMPONENTS}headers/{name}"} for name in names}
     if answer is not None:
         content: Schema = {"schema": schemas.answer(answer)}
-        shown = examples.answers().get((one.method, one.path), {})
-        if shown:
-            content["examples"] = {name: {"value": value} for name, value in shown.items()}
-        told["content"] = {one.media_type.partition(";")[0]: content}
-    return told
+        examples_of_answer = load_example(endpoint).answers
+        if examples_of_answer:
+            content["examples"] = {title: {"value": value} for title, value in examples_of_answer.items()}
+        response["content"] = {endpoint.media_type.partition(";")[0]: content}
+    return response
 
 
-LOCATED: Final = (WithdrawalAnswer, RefundAnswer)
+WITH_LOCATION: Final = (WithdrawalAnswer, RefundAnswer)
 
 
-def _headers(one: Endpoint, status: int, answer: Any) -> list[str]:
+def _headers(endpoint: Endpoint, status: int, answer: Any) -> list[str]:
     versioned = (
         answer in {DepositAnswer, NewDepositAnswer, OfferAnswer, TradeInAnswer} if isinstance(answer, type) else False
     )
-    made = status == HTTPStatus.CREATED and (versioned or answer in LOCATED)
+    created = status == HTTPStatus.CREATED and (versioned or answer in WITH_LOCATION)
     return (
         ["ETag"] * versioned
-        + ["Location"] * (made or status in {HTTPStatus.SEE_OTHER, HTTPStatus.ACCEPTED})
-        + ["Idempotent-Replayed"] * one.keyed
+        + ["Location"] * (created or status in {HTTPStatus.SEE_OTHER, HTTPStatus.ACCEPTED})
+        + ["Idempotent-Replayed"] * endpoint.keyed
     )
 
 
-def _refused(status: int, reasons: Iterable[Reason]) -> Schema:
+def _refusal(status: int, reasons: Iterable[Reason]) -> Schema:
     titles = [f"`{reason.value}`: {read_text('problems', reason.value, 'title', locale=DEFAULT)}" for reason in reasons]
-    told: Schema = {
+    response: Schema = {
         "description": "; ".join(titles),
         "content": {
             PROBLEM: {
@@ -333,8 +350,8 @@ def _refused(status: int, reasons: Iterable[Reason]) -> Schema:
         },
     }
     if status in {HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE}:
-        told["headers"] = {"Retry-After": {"$ref": f"{COMPONENTS}headers/Retry-After"}}
-    return told
+        response["headers"] = {"Retry-After": {"$ref": f"{COMPONENTS}headers/Retry-After"}}
+    return response
 
 
 def _problem_example(reason: Reason) -> Schema:

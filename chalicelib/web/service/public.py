@@ -2,38 +2,34 @@
 
 import html
 
-from chalice.app import Blueprint
-
 from chalicelib.core.common.ids import parse_child
 from chalicelib.core.common.refusal import Reason, Refused
+from chalicelib.core.deposit.payment import may_be_paid
 from chalicelib.core.paying.schedule import MAY_ARRIVE
 from chalicelib.core.policy.texts import read_text
-from chalicelib.flows.commit import caught_up
-from chalicelib.flows.effects import fold_stored
 from chalicelib.flows.ports.provider import Session
-from chalicelib.web.deposits.render import may_be_paid
+from chalicelib.flows.snapshot import take_snapshot
+from chalicelib.web.edge.declare import public
 from chalicelib.web.edge.page import HTML, page
 from chalicelib.web.edge.problems import STATUS
-from chalicelib.web.edge.route import Answer, Call, endpoint
+from chalicelib.web.edge.route import Answer, Call, Routes, endpoint
 from chalicelib.web.service.answers import HealthAnswer
 
-routes = Blueprint(__name__)
+routes = Routes(__name__, "service")
 
 
-@endpoint(routes, "GET", "/healthz", summary="Whether the service answers", answers={200: HealthAnswer}, tag="service")
+@public(routes, "/healthz", "Whether the service answers", HealthAnswer)
 def healthz(_call: Call) -> Answer:
     return Answer({"status": "ok"})
 
 
-@endpoint(
+@public(
     routes,
-    "GET",
     "/problems/{name}",
-    summary="What a problem type means and what a caller does about it",
-    answers={200: str},
-    reasons=(Reason.NOT_FOUND,),
-    tag="service",
+    "What a problem type means and what a caller does about it",
+    str,
     media_type=HTML,
+    reasons=(Reason.NOT_FOUND,),
 )
 def explain(call: Call) -> Answer:
     try:
@@ -54,11 +50,10 @@ def explain(call: Call) -> Answer:
     routes,
     "GET",
     "/pay/{payment_id}",
-    summary="Open the provider's payment session and go there",
-    answers={303: None, 409: str, 503: str},
-    reasons=(Reason.NOT_FOUND,),
-    tag="service",
+    "Open the provider's payment session and go there",
+    {303: None, 409: str, 503: str},
     media_type=HTML,
+    reasons=(Reason.NOT_FOUND,),
 )
 def pay(call: Call) -> Answer:
     """The only place where a visit calls the provider; nothing is decided here."""
@@ -66,19 +61,20 @@ def pay(call: Call) -> Answer:
     parsed = parse_child("pay", payment_id)
     if parsed is None:
         raise Refused(Reason.NOT_FOUND)
-    found = caught_up(fold_stored(call.services.desk.commits.load(f"dep_{parsed[0]}")), call.asked.at)
-    if parsed[1] > len(found.payments):
+    image = call.services.desk.commits.load(f"dep_{parsed[0]}")
+    deposit = take_snapshot(image.deposit, call.asked.at).deposit
+    if parsed[1] > len(deposit.payments):
         raise Refused(Reason.NOT_FOUND)
-    payment = found.payments[parsed[1] - 1]
-    payable = payment.status in MAY_ARRIVE and may_be_paid(found, payment)
+    payment = deposit.payments[parsed[1] - 1]
+    payable = payment.status in MAY_ARRIVE and may_be_paid(deposit, payment)
     if not payable:
-        return _told("pay_not_payable", 409, call.locale)
+        return _write_page("pay_not_payable", 409, call.locale)
     session = call.services.provider.open_session(payment_id, payment.amount, payment.method)
     if not isinstance(session, Session):
-        return _told("pay_unavailable", 503, call.locale)
+        return _write_page("pay_unavailable", 503, call.locale)
     return Answer("", 303, {"Location": session.url})
 
 
-def _told(key: str, status: int, locale: str) -> Answer:
+def _write_page(key: str, status: int, locale: str) -> Answer:
     words = read_text("pages", key, locale=locale)
     return Answer(page("Earnest", f"<p>{html.escape(words)}</p>", locale), status)

@@ -1,5 +1,6 @@
 """From models and shapes of answers to the named schemas of the contract."""
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
@@ -26,6 +27,9 @@ SHARED: Final[Mapping[str, Schema]] = {
 BY_HAND: Final = (Amount.__name__, Money.__name__)
 
 
+LIST: Final = re.compile(r"(?:Page|Rows)_(\w+)Answer_")
+
+
 class _Plain(GenerateJsonSchema):
     """No titles made up from names; and what is written is written whole, so a member with a default is there too."""
 
@@ -42,16 +46,16 @@ class Schemas:
     """The schemas of all routes, named once, each reference resolved to its public name."""
 
     def __init__(self, endpoints: Iterable[Endpoint]) -> None:
-        bodies = {repr(one.body): one.body for one in endpoints if one.body is not None}
+        bodies = {repr(endpoint.body): endpoint.body for endpoint in endpoints if endpoint.body is not None}
         shapes = [
             ProblemAnswer,
-            *(answer for one in endpoints for answer in one.answers.values() if answer is not None),
+            *(answer for endpoint in endpoints for answer in endpoint.answers.values() if answer is not None),
         ]
-        unlike = {repr(shape): shape for shape in shapes}
+        answers = {repr(shape): shape for shape in shapes}
         found, definitions = TypeAdapter.json_schemas(
             [
                 *((name, "validation", TypeAdapter(body)) for name, body in bodies.items()),
-                *((name, "serialization", TypeAdapter(shape)) for name, shape in unlike.items()),
+                *((name, "serialization", TypeAdapter(shape)) for name, shape in answers.items()),
             ],
             ref_template=REFERENCE + "{model}",
             schema_generator=_Plain,
@@ -69,12 +73,19 @@ class Schemas:
     def answer(self, shape: Any) -> Schema:
         return self._found[repr(shape)]
 
-    def body(self, one: Endpoint) -> Schema:
-        return self._found[repr(one.body)] if one.body is not None else {"$ref": f"{REFERENCE}{one.raw_body}"}
+    def body(self, endpoint: Endpoint) -> Schema:
+        return (
+            self._found[repr(endpoint.body)]
+            if endpoint.body is not None
+            else {"$ref": f"{REFERENCE}{endpoint.raw_body}"}
+        )
 
 
 def _name(name: str) -> str:
-    """The public name: answers without the ending, parts of the terms with what they are part of."""
+    """The public name: answers without the ending, lists by their rows, parts of the terms by what they are part of."""
+    rows = LIST.fullmatch(name)
+    if rows is not None:
+        return f"{rows[1]}List"
     for module in (terms, market):
         if hasattr(module, name):
             return f"{module.__name__.rpartition('.')[2].capitalize()}{name}"
@@ -113,24 +124,24 @@ WHOLE_SCHEDULE: Final[Schema] = {
 def _offer_body() -> dict[str, Schema]:
     """An offer as a merchant writes it: three members, and whatever the preset shall not decide."""
     prefix = "OfferBody"
-    whole = terms.Draft.model_json_schema(ref_template=f"{REFERENCE}{prefix}{{model}}", schema_generator=_Plain)
-    parts: dict[str, Schema] = whole.pop("$defs")
+    draft = terms.Draft.model_json_schema(ref_template=f"{REFERENCE}{prefix}{{model}}", schema_generator=_Plain)
+    parts: dict[str, Schema] = draft.pop("$defs")
     for name, part in parts.items():
         if name != terms.StockedItem.__name__:
             part.pop("required", None)
             _forget_defaults(part)
-    traded = parts[terms.TradeIn.__name__]["properties"]
-    del traded["version"]
-    traded["schedule"] = {"anyOf": [traded["schedule"], WHOLE_SCHEDULE]}
-    members: Schema = whole["properties"]
+    trade_in = parts[terms.TradeIn.__name__]["properties"]
+    del trade_in["version"]
+    trade_in["schedule"] = {"anyOf": [trade_in["schedule"], WHOLE_SCHEDULE]}
+    members: Schema = draft["properties"]
     del members["market_policy"]
-    _forget_defaults(whole)
+    _forget_defaults(draft)
     members["preset"] |= {"enum": list(policies.names("presets")), "default": terms.DEFAULT_PRESET}
     members["market"]["enum"] = list(market.list_codes())
     codes = [reason.code for reason in cancellation_reasons.list_all_reasons()]
     members["cancellation_reasons"]["items"] = {"type": "string", "enum": codes}
-    whole |= {"description": OFFER_WORDS, "required": ["title", "market", "items"]}
-    named: dict[str, Schema] = _public({prefix: whole, **{f"{prefix}{name}": part for name, part in parts.items()}})
+    draft |= {"description": OFFER_WORDS, "required": ["title", "market", "items"]}
+    named: dict[str, Schema] = _public({prefix: draft, **{f"{prefix}{name}": part for name, part in parts.items()}})
     return named
 
 

@@ -7,6 +7,7 @@ from pydantic import with_config
 # Before Python 3.12 pydantic reads only this one; it comes with pydantic.
 from typing_extensions import TypedDict
 
+from chalicelib.core.deposit.trade_in import TradeInStatus
 from chalicelib.web.edge.values import CLOSED, InstantAnswer, MoneyAnswer, RuleAnswer, _MoneyFrom
 from chalicelib.web.refunds.answers import RefundAnswer
 
@@ -21,7 +22,7 @@ class TradeInPartAnswer(TypedDict):
     credit: MoneyAnswer
     fee_base: MoneyAnswer
     fee_if_mismatched: MoneyAnswer | None
-    status: Literal["awaiting_handover", "matched", "mismatched", "cancelled"]
+    status: TradeInStatus
 
 
 @with_config(CLOSED)
@@ -107,8 +108,3 @@ class ScheduleAnswer(TypedDict):
     currency: str
     source: str
     categories: list[CategoryAnswer]
-
-
-@with_config(CLOSED)
-class ScheduleListAnswer(TypedDict):
-    data: list[ScheduleAnswer]

@@ -2,7 +2,6 @@
 
 from typing import Annotated, Final, Literal
 
-from chalice.app import Blueprint
 from pydantic import Field
 
 from chalicelib.core.common.fields import Frozen, Text
@@ -11,18 +10,18 @@ from chalicelib.core.common.money import Money
 from chalicelib.core.common.refusal import FieldError, Reason, Refused
 from chalicelib.core.delivery.trade_in import CancelTradeIn, Inspect
 from chalicelib.core.policy import fees
-from chalicelib.flows.commit import Outcome, caught_up
+from chalicelib.flows.snapshot import Outcome
 from chalicelib.web.deposits.common import state_headers
-from chalicelib.web.edge import values
-from chalicelib.web.edge.common import READ, WRITES
+from chalicelib.web.edge.common import READERS
+from chalicelib.web.edge.declare import command, public, resource
 from chalicelib.web.edge.query import text
-from chalicelib.web.edge.route import Answer, Call, endpoint
-from chalicelib.web.refunds import render as refunds_render
+from chalicelib.web.edge.route import Answer, Call, Routes
+from chalicelib.web.edge.values import Rows
 from chalicelib.web.tradeins import render as trade_ins_render
-from chalicelib.web.tradeins.answers import FeeAnswer, ScheduleListAnswer, TradeInAnswer
+from chalicelib.web.tradeins.answers import FeeAnswer, ScheduleAnswer, TradeInAnswer
 
-routes = Blueprint(__name__)
-READERS: Final = {"buyer", "merchant", "inspector", "platform"}
+routes = Routes(__name__, "trade-in")
+WITH_INSPECTOR: Final = READERS | {"inspector"}
 
 
 class InspectionBody(Frozen):
@@ -39,107 +38,94 @@ class TradeInCancelBody(Frozen):
     by: Literal["seller", "courier"]
 
 
-@endpoint(
+@public(
     routes,
-    "GET",
     "/v1/trade-in/fees",
-    summary="What the published bands charge for a price",
-    answers={200: FeeAnswer},
+    "What the published bands charge for a price",
+    FeeAnswer,
     query=(
         text("schedule", "A fee schedule's id.", required=True),
         text("category", "A category of the schedule.", required=True),
         text("price", "The new item's unit price, a whole amount in the schedule's currency.", required=True),
     ),
     reasons=(Reason.INVALID_REQUEST, Reason.FEE_BAND_UNDEFINED),
-    tag="trade-in",
+    example="fee",
 )
 def fee(call: Call) -> Answer:
     """A price in no band has no fee: nothing is extrapolated."""
-    found = fees.find_schedules(call.asked.at).get(call.query["schedule"])
-    if found is None:
+    schedule = fees.find_schedules(call.asked.at).get(call.query["schedule"])
+    if schedule is None:
         raise Refused(Reason.INVALID_REQUEST, [FieldError("/schedule", "unknown_schedule")])
-    if not found.bands(call.query["category"]):
+    if not schedule.bands(call.query["category"]):
         raise Refused(Reason.INVALID_REQUEST, [FieldError("/category", "unknown_category")])
-    charge = found.charge(call.query["category"], _price(call.query["price"], found.currency))
-    return Answer(
-        {
-            "fee": values.money(charge.fee),
-            "band": {"from": values.money(charge.band.lowest), "to": values.money(charge.band.highest)},
-            "rule": refunds_render.rule(charge.rule, call.locale),
-        }
-    )
+    charge = schedule.charge(call.query["category"], _price(call.query["price"], schedule.currency))
+    return Answer(trade_ins_render.charge(charge, call.locale))
 
 
-@endpoint(
+@public(
     routes,
-    "GET",
     "/v1/trade-in/schedules",
-    summary="The fee schedules in force: bands, grounds, who is at fault, what must be proved",
-    answers={200: ScheduleListAnswer},
-    tag="trade-in",
+    "The fee schedules in force: bands, grounds, who is at fault, what must be proved",
+    Rows[ScheduleAnswer],
+    example="schedules",
 )
 def schedules(call: Call) -> Answer:
-    found = sorted(fees.find_schedules(call.asked.at).items())
-    return Answer({"data": [trade_ins_render.schedule(one, call.locale) for _, one in found]})
+    published = sorted(fees.find_schedules(call.asked.at).items())
+    return Answer({"data": [trade_ins_render.schedule(schedule, call.locale) for _, schedule in published]})
 
 
-def visible(call: Call) -> None:
-    """Ownership is told before faults of the body."""
-    _outcome(call)
+def check_access(call: Call) -> None:
+    """Refuse another's trade-in before faults of the body."""
+    _find(call)
 
 
-@endpoint(
+@resource(
     routes,
-    "GET",
     "/v1/trade-ins/{trade_in_id}",
-    summary="Show a trade-in with its inspection and refund",
-    roles=READERS,
-    answers={200: TradeInAnswer},
-    reasons=READ,
-    tag="trade-in",
-    guard=visible,
+    "Show a trade-in with its inspection and refund",
+    TradeInAnswer,
+    roles=WITH_INSPECTOR,
+    guard=check_access,
+    example="awaiting_handover",
 )
 def show(call: Call) -> Answer:
-    return _whole(_outcome(call))
+    return _write_trade_in(_find(call))
 
 
-@endpoint(
+@command(
     routes,
-    "POST",
     "/v1/trade-ins/{trade_in_id}/inspection",
-    summary="The inspector's word, once; a mismatch ends the deposit, less one published fee",
+    "The inspector's word, once; a mismatch ends the deposit, less one published fee",
+    TradeInAnswer,
     roles={"inspector"},
     body=InspectionBody,
-    answers={200: TradeInAnswer},
-    reasons=(*READ, Reason.INVALID_GROUND, Reason.EVIDENCE_REQUIRED, Reason.WRONG_STATE, *WRITES),
-    tag="trade-in",
-    guard=visible,
+    guard=check_access,
+    reasons=(Reason.INVALID_GROUND, Reason.EVIDENCE_REQUIRED),
+    example="mismatched",
 )
 def inspection(call: Call) -> Answer:
     """`matched` changes nothing else. A buyer who could not be met is a ground like others, where the category has it."""
     body: InspectionBody = call.fields
     command = Inspect(body.outcome, body.grounds, body.evidence)
-    return _whole(call.services.desk.command(_deposit_id(call), command, call.asked))
+    return _write_trade_in(call.services.desk.command(_deposit_id(call), command, call.asked))
 
 
-@endpoint(
+@command(
     routes,
-    "POST",
     "/v1/trade-ins/{trade_in_id}/cancel",
-    summary="Seller or courier let it fail: everything comes back, shipping too",
+    "Seller or courier let it fail: everything comes back, shipping too",
+    TradeInAnswer,
     roles={"merchant"},
     body=TradeInCancelBody,
-    answers={200: TradeInAnswer},
-    reasons=(*READ, Reason.WRONG_STATE, *WRITES),
-    tag="trade-in",
-    guard=visible,
+    guard=check_access,
+    example="not_handed_over",
 )
 def cancel(call: Call) -> Answer:
     body: TradeInCancelBody = call.fields
-    return _whole(call.services.desk.command(_deposit_id(call), CancelTradeIn(body.by), call.asked))
+    return _write_trade_in(call.services.desk.command(_deposit_id(call), CancelTradeIn(body.by), call.asked))
 
 
-def _outcome(call: Call) -> Outcome:
+def _find(call: Call) -> Outcome:
     outcome = call.services.desk.get(_deposit_id(call), call.asked)
     if outcome.deposit.trade_in is None:
         raise Refused(Reason.NOT_FOUND)
@@ -154,9 +140,9 @@ def _deposit_id(call: Call) -> str:
     return f"dep_{parsed[0]}"
 
 
-def _price(given: str, currency: str) -> Money:
+def _price(text: str, currency: str) -> Money:
     try:
-        price = Money.parse(given, currency)
+        price = Money.parse(text, currency)
     except ValueError as unreadable:
         raise Refused(Reason.INVALID_REQUEST, [FieldError("/price", str(unreadable))]) from None
     if "." in price.amount:
@@ -164,6 +150,5 @@ def _price(given: str, currency: str) -> Money:
     return price
 
 
-def _whole(outcome: Outcome) -> Answer:
-    seen = caught_up(outcome.deposit, outcome.at)
-    return Answer(trade_ins_render.trade_in_full(seen, outcome.locale), 200, state_headers(outcome))
+def _write_trade_in(outcome: Outcome) -> Answer:
+    return Answer(trade_ins_render.trade_in_full(outcome.snapshot.deposit, outcome.locale), 200, state_headers(outcome))

@@ -7,13 +7,13 @@ from chalicelib.core.ending.withdrawal import Receipt
 from chalicelib.web.withdrawals.answers import WithdrawalAnswer
 
 
-def withdrawal(of: Deposit, one: Withdrawal, receipt: Receipt) -> WithdrawalAnswer:
+def withdrawal(deposit: Deposit, stated: Withdrawal, receipt: Receipt) -> WithdrawalAnswer:
     """The receipt of a statutory withdrawal: its sender can keep it, and check its digest."""
     return {
         "id": receipt.id,
         "object": "withdrawal",
-        "deposit": of.id,
-        "status": "stated" if one.confirmed_at is None else "confirmed",
+        "deposit": deposit.id,
+        "status": "stated" if stated.confirmed_at is None else "confirmed",
         "content": receipt.content,
         "at": format_instant(receipt.at),
         "digest": receipt.digest,

@@ -2,13 +2,13 @@
 
 from typing import ClassVar
 
-from msgspec import Struct
-
+from chalicelib.core.common.instants import Instant
 from chalicelib.core.common.money import Money
+from chalicelib.core.deposit.events.base import DepositEvent
 from chalicelib.core.deposit.events.goods import Units
 
 
-class ClaimOpened(Struct, frozen=True):
+class ClaimOpened(DepositEvent, frozen=True):
     """A buyer disputes or appeals. ``owed`` is what the rules make of it, ``amount`` what the buyer asks where that decides.
 
     ``statement`` and those below are digests of what people wrote, encrypted elsewhere. ``contested``: the merchant had
@@ -17,71 +17,65 @@ class ClaimOpened(Struct, frozen=True):
     """
 
     TYPE: ClassVar[str] = "claim.opened"
-    at: int
     claim: int
     kind: str
     owed: Money
     contested: bool
     statement: str
-    due_at: int
+    due_at: Instant
     decide_within: str
     refund_deadline: str
     amount: Money | None = None
     lines: tuple[Units, ...] = ()
     evidence: tuple[str, ...] = ()
-    remind_at: tuple[int, ...] = ()
+    remind_at: tuple[Instant, ...] = ()
 
 
-class ClaimEvidenceAdded(Struct, frozen=True):
+class ClaimEvidenceAdded(DepositEvent, frozen=True):
     """Buyer or merchant (``by``) hand in more."""
 
     TYPE: ClassVar[str] = "claim.evidence_added"
-    at: int
     claim: int
     by: str
     evidence: tuple[str, ...]
     statement: str | None = None
 
 
-class ClaimOffered(Struct, frozen=True):
+class ClaimOffered(DepositEvent, frozen=True):
     """The merchant offers to pay ``amount``, never less than is owed. The buyer's silence at ``due_at`` accepts nothing."""
 
     TYPE: ClassVar[str] = "claim.offered"
-    at: int
     claim: int
     amount: Money
-    due_at: int
-    remind_at: tuple[int, ...] = ()
+    due_at: Instant
+    remind_at: tuple[Instant, ...] = ()
     statement: str | None = None
 
 
-class ClaimRejected(Struct, frozen=True):
+class ClaimRejected(DepositEvent, frozen=True):
     """The merchant says no, so the platform decides by ``due_at``."""
 
     TYPE: ClassVar[str] = "claim.rejected"
-    at: int
     claim: int
-    due_at: int
+    due_at: Instant
     statement: str
-    remind_at: tuple[int, ...] = ()
+    remind_at: tuple[Instant, ...] = ()
 
 
-class ClaimEscalated(Struct, frozen=True):
+class ClaimEscalated(DepositEvent, frozen=True):
     """The buyer took no offer, ``by`` word (``buyer``) or by ``silence``: the platform decides by ``due_at``."""
 
     TYPE: ClassVar[str] = "claim.escalated"
-    at: int
     claim: int
     by: str
-    due_at: int
-    remind_at: tuple[int, ...] = ()
+    due_at: Instant
+    remind_at: tuple[Instant, ...] = ()
 
 
-class ClaimAccepted(Struct, frozen=True):
+class ClaimAccepted(DepositEvent, frozen=True):
     """Both agree: the merchant to the claim, or the buyer to the latest offer. ``refunds`` pay ``amount``."""
 
     TYPE: ClassVar[str] = "claim.accepted"
-    at: int
     claim: int
     by: str
     amount: Money
@@ -89,61 +83,55 @@ class ClaimAccepted(Struct, frozen=True):
     statement: str | None = None
 
 
-class ClaimUpheld(Struct, frozen=True):
+class ClaimUpheld(DepositEvent, frozen=True):
     """The platform gave the buyer all that is owed. ``reason`` is a digest."""
 
     TYPE: ClassVar[str] = "claim.upheld"
-    at: int
     claim: int
     amount: Money
     reason: str
     refunds: tuple[int, ...] = ()
 
 
-class ClaimPartlyUpheld(Struct, frozen=True):
+class ClaimPartlyUpheld(DepositEvent, frozen=True):
     """The platform gave the buyer a part."""
 
     TYPE: ClassVar[str] = "claim.partly_upheld"
-    at: int
     claim: int
     amount: Money
     reason: str
     refunds: tuple[int, ...] = ()
 
 
-class ClaimDismissed(Struct, frozen=True):
+class ClaimDismissed(DepositEvent, frozen=True):
     """The platform gave the buyer nothing."""
 
     TYPE: ClassVar[str] = "claim.dismissed"
-    at: int
     claim: int
     reason: str
 
 
-class ClaimWithdrawn(Struct, frozen=True):
+class ClaimWithdrawn(DepositEvent, frozen=True):
     """The buyer took it back."""
 
     TYPE: ClassVar[str] = "claim.withdrawn"
-    at: int
     claim: int
 
 
-class ClaimGranted(Struct, frozen=True):
+class ClaimGranted(DepositEvent, frozen=True):
     """Whoever had to answer (``silent``: merchant or platform) was silent. Irreversible: written only after a grace."""
 
     TYPE: ClassVar[str] = "claim.granted_by_deadline"
-    at: int
     claim: int
     silent: str
     amount: Money
     refunds: tuple[int, ...] = ()
 
 
-class ClaimAnsweredLate(Struct, frozen=True):
+class ClaimAnsweredLate(DepositEvent, frozen=True):
     """An answer after silence had decided (``by`` merchant or platform): it is kept, and changes nothing."""
 
     TYPE: ClassVar[str] = "claim.answered_late"
-    at: int
     claim: int
     by: str
     decision: str
@@ -151,20 +139,18 @@ class ClaimAnsweredLate(Struct, frozen=True):
     statement: str | None = None
 
 
-class ClaimReminded(Struct, frozen=True):
+class ClaimReminded(DepositEvent, frozen=True):
     """Announcement: silence decides at ``due_at``."""
 
     TYPE: ClassVar[str] = "claim.reminder"
-    at: int
     claim: int
-    due_at: int
+    due_at: Instant
 
 
-class ClaimReversed(Struct, frozen=True):
+class ClaimReversed(DepositEvent, frozen=True):
     """What was kept at the end of the deposit is held again, so that it can go back."""
 
     TYPE: ClassVar[str] = "claim.reversed"
-    at: int
     claim: int
     forfeited: Money
     fees: Money

@@ -2,38 +2,35 @@
 
 from typing import ClassVar
 
-from msgspec import Struct
-
+from chalicelib.core.common.instants import Instant
 from chalicelib.core.common.money import Money
 from chalicelib.core.deposit.causes import Cause
+from chalicelib.core.deposit.events.base import DepositEvent
 
 
-class Completed(Struct, frozen=True):
+class Completed(DepositEvent, frozen=True):
     """Fully paid, and every unit is shipped."""
 
     TYPE: ClassVar[str] = "deposit.completed"
-    at: int
 
 
-class WithdrawalStated(Struct, frozen=True):
+class WithdrawalStated(DepositEvent, frozen=True):
     """Step one of a statutory withdrawal. Name and address stand encrypted elsewhere; ``digest`` is over the receipt."""
 
     TYPE: ClassVar[str] = "withdrawal.stated"
-    at: int
     withdrawal: int
     digest: str
 
 
-class WithdrawalConfirmed(Struct, frozen=True):
+class WithdrawalConfirmed(DepositEvent, frozen=True):
     """Step two: the withdrawal takes effect. ``digest`` is over the receipt with this instant."""
 
     TYPE: ClassVar[str] = "withdrawal.confirmed"
-    at: int
     withdrawal: int
     digest: str
 
 
-class Cancelled(Struct, frozen=True):
+class Cancelled(DepositEvent, frozen=True):
     """It ended before its time. What is kept under the terms is in ``forfeited``, by ``rule``; ``fees`` by their bands.
 
     A merchant's cancellation has a published ``reason`` and its ``evidence``; ``note`` is the digest of what was written to
@@ -41,7 +38,6 @@ class Cancelled(Struct, frozen=True):
     """
 
     TYPE: ClassVar[str] = "deposit.cancelled"
-    at: int
     cause: Cause
     rule: str
     forfeited: Money
@@ -53,86 +49,77 @@ class Cancelled(Struct, frozen=True):
     counted: bool = False
 
 
-class Expired(Struct, frozen=True):
+class Expired(DepositEvent, frozen=True):
     """Nothing was paid in time. Irreversible: written only after a grace, and units go back with it."""
 
     TYPE: ClassVar[str] = "deposit.expired"
-    at: int
 
 
-class QuestionAsked(Struct, frozen=True):
+class QuestionAsked(DepositEvent, frozen=True):
     """The merchant asks before an address or contact reason may be cited. ``digest`` is over the text, encrypted elsewhere."""
 
     TYPE: ClassVar[str] = "question.asked"
-    at: int
     question: int
     kind: str
-    due_at: int
+    due_at: Instant
     digest: str
 
 
-class QuestionAnswered(Struct, frozen=True):
+class QuestionAnswered(DepositEvent, frozen=True):
     """The buyer answered; late is better than never, as long as nothing was decided on the silence."""
 
     TYPE: ClassVar[str] = "question.answered"
-    at: int
     question: int
     digest: str
 
 
-class QuestionLapsed(Struct, frozen=True):
+class QuestionLapsed(DepositEvent, frozen=True):
     """No answer came in time. An announcement: the clock alone decides it."""
 
     TYPE: ClassVar[str] = "question.lapsed"
-    at: int
     question: int
 
 
-class PassGranted(Struct, frozen=True):
+class PassGranted(DepositEvent, frozen=True):
     """A second chance for the buyer of this deposit: one unit of one of ``skus``, before and beside everybody else."""
 
     TYPE: ClassVar[str] = "priority_pass.granted"
-    at: int
     priority_pass: int
     skus: tuple[str, ...]
     price_cap: Money
-    valid_until: int
-    remind_at: tuple[int, ...]
+    valid_until: Instant
+    remind_at: tuple[Instant, ...]
     reason: str
 
 
-class PassUsed(Struct, frozen=True):
+class PassUsed(DepositEvent, frozen=True):
     """Written together with the deposit that was ordered with it."""
 
     TYPE: ClassVar[str] = "priority_pass.used"
-    at: int
     priority_pass: int
     deposit: str
 
 
-class PassReturned(Struct, frozen=True):
+class PassReturned(DepositEvent, frozen=True):
     """That deposit ended unpaid: the pass is granted again until its date."""
 
     TYPE: ClassVar[str] = "priority_pass.returned"
-    at: int
     priority_pass: int
     deposit: str
 
 
-class PassReminded(Struct, frozen=True):
+class PassReminded(DepositEvent, frozen=True):
     """A notice that it will lapse. An announcement."""
 
     TYPE: ClassVar[str] = "priority_pass.reminder"
-    at: int
     priority_pass: int
-    valid_until: int
+    valid_until: Instant
 
 
-class PassLapsed(Struct, frozen=True):
+class PassLapsed(DepositEvent, frozen=True):
     """Its time is over. An announcement: the clock alone decides it."""
 
     TYPE: ClassVar[str] = "priority_pass.lapsed"
-    at: int
     priority_pass: int
 
 

@@ -4,20 +4,22 @@ from typing import ClassVar
 
 from msgspec import Struct
 
+from chalicelib.core.common.instants import Instant
+from chalicelib.core.deposit.events.base import DepositEvent
 
-class GoodsReady(Struct, frozen=True):
+
+class GoodsReady(DepositEvent, frozen=True):
     """The merchant says that these lines can be inspected.
 
     With the last line the balance falls due, never before: ``balance_due_at``, and ``cure_until`` after one notice.
     """
 
     TYPE: ClassVar[str] = "goods.ready"
-    at: int
     lines: tuple[int, ...]
-    inspect_at: int
+    inspect_at: Instant
     evidence: tuple[str, ...]
-    balance_due_at: int | None = None
-    cure_until: int | None = None
+    balance_due_at: Instant | None = None
+    cure_until: Instant | None = None
 
 
 class Units(Struct, frozen=True):
@@ -27,52 +29,47 @@ class Units(Struct, frozen=True):
     quantity: int
 
 
-class GoodsShipped(Struct, frozen=True):
+class GoodsShipped(DepositEvent, frozen=True):
     """The merchant handed these units to a carrier."""
 
     TYPE: ClassVar[str] = "goods.shipped"
-    at: int
     lines: tuple[Units, ...]
 
 
-class GoodsDelivered(Struct, frozen=True):
+class GoodsDelivered(DepositEvent, frozen=True):
     """The merchant's word that these units arrived, and when.
 
     ``withdrawal_ends_at`` is the end of the statutory period, if these are the last to arrive; None where a market has none.
     """
 
     TYPE: ClassVar[str] = "goods.delivered"
-    at: int
     lines: tuple[Units, ...]
-    delivered_at: int
+    delivered_at: Instant
     evidence: tuple[str, ...]
-    withdrawal_ends_at: int | None = None
+    withdrawal_ends_at: Instant | None = None
 
 
-class GoodsReceived(Struct, frozen=True):
+class GoodsReceived(DepositEvent, frozen=True):
     """The buyer's word that everything shipped so far arrived. ``withdrawal_ends_at`` as for the merchant's word."""
 
     TYPE: ClassVar[str] = "goods.received"
-    at: int
     lines: tuple[Units, ...]
-    withdrawal_ends_at: int | None = None
+    withdrawal_ends_at: Instant | None = None
 
 
-class TradeInInspected(Struct, frozen=True):
+class TradeInInspected(DepositEvent, frozen=True):
     """An inspector's word on the old device: ``matched``, or ``mismatched`` for these grounds, with what proves them."""
 
     TYPE: ClassVar[str] = "trade_in.inspected"
-    at: int
     outcome: str
     grounds: tuple[str, ...] = ()
     evidence: tuple[str, ...] = ()
 
 
-class TradeInCancelled(Struct, frozen=True):
+class TradeInCancelled(DepositEvent, frozen=True):
     """The trade-in fell through, and not by the buyer: ``by`` seller or courier."""
 
     TYPE: ClassVar[str] = "trade_in.cancelled"
-    at: int
     by: str
 
 

@@ -4,15 +4,16 @@ from typing import ClassVar
 
 from msgspec import Struct
 
+from chalicelib.core.common.instants import Instant
 from chalicelib.core.common.money import Money
+from chalicelib.core.deposit.events.base import DepositEvent
 
 
-class LockReminded(Struct, frozen=True):
+class LockReminded(DepositEvent, frozen=True):
     """Announcement: the window ends soon. ``window_ends_at`` is when."""
 
     TYPE: ClassVar[str] = "lock.reminder"
-    at: int
-    window_ends_at: int
+    window_ends_at: Instant
 
 
 class Argument(Struct, frozen=True):
@@ -22,7 +23,7 @@ class Argument(Struct, frozen=True):
     words: str
 
 
-class LockIntentOpened(Struct, frozen=True):
+class LockIntentOpened(DepositEvent, frozen=True):
     """A buyer was shown what a lock means, word by word: this is the evidence.
 
     ``text`` names the published sentences, ``arguments`` fill them, ``locale`` is the language they were shown in;
@@ -30,7 +31,6 @@ class LockIntentOpened(Struct, frozen=True):
     """
 
     TYPE: ClassVar[str] = "lock.intent_opened"
-    at: int
     intent: int
     text: tuple[str, ...]
     arguments: tuple[Argument, ...]
@@ -38,46 +38,41 @@ class LockIntentOpened(Struct, frozen=True):
     amount_at_stake: Money
     disclosure_hash: str
     acknowledgement: str
-    confirmable_at: int
-    expires_at: int
-    window_ends_at: int | None = None
+    confirmable_at: Instant
+    expires_at: Instant
+    window_ends_at: Instant | None = None
 
 
-class LockConfirmed(Struct, frozen=True):
+class LockConfirmed(DepositEvent, frozen=True):
     """The buyer locked it, by an intent that was read, typed and in time."""
 
     TYPE: ClassVar[str] = "lock.confirmed"
-    at: int
     intent: int
     disclosure_hash: str
-    undo_until: int | None = None
+    undo_until: Instant | None = None
 
 
-class LockedByPayment(Struct, frozen=True):
+class LockedByPayment(DepositEvent, frozen=True):
     """The terms lock at payment. Undo, where the terms give it, is open until ``undo_until``."""
 
     TYPE: ClassVar[str] = "lock.by_payment"
-    at: int
-    undo_until: int | None = None
+    undo_until: Instant | None = None
 
 
-class LockedByWindowEnd(Struct, frozen=True):
+class LockedByWindowEnd(DepositEvent, frozen=True):
     """Announcement: the window ended. The status follows from the clock, whether this was written or not."""
 
     TYPE: ClassVar[str] = "lock.by_window_end"
-    at: int
 
 
-class LockBecameFinal(Struct, frozen=True):
+class LockBecameFinal(DepositEvent, frozen=True):
     """Announcement: the undo is over. Production, shipment and balance may begin."""
 
     TYPE: ClassVar[str] = "lock.final"
-    at: int
 
 
-class LockUndone(Struct, frozen=True):
+class LockUndone(DepositEvent, frozen=True):
     """The buyer took the lock back. ``window_ends_at`` is set when no window runs any more: then only cancel is left."""
 
     TYPE: ClassVar[str] = "lock.undone"
-    at: int
-    window_ends_at: int | None = None
+    window_ends_at: Instant | None = None

@@ -4,7 +4,9 @@ from typing import ClassVar
 
 from msgspec import Struct
 
+from chalicelib.core.common.instants import Instant
 from chalicelib.core.common.money import Money
+from chalicelib.core.deposit.events.base import DepositEvent
 
 
 class Line(Struct, frozen=True):
@@ -47,11 +49,10 @@ class Priority(Struct, frozen=True):
     price_cap: Money
 
 
-class Created(Struct, frozen=True):
+class Created(DepositEvent, frozen=True):
     """A buyer ordered. The units and the limit units were taken in the same write, from the offer's ``batch`` of shards."""
 
     TYPE: ClassVar[str] = "deposit.created"
-    at: int
     offer: str
     merchant: str
     buyer: str
@@ -59,7 +60,7 @@ class Created(Struct, frozen=True):
     lines: tuple[Line, ...]
     shipping: Money
     due_now: Money
-    due_at: int
+    due_at: Instant
     method: str
     batch: str = ""
     stock: tuple[TakenStock, ...] = ()
@@ -69,11 +70,10 @@ class Created(Struct, frozen=True):
     priority: Priority | None = None
 
 
-class ItemsChanged(Struct, frozen=True):
+class ItemsChanged(DepositEvent, frozen=True):
     """The buyer changed what is ordered. ``stock`` is all that the deposit holds from now on, ``shipping`` as recomputed."""
 
     TYPE: ClassVar[str] = "items.changed"
-    at: int
     lines: tuple[Line, ...]
     shipping: Money
     stock: tuple[TakenStock, ...] = ()

@@ -2,37 +2,34 @@
 
 from typing import ClassVar
 
-from msgspec import Struct
-
+from chalicelib.core.common.instants import Instant
 from chalicelib.core.common.money import Money
 from chalicelib.core.deposit.causes import Cause
+from chalicelib.core.deposit.events.base import DepositEvent
 
 
-class PaymentMethodChanged(Struct, frozen=True):
+class PaymentMethodChanged(DepositEvent, frozen=True):
     """The buyer chose again: a new payment is opened, the former one is replaced."""
 
     TYPE: ClassVar[str] = "payment.method_changed"
-    at: int
     method: str
 
 
-class PaymentPending(Struct, frozen=True):
+class PaymentPending(DepositEvent, frozen=True):
     """The provider works on it."""
 
     TYPE: ClassVar[str] = "payment.pending"
-    at: int
     payment: int
 
 
-class PaymentFailed(Struct, frozen=True):
+class PaymentFailed(DepositEvent, frozen=True):
     """The provider declined. The buyer may try again until the deposit is due."""
 
     TYPE: ClassVar[str] = "payment.failed"
-    at: int
     payment: int
 
 
-class PaymentSucceeded(Struct, frozen=True):
+class PaymentSucceeded(DepositEvent, frozen=True):
     """What was due arrived. ``at`` is the provider's capture instant; the window starts there.
 
     ``window_ends_at`` None means no window, or one without an end (``lock.at: never``); ``windowed`` tells them apart.
@@ -40,59 +37,53 @@ class PaymentSucceeded(Struct, frozen=True):
     """
 
     TYPE: ClassVar[str] = "payment.succeeded"
-    at: int
     payment: int
     capture: str
     amount: Money
     windowed: bool
-    window_ends_at: int | None = None
-    remind_at: tuple[int, ...] = ()
+    window_ends_at: Instant | None = None
+    remind_at: tuple[Instant, ...] = ()
 
 
-class BalanceOpened(Struct, frozen=True):
+class BalanceOpened(DepositEvent, frozen=True):
     """The buyer wants to pay the rest, and says how; a balance payment that was open is replaced."""
 
     TYPE: ClassVar[str] = "balance.opened"
-    at: int
     method: str
     amount: Money
-    due_at: int
+    due_at: Instant
 
 
-class BalancePaid(Struct, frozen=True):
+class BalancePaid(DepositEvent, frozen=True):
     """The rest arrived. ``at`` is the provider's capture instant."""
 
     TYPE: ClassVar[str] = "balance.paid"
-    at: int
     payment: int
     capture: str
     amount: Money
 
 
-class PaymentNotCounted(Struct, frozen=True):
+class PaymentNotCounted(DepositEvent, frozen=True):
     """Money arrived that is not what was due; it goes back by itself. ``cause`` is the refund's."""
 
     TYPE: ClassVar[str] = "payment.not_counted"
-    at: int
     payment: int
     capture: str
     amount: Money
     cause: Cause
 
 
-class BalanceOverdue(Struct, frozen=True):
+class BalanceOverdue(DepositEvent, frozen=True):
     """Announcement: the balance was not paid when it was due. Until ``cure_until`` nothing else happens."""
 
     TYPE: ClassVar[str] = "balance.overdue"
-    at: int
-    cure_until: int
+    cure_until: Instant
 
 
-class ChargebackOpened(Struct, frozen=True):
+class ChargebackOpened(DepositEvent, frozen=True):
     """The buyer's bank disputes a capture. What of it is held cannot move until the bank has decided."""
 
     TYPE: ClassVar[str] = "chargeback.opened"
-    at: int
     dispute: int
     ref: str
     payment: int
@@ -100,19 +91,17 @@ class ChargebackOpened(Struct, frozen=True):
     amount: Money
 
 
-class ChargebackWon(Struct, frozen=True):
+class ChargebackWon(DepositEvent, frozen=True):
     """The bank decided for the merchant: nothing moved."""
 
     TYPE: ClassVar[str] = "chargeback.won"
-    at: int
     dispute: int
 
 
-class ChargebackLost(Struct, frozen=True):
+class ChargebackLost(DepositEvent, frozen=True):
     """The bank gave the buyer the money. ``excess`` is what the buyer had back already, or what was kept by right."""
 
     TYPE: ClassVar[str] = "chargeback.lost"
-    at: int
     dispute: int
     excess: Money | None = None
 
