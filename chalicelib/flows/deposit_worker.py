@@ -170,7 +170,9 @@ class DepositWorker(Struct, frozen=True):
         now, deposit = self.clock(), fold_stored(stored)
         due = [refund for refund in deposit.refunds if (at := look_at(deposit, refund)) is not None and at <= now]
         unsent = [
-            one for one in due if one.status is RefundStatus.APPROVED and destination.send_refund(deposit, one.n, now)
+            one
+            for one in due
+            if one.status is RefundStatus.APPROVED and destination.find_send_steps(deposit, one.n, now)
         ]
         sendable = [one for one in due if one.status not in NEVER_SENT_AGAIN]
         if sendable:

@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 
 
 class Window(Struct, frozen=True):
-    """The cooling-off time, half-open. ``ends_at`` None: until the buyer locks. ``cancel_only``: given by an undo.
+    """The cooling-off time, half-open. ``ends_at`` None: it lasts until the buyer locks.
 
-    ``remind_at`` are the reminders that are still to be written.
+    ``cancel_only``: it was opened by an undo and allows nothing but a cancel. ``remind_at``: reminders not written yet.
     """
 
     starts_at: int
@@ -36,7 +36,7 @@ class Window(Struct, frozen=True):
 
 
 class Lock(Struct, frozen=True):
-    """The commitment: by whom, since when, and until when the buyer may take it back."""
+    """A lock. ``undo_until`` None: it cannot be undone. ``final_announced``: ``LockBecameFinal`` is written."""
 
     by: Literal["buyer", "window_end", "payment"]
     at: int
@@ -48,7 +48,7 @@ class Lock(Struct, frozen=True):
 
 
 class Intent(Struct, frozen=True):
-    """A buyer's wish to lock, bound to what was shown. ``state`` says why it can no longer be confirmed."""
+    """A lock intent with the disclosure that the buyer was shown. It can be confirmed only while ``state`` is ``open``."""
 
     n: int
     opened: LockIntentOpened
@@ -60,8 +60,8 @@ def record_reminder(deposit: "Deposit", event: LockReminded) -> "Deposit":
 
 
 def open_intent(deposit: "Deposit", event: LockIntentOpened) -> "Deposit":
-    former = close_intents(deposit.intents, "superseded")
-    return replace(deposit, intents=(*former, Intent(event.intent, event)))
+    superseded = close_intents(deposit.intents, "superseded")
+    return replace(deposit, intents=(*superseded, Intent(event.intent, event)))
 
 
 def confirm_lock(deposit: "Deposit", event: LockConfirmed) -> "Deposit":
@@ -75,7 +75,7 @@ def lock_by_payment(deposit: "Deposit", event: LockedByPayment) -> "Deposit":
 
 def announce_final(deposit: "Deposit", _event: LockBecameFinal) -> "Deposit":
     assert deposit.lock is not None, "only a lock becomes final"
-    return replace(deposit, lock=replace(deposit.lock, final_told=True))
+    return replace(deposit, lock=replace(deposit.lock, final_announced=True))
 
 
 def undo_lock(deposit: "Deposit", event: LockUndone) -> "Deposit":

@@ -1,4 +1,4 @@
-"""The old device that pays a part of a deposit, and how events change it."""
+"""Trade-ins: an old device that pays a part of the order, and how events change it."""
 
 from typing import TYPE_CHECKING, Final, Literal
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class TradeIn(Struct, frozen=True):
-    """What became of the old device."""
+    """The status of a trade-in. ``inspection`` is None until the device was inspected."""
 
     status: Literal["awaiting_handover", "matched", "mismatched", "cancelled"] = "awaiting_handover"
     inspection: TradeInInspected | None = None

@@ -44,8 +44,8 @@ def bulk(shown: BulkView) -> BulkAnswer:
         "approve_until": format_instant(until) if until is not None else None,
         "counts": {
             "total": len(one.asked.deposits),
-            "cancelled": one.told("cancelled"),
-            "skipped": one.told("skipped"),
+            "cancelled": one.count_outcomes("cancelled"),
+            "skipped": one.count_outcomes("skipped"),
             "pending": len(one.left),
         },
         "results": [{"deposit": r.deposit, "outcome": r.outcome, "reason": r.reason} for r in one.results],

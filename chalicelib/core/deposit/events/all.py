@@ -1,7 +1,8 @@
 """All events of a deposit's journal, as one union.
 
-Every event is a fact with its instant ``at`` (milliseconds since the epoch, UTC); figures stand in it as they were decided.
-``TYPE`` is the public name. A field that was added later has a default, so that old journals keep their meaning.
+``at`` is the event's instant in milliseconds since 1970, UTC. Amounts and instants stand as they were decided. ``TYPE`` is
+the public name. Fields that were added later have a default, so that old journals can be read. Digests (``note``,
+``statement``, ``reason`` of a ruling and others) are over texts that are stored encrypted outside the journal.
 """
 
 from chalicelib.core.deposit.events.claim import ClaimEvent

@@ -9,11 +9,11 @@ from chalicelib.core.deposit.events.goods import Units
 
 
 class ClaimOpened(Struct, frozen=True):
-    """A buyer disputes or appeals. ``owed`` is what the rules make of it, ``amount`` what the buyer asks where that decides.
+    """A buyer disputes or appeals. ``owed`` is the amount by the rules; ``amount`` is what the buyer asks, where that decides.
 
-    ``statement`` and those below are digests of what people wrote, encrypted elsewhere. ``contested``: the merchant had
-    recorded units of it as shipped. The merchant's silence decides at ``due_at``, for a privacy claim the platform's.
-    ``decide_within`` and ``refund_deadline`` are durations of the terms.
+    ``statement`` is a digest. ``contested``: the merchant had recorded claimed units as shipped. ``due_at`` is the deadline
+    of the merchant, for a privacy claim of the platform. ``decide_within`` and ``refund_deadline`` are durations from the
+    terms. ``kind`` is one of ``ClaimKind``.
     """
 
     TYPE: ClassVar[str] = "claim.opened"
@@ -33,7 +33,7 @@ class ClaimOpened(Struct, frozen=True):
 
 
 class ClaimEvidenceAdded(Struct, frozen=True):
-    """Buyer or merchant (``by``) hand in more."""
+    """The buyer or the merchant (``by``) adds evidence."""
 
     TYPE: ClassVar[str] = "claim.evidence_added"
     at: int
@@ -44,7 +44,7 @@ class ClaimEvidenceAdded(Struct, frozen=True):
 
 
 class ClaimOffered(Struct, frozen=True):
-    """The merchant offers to pay ``amount``, never less than is owed. The buyer's silence at ``due_at`` accepts nothing."""
+    """The merchant offers ``amount``, at least what is owed. An offer not accepted by ``due_at`` goes to the platform."""
 
     TYPE: ClassVar[str] = "claim.offered"
     at: int
@@ -56,7 +56,7 @@ class ClaimOffered(Struct, frozen=True):
 
 
 class ClaimRejected(Struct, frozen=True):
-    """The merchant says no, so the platform decides by ``due_at``."""
+    """The merchant rejects the claim. The platform decides by ``due_at``."""
 
     TYPE: ClassVar[str] = "claim.rejected"
     at: int
@@ -67,7 +67,7 @@ class ClaimRejected(Struct, frozen=True):
 
 
 class ClaimEscalated(Struct, frozen=True):
-    """The buyer took no offer, ``by`` word (``buyer``) or by ``silence``: the platform decides by ``due_at``."""
+    """The offer was not accepted, so the platform decides by ``due_at``. ``by``: ``buyer`` (rejected) or ``silence``."""
 
     TYPE: ClassVar[str] = "claim.escalated"
     at: int
@@ -78,7 +78,7 @@ class ClaimEscalated(Struct, frozen=True):
 
 
 class ClaimAccepted(Struct, frozen=True):
-    """Both agree: the merchant to the claim, or the buyer to the latest offer. ``refunds`` pay ``amount``."""
+    """The merchant accepts the claim, or the buyer the latest offer. ``refunds``: numbers of the refunds that pay ``amount``."""
 
     TYPE: ClassVar[str] = "claim.accepted"
     at: int
@@ -90,7 +90,7 @@ class ClaimAccepted(Struct, frozen=True):
 
 
 class ClaimUpheld(Struct, frozen=True):
-    """The platform gave the buyer all that is owed. ``reason`` is a digest."""
+    """The platform awards the whole amount owed. ``reason`` is a digest."""
 
     TYPE: ClassVar[str] = "claim.upheld"
     at: int
@@ -101,7 +101,7 @@ class ClaimUpheld(Struct, frozen=True):
 
 
 class ClaimPartlyUpheld(Struct, frozen=True):
-    """The platform gave the buyer a part."""
+    """The platform awards a part. ``reason`` is a digest."""
 
     TYPE: ClassVar[str] = "claim.partly_upheld"
     at: int
@@ -112,7 +112,7 @@ class ClaimPartlyUpheld(Struct, frozen=True):
 
 
 class ClaimDismissed(Struct, frozen=True):
-    """The platform gave the buyer nothing."""
+    """The platform awards nothing. ``reason`` is a digest."""
 
     TYPE: ClassVar[str] = "claim.dismissed"
     at: int
@@ -121,7 +121,7 @@ class ClaimDismissed(Struct, frozen=True):
 
 
 class ClaimWithdrawn(Struct, frozen=True):
-    """The buyer took it back."""
+    """The buyer withdraws the claim."""
 
     TYPE: ClassVar[str] = "claim.withdrawn"
     at: int
@@ -129,7 +129,7 @@ class ClaimWithdrawn(Struct, frozen=True):
 
 
 class ClaimGranted(Struct, frozen=True):
-    """Whoever had to answer (``silent``: merchant or platform) was silent. Irreversible: written only after a grace."""
+    """``silent`` (merchant or platform) missed the deadline, so the claim is granted. Irreversible: written after a grace."""
 
     TYPE: ClassVar[str] = "claim.granted_by_deadline"
     at: int
@@ -140,7 +140,7 @@ class ClaimGranted(Struct, frozen=True):
 
 
 class ClaimAnsweredLate(Struct, frozen=True):
-    """An answer after silence had decided (``by`` merchant or platform): it is kept, and changes nothing."""
+    """An answer after the deadline (``by`` merchant or platform). It is recorded and changes nothing."""
 
     TYPE: ClassVar[str] = "claim.answered_late"
     at: int
@@ -152,7 +152,7 @@ class ClaimAnsweredLate(Struct, frozen=True):
 
 
 class ClaimReminded(Struct, frozen=True):
-    """Announcement: silence decides at ``due_at``."""
+    """Announcement: the deadline ``due_at`` is near."""
 
     TYPE: ClassVar[str] = "claim.reminder"
     at: int
@@ -161,7 +161,7 @@ class ClaimReminded(Struct, frozen=True):
 
 
 class ClaimReversed(Struct, frozen=True):
-    """What was kept at the end of the deposit is held again, so that it can go back."""
+    """Forfeited money and fees of an ended deposit are held again, so that they can be refunded."""
 
     TYPE: ClassVar[str] = "claim.reversed"
     at: int

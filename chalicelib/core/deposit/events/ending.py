@@ -1,4 +1,4 @@
-"""Events that end a deposit, and what comes with an end: withdrawals, questions, priority passes."""
+"""Events that end a deposit, and events of withdrawals, questions and priority passes."""
 
 from typing import ClassVar
 
@@ -9,14 +9,14 @@ from chalicelib.core.deposit.causes import Cause
 
 
 class Completed(Struct, frozen=True):
-    """Fully paid, and every unit is shipped."""
+    """The order is fully paid and every unit is shipped."""
 
     TYPE: ClassVar[str] = "deposit.completed"
     at: int
 
 
 class WithdrawalStated(Struct, frozen=True):
-    """Step one of a statutory withdrawal. Name and address stand encrypted elsewhere; ``digest`` is over the receipt."""
+    """Step one of a statutory withdrawal. ``digest`` is over the receipt; name and address are stored encrypted elsewhere."""
 
     TYPE: ClassVar[str] = "withdrawal.stated"
     at: int
@@ -34,10 +34,10 @@ class WithdrawalConfirmed(Struct, frozen=True):
 
 
 class Cancelled(Struct, frozen=True):
-    """It ended before its time. What is kept under the terms is in ``forfeited``, by ``rule``; ``fees`` by their bands.
+    """The deposit is cancelled. ``forfeited`` is what the merchant keeps by ``rule``, ``fees`` the fees by their bands.
 
-    A merchant's cancellation has a published ``reason`` and its ``evidence``; ``note`` is the digest of what was written to
-    it, encrypted elsewhere. ``counted``: its units go on counting against the buyer's limit.
+    Only a merchant's cancellation has ``reason`` (a published code), ``evidence``, ``note`` (a digest) and ``approver``.
+    ``counted``: its units still count against the buyer's limit.
     """
 
     TYPE: ClassVar[str] = "deposit.cancelled"
@@ -54,14 +54,14 @@ class Cancelled(Struct, frozen=True):
 
 
 class Expired(Struct, frozen=True):
-    """Nothing was paid in time. Irreversible: written only after a grace, and units go back with it."""
+    """The deposit was not paid in time. Irreversible: written only after a grace. Its units are released in the same write."""
 
     TYPE: ClassVar[str] = "deposit.expired"
     at: int
 
 
 class QuestionAsked(Struct, frozen=True):
-    """The merchant asks before an address or contact reason may be cited. ``digest`` is over the text, encrypted elsewhere."""
+    """The merchant asks the buyer, as required before citing an address or contact reason. ``digest`` is over the text."""
 
     TYPE: ClassVar[str] = "question.asked"
     at: int
@@ -72,7 +72,7 @@ class QuestionAsked(Struct, frozen=True):
 
 
 class QuestionAnswered(Struct, frozen=True):
-    """The buyer answered; late is better than never, as long as nothing was decided on the silence."""
+    """The buyer answered. Late answers are accepted as long as the deposit was not cancelled for the missing answer."""
 
     TYPE: ClassVar[str] = "question.answered"
     at: int
@@ -81,7 +81,7 @@ class QuestionAnswered(Struct, frozen=True):
 
 
 class QuestionLapsed(Struct, frozen=True):
-    """No answer came in time. An announcement: the clock alone decides it."""
+    """Announcement: the time to answer is over."""
 
     TYPE: ClassVar[str] = "question.lapsed"
     at: int
@@ -89,7 +89,7 @@ class QuestionLapsed(Struct, frozen=True):
 
 
 class PassGranted(Struct, frozen=True):
-    """A second chance for the buyer of this deposit: one unit of one of ``skus``, before and beside everybody else."""
+    """The buyer may order one unit of one of ``skus`` at most at ``price_cap``, from reserved stock, until ``valid_until``."""
 
     TYPE: ClassVar[str] = "priority_pass.granted"
     at: int
@@ -102,7 +102,7 @@ class PassGranted(Struct, frozen=True):
 
 
 class PassUsed(Struct, frozen=True):
-    """Written together with the deposit that was ordered with it."""
+    """The pass was used for ``deposit``. Written in one transaction with that deposit."""
 
     TYPE: ClassVar[str] = "priority_pass.used"
     at: int
@@ -111,7 +111,7 @@ class PassUsed(Struct, frozen=True):
 
 
 class PassReturned(Struct, frozen=True):
-    """That deposit ended unpaid: the pass is granted again until its date."""
+    """``deposit`` ended unpaid, so the pass can be used again until its date."""
 
     TYPE: ClassVar[str] = "priority_pass.returned"
     at: int
@@ -120,7 +120,7 @@ class PassReturned(Struct, frozen=True):
 
 
 class PassReminded(Struct, frozen=True):
-    """A notice that it will lapse. An announcement."""
+    """Announcement: the pass will lapse at ``valid_until``."""
 
     TYPE: ClassVar[str] = "priority_pass.reminder"
     at: int
@@ -129,7 +129,7 @@ class PassReminded(Struct, frozen=True):
 
 
 class PassLapsed(Struct, frozen=True):
-    """Its time is over. An announcement: the clock alone decides it."""
+    """Announcement: the time of the pass is over."""
 
     TYPE: ClassVar[str] = "priority_pass.lapsed"
     at: int

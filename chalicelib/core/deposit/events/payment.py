@@ -9,7 +9,7 @@ from chalicelib.core.deposit.causes import Cause
 
 
 class PaymentMethodChanged(Struct, frozen=True):
-    """The buyer chose again: a new payment is opened, the former one is replaced."""
+    """The buyer chose another method. A new payment is opened and replaces the one before."""
 
     TYPE: ClassVar[str] = "payment.method_changed"
     at: int
@@ -17,7 +17,7 @@ class PaymentMethodChanged(Struct, frozen=True):
 
 
 class PaymentPending(Struct, frozen=True):
-    """The provider works on it."""
+    """The provider is processing the payment."""
 
     TYPE: ClassVar[str] = "payment.pending"
     at: int
@@ -25,7 +25,7 @@ class PaymentPending(Struct, frozen=True):
 
 
 class PaymentFailed(Struct, frozen=True):
-    """The provider declined. The buyer may try again until the deposit is due."""
+    """The provider declined the payment. The buyer may try again until the deposit is due."""
 
     TYPE: ClassVar[str] = "payment.failed"
     at: int
@@ -33,7 +33,7 @@ class PaymentFailed(Struct, frozen=True):
 
 
 class PaymentSucceeded(Struct, frozen=True):
-    """What was due arrived. ``at`` is the provider's capture instant; the window starts there.
+    """The amount due was captured. ``at`` is the provider's capture instant; the window starts then.
 
     ``window_ends_at`` None means no window, or one without an end (``lock.at: never``); ``windowed`` tells them apart.
     ``remind_at`` are the instants, earliest first, at which the buyer is reminded that the window ends.
@@ -50,7 +50,7 @@ class PaymentSucceeded(Struct, frozen=True):
 
 
 class BalanceOpened(Struct, frozen=True):
-    """The buyer wants to pay the rest, and says how; a balance payment that was open is replaced."""
+    """The buyer opens a payment of the balance. It replaces an open one."""
 
     TYPE: ClassVar[str] = "balance.opened"
     at: int
@@ -60,7 +60,7 @@ class BalanceOpened(Struct, frozen=True):
 
 
 class BalancePaid(Struct, frozen=True):
-    """The rest arrived. ``at`` is the provider's capture instant."""
+    """The balance was captured. ``at`` is the provider's capture instant."""
 
     TYPE: ClassVar[str] = "balance.paid"
     at: int
@@ -70,7 +70,7 @@ class BalancePaid(Struct, frozen=True):
 
 
 class PaymentNotCounted(Struct, frozen=True):
-    """Money arrived that is not what was due; it goes back by itself. ``cause`` is the refund's."""
+    """A capture that is not what was due. It is refunded without a request, with ``cause``."""
 
     TYPE: ClassVar[str] = "payment.not_counted"
     at: int
@@ -81,7 +81,7 @@ class PaymentNotCounted(Struct, frozen=True):
 
 
 class BalanceOverdue(Struct, frozen=True):
-    """Announcement: the balance was not paid when it was due. Until ``cure_until`` nothing else happens."""
+    """Announcement: the balance is overdue. The merchant may end the deposit from ``cure_until`` on."""
 
     TYPE: ClassVar[str] = "balance.overdue"
     at: int
@@ -89,7 +89,7 @@ class BalanceOverdue(Struct, frozen=True):
 
 
 class ChargebackOpened(Struct, frozen=True):
-    """The buyer's bank disputes a capture. What of it is held cannot move until the bank has decided."""
+    """The buyer's bank disputes a capture. Held money of that capture is not refunded until the bank decides."""
 
     TYPE: ClassVar[str] = "chargeback.opened"
     at: int
@@ -101,7 +101,7 @@ class ChargebackOpened(Struct, frozen=True):
 
 
 class ChargebackWon(Struct, frozen=True):
-    """The bank decided for the merchant: nothing moved."""
+    """The bank decided for the merchant. No money moves."""
 
     TYPE: ClassVar[str] = "chargeback.won"
     at: int
@@ -109,7 +109,7 @@ class ChargebackWon(Struct, frozen=True):
 
 
 class ChargebackLost(Struct, frozen=True):
-    """The bank gave the buyer the money. ``excess`` is what the buyer had back already, or what was kept by right."""
+    """The bank paid the buyer. ``excess``: the part that was already refunded or rightly kept; None when there is none."""
 
     TYPE: ClassVar[str] = "chargeback.lost"
     at: int
