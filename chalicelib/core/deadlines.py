@@ -1,7 +1,33 @@
-"""What the clock asks of a deposit: the deadline events that nobody has written yet, and when to come back.
+"""Deadlines of a deposit: the events that the clock alone decides, and when a worker must process the deposit next.
 
-Deadline events are either announcements, which no decision reads, or irreversible: ``Expired``, and what silence makes of
-claims, which are written only after a grace.
+Theory of operation
+-------------------
+A deadline event is decided by the journal and the clock, not by a caller. ``overdue`` derives those that nobody has written
+yet, each at its own deadline, so the result does not depend on who derives it or when. Parts with deadlines:
+- the deposit: ``Expired`` (unpaid), ``LockReminded`` and ``LockedByWindowEnd`` (window), ``LockBecameFinal`` (undo),
+  ``BalanceOverdue``;
+- refunds: ``RefundDeclined`` (the route closes before the refund is sent), ``RefundReviewNeeded`` (promised date missed);
+- claims (``ClaimReminded``, ``ClaimEscalated``, ``ClaimGranted``), priority passes, questions of a merchant.
+
+There are two kinds:
+- Announcements repeat what the clock already says. Decisions ask the clock and never read them, so writing one late or not at
+  all changes nothing. They count up to the present instant.
+- Irreversible ones change what may follow: ``Expired`` ends the deposit; ``ClaimEscalated`` and ``ClaimGranted`` decide a
+  claim for the buyer, and a grant moves money. They are written only after a grace (60 s), so that a request sent in time
+  and processed late is still decided first. Hence ``overdue`` takes an own bound for each: ``expired_until`` and
+  ``silent_until``.
+
+Who writes them: every append writes the announcements and decided claims before its own events; the job ``close_windows``
+writes them where no request comes. Only that job writes ``Expired``, after it has asked the provider for the payment: a
+capture made in time pays the deposit, however late we learn of it.
+
+What a reader sees before they are written: reads write nothing. They fold the overdue events in memory, with the versions
+and event ids that the written ones will have. ``Expired`` is visible at once; a claim's grant only after the grace, because
+its refunds are sent then.
+
+``due`` is the index attribute by which jobs find deposits: the earliest instant at which something must be written
+(``due_at``, grace included) or the provider asked about a refund, a balance payment or a chargeback. After a pass over
+everything due, ``next_due`` gives the next instant. No rule depends on ``due``: it only decides how soon a job comes.
 """
 
 from collections.abc import Iterator
@@ -10,8 +36,6 @@ from typing import Final
 from chalicelib.core.claims import remedy
 from chalicelib.core.claims import schedule as claim_schedule
 from chalicelib.core.common.instants import DAY
-from chalicelib.core.deposit import payment as payments_
-from chalicelib.core.deposit import priority_pass
 from chalicelib.core.deposit.deposit import Deposit
 from chalicelib.core.deposit.events.base import DepositEvent
 from chalicelib.core.deposit.events.claim import ClaimEscalated, ClaimGranted
@@ -20,16 +44,17 @@ from chalicelib.core.deposit.events.lock import LockBecameFinal, LockedByWindowE
 from chalicelib.core.deposit.events.payment import BalanceOverdue
 from chalicelib.core.deposit.events.refund import RefundDeclined, RefundReviewNeeded
 from chalicelib.core.deposit.fold import evolve
-from chalicelib.core.deposit.payment import Payment
+from chalicelib.core.deposit.payment import Payment, may_be_paid
 from chalicelib.core.deposit.question import QuestionStatus
 from chalicelib.core.deposit.refund import Refund, RefundStatus
 from chalicelib.core.deposit.status import FINAL, Status
+from chalicelib.core.ending import second_chance
 from chalicelib.core.paying import schedule as payment_schedule
 from chalicelib.core.policy import payment_routes
 from chalicelib.core.refunding import schedule as refund_schedule
 
 NEVER: Final = -1
-# What silence decided about claims; what follows from it, refunds first of all, is written in the same moment.
+# Decisions on claims by silence. The events that follow (refunds first) are written with them.
 DECIDED_BY_SILENCE: Final = (ClaimEscalated, ClaimGranted)
 
 
@@ -41,10 +66,9 @@ def overdue(deposit: Deposit, at: int, expired_until: int, silent_until: int = N
 def catch_up(
     deposit: Deposit, at: int, expired_until: int, silent_until: int = NEVER
 ) -> tuple[tuple[DepositEvent, ...], Deposit]:
-    """Every deadline event that has not been written by ``at``, earliest first, and the deposit after them.
+    """The unwritten deadline events, earliest first, each at its own deadline, and the deposit after them.
 
-    Each event carries its own deadline. Announcements count up to ``at``; irreversible ones only up to ``expired_until``
-    and, for claims, ``silent_until``, so that a request asked in time is never overtaken. Nothing is written here.
+    Announcements up to ``at``, ``Expired`` up to ``expired_until``, decisions of claims by silence up to ``silent_until``.
     """
     events: list[DepositEvent] = []
     while (deadline := _find_next_deadline(deposit, at, expired_until, silent_until)) is not None:
@@ -65,8 +89,8 @@ def _find_next_deadline(deposit: Deposit, at: int, expired_until: int, silent_un
             return silent_until
         return expired_until if isinstance(event, Expired) else at
 
-    ripe = [event for event in _list_deadlines(deposit) if event.at <= until(event)]
-    return min(ripe, key=lambda event: event.at, default=None)
+    overdue_events = [event for event in _list_deadlines(deposit) if event.at <= until(event)]
+    return min(overdue_events, key=lambda event: event.at, default=None)
 
 
 def _add_consequences(deposit: Deposit, event: DepositEvent) -> tuple[DepositEvent, ...]:
@@ -77,13 +101,13 @@ def _add_consequences(deposit: Deposit, event: DepositEvent) -> tuple[DepositEve
     )
 
 
-def _compute_write_instant(event: DepositEvent, grace: int) -> int:
-    """When it can be written: what is irreversible only after a grace."""
-    return event.at + (grace if isinstance(event, (Expired, *DECIDED_BY_SILENCE)) else 0)
+def _compute_write_instant(event: DepositEvent, grace_ms: int) -> int:
+    """When the event may be written: an irreversible one after the grace."""
+    return event.at + (grace_ms if isinstance(event, (Expired, *DECIDED_BY_SILENCE)) else 0)
 
 
 def _list_deadlines(deposit: Deposit) -> Iterator[DepositEvent]:
-    """The deadline events still ahead, whenever they are."""
+    """All unwritten deadline events, past and future, without those that follow from them."""
     if deposit.status is Status.AWAITING_PAYMENT:
         yield Expired(deposit.created.due_at)
     if deposit.status is Status.COOLING_OFF and deposit.window is not None and deposit.window.ends_at is not None:
@@ -98,8 +122,8 @@ def _list_deadlines(deposit: Deposit) -> Iterator[DepositEvent]:
         review_at = refund_schedule.compute_review_at(refund)
         if review_at is not None:
             yield RefundReviewNeeded(review_at, refund.n, "promise_missed")
-    for one in deposit.passes:
-        yield from priority_pass.list_deadlines(one)
+    for granted in deposit.passes:
+        yield from second_chance.list_deadlines(granted)
     for claim in deposit.open_claims:
         yield from claim_schedule.list_deadlines(claim)
         yield from remedy.grant_by_silence(deposit, claim)[:1]
@@ -110,7 +134,7 @@ def _list_deadlines(deposit: Deposit) -> Iterator[DepositEvent]:
 
 
 def _find_route_end(deposit: Deposit, refund: Refund) -> int | None:
-    """When the way to the source closes for a refund that was not sent: from then on the buyer is asked."""
+    """When the payment route closes for an unsent refund; the buyer is then asked for an account. None: never."""
     if refund.status is not RefundStatus.APPROVED or refund.destination is not None:
         return None
     route = payment_routes.find_route(refund.method, refund.created_at)
@@ -122,46 +146,46 @@ def _list_locked_deadlines(deposit: Deposit) -> Iterator[DepositEvent]:
     lock = deposit.lock
     if lock is not None and lock.undo_until is not None and not lock.final_announced:
         yield LockBecameFinal(lock.undo_until)
-    told = deposit.overdue_announced or not deposit.balance
-    if deposit.balance_due_at is not None and deposit.cure_until is not None and not told:
+    unannounced = not deposit.overdue_announced and deposit.balance
+    if deposit.balance_due_at is not None and deposit.cure_until is not None and unannounced:
         yield BalanceOverdue(deposit.balance_due_at, deposit.cure_until)
 
 
-def due_at(deposit: Deposit, grace: int) -> int | None:
-    """The earliest instant at which something must be written or asked. ``grace`` delays what is irreversible."""
-    ahead = [_compute_write_instant(event, grace) for event in _list_deadlines(deposit)]
+def due_at(deposit: Deposit, grace_ms: int) -> int | None:
+    """The earliest instant at which an event must be written or the provider asked; None: never."""
+    deadlines = [_compute_write_instant(event, grace_ms) for event in _list_deadlines(deposit)]
     looks = [look for refund in deposit.refunds if (look := look_at(deposit, refund)) is not None]
-    looks += [one.opened_at + DAY for one in deposit.disputes if one.status == "open"]
-    waiting = find_awaited_balance(deposit)
-    if waiting is not None:
-        looks.append(payment_schedule.compute_first_query_at(waiting))
-    return min((*ahead, *looks), default=None)
+    looks += [dispute.opened_at + DAY for dispute in deposit.disputes if dispute.status == "open"]
+    awaited = find_awaited_balance(deposit)
+    if awaited is not None:
+        looks.append(payment_schedule.compute_first_query_at(awaited))
+    return min((*deadlines, *looks), default=None)
 
 
 def look_at(deposit: Deposit, refund: Refund) -> int | None:
-    """When something must be done for a refund. What is not sent yet waits while the bank decides about its money."""
+    """When a worker must process a refund next; None: never. An unsent one waits while its capture is in dispute."""
     if refund.status is RefundStatus.APPROVED and deposit.is_disputed(refund.capture):
         return refund_schedule.compute_review_at(refund)
     return refund_schedule.compute_due_at(refund)
 
 
-def next_due(deposit: Deposit, now: int, grace: int) -> int | None:
-    """The next instant to come back at, when everything that was due by ``now`` has been tried."""
-    ahead = [_compute_write_instant(event, grace) for event in _list_deadlines(deposit)]
+def next_due(deposit: Deposit, now: int, grace_ms: int) -> int | None:
+    """As ``due_at``, after everything due by ``now`` was tried: only instants after ``now``."""
+    deadlines = [_compute_write_instant(event, grace_ms) for event in _list_deadlines(deposit)]
     looks = [
         look if look > now else refund_schedule.compute_next_query_at(refund, now)
         for refund in deposit.refunds
         if (look := look_at(deposit, refund)) is not None
     ]
-    looks += [max(one.opened_at, now) + DAY for one in deposit.disputes if one.status == "open"]
-    waiting = find_awaited_balance(deposit)
-    if waiting is not None:
-        looks.append(payment_schedule.compute_next_query_at(waiting, now))
-    return min((*(instant for instant in ahead if instant > now), *looks), default=None)
+    looks += [max(dispute.opened_at, now) + DAY for dispute in deposit.disputes if dispute.status == "open"]
+    awaited = find_awaited_balance(deposit)
+    if awaited is not None:
+        looks.append(payment_schedule.compute_next_query_at(awaited, now))
+    return min((*(instant for instant in deadlines if instant > now), *looks), default=None)
 
 
 def find_awaited_balance(deposit: Deposit) -> Payment | None:
-    """The balance payment that may still arrive: it is looked for, whatever became of its events."""
+    """The balance payment that may still succeed, or None. The provider is asked about it: its events may be lost."""
     latest = deposit.payment
     may_arrive = latest.kind == "balance" and latest.status in payment_schedule.MAY_ARRIVE
-    return latest if may_arrive and payments_.may_be_paid(deposit, latest) else None
+    return latest if may_arrive and may_be_paid(deposit, latest) else None

@@ -1,7 +1,7 @@
-"""Deciding a command: from a deposit, a command and the instant it was asked, the events that follow, or a refusal.
+"""Decides a command on a deposit: gives its events, or raises Refused.
 
-A command is judged at ``at``, the instant it reached the edge (milliseconds since the epoch, UTC). No decision reads an
-announcement. The rows stand in the capabilities (``COMMANDS``).
+``at`` is the instant at which the request arrived (milliseconds since the epoch, UTC). No decision reads an announcement.
+The capabilities declare the rows (``COMMANDS``).
 """
 
 from collections.abc import Mapping
@@ -45,9 +45,9 @@ ROWS: Final[Mapping[type[Command], CommandRow[Any]]] = MappingProxyType(
 
 
 def decide(deposit: Deposit, command: Command, at: int, terms: Terms) -> tuple[DepositEvent, ...]:
-    """The events of a command asked at ``at``; none where there is nothing new to say.
+    """The events of a command that arrived at ``at``; none where nothing new is to be recorded.
 
-    Raises Refused; RATE_LIMITED for an elective command once the journal is full.
+    Raises Refused; RATE_LIMITED for an elective command on a full journal.
     """
     row = ROWS[type(command)]
     if deposit.version >= MAX_EVENTS and row.elective(deposit, command):
@@ -56,7 +56,7 @@ def decide(deposit: Deposit, command: Command, at: int, terms: Terms) -> tuple[D
 
 
 def actions(deposit: Deposit, role: str, at: int, terms: Terms) -> tuple[str, ...]:
-    """What a caller of this role may do now, sorted. Nothing in it is refused for its state, nothing else accepted."""
+    """The names of the actions of a role at ``at``, sorted: exactly those that the deposit's state does not refuse."""
     full = deposit.version >= MAX_EVENTS
     rows = (row for row in ROWS.values() if not (full and row.elective is optional))
     listed = (row.action for row in rows if row.action is not None and row.action.role == role)

@@ -1,4 +1,8 @@
-"""A journal decided again: each event, end and refund as the rules give them."""
+"""A journal decided again: for each event, end and refund, what the rules give.
+
+A refund is checked so before it is sent, and a proof lets anybody check it. Facts from outside (captures, shipments, texts of
+people) are taken as recorded. Rules that the terms do not freeze are asked for each event's own instant, never for today.
+"""
 
 from collections.abc import Callable, Iterator, Sequence
 from types import MappingProxyType
@@ -31,23 +35,15 @@ from chalicelib.core.selling import replay as selling
 
 P = ParamSpec("P")
 T = TypeVar("T")
-# How the rules say that something cannot be: refusals, tables without such a step, sums that do not add up. Journals in
-# proofs come from anybody, so none of it may escape.
-IMPOSSIBLE: Final = (
-    ArithmeticError,
-    AssertionError,
-    LookupError,
-    Refused,
-    RuntimeError,
-    StopIteration,
-    ValueError,
-)
+# What rules raise for an impossible journal: refusals, missing steps in tables, sums that do not add up. Journals in proofs
+# come from anybody, so none of these may escape.
+IMPOSSIBLE: Final = (ArithmeticError, AssertionError, LookupError, Refused, RuntimeError, StopIteration, ValueError)
 
 
 def decide_approval_again(
     deposit_id: str, events: Sequence[DepositEvent], n: int, terms: Terms
 ) -> RefundApproved | None:
-    """The approval of refund ``n`` as the rules give it when they are asked again; None when they give no such refund."""
+    """The approval of refund ``n`` as the rules give it now; None when they give no such refund."""
     place = find_approval(events, n)
     if place is None:
         return None
@@ -55,20 +51,18 @@ def decide_approval_again(
 
 
 def approval_differs(deposit_id: str, events: Sequence[DepositEvent], n: int, terms: Terms) -> bool:
-    """Whether the approval in the journal is not what the rules give: then nothing is sent."""
+    """Whether the journal's approval of refund ``n`` is missing or not what the rules give. Such a refund is not sent."""
     place = find_approval(events, n)
     return place is None or decide_approval_again(deposit_id, events, n, terms) != events[place]
 
 
-# --- The journal again ---
-
-
-def _list_overdue(deposit: Deposit, at: int, claims: bool) -> tuple[DepositEvent, ...]:
+def list_overdue(deposit: Deposit, at: int, claims: bool) -> tuple[DepositEvent, ...]:
+    """The deadline events at ``at`` without grace; with ``claims``, also decisions of claims by silence."""
     return overdue(deposit, at, at, at if claims else NEVER)
 
 
 def try_rule(decide: Callable[P, T], *args: P.args, **named: P.kwargs) -> T | None:
-    """What comes out, or None when it cannot be."""
+    """The result of ``decide``, or None where it raises one of ``IMPOSSIBLE``."""
     try:
         return decide(*args, **named)
     except IMPOSSIBLE:
@@ -76,8 +70,9 @@ def try_rule(decide: Callable[P, T], *args: P.args, **named: P.kwargs) -> T | No
 
 
 def find_approval(events: Sequence[DepositEvent], n: int) -> int | None:
-    found = (place for place, event in enumerate(events) if isinstance(event, RefundApproved) and event.refund == n)
-    return next(found, None)
+    """The place of the approval of refund ``n``; None without one."""
+    places = (place for place, event in enumerate(events) if isinstance(event, RefundApproved) and event.refund == n)
+    return next(places, None)
 
 
 def _decide_last_again(deposit_id: str, events: Sequence[DepositEvent], terms: Terms) -> RefundApproved | None:
@@ -85,10 +80,11 @@ def _decide_last_again(deposit_id: str, events: Sequence[DepositEvent], terms: T
     states: list[Deposit] = []
     for event in events[:-1]:
         states.append(apply_event(deposit_id, states, event))
-    return _replay_approval(History(events, states, terms, _list_overdue), len(events) - 1)
+    return _replay_approval(History(events, states, terms, list_overdue), len(events) - 1)
 
 
 def apply_event(deposit_id: str, states: Sequence[Deposit], event: DepositEvent) -> Deposit:
+    """The deposit after the event; ``states`` are those after each event before it."""
     return evolve(states[-1], event) if states else fold(deposit_id, [event])
 
 
@@ -101,23 +97,23 @@ def decide_event_again(history: History, place: int) -> DepositEvent | None:
 
 
 def _replay_approval(history: History, place: int) -> RefundApproved | None:
-    """What the rules give where the journal has an approval; None when they give no refund there."""
-    found, before = history.events[place], history.before(place)
-    if not isinstance(found, RefundApproved) or found.refund != len(before.refunds) + 1:
+    """The approval that the rules give at ``place``; None when they give no refund there."""
+    recorded, before = history.events[place], history.before(place)
+    if not isinstance(recorded, RefundApproved) or recorded.refund != len(before.refunds) + 1:
         return None
-    approvals = (event for event in CAUSES[found.cause](history, place) if isinstance(event, RefundApproved))
-    given = next((event for event in approvals if event.refund == found.refund), None)
-    return _with_promise(given, found, before, history.terms) if given is not None else None
+    approvals = (event for event in CAUSES[recorded.cause](history, place) if isinstance(event, RefundApproved))
+    approval = next((event for event in approvals if event.refund == recorded.refund), None)
+    return _with_promise(approval, recorded, before, history.terms) if approval is not None else None
 
 
-def _with_promise(given: RefundApproved, found: RefundApproved, before: Deposit, terms: Terms) -> RefundApproved:
-    """Within the deadline, or on the earlier day on which the route closed, as routes were then."""
-    latest = given.at + instants.duration_ms(terms.refund.deadline)
-    if given.capture == NO_CAPTURE:
-        return given
-    since = found.promised_by - before.find_capture(given.capture).at
-    closes = given.at < found.promised_by < latest and since % DAY == 0
-    return replace(given, promised_by=found.promised_by if closes else latest)
+def _with_promise(approval: RefundApproved, recorded: RefundApproved, before: Deposit, terms: Terms) -> RefundApproved:
+    """The promised date: the deadline of the terms, or the recorded earlier day on which the payment route closed."""
+    latest = approval.at + instants.duration_ms(terms.refund.deadline)
+    if approval.capture == NO_CAPTURE:
+        return approval
+    since_capture = recorded.promised_by - before.find_capture(approval.capture).at
+    route_closes = approval.at < recorded.promised_by < latest and since_capture % DAY == 0
+    return replace(approval, promised_by=recorded.promised_by if route_closes else latest)
 
 
 def _replay_cancelled(history: History, place: int) -> DepositEvent | None:
@@ -125,29 +121,20 @@ def _replay_cancelled(history: History, place: int) -> DepositEvent | None:
 
 
 def _replay_end(history: History, place: int) -> Iterator[DepositEvent]:
-    """The end that is written at ``place``, by the rule of its cause. LookupError where nothing ends for that cause."""
+    """The end at ``place`` by the rule of its cause. LookupError where the event is no end or its cause has no rule."""
     event = history.events[place]
     if not isinstance(event, Cancelled):
-        raise LookupError("no end")  # noqa: TRY004 - a step that the tables do not have
+        raise LookupError("no end")  # noqa: TRY004 - as a table without such a step
     return ENDS[event.cause](history, place)
 
 
 def _replay_refunds_of_end(history: History, place: int) -> Iterator[DepositEvent]:
-    """The end before an approval, with all that it gives back."""
+    """The latest end before ``place``, with its refunds."""
     ends = [n for n, event in enumerate(history.events[:place]) if isinstance(event, Cancelled)]
     return _replay_end(history, ends[-1])
 
 
-_CAPABILITIES: Final = (
-    selling,
-    paying,
-    locking,
-    delivery,
-    ending,
-    refunding,
-    merchant,
-    claims,
-)
+_CAPABILITIES: Final = (selling, paying, locking, delivery, ending, refunding, merchant, claims)
 # How each event is decided again, and each end and each refund by its cause.
 ENDS: Final[CauseRules] = MappingProxyType(
     {cause: rule for capability in _CAPABILITIES for cause, rule in capability.ENDS.items()}

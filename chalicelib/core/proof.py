@@ -1,8 +1,6 @@
-"""Proofs of refunds: a refund decided again from its journal, its terms and the dated rules, by whoever doubts it.
+"""Proofs of refunds: built from a journal, and compared with what the rules give.
 
-A proof is the journal up to the approval, the frozen terms and what came out, under one digest. Checking it asks the rules
-for every figure that they decide; what only the world knows (captures, shipments, words of people) is taken as told.
-Rules that are not frozen in the terms are asked for each event's own instant, never for today.
+Anybody can compare a proof without access to the table. ``proof_document`` has the format, ``journal_replay`` the decisions.
 """
 
 from collections.abc import Iterator, Sequence
@@ -16,7 +14,7 @@ from chalicelib.core.deposit.event_json import below
 from chalicelib.core.deposit.events.base import DepositEvent
 from chalicelib.core.deposit.events.refund import RefundApproved
 from chalicelib.core.deposit.history import History
-from chalicelib.core.journal_replay import _list_overdue, apply_event, decide_event_again, find_approval, try_rule
+from chalicelib.core.journal_replay import apply_event, decide_event_again, find_approval, list_overdue, try_rule
 from chalicelib.core.policy.terms import Terms, compute_terms_hash
 from chalicelib.core.proof_document import (
     CALCULATOR,
@@ -32,7 +30,7 @@ from chalicelib.core.proof_document import (
 
 
 class Difference(NamedTuple):
-    """Where a proof says something else than the rules: JSON values, None where there is nothing."""
+    """A place where a proof differs from the rules: two JSON values, None where one has no value."""
 
     pointer: str
     expected: Any
@@ -40,13 +38,13 @@ class Difference(NamedTuple):
 
 
 def build_proof(deposit_id: str, events: Sequence[DepositEvent], n: int, terms: Terms) -> Json:
-    """The proof of refund ``n`` as JSON; NOT_FOUND when the journal has none."""
+    """The proof of refund ``n``; NOT_FOUND when the journal has no such refund."""
     place = find_approval(events, n)
     if place is None:
         raise Refused(Reason.NOT_FOUND)
     approved = events[place]
-    assert isinstance(approved, RefundApproved), "_place finds approvals"
-    told = {
+    assert isinstance(approved, RefundApproved), "find_approval gives the place of an approval"
+    document = {
         "object": OBJECT,
         "calculator": CALCULATOR,
         "refund": child("ref", deposit_id, n),
@@ -57,27 +55,24 @@ def build_proof(deposit_id: str, events: Sequence[DepositEvent], n: int, terms: 
         "events": [{"type": event.TYPE, "data": event_data(event)} for event in events[: place + 1]],
         "result": build_result(deposit_id, approved),
     }
-    return {**told, "digest": compute_digest(told)}
+    return {**document, "digest": compute_digest(document)}
 
 
 def find_differences(proof: object) -> list[Difference]:
-    """Everything in which a proof is not what the rules give, in the order of the document. Nothing in it is trusted.
+    """Where a proof differs from what the rules give, in the order of the document. Nothing in the proof is trusted.
 
-    The journal is followed as far as the first event that cannot be: what comes after it follows from nothing.
-    INVALID_REQUEST with pointers when it is no proof at all.
+    The comparison of events stops at the first impossible one, because the rest depends on it. INVALID_REQUEST with pointers
+    for a document that is no proof.
     """
     document = read_document(proof)
-    found = list(_compare_json("/calculator", CALCULATOR, document["calculator"]))
-    if found:
-        return [*found, *_compare_digest(document)]  # another calculator's events may mean something else
+    differences = list(_compare_json("/calculator", CALCULATOR, document["calculator"]))
+    if differences:
+        return [*differences, *_compare_digest(document)]  # events of another calculator may have another meaning
     terms, events = read_terms(document["terms"]), read_events(document["events"])
-    found += _compare_header(document, terms, events)
+    differences += _compare_header(document, terms, events)
     unpublished = list(_find_unpublished_rules(terms))
-    found += unpublished or _compare_history(document, terms, events)
-    return [*found, *_compare_digest(document)]
-
-
-# --- What is different ---
+    differences += unpublished or _compare_history(document, terms, events)
+    return [*differences, *_compare_digest(document)]
 
 
 def _compare_digest(document: Json) -> Iterator[Difference]:
@@ -85,7 +80,7 @@ def _compare_digest(document: Json) -> Iterator[Difference]:
 
 
 def _compare_header(document: Json, terms: Terms, events: Sequence[DepositEvent]) -> Iterator[Difference]:
-    """What stands at the top of a proof, against what follows."""
+    """The header members against the terms and the last event."""
     last = events[-1]
     if not isinstance(last, RefundApproved):
         yield Difference(f"/events/{len(events) - 1}/type", RefundApproved.TYPE, last.TYPE)
@@ -97,7 +92,7 @@ def _compare_header(document: Json, terms: Terms, events: Sequence[DepositEvent]
 
 
 def _find_unpublished_rules(terms: Terms) -> Iterator[Difference]:
-    """Rules that this release does not have: nothing can be asked of them. Names of files are looked up, never opened."""
+    """Rule versions that this release does not have. Their names are only looked up: no file of that name is opened."""
     if terms.market_policy not in policies.names("markets"):
         yield Difference("/terms/market_policy", None, terms.market_policy)
     traded = terms.trade_in
@@ -106,36 +101,36 @@ def _find_unpublished_rules(terms: Terms) -> Iterator[Difference]:
 
 
 def _compare_history(document: Json, terms: Terms, events: Sequence[DepositEvent]) -> Iterator[Difference]:
-    """The first event that the rules do not give or that cannot happen, and a result that is not theirs."""
+    """The first event that the rules do not give or that cannot happen, and a different result."""
     states: list[Deposit] = []
-    history = History(events, states, terms, _list_overdue)
+    history = History(events, states, terms, list_overdue)
     for place, event in enumerate(events):
-        given = try_rule(decide_event_again, history, place)
-        if given is not None and given != event:
-            yield from _compare_json(f"/events/{place}/data", event_data(given), event_data(event))
-        if given == event:
+        expected = try_rule(decide_event_again, history, place)
+        if expected is not None and expected != event:
+            yield from _compare_json(f"/events/{place}/data", event_data(expected), event_data(event))
+        if expected == event:
             after = try_rule(apply_event, document["deposit"], states, event)
-            given = event if after is not None else None
+            expected = event if after is not None else None
             states += [after] if after is not None else []
-        if given is None:
+        if expected is None:
             yield Difference(f"/events/{place}", None, event.TYPE)
-        if isinstance(given, RefundApproved) and place == len(events) - 1:
-            yield from _compare_json("/result", build_result(document["deposit"], given), document["result"])
-        if given != event:
+        if isinstance(expected, RefundApproved) and place == len(events) - 1:
+            yield from _compare_json("/result", build_result(document["deposit"], expected), document["result"])
+        if expected != event:
             return
 
 
-def _compare_json(pointer: str, wanted: Any, found: Any) -> Iterator[Difference]:
-    """The places in which two JSON values are not the same."""
-    if isinstance(wanted, dict) and isinstance(found, dict):
-        for name in sorted({*wanted, *found}):
+def _compare_json(pointer: str, expected: Any, actual: Any) -> Iterator[Difference]:
+    """The places in which two JSON values differ."""
+    if isinstance(expected, dict) and isinstance(actual, dict):
+        for name in sorted({*expected, *actual}):
             inside = below(pointer, name)
-            if name in wanted and name in found:
-                yield from _compare_json(inside, wanted[name], found[name])
+            if name in expected and name in actual:
+                yield from _compare_json(inside, expected[name], actual[name])
             else:
-                yield Difference(inside, wanted.get(name), found.get(name))
-    elif isinstance(wanted, list) and isinstance(found, list) and len(wanted) == len(found):
-        for place, (one, other) in enumerate(zip(wanted, found, strict=True)):
-            yield from _compare_json(below(pointer, place), one, other)
-    elif type(wanted) is not type(found) or wanted != found:
-        yield Difference(pointer, wanted, found)
+                yield Difference(inside, expected.get(name), actual.get(name))
+    elif isinstance(expected, list) and isinstance(actual, list) and len(expected) == len(actual):
+        for place, pair in enumerate(zip(expected, actual, strict=True)):
+            yield from _compare_json(below(pointer, place), *pair)
+    elif type(expected) is not type(actual) or expected != actual:
+        yield Difference(pointer, expected, actual)

@@ -1,4 +1,8 @@
-"""The refund proof as a JSON document: its members, its digest, and how it is read."""
+"""The refund proof as a JSON document: its members, its digest, and how it is read.
+
+A proof holds the journal up to the approval, the frozen terms and the result, under one digest. Readers raise Refused
+(INVALID_REQUEST) with a JSON pointer for anything that is no proof.
+"""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -21,22 +25,21 @@ from chalicelib.core.policy.terms import Terms
 
 Json = dict[str, Any]
 
-REVISION: Final = 1  # of the rules: raised when the same journal would give another amount
+REVISION: Final = 1  # of the rules: increased when the same journal gives another amount
 CALCULATOR: Final = f"earnest/{REVISION}"
 OBJECT: Final = "refund_proof"
-# They say nothing about money: where stock was drawn, the key to a receipt, and until when a withdrawal was possible
-# (that it was confirmed in time stands in the journal, see _judged_at).
-UNSHOWN: Final = frozenset({"batch", "stock", "limit_units", "token_key", "withdrawal_ends_at"})
-
-
-# --- The document ---
+# Fields without effect on money: stock draws, the key to a receipt, and the end of the period to withdraw (the journal
+# itself records that a withdrawal was confirmed in time).
+HIDDEN_FIELDS: Final = frozenset({"batch", "stock", "limit_units", "token_key", "withdrawal_ends_at"})
 
 
 def event_data(event: DepositEvent) -> Json:
-    return {name: part for name, part in to_json(event).items() if name not in UNSHOWN}
+    """The fields of an event that a proof shows."""
+    return {name: part for name, part in to_json(event).items() if name not in HIDDEN_FIELDS}
 
 
 def build_result(deposit_id: str, approved: RefundApproved) -> Json:
+    """The member ``result``: amount, lines, promised date, payment and capture of the refund."""
     return {
         "amount": to_json(approved.amount),
         "lines": [to_json(line) for line in approved.lines],
@@ -52,7 +55,7 @@ def compute_digest(document: Mapping[str, Any]) -> str:
     return "sha256:" + hashlib.sha256(bytes(rfc8785.dumps(covered))).hexdigest()
 
 
-SHAPE: Final[Mapping[str, tuple[type, str]]] = MappingProxyType(
+MEMBERS: Final[Mapping[str, tuple[type, str]]] = MappingProxyType(
     {
         "object": (str, "not_text"),
         "calculator": (str, "not_text"),
@@ -69,13 +72,13 @@ SHAPE: Final[Mapping[str, tuple[type, str]]] = MappingProxyType(
 
 
 def read_document(proof: object) -> Json:
-    """The outer shape: every member there, none unknown, ids well formed, all of it within canonical JSON."""
+    """The proof, if all members are present, none is unknown, the ids are well formed, and it has canonical JSON."""
     if not isinstance(proof, dict):
         raise unreadable("", "not_object")
     for name in proof:
-        if name not in SHAPE:
+        if name not in MEMBERS:
             raise unreadable(below("", str(name)), "unknown_field")
-    for name, (kind, why) in SHAPE.items():
+    for name, (kind, why) in MEMBERS.items():
         if name not in proof:
             raise unreadable(below("", name), "missing")
         if not isinstance(proof[name], kind):
@@ -119,7 +122,7 @@ def _read_event(value: object, pointer: str) -> DepositEvent:
     if kind is None:
         raise unreadable(below(pointer, "type"), "choice")
     data = value["data"]
-    hidden = next((name for name in data if name in UNSHOWN), None) if isinstance(data, dict) else None
+    hidden = next((name for name in data if name in HIDDEN_FIELDS), None) if isinstance(data, dict) else None
     if hidden is not None:
         raise unreadable(below(below(pointer, "data"), hidden), "unknown_field")
     return read_json(kind, data, below(pointer, "data"))

@@ -164,7 +164,9 @@ class DepositWorker(Struct, frozen=True):
         now, deposit = self.clock(), image.deposit
         due = [refund for refund in deposit.refunds if (at := look_at(deposit, refund)) is not None and at <= now]
         unsent = [
-            row for row in due if row.status is RefundStatus.APPROVED and destination.send_refund(deposit, row.n, now)
+            row
+            for row in due
+            if row.status is RefundStatus.APPROVED and destination.find_send_steps(deposit, row.n, now)
         ]
         sendable = [row for row in due if row.status not in NEVER_SENT_AGAIN]
         if sendable:

@@ -340,9 +340,9 @@ def test_another_way_is_another_execution_of_the_same_refund(paid: Desk) -> None
     key = route_key(REFUND, 2)
     assert isinstance(found(paid, key), NotFound)
     sent = pay_out(paid, DUE, key)
-    assert (sent.refund, sent.way, sent.status, sent.amount) == (1, 2, "succeeded", DUE)
+    assert (sent.refund, sent.route_no, sent.status, sent.amount) == (1, 2, "succeeded", DUE)
     assert pay_out(paid, DUE, key) == found(paid, key) == sent
-    assert (found(paid).way, found(paid).status) == (0, "declined")
+    assert (found(paid).route_no, found(paid).status) == (0, "declined")
     assert paid.executed() == 1
 
 

@@ -216,7 +216,7 @@ def test_what_became_of_them_is_counted() -> None:
         T0, (Result("dep_a", "cancelled"), Result("dep_b", "skipped", "wrong-state"), Result("dep_c", "cancelled"))
     )
     one = evolve(RUNNING, mixed)
-    assert (one.told("cancelled"), one.told("skipped"), str(one.status)) == (2, 1, "done")
+    assert (one.count_outcomes("cancelled"), one.count_outcomes("skipped"), str(one.status)) == (2, 1, "done")
 
 
 def test_the_command_for_each_deposit_is_what_was_asked() -> None:

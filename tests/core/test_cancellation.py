@@ -383,8 +383,9 @@ def test_a_merchant_cancels_what_has_not_ended(made: Callable[[], Story], at: in
     ],
 )  # fmt: skip
 def test_what_has_ended_says_how(made: Callable[[], Story], at: int, reason: Reason, facts: dict[str, Any]) -> None:
+    story = made()
     with refused(reason, **facts):
-        cancellation.refuse_cancellation(made().deposit, at)
+        cancellation.refuse_cancellation(story.deposit, at, story.terms)
 
 
 def test_of_an_order_that_was_cancelled_no_pass_comes_by_a_second_cancellation() -> None:

@@ -412,7 +412,7 @@ def news_of_all(story: Story, status: Any, at: int) -> None:
         went = one.attempts and one.attempts[-1].status in {"succeeded", "settled"}
         if status == "returned" and not went:
             continue
-        seen = replace(refund_news(story, status, at), refund=one.n, amount=one.amount, way=one.route_no)
+        seen = replace(refund_news(story, status, at), refund=one.n, amount=one.amount, route_no=one.route_no)
         story.said(seen, at)
 
 

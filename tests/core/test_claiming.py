@@ -126,8 +126,9 @@ def test_where_and_for_how_long_a_claim_can_be_opened(made: Callable[[], Story],
     assert story.claim("other", at, amount="1 CNY") == said
     listed = said not in {"wrong-state", "claim-closed"}
     if not listed:
+        again = made()
         with pytest.raises(Refused):
-            refuse_opening(made().deposit, at)
+            refuse_opening(again.deposit, at, again.terms)
 
 
 def test_a_part_that_is_still_to_come_can_be_claimed_however_long_it_takes() -> None:
@@ -143,7 +144,7 @@ def test_there_are_ten_claims_and_no_more() -> None:
         assert story.claim("privacy", OPENED) == "claim.opened"
         story.ask(WithdrawClaim(n), OPENED)
     with refused(Reason.RATE_LIMITED, most=10):
-        refuse_opening(story.deposit, OPENED)
+        refuse_opening(story.deposit, OPENED, story.terms)
 
 
 KINDS: Final = [
@@ -364,7 +365,7 @@ def test_five_late_answers_are_kept(command: Command) -> None:
     before = story.latest_claim
     for n in range(MAX_LATE_ANSWERS):
         story.ask(command, ANSWER_BY + n)
-    assert replace(story.latest_claim, late=0) == before
+    assert replace(story.latest_claim, late_answers=0) == before
     with refused(Reason.RATE_LIMITED, most=5):
         story.ask(command, ANSWER_BY + MAX_LATE_ANSWERS)
 

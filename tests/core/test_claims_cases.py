@@ -13,7 +13,7 @@ from chalicelib.core.common.money import Money, total
 from chalicelib.core.common.refusal import Refused
 from chalicelib.core.deposit.claim import TRANSITIONS
 from chalicelib.core.deposit.command_row import Command
-from chalicelib.core.deposit.deposit import Deposit, paid_shares
+from chalicelib.core.deposit.deposit import Deposit, split_paid
 from chalicelib.core.deposit.events.claim import ClaimStep
 from chalicelib.core.merchant.cancellation import MerchantCancel
 from tests.core.stories import (
@@ -201,7 +201,7 @@ def rupiah(*amounts: int) -> list[Money]:
 def test_a_discount_is_borne_by_value_and_loses_nothing(row: dict[str, Any]) -> None:
     values = rupiah(*row["lines"])
     whole = total(values, "IDR")
-    paid_for = paid_shares(whole - money(f"{row['unpaid']} IDR"), values)
+    paid_for = split_paid(whole - money(f"{row['unpaid']} IDR"), values)
     assert [value - share for value, share in zip(values, paid_for, strict=True)] == rupiah(*row["borne"])
     missing = total((paid_for[line - 1] for line in row["missing"]), "IDR")
     assert missing == money(f"{row['owed']} IDR")

@@ -289,9 +289,9 @@ WAYS = [
     ((SENDS, news("declined"), asks(HOME)),                                         ".1", 1, "bank_account"),
     ((SENDS, news("declined"), asks(HOME), asks(SEND)),                             ".1", 2, "bank_account"),
     ((SENDS, news("declined"), asks(HOME), asks(OTHER)),                            ".2", 1, "bank_account"),
-    ((SENDS, news("declined"), asks(HOME), asks(SEND), news("declined", way=1)),    ".1", 2, "payout"),
-    ((SENDS, news("declined"), asks(HOME), asks(SEND), news("declined", way=1), asks(HOME)), ".2", 2, "bank_account"),
-    ((SENDS, news("declined"), asks(HOME), asks(SEND), news("declined", way=1), asks(TAKE_OFF)), ".1", 2, "payout"),
+    ((SENDS, news("declined"), asks(HOME), asks(SEND), news("declined", route_no=1)),    ".1", 2, "payout"),
+    ((SENDS, news("declined"), asks(HOME), asks(SEND), news("declined", route_no=1), asks(HOME)), ".2", 2, "bank_account"),
+    ((SENDS, news("declined"), asks(HOME), asks(SEND), news("declined", route_no=1), asks(TAKE_OFF)), ".1", 2, "payout"),
     ((SENDS, asks(MISS, SENT), asks(Retry(1, absent=True))),                        ".1", 1, "original_method"),
     ((SENDS, asks(MISS, SENT), asks(Retry(1, absent=True)), asks(SEND)),            ".1", 2, "original_method"),
     ((SENDS, asks(MISS, SENT), asks(Reroute(1, absent=True))),                      "",   1, "payout"),
@@ -309,7 +309,7 @@ def test_every_way_has_a_key_of_its_own(steps: tuple[Step, ...], way: str, attem
 
 def test_attempts_are_numbered_and_never_deleted() -> None:
     story = standing(SENDS, news("declined", code="closed"), asks(HOME), asks(SEND))
-    story.ask(refund_news(story, "succeeded", NAMED + MINUTE, way=1, provider_ref="po_1"), NAMED + MINUTE)
+    story.ask(refund_news(story, "succeeded", NAMED + MINUTE, route_no=1, provider_ref="po_1"), NAMED + MINUTE)
     shown = [(one.n, one.status, one.at, one.provider_ref) for one in story.refund.attempts]
     assert shown == [(1, "declined", SENT, "re_1"), (2, "succeeded", NAMED, "po_1")]
 
@@ -320,7 +320,7 @@ def test_news_of_a_way_that_was_left_is_not_about_this_one(status: str, sent: bo
     """Reconciliation sees it, if money moved there after all."""
     story = standing(SENDS, news("declined"), asks(HOME), *([asks(SEND)] if sent else []))
     for way in (0, 2):
-        assert story.said(refund_news(story, status, NAMED, way=way), NAMED) == "nothing"
+        assert story.said(refund_news(story, status, NAMED, route_no=way), NAMED) == "nothing"
     assert story.refund.status.value == ("sent" if sent else "approved")
 
 
@@ -344,7 +344,7 @@ def test_late_news_that_a_rerouted_refund_arrived_after_all_spares_the_account(
 
 def test_what_comes_back_from_an_account_asks_for_another_one() -> None:
     story = standing(SENDS, news("declined"), asks(HOME), asks(SEND))
-    story.ask(refund_news(story, "returned", NAMED + 1, way=1), NAMED + 1)
+    story.ask(refund_news(story, "returned", NAMED + 1, route_no=1), NAMED + 1)
     assert (story.refund.status, story.refund.waiting_on) == (RefundStatus.RETURNED, "buyer")
     assert story.said(OTHER, NAMED + 2) == "refund.destination_named"
     assert story.said(SEND, NAMED + 2 + 24 * HOUR) == "refund.sent"
@@ -418,7 +418,7 @@ def test_a_route_that_answers_at_once_keeps_the_provider_waited_for(method: str,
         story.ask(TAKE_OFF, PAID)
         story.ask(HOME, PAID)
     story.ask(SEND, PAID)
-    story.ask(refund_news(story, "pending", PAID, way=way), PAID)
+    story.ask(refund_news(story, "pending", PAID, route_no=way), PAID)
     assert story.refund.waiting_on == waiting_on
 
 

@@ -142,7 +142,7 @@ def test_a_market_may_know_no_withdrawal(monkeypatch: pytest.MonkeyPatch) -> Non
     story = paid(STANDARD)
     assert compute_entitlement(story.deposit, story.terms, Cause.WITHDRAWAL, PAID).rule == "terms/withdrawal"
     law = story.terms.policy.model_copy(update={"withdrawal": None})
-    monkeypatch.setattr("chalicelib.core.policy.market.policy", lambda _policy_id: law)
+    monkeypatch.setattr("chalicelib.core.policy.market.read_policy", lambda _policy_id: law)
     with refused(Reason.WITHDRAWAL_NOT_AVAILABLE):
         compute_entitlement(story.deposit, story.terms, Cause.WITHDRAWAL, PAID)
 

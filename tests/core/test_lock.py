@@ -101,8 +101,8 @@ def confirmed(story: Story, step: dict[str, Any]) -> ConfirmLock:
     known = story.deposit.intents
     which = known[min(step.get("intent", len(known)), len(known)) - 1]
     named = child("lki", DEPOSIT_ID, step.get("intent", which.n))
-    words = step.get("words", which.shown.acknowledgement)
-    return ConfirmLock(step.get("id", named), step.get("hash", which.shown.disclosure_hash), words)
+    words = step.get("words", which.opened.acknowledgement)
+    return ConfirmLock(step.get("id", named), step.get("hash", which.opened.disclosure_hash), words)
 
 
 def arrives(story: Story, at: int) -> str:

@@ -10,7 +10,6 @@ from chalicelib.core.common.instants import DAY, HOUR, parse_instant
 from chalicelib.core.common.money import Money
 from chalicelib.core.common.refusal import Reason
 from chalicelib.core.deadlines import due_at
-from chalicelib.core.deposit import priority_pass
 from chalicelib.core.deposit.events.ending import (
     PassGranted,
     PassLapsed,
@@ -21,7 +20,8 @@ from chalicelib.core.deposit.events.ending import (
 )
 from chalicelib.core.deposit.events.order import Created, Line, Priority
 from chalicelib.core.deposit.order import begin_deposit
-from chalicelib.core.deposit.priority_pass import TRANSITIONS, Pass, PassStatus, evolve_pass
+from chalicelib.core.deposit.priority_pass import TRANSITIONS, Pass, PassStatus, begin_pass, evolve_pass
+from chalicelib.core.ending import second_chance
 from chalicelib.core.ending.second_chance import grant_pass, refuse_goods, refuse_pass, use_pass
 from chalicelib.core.policy import pass_rules
 from chalicelib.core.policy.terms import Terms
@@ -51,7 +51,7 @@ OTHER: Final = "dep_" + "1" * 26
 UNTIL: Final = PAID + 180 * DAY
 MONTH_BEFORE, WEEK_BEFORE = UNTIL - 30 * DAY, UNTIL - 7 * DAY
 GRANTED: Final = PassGranted(PAID, 1, ("phone",), money("1999 CNY"), UNTIL, (MONTH_BEFORE, WEEK_BEFORE), "OUT_OF_STOCK")
-NEW: Final = priority_pass.begin_pass(GRANTED)
+NEW: Final = begin_pass(GRANTED)
 USED, RETURNED = PassUsed(PAID + 1, 1, OTHER), PassReturned(PAID + 2, 1, OTHER)
 REMINDED, LAPSED = PassReminded(MONTH_BEFORE, 1, UNTIL), PassLapsed(UNTIL, 1)
 STANDING: Final[dict[PassStatus, Pass]] = {
@@ -312,7 +312,7 @@ def test_notices_and_the_end_are_written_at_their_instants(at: int, steps: list[
 
 def test_while_it_is_used_nothing_is_due_and_nothing_lapses() -> None:
     story = cancelled_by_the_merchant().tell(USED)
-    assert not list(priority_pass.list_deadlines(story.deposit.passes[0]))
+    assert not list(second_chance.list_deadlines(story.deposit.passes[0]))
     assert told(story.write(UNTIL + DAY)) == [USED]
 
 
@@ -331,7 +331,7 @@ def test_a_pass_that_comes_back_reminds_of_what_is_ahead_and_lapses_at_once_afte
     at: int, then: list[int]
 ) -> None:
     one = evolve_pass(evolve_pass(NEW, USED), PassReturned(at, 1, OTHER))
-    assert sorted(event.at for event in priority_pass.list_deadlines(one)) == then
+    assert sorted(event.at for event in second_chance.list_deadlines(one)) == then
 
 
 def test_what_came_back_after_its_date_is_lapsed_and_cannot_be_used() -> None:

@@ -149,7 +149,9 @@ LINES: Final[dict[str, tuple[Callable[[], Story], list[tuple[str, str, str, int,
         ],
     ),
     "declined, then paid out": (
-        lambda: standing(SENDS, news("declined"), NAMES_ACCOUNT, PAYS_OUT, news("succeeded", ARRIVED, "po_1", way=1)),
+        lambda: standing(
+            SENDS, news("declined"), NAMES_ACCOUNT, PAYS_OUT, news("succeeded", ARRIVED, "po_1", route_no=1)
+        ),
         [CAPTURED, ("r0001", "po_1", "5088 CNY", ARRIVED, 2, False)],
     ),
     "returned, then paid out": (
@@ -159,7 +161,7 @@ LINES: Final[dict[str, tuple[Callable[[], Story], list[tuple[str, str, str, int,
             news("returned", CAME_BACK),
             NAMES_ACCOUNT,
             PAYS_OUT,
-            news("succeeded", ARRIVED, "po_1", way=1),
+            news("succeeded", ARRIVED, "po_1", route_no=1),
         ),
         [
             CAPTURED,
@@ -174,8 +176,8 @@ LINES: Final[dict[str, tuple[Callable[[], Story], list[tuple[str, str, str, int,
             news("declined"),
             NAMES_ACCOUNT,
             PAYS_OUT,
-            news("succeeded", ARRIVED, "po_1", way=1, settled=True),
-            news("returned", ARRIVED + DAY, "po_1", way=1),
+            news("succeeded", ARRIVED, "po_1", route_no=1, settled=True),
+            news("returned", ARRIVED + DAY, "po_1", route_no=1),
         ),
         [
             CAPTURED,

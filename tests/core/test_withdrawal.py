@@ -155,7 +155,9 @@ class LaterRelease:
 
 @pytest.fixture
 def later_release(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
-    return lambda: monkeypatch.setattr("chalicelib.core.policy.calendar._year", lambda _country, _year: LaterRelease())
+    return lambda: monkeypatch.setattr(
+        "chalicelib.core.policy.calendar._load_year", lambda _country, _year: LaterRelease()
+    )
 
 
 Arrival = Callable[[Story], object]
@@ -252,7 +254,7 @@ def test_goods_made_to_specification_know_no_withdrawal(lines: list[tuple[str, i
 def test_a_market_may_know_none(monkeypatch: pytest.MonkeyPatch) -> None:
     story = paid(KETTLE)
     law = KETTLE.policy.model_copy(update={"withdrawal": None})
-    monkeypatch.setattr("chalicelib.core.policy.market.policy", lambda _policy_id: law)
+    monkeypatch.setattr("chalicelib.core.policy.market.read_policy", lambda _policy_id: law)
     assert withdrawal_right.find_period_end(story.deposit, law) is None
     with refused(Reason.WITHDRAWAL_NOT_AVAILABLE):
         story.ask(STATE, PAID)

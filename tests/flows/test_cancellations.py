@@ -271,7 +271,7 @@ def test_a_second_person_lets_it_run_and_the_first_one_cannot(desk: Desk) -> Non
     assert desk.approve(bulk_id, key_text=press).replayed
     assert catch_refusal(lambda: desk.approve(bulk_id)).reason is Reason.WRONG_STATE
     desk.work(bulk_id)
-    assert desk.find(bulk_id).told("cancelled") == 2
+    assert desk.find(bulk_id).count_outcomes("cancelled") == 2
     ended = [fold_stored(desk.load(one)).cancelled for one in deposits]
     assert [end.approver for end in ended if end is not None] == [SECOND.id] * 2
 

@@ -120,7 +120,7 @@ def test_a_way_that_closed_meanwhile_asks_for_an_account_instead(
     desk.clock.now += 3 * DAY
     desk.cancel(desk.id, desk.by)
     shorter = payment_routes.find_route("card", T0).model_copy(update={"window_days": 3})
-    monkeypatch.setattr(payment_routes, "route", lambda _method, _at: shorter)
+    monkeypatch.setattr(payment_routes, "find_route", lambda _method, _at: shorter)
     desk.attend()
     assert (desk.status, desk.refund.waiting_on) == ("requires_action", "buyer")
     assert desk.load(desk.id).journal[-1].event.code == payment_routes.ROUTE_WINDOW_ENDED

@@ -233,7 +233,7 @@ class ClaimInvariants:
         after = evolve(before, event)
         same = replace(after, version=before.version, updated_at=before.updated_at, claims=before.claims)
         then, now = before.claims[case.n - 1], after.claims[case.n - 1]
-        if same != before or replace(now, late=then.late_answers) != then or case.late > MOST_LATE:
+        if same != before or replace(now, late_answers=then.late_answers) != then or case.late > MOST_LATE:
             self.violated("P13", f"{pk} {event} changed {case}")
 
     def _reminded(self, pk: str, event: ClaimReminded) -> None:

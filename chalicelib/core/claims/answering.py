@@ -1,4 +1,4 @@
-"""Answers to a claim: response, offer, escalation, withdrawal, evidence, ruling."""
+"""Commands on an open claim: response, offer, escalation, withdrawal, evidence, ruling."""
 
 from typing import Final, Literal
 
@@ -24,12 +24,12 @@ from chalicelib.core.deposit.events.claim import (
 )
 from chalicelib.core.policy.terms import Terms
 
-MAX_LATE_ANSWERS: Final = 5  # answers that came too late which one claim keeps
-RETRY_AFTER_SECONDS: Final = 60  # seconds until what the clock has decided is written
+MAX_LATE_ANSWERS: Final = 5  # late answers that one claim records
+RETRY_AFTER_SECONDS: Final = 60  # until the deadline event is written
 
 
 class Respond(Command, frozen=True):
-    """The merchant; a rejection needs a statement, an offer an amount."""
+    """The merchant responds. A rejection needs a statement, an offer an amount."""
 
     claim: int
     decision: Literal["accept", "offer", "reject"]
@@ -38,25 +38,25 @@ class Respond(Command, frozen=True):
 
 
 class AcceptOffer(Command, frozen=True):
-    """The buyer takes the latest offer: the claim is over with it."""
+    """The buyer accepts the latest offer, which closes the claim."""
 
     claim: int
 
 
 class Escalate(Command, frozen=True):
-    """The buyer takes no offer: the platform decides."""
+    """The buyer accepts no offer: the platform decides."""
 
     claim: int
 
 
 class WithdrawClaim(Command, frozen=True):
-    """The buyer takes it back."""
+    """The buyer withdraws the claim."""
 
     claim: int
 
 
 class AddEvidence(Command, frozen=True):
-    """Either side, while it is open."""
+    """Either side adds evidence while the claim is open."""
 
     claim: int
     by: str
@@ -77,43 +77,43 @@ Claiming = OpenClaim | Respond | AcceptOffer | Escalate | WithdrawClaim | AddEvi
 
 
 def find_claim(deposit: Deposit, n: int) -> Claim:
-    """Refused(NOT_FOUND) when there are not so many."""
+    """The ``n``-th claim; NOT_FOUND when the deposit has fewer."""
     if n > len(deposit.claims):
         raise Refused(Reason.NOT_FOUND)
     return deposit.claims[n - 1]
 
 
 def _require_status(deposit: Deposit, n: int, at: int, *statuses: ClaimStatus) -> Claim:
-    """The claim, in one of these statuses by the clock."""
-    one = find_claim(deposit, n)
-    status = one.status_at(at)
+    """The claim; CLAIM_CLOSED or WRONG_STATE unless it has one of these statuses at ``at``."""
+    claim = find_claim(deposit, n)
+    status = claim.status_at(at)
     if status not in OPEN:
         raise Refused(Reason.CLAIM_CLOSED, state=status.value)
     if status not in statuses:
         raise Refused(Reason.WRONG_STATE, state=status.value)
-    return one
+    return claim
 
 
-def _respond(deposit: Deposit, command: Respond, at: int) -> tuple[DepositEvent, ...]:
+def _respond(deposit: Deposit, command: Respond, at: int, _terms: Terms) -> tuple[DepositEvent, ...]:
     _refuse_response_fields(deposit, command)
-    one = find_claim(deposit, command.claim)
-    if one.status_at(at) is ClaimStatus.GRANTED_BY_DEADLINE:
-        return (_record_late_answer(one, at, "merchant", command.decision, command.amount, command.statement),)
+    claim = find_claim(deposit, command.claim)
+    if claim.status_at(at) is ClaimStatus.GRANTED_BY_DEADLINE:
+        return (_record_late_answer(claim, at, "merchant", command.decision, command.amount, command.statement),)
     statuses = {ClaimStatus.AWAITING_MERCHANT}
-    statuses |= {ClaimStatus.OFFERED} if command.decision == "offer" else set()  # no offer is taken back
-    one = _require_status(deposit, command.claim, at, *statuses)
+    statuses |= {ClaimStatus.OFFERED} if command.decision == "offer" else set()  # an offer cannot be revoked
+    claim = _require_status(deposit, command.claim, at, *statuses)
     if command.decision == "accept":
-        return _accept_claim(deposit, one, "merchant", one.owed, at, command.statement)
+        return _accept_claim(deposit, claim, "merchant", claim.owed, at, command.statement)
     if command.decision == "offer":
         assert command.amount is not None, "an offer has an amount"
-        return (_make_offer(deposit, one, command.amount, command.statement, at),)
+        return (_make_offer(deposit, claim, command.amount, command.statement, at),)
     assert command.statement is not None, "a rejection says why"
-    due_at = at + instants.duration_ms(one.opened.decide_within)
-    return (ClaimRejected(at, one.n, due_at, command.statement, schedule.compute_reminders(one.rules, at, due_at)),)
+    due_at = at + instants.duration_ms(claim.opened.decide_within)
+    return (ClaimRejected(at, claim.n, due_at, command.statement, schedule.compute_reminders(claim.rules, at, due_at)),)
 
 
 def _refuse_response_fields(deposit: Deposit, command: Respond) -> None:
-    """An amount exactly with an offer, a statement at least with a rejection."""
+    """INVALID_REQUEST unless an amount comes with an offer and only then, and a statement with a rejection."""
     offers = command.decision == "offer"
     if offers != (command.amount is not None):
         raise Refused(Reason.INVALID_REQUEST, [FieldError("/amount", "missing" if offers else "not_here")])
@@ -122,62 +122,63 @@ def _refuse_response_fields(deposit: Deposit, command: Respond) -> None:
     refuse_other_currency(deposit, command.amount)
 
 
-def _make_offer(deposit: Deposit, one: Claim, amount: Money, statement: str | None, at: int) -> ClaimOffered:
-    """At least what is owed, and a second offer more than the first."""
-    rules = one.rules
-    if amount < one.owed:
-        raise Refused(Reason.BELOW_OWED, owed=one.owed)
-    if one.latest_offer is not None and amount <= one.latest_offer:
-        raise Refused(Reason.BELOW_OWED, owed=one.owed, offered=one.latest_offer)
-    if len(one.offers) >= rules.most_offers:
+def _make_offer(deposit: Deposit, claim: Claim, amount: Money, statement: str | None, at: int) -> ClaimOffered:
+    """The offer: at least what is owed, more than the former offer, at most what the claim can pay."""
+    rules = claim.rules
+    if amount < claim.owed:
+        raise Refused(Reason.BELOW_OWED, owed=claim.owed)
+    if claim.latest_offer is not None and amount <= claim.latest_offer:
+        raise Refused(Reason.BELOW_OWED, owed=claim.owed, offered=claim.latest_offer)
+    if len(claim.offers) >= rules.most_offers:
         raise Refused(Reason.WRONG_STATE, state=ClaimStatus.OFFERED.value, most=rules.most_offers)
-    refuse_beyond_free_money(deposit, amount, one.amount_in_question)
-    most = remedy.compute_max_payment(deposit, one.opened.kind)
-    if amount > most:
-        raise Refused(Reason.REFUND_EXCEEDS_REFUNDABLE, refundable=most)
+    refuse_beyond_free_money(deposit, amount, claim.amount_in_question)
+    max_payment = remedy.compute_max_payment(deposit, claim.opened.kind)
+    if amount > max_payment:
+        raise Refused(Reason.REFUND_EXCEEDS_REFUNDABLE, refundable=max_payment)
     due_at = at + instants.duration_ms(rules.offer_stands)
-    return ClaimOffered(at, one.n, amount, due_at, schedule.compute_reminders(rules, at, due_at), statement)
+    return ClaimOffered(at, claim.n, amount, due_at, schedule.compute_reminders(rules, at, due_at), statement)
 
 
 def _accept_claim(
-    deposit: Deposit, one: Claim, by: str, amount: Money, at: int, statement: str | None = None
+    deposit: Deposit, claim: Claim, by: str, amount: Money, at: int, statement: str | None = None
 ) -> tuple[DepositEvent, ...]:
-    given = remedy.compute_remedy(deposit, one, amount, at)
-    return (ClaimAccepted(at, one.n, by, given.amount, given.refunds, statement), *given.events)
+    outcome = remedy.compute_remedy(deposit, claim, amount, at)
+    return (ClaimAccepted(at, claim.n, by, outcome.amount, outcome.refunds, statement), *outcome.events)
 
 
-def _add_evidence(deposit: Deposit, command: AddEvidence, at: int) -> ClaimEvidenceAdded:
-    one = _require_status(deposit, command.claim, at, *OPEN)
-    most = one.rules.most_evidence
-    if one.evidence_count + len(command.evidence) > most:
-        raise Refused(Reason.RATE_LIMITED, most=most)
-    return ClaimEvidenceAdded(at, one.n, command.by, command.evidence, command.statement)
+def _add_evidence(deposit: Deposit, command: AddEvidence, at: int, _terms: Terms) -> ClaimEvidenceAdded:
+    claim = _require_status(deposit, command.claim, at, *OPEN)
+    limit = claim.rules.most_evidence
+    if claim.evidence_count + len(command.evidence) > limit:
+        raise Refused(Reason.RATE_LIMITED, most=limit)
+    return ClaimEvidenceAdded(at, claim.n, command.by, command.evidence, command.statement)
 
 
 # --- The platform ---
 
 
-def _rule_claim(deposit: Deposit, command: RuleClaim, at: int) -> tuple[DepositEvent, ...]:
+def _rule_claim(deposit: Deposit, command: RuleClaim, at: int, _terms: Terms) -> tuple[DepositEvent, ...]:
     _refuse_ruling_fields(deposit, command)
-    one = find_claim(deposit, command.claim)
-    if one.status_at(at) is ClaimStatus.GRANTED_BY_DEADLINE:
-        return (_record_late_answer(one, at, "platform", command.decision, command.amount, command.reason),)
-    one = _require_status(deposit, command.claim, at, ClaimStatus.IN_REVIEW)
-    if one.status is ClaimStatus.OFFERED:  # the buyer's acceptance may have been sent in time, and be on its way
+    claim = find_claim(deposit, command.claim)
+    if claim.status_at(at) is ClaimStatus.GRANTED_BY_DEADLINE:
+        return (_record_late_answer(claim, at, "platform", command.decision, command.amount, command.reason),)
+    claim = _require_status(deposit, command.claim, at, ClaimStatus.IN_REVIEW)
+    if claim.status is ClaimStatus.OFFERED:  # an acceptance sent in time may not be recorded yet
         raise Refused(Reason.BUSY, retry_after=RETRY_AFTER_SECONDS)
     if command.decision == "dismiss":
-        return (ClaimDismissed(at, one.n, command.reason),)
+        return (ClaimDismissed(at, claim.n, command.reason),)
     if command.decision == "uphold":
-        given = remedy.compute_remedy(deposit, one, one.owed, at)
-        return (ClaimUpheld(at, one.n, given.amount, command.reason, given.refunds), *given.events)
+        outcome = remedy.compute_remedy(deposit, claim, claim.owed, at)
+        return (ClaimUpheld(at, claim.n, outcome.amount, command.reason, outcome.refunds), *outcome.events)
     assert command.amount is not None, "a part has an amount"
-    if command.amount >= one.owed:
+    if command.amount >= claim.owed:
         raise Refused(Reason.INVALID_REQUEST, [FieldError("/amount", "too_large")])
-    given = remedy.compute_remedy(deposit, one, command.amount, at)
-    return (ClaimPartlyUpheld(at, one.n, given.amount, command.reason, given.refunds), *given.events)
+    outcome = remedy.compute_remedy(deposit, claim, command.amount, at)
+    return (ClaimPartlyUpheld(at, claim.n, outcome.amount, command.reason, outcome.refunds), *outcome.events)
 
 
 def _refuse_ruling_fields(deposit: Deposit, command: RuleClaim) -> None:
+    """INVALID_REQUEST unless an amount comes with a partial ruling and only then."""
     partly = command.decision == "partly"
     if partly != (command.amount is not None):
         raise Refused(Reason.INVALID_REQUEST, [FieldError("/amount", "missing" if partly else "not_here")])
@@ -185,11 +186,11 @@ def _refuse_ruling_fields(deposit: Deposit, command: RuleClaim) -> None:
 
 
 def _record_late_answer(
-    one: Claim, at: int, by: str, decision: str, amount: Money | None, statement: str | None
+    claim: Claim, at: int, by: str, decision: str, amount: Money | None, statement: str | None
 ) -> ClaimAnsweredLate:
-    if one.late_answers >= MAX_LATE_ANSWERS:
+    if claim.late_answers >= MAX_LATE_ANSWERS:
         raise Refused(Reason.RATE_LIMITED, most=MAX_LATE_ANSWERS)
-    return ClaimAnsweredLate(at, one.n, by, decision, amount, statement)
+    return ClaimAnsweredLate(at, claim.n, by, decision, amount, statement)
 
 
 def _accept_offer(deposit: Deposit, command: AcceptOffer, at: int, _terms: Terms) -> tuple[DepositEvent, ...]:
@@ -207,10 +208,10 @@ def _withdraw_claim(deposit: Deposit, command: WithdrawClaim, at: int, _terms: T
 
 
 COMMANDS: Final[Commands] = (
-    CommandRow(Respond, lambda deposit, command, at, _terms: _respond(deposit, command, at), None, needed),
+    CommandRow(Respond, _respond, None, needed),
     CommandRow(AcceptOffer, _accept_offer, None, needed),
     CommandRow(Escalate, _escalate, None, needed),
     CommandRow(WithdrawClaim, _withdraw_claim, None, needed),
-    CommandRow(AddEvidence, lambda deposit, command, at, _terms: _add_evidence(deposit, command, at), None, needed),
-    CommandRow(RuleClaim, lambda deposit, command, at, _terms: _rule_claim(deposit, command, at), None, needed),
+    CommandRow(AddEvidence, _add_evidence, None, needed),
+    CommandRow(RuleClaim, _rule_claim, None, needed),
 )

@@ -1,4 +1,4 @@
-"""Opening a claim: who may claim what, until when, and what is owed at least."""
+"""Opening a claim: which claims a buyer may open, until when, and the amount owed at least."""
 
 from typing import Final
 
@@ -12,9 +12,7 @@ from chalicelib.core.deposit.claim import ClaimStatus
 from chalicelib.core.deposit.clock import lock_at, status_at
 from chalicelib.core.deposit.command_row import Action, Command, CommandRow, Commands, needed
 from chalicelib.core.deposit.deposit import Deposit
-from chalicelib.core.deposit.events.claim import (
-    ClaimOpened,
-)
+from chalicelib.core.deposit.events.claim import ClaimOpened
 from chalicelib.core.deposit.events.goods import Units
 from chalicelib.core.deposit.status import FINAL, Status
 from chalicelib.core.merchant import cancellation
@@ -29,7 +27,7 @@ KINDS_WITHOUT_MONEY: Final = frozenset({"merchant_cancellation", "privacy"})
 
 
 class OpenClaim(Command, frozen=True):
-    """The buyer: ``lines`` for goods that did not come, ``amount`` where nothing computes it."""
+    """The buyer opens a claim: ``lines`` for missing goods, ``amount`` for kinds where no rule computes it."""
 
     kind: ClaimKind
     statement: str
@@ -38,11 +36,8 @@ class OpenClaim(Command, frozen=True):
     evidence: tuple[str, ...] = ()
 
 
-# --- Opening ---
-
-
-def refuse_opening(deposit: Deposit, at: int) -> None:
-    """Whether any claim could be opened: on an order that is committed or over, for its time, and not without end."""
+def refuse_opening(deposit: Deposit, at: int, _terms: Terms) -> None:
+    """WRONG_STATE before the lock, CLAIM_CLOSED after the time for claims, RATE_LIMITED after too many claims."""
     status, rules = status_at(deposit, at), claim_rules.find_claim_rules(at)
     if status not in {Status.LOCKED, Status.COMPLETED, Status.CANCELLED}:
         raise Refused(Reason.WRONG_STATE, state=status.value)
@@ -54,24 +49,24 @@ def refuse_opening(deposit: Deposit, at: int) -> None:
 
 
 def _compute_opening_end(deposit: Deposit) -> int | None:
-    """So long after the last shipment or the cancellation, whichever is later; None while something is still to come.
+    """When claims close: a time after the last shipment or the cancellation, whichever is later; None before that.
 
-    The time is the one in force when it began: whoever was told an end can rely on it.
+    The time in force when it began applies, so that an announced end does not move.
     """
     if deposit.status not in FINAL:
         return None
-    ends = [one.last_shipped_at for one in deposit.progress if one.last_shipped_at is not None]
+    ends = [progress.last_shipped_at for progress in deposit.progress if progress.last_shipped_at is not None]
     ends += [deposit.cancelled.at] if deposit.cancelled is not None else []
     return max(ends) + instants.duration_ms(claim_rules.find_claim_rules(max(ends)).open_for) if ends else None
 
 
 def open_claim(deposit: Deposit, command: OpenClaim, at: int, terms: Terms) -> ClaimOpened:
-    """What is owed is computed here, and stands from then on."""
+    """The claim. The amount owed is computed now and recorded; an offer cannot be below it."""
     refuse_claim_fields(deposit, command)
     rules = claim_rules.find_claim_rules(at)
     if not rules.accepts_kind(command.kind, at):
         raise Refused(Reason.INVALID_REQUEST, [FieldError("/kind", "choice")])
-    refuse_opening(deposit, at)
+    refuse_opening(deposit, at, terms)
     _refuse_kind(deposit, command, at, terms)
     _refuse_second_open_claim(deposit, command)
     _refuse_ruled_again(deposit, command)
@@ -98,24 +93,19 @@ def open_claim(deposit: Deposit, command: OpenClaim, at: int, terms: Terms) -> C
 
 
 def is_contested(deposit: Deposit, lines: tuple[Units, ...]) -> bool:
-    """Whether the merchant recorded some of these units as shipped: that is the merchant's word, and no more."""
-    to_ship = (
-        deposit.progress[units.line - 1].count_to_ship(deposit.lines[units.line - 1].quantity) for units in lines
-    )
-    return any(units.quantity > left for units, left in zip(lines, to_ship, strict=True))
+    """Whether the merchant recorded some of these units as shipped, which alone does not prove it."""
+    to_ship = fulfilment.list_units_to_ship(deposit)
+    return any(units.quantity > to_ship[units.line - 1] for units in lines)
 
 
 def refuse_claim_fields(deposit: Deposit, command: OpenClaim) -> None:
-    """Lines exactly for goods, an amount exactly where nothing else computes it."""
+    """INVALID_REQUEST unless lines come with a claim on goods and an amount with a kind that needs it, and only then."""
     of_goods, of_amounts = command.kind == GOODS_KIND, command.kind in AMOUNT_KINDS
     if of_goods != bool(command.lines):
         raise Refused(Reason.INVALID_REQUEST, [FieldError("/lines", "missing" if of_goods else "not_here")])
     if of_amounts != (command.amount is not None):
         raise Refused(Reason.INVALID_REQUEST, [FieldError("/amount", "missing" if of_amounts else "not_here")])
-    fulfilment.refuse_lines([units.line for units in command.lines], deposit, "/lines/{}/line")
-    for place, units in enumerate(command.lines):
-        if units.quantity > deposit.lines[units.line - 1].quantity:
-            raise Refused(Reason.INVALID_REQUEST, [FieldError(f"/lines/{place}/quantity", "too_large")])
+    fulfilment.refuse_units(command.lines, deposit)
     refuse_other_currency(deposit, command.amount)
 
 
@@ -135,21 +125,19 @@ def _refuse_kind(deposit: Deposit, command: OpenClaim, at: int, terms: Terms) ->
 
 
 def _refuse_goods(deposit: Deposit, lines: tuple[Units, ...], at: int, terms: Terms) -> None:
-    """Units whose money has not gone back; before the promised time only such as the merchant says were shipped.
+    """WRONG_STATE for units already paid back, and for units not recorded as shipped before the promised delivery time.
 
-    While a balance is unpaid nothing can have left: then it takes a promised time, and the claim ends the whole order.
+    While a balance is unpaid nothing can be shipped: then a claim needs a promised time, and must be about the whole order.
     """
     for units in lines:
-        left = deposit.progress[units.line - 1].count_claimable(deposit.lines[units.line - 1].quantity)
-        if not units.quantity <= left:
-            raise Refused(Reason.WRONG_STATE, line=units.line, left=left)
+        claimable = remedy.count_claimable(deposit, units.line)
+        if units.quantity > claimable:
+            raise Refused(Reason.WRONG_STATE, line=units.line, left=claimable)
     lock = lock_at(deposit, at)
     if lock is not None and terms.delivery.within is not None:
         claimable_at = lock.at + instants.duration_ms(terms.delivery.within)
-        to_come = any(
-            deposit.progress[units.line - 1].count_to_ship(deposit.lines[units.line - 1].quantity) for units in lines
-        )
-        if to_come and at < claimable_at:
+        to_ship = fulfilment.list_units_to_ship(deposit)
+        if any(to_ship[units.line - 1] for units in lines) and at < claimable_at:
             raise Refused(Reason.WRONG_STATE, claimable_at=claimable_at)
     promised = terms.delivery.within is not None and remedy.is_nothing_shipped(deposit, lines)
     if deposit.status is not Status.CANCELLED and deposit.balance and not promised:
@@ -157,7 +145,7 @@ def _refuse_goods(deposit: Deposit, lines: tuple[Units, ...], at: int, terms: Te
 
 
 def _refuse_lock(deposit: Deposit, at: int) -> None:
-    """A lock by the buyer's hand or by paying, for some days: nobody mistakes the end of a window."""
+    """WRONG_STATE unless the buyer or a payment locked the deposit; CLAIM_CLOSED after the time for this claim."""
     lock = lock_at(deposit, at)
     if lock is None or lock.by == "window_end":
         raise Refused(Reason.WRONG_STATE, state=status_at(deposit, at).value)
@@ -167,48 +155,55 @@ def _refuse_lock(deposit: Deposit, at: int) -> None:
 
 
 def _refuse_appeal(deposit: Deposit, at: int) -> None:
-    """Once, against a merchant's cancellation whose reason can be appealed."""
+    """WRONG_STATE unless a merchant cancelled for a reason with an appeal; CLAIM_CLOSED after a decided appeal."""
     ended = deposit.cancelled
     reason = cancellation.find_cited_reason(ended) if ended is not None else None
     if reason is None or not reason.appealable:
         raise Refused(Reason.WRONG_STATE, state=status_at(deposit, at).value)
-    appeals = (one for one in deposit.claims if one.opened.kind == "merchant_cancellation")
-    decided = next((one for one in appeals if not one.open and one.status is not ClaimStatus.WITHDRAWN), None)
+    appeals = (claim for claim in deposit.claims if claim.opened.kind == "merchant_cancellation")
+    decided = next((claim for claim in appeals if not claim.open and claim.status is not ClaimStatus.WITHDRAWN), None)
     if decided is not None:
         raise Refused(Reason.CLAIM_CLOSED, claim=child("clm", deposit.id, decided.n))
 
 
 def _refuse_second_open_claim(deposit: Deposit, command: OpenClaim) -> None:
-    """One open claim for a line, and one of a kind."""
+    """FUNDS_IN_DISPUTE while another claim of the kind is open, for goods: on the same lines."""
     named = {units.line for units in command.lines}
-    for one in deposit.open_claims:
-        same_lines = not named.isdisjoint(units.line for units in one.opened.lines)
-        if one.opened.kind == command.kind and (same_lines or not named):
-            raise Refused(Reason.FUNDS_IN_DISPUTE, claim=child("clm", deposit.id, one.n))
+    for claim in deposit.open_claims:
+        same_lines = not named.isdisjoint(units.line for units in claim.opened.lines)
+        if claim.opened.kind == command.kind and (same_lines or not named):
+            raise Refused(Reason.FUNDS_IN_DISPUTE, claim=child("clm", deposit.id, claim.n))
 
 
 def _refuse_ruled_again(deposit: Deposit, command: OpenClaim) -> None:
-    """What the platform has ruled on is over; only for what has no name of its own a next claim may be about another thing."""
+    """CLAIM_CLOSED where the platform has ruled on the same claim. Kinds without a fixed subject may be claimed again."""
     named = {units.line for units in command.lines}
-    for one in deposit.claims:
-        same = one.opened.kind == command.kind and named.isdisjoint(
-            units.line for units in one.opened.lines
-        ) is not bool(named)
-        if command.kind in KINDS_RULED_ONCE and one.status in {ClaimStatus.DISMISSED, ClaimStatus.PARTLY} and same:
-            raise Refused(Reason.CLAIM_CLOSED, claim=child("clm", deposit.id, one.n))
+    for claim in deposit.claims:
+        same_lines = not named.isdisjoint(units.line for units in claim.opened.lines)
+        same = claim.opened.kind == command.kind and (same_lines or not named)
+        ruled = claim.status in {ClaimStatus.DISMISSED, ClaimStatus.PARTLY}
+        if command.kind in KINDS_RULED_ONCE and ruled and same:
+            raise Refused(Reason.CLAIM_CLOSED, claim=child("clm", deposit.id, claim.n))
 
 
 def refuse_beyond_free_money(deposit: Deposit, amount: Money, own: Money | None = None) -> None:
-    """More than is there, or than no other dispute is about. ``own`` is what the claim itself holds back."""
-    everything, zero = remedy.sum_remaining(deposit), remedy.zero(deposit)
+    """Raises Refused for an amount above the money that is not refunded, disputed or claimed.
+
+    ``own``: what the claim itself reserves. FUNDS_IN_DISPUTE, REFUND_EXCEEDS_REFUNDABLE.
+    """
+    remaining, zero = remedy.sum_remaining(deposit), remedy.zero(deposit)
     disputed = total(
-        (deposit.compute_unrefunded(one) for one in deposit.counted_captures if deposit.is_disputed(one.capture)),
+        (
+            deposit.compute_unrefunded(captured)
+            for captured in deposit.counted_captures
+            if deposit.is_disputed(captured.capture)
+        ),
         deposit.currency,
     )
-    free = max(everything - disputed - deposit.claimed_amount + (own or zero), zero)
+    free = max(remaining - disputed - deposit.claimed_amount + (own or zero), zero)
     if zero < amount <= free:
         return
-    in_dispute = zero < amount <= everything
+    in_dispute = zero < amount <= remaining
     raise Refused(Reason.FUNDS_IN_DISPUTE if in_dispute else Reason.REFUND_EXCEEDS_REFUNDABLE, refundable=free)
 
 
@@ -217,11 +212,4 @@ def refuse_other_currency(deposit: Deposit, amount: Money | None) -> None:
         raise Refused(Reason.CURRENCY_MISMATCH, [FieldError("/amount", "currency_mismatch")])
 
 
-COMMANDS: Final[Commands] = (
-    CommandRow(
-        OpenClaim,
-        open_claim,
-        Action("buyer", "claims", lambda deposit, at, _terms: refuse_opening(deposit, at)),
-        needed,
-    ),
-)
+COMMANDS: Final[Commands] = (CommandRow(OpenClaim, open_claim, Action("buyer", "claims", refuse_opening), needed),)

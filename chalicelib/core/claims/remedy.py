@@ -1,7 +1,7 @@
-"""What a claim is owed, and what follows when it is paid: refunds, what was kept, the end of a deposit, a priority pass.
+"""What a claim is owed, and what a decision to pay causes: refunds, reversed forfeits and fees, an end, a priority pass.
 
-What is owed is computed from what was paid, never named by the merchant. Money that has gone back already, by whatever
-way, is not paid once more: what is owed is computed again when a claim is decided.
+The amount owed is computed from what was paid; the merchant does not set it. It is computed again when the claim is decided,
+so that money refunded meanwhile is not paid twice.
 """
 
 from collections.abc import Iterator, Sequence
@@ -21,142 +21,137 @@ from chalicelib.core.deposit.events.refund import RefundApproved, RefundLine
 from chalicelib.core.deposit.payment import Capture
 from chalicelib.core.deposit.status import Status
 from chalicelib.core.ending import end, entitlement, second_chance
-from chalicelib.core.ending.entitlement import Leg
+from chalicelib.core.ending.entitlement import Entitlement, Leg
 
-KEPT_KINDS: Final = frozenset({"mistaken_lock", "trade_in"})  # about money that was kept, before any that is held
+# Claims of these kinds first give back money that was kept (forfeit or fee).
+KEPT_KINDS: Final = frozenset({"mistaken_lock", "trade_in"})
 ENDED: Final = frozenset({Status.CANCELLED, Status.EXPIRED})
 
 
 def compute_owed(deposit: Deposit, kind: str, lines: Sequence[Units], amount: Money | None) -> Money:
-    """What the rules make of a claim now: computed from the payment, or the buyer's ``amount`` where that decides."""
+    """What a claim is owed now: computed from the payments, or the buyer's ``amount`` for kinds without a computation."""
     match kind:
         case "short_shipment":
-            most = _compute_value_of_units(deposit, lines)
+            amount = _compute_value_of_units(deposit, lines)
         case "mistaken_lock":
-            ended = deposit.status in ENDED
-            most = (
-                deposit.money.forfeited
-                if ended
-                else entitlement.compute_claim_entitlement(deposit, _name_rule(kind)).amount
-            )
+            amount = deposit.money.forfeited if deposit.status in ENDED else _compute_end(deposit, kind).amount
         case "trade_in":
-            most = deposit.money.fees
+            amount = deposit.money.fees
         case _:
-            most = amount if amount is not None else zero(deposit)
-    return min(most, sum_remaining(deposit))
+            amount = amount if amount is not None else zero(deposit)
+    return min(amount, sum_remaining(deposit))
+
+
+def _compute_end(deposit: Deposit, kind: str) -> Entitlement:
+    return entitlement.compute_claim_entitlement(deposit, _name_rule(kind))
 
 
 def sum_remaining(deposit: Deposit) -> Money:
-    """All that was captured and has not been decided to go back, nor been taken by a bank out of what was kept."""
-    return total((_compute_remaining(deposit, one) for one in deposit.counted_captures), deposit.currency)
+    """All captured money that no refund has taken and no bank has taken from what was kept."""
+    return total((_compute_remaining(deposit, captured) for captured in deposit.counted_captures), deposit.currency)
 
 
 def _compute_remaining(deposit: Deposit, captured: Capture) -> Money:
-    """A bank that gave more than was held gave the buyer what had been kept, as far as it goes."""
-    lost = [one for one in deposit.disputes if one.status == "lost" and one.capture == captured.capture]
-    refs = {one.n for one in lost}
-    covered = (refund.amount for refund in deposit.refunds if refund.covered_by in refs)
-    beyond = total((one.amount for one in lost), deposit.currency) - total(covered, deposit.currency)
-    return max(deposit.compute_unrefunded(captured) - beyond, zero(deposit))
+    """What remains of a capture. A bank that took more than was held took it from what was kept."""
+    lost = {
+        dispute.n: dispute.amount
+        for dispute in deposit.disputes
+        if dispute.status == "lost" and dispute.capture == captured.capture
+    }
+    covered = (refund.amount for refund in deposit.refunds if refund.covered_by in lost)
+    uncovered = total(lost.values(), deposit.currency) - total(covered, deposit.currency)
+    return max(deposit.compute_unrefunded(captured) - uncovered, zero(deposit))
 
 
 def compute_max_payment(deposit: Deposit, kind: str) -> Money:
-    """All that a claim of that kind could pay: what ends a deposit leaves the goods that are with the buyer paid for."""
+    """The most that a claim of this kind can pay. One that ends the deposit does not pay for goods that the buyer has."""
     ends = kind == "mistaken_lock" and deposit.status not in ENDED
     return compute_owed(deposit, kind, (), None) if ends else sum_remaining(deposit)
 
 
 def zero(deposit: Deposit) -> Money:
+    """0 in the deposit's currency."""
     return Money.zero(deposit.currency)
 
 
 def compute_payable(deposit: Deposit, claim: Claim, amount: Money) -> Money:
-    """What of ``amount`` can still be paid for the claim: less when its money went back another way meanwhile.
+    """What can be paid now for a claim decided to pay ``amount``.
 
-    More when a balance arrived meanwhile and the claim is granted whole: what ends a deposit keeps nothing of it.
+    Less than ``amount`` when its money was refunded otherwise meanwhile. More when the claim is granted in full and a
+    balance arrived meanwhile: an end of the deposit gives that back, too.
     """
-    still = compute_owed(deposit, claim.opened.kind, list_claimable_units(deposit, claim.lines), claim.opened.amount)
-    if still < claim.owed:
-        return min(amount, still)
-    return min(max(amount, still) if amount >= claim.owed else amount, sum_remaining(deposit))
+    owed = compute_owed(deposit, claim.opened.kind, list_claimable_units(deposit, claim.lines), claim.opened.amount)
+    if owed < claim.owed:
+        return min(amount, owed)
+    return min(max(amount, owed) if amount >= claim.owed else amount, sum_remaining(deposit))
 
 
 def list_claimable_units(deposit: Deposit, lines: Sequence[Units]) -> tuple[Units, ...]:
-    """The units of a claim whose money has not gone back."""
-    rows = (
-        (
-            units.line,
-            min(
-                units.quantity, deposit.progress[units.line - 1].count_claimable(deposit.lines[units.line - 1].quantity)
-            ),
-        )
-        for units in lines
-    )
-    return tuple(Units(line, quantity) for line, quantity in rows if quantity)
+    """The units of a claim that have not been paid back."""
+    rows = (Units(units.line, min(units.quantity, count_claimable(deposit, units.line))) for units in lines)
+    return tuple(units for units in rows if units.quantity)
+
+
+def count_claimable(deposit: Deposit, line: int) -> int:
+    """The units of a line that a claim may still be about."""
+    return deposit.progress[line - 1].count_claimable(deposit.lines[line - 1].quantity)
 
 
 def _compute_value_of_units(deposit: Deposit, lines: Sequence[Units]) -> Money:
-    """The paid value of units, with shipping when nothing ever came and nothing is left to come.
+    """The price paid for units, with shipping when no shipment is recorded and these are all the units.
 
-    Shares of a line are cut so that they sum up to it, however many claims there are.
+    Rounding makes the shares of a line sum up to the line, over any number of claims.
     """
-    paid, sums = deposit.split_paid_by_line(), zero(deposit)
+    paid, value = deposit.split_paid_by_line(), zero(deposit)
     for units in lines:
-        one, whole = deposit.progress[units.line - 1], deposit.lines[units.line - 1].quantity
-        before, share = one.dropped + one.refuted, paid[units.line - 1]
-        sums += share.share_floor(before + units.quantity, whole) - share.share_floor(before, whole)
-    return sums + deposit.shipping if lines and is_nothing_shipped(deposit, lines) else sums
+        progress, quantity = deposit.progress[units.line - 1], deposit.lines[units.line - 1].quantity
+        before, price = progress.dropped + progress.refuted, paid[units.line - 1]
+        value += price.share_floor(before + units.quantity, quantity) - price.share_floor(before, quantity)
+    return value + deposit.shipping if lines and is_nothing_shipped(deposit, lines) else value
 
 
 def is_nothing_shipped(deposit: Deposit, lines: Sequence[Units]) -> bool:
-    """Whether no shipment is recorded, and these are all the units that are left."""
+    """Whether no shipment is recorded and ``lines`` are all units that a claim may be about."""
     named = {units.line: units.quantity for units in lines}
-    rows = zip(deposit.lines, deposit.progress, strict=True)
     return deposit.paid is not None and all(
-        not one.shipped and one.count_claimable(line.quantity) == named.get(n, 0)
-        for n, (line, one) in enumerate(rows, start=1)
+        not progress.shipped and count_claimable(deposit, n) == named.get(n, 0)
+        for n, progress in enumerate(deposit.progress, start=1)
     )
 
 
 def list_consequences(deposit: Deposit, claim: Claim, amount: Money, at: int) -> Iterator[DepositEvent]:
-    """What stands behind the decision to pay ``amount``, which ``payable`` gave."""
+    """The events behind the decision to pay ``amount`` (of ``compute_payable``): pass, end, refunds, completion."""
     kind, lines = claim.opened.kind, list_claimable_units(deposit, claim.lines)
-    deadline, whole = claim.opened.refund_deadline, amount >= compute_owed(deposit, kind, lines, claim.opened.amount)
+    deadline, in_full = claim.opened.refund_deadline, amount >= compute_owed(deposit, kind, lines, claim.opened.amount)
     if kind == "merchant_cancellation" and not _has_pass(deposit):
         yield second_chance.grant_pass(1, deposit.lines, _find_cancel_reason(deposit), at)
-    over = kind == "mistaken_lock" or (kind == "short_shipment" and bool(lines) and is_nothing_shipped(deposit, lines))
-    if whole and over and status_at(deposit, at) not in ENDED:
-        yield from end.end_deposit(
-            deposit, Cause.CLAIM, entitlement.compute_claim_entitlement(deposit, _name_rule(kind)), at, deadline
-        )
+    ends = kind == "mistaken_lock" or (kind == "short_shipment" and bool(lines) and is_nothing_shipped(deposit, lines))
+    if in_full and ends and status_at(deposit, at) not in ENDED:
+        yield from end.end_deposit(deposit, Cause.CLAIM, _compute_end(deposit, kind), at, deadline)
         return
     if amount:
         yield from _pay_claim(deposit, claim, amount, at, deadline)
-    if (
-        whole
-        and kind == "short_shipment"
-        and status_at(deposit, at) is Status.LOCKED
-        and _is_all_shipped_after(deposit, lines)
-    ):
+    settles_units = in_full and kind == "short_shipment" and status_at(deposit, at) is Status.LOCKED
+    if settles_units and _is_all_shipped_after(deposit, lines):
         yield Completed(at)
 
 
 def _has_pass(deposit: Deposit) -> bool:
-    """Whether one came of the cancellation already, or the one that it was ordered with went back unpaid."""
+    """Whether the cancellation granted a pass, or the order was unpaid and got the pass back that it had used."""
     went_back = deposit.created.priority is not None and deposit.paid is None
     return bool(deposit.passes) or went_back
 
 
 def _pay_claim(deposit: Deposit, claim: Claim, amount: Money, at: int, deadline: str) -> Iterator[DepositEvent]:
-    back = _reverse_kept_money(deposit, claim, amount, at)
-    if back is not None:
-        yield back
+    reversal = _reverse_kept_money(deposit, claim, amount, at)
+    if reversal is not None:
+        yield reversal
     for n, leg in enumerate(_build_legs(deposit, claim, amount), start=len(deposit.refunds) + 1):
         yield from end.approve_refund(deposit, n, Cause.CLAIM, leg, at, deadline)
 
 
 def _reverse_kept_money(deposit: Deposit, claim: Claim, amount: Money, at: int) -> ClaimReversed | None:
-    """What was kept and goes back after all: at once where the claim is about it, else when nothing else is held."""
+    """Gives back what was kept: first where the claim is about it, else only what exceeds the money held."""
     money, nothing = deposit.money, zero(deposit)
     needed = amount if claim.opened.kind in KEPT_KINDS else max(amount - money.held, nothing)
     forfeited = min(needed if claim.opened.kind != "trade_in" else nothing, money.forfeited)
@@ -166,13 +161,13 @@ def _reverse_kept_money(deposit: Deposit, claim: Claim, amount: Money, at: int) 
 
 
 def _build_legs(deposit: Deposit, claim: Claim, amount: Money) -> Iterator[Leg]:
-    """The latest capture gives first: its way back is open longest. One that a bank disputes gives last, and waits."""
+    """The amount divided by capture, the latest first: its refund route stays open longest. Disputed captures come last."""
     proof, rule = (child("clm", deposit.id, claim.n),), _name_rule(claim.opened.kind)
 
-    def order(one: Capture) -> tuple[bool, int]:
-        return deposit.is_disputed(one.capture), -one.payment
+    def sort_key(captured: Capture) -> tuple[bool, int]:
+        return deposit.is_disputed(captured.capture), -captured.payment
 
-    for captured in sorted(deposit.counted_captures, key=order):
+    for captured in sorted(deposit.counted_captures, key=sort_key):
         part = min(amount, _compute_remaining(deposit, captured))
         if part:
             yield Leg(captured.payment, captured.capture, (RefundLine(LineCode.OWED, part, rule, proof),))
@@ -188,16 +183,16 @@ def _find_cancel_reason(deposit: Deposit) -> str:
 
 
 def _is_all_shipped_after(deposit: Deposit, lines: Sequence[Units]) -> bool:
-    """Whether nothing is left to ship once these units are paid back."""
+    """Whether no unit is left to ship once these units are paid back."""
     progress = list(deposit.progress)
     for units in lines:
-        whole = deposit.lines[units.line - 1].quantity
-        progress[units.line - 1] = progress[units.line - 1].pay_back(units.quantity, whole)
-    return not any(one.count_to_ship(line.quantity) for line, one in zip(deposit.lines, progress, strict=True))
+        quantity = deposit.lines[units.line - 1].quantity
+        progress[units.line - 1] = progress[units.line - 1].pay_back(units.quantity, quantity)
+    return not any(row.count_to_ship(line.quantity) for line, row in zip(deposit.lines, progress, strict=True))
 
 
 class Remedy(NamedTuple):
-    """What stands behind a decision, with what its refunds sum up to, and which they are."""
+    """The events behind a decision, with the numbers and the sum of its refunds."""
 
     amount: Money
     refunds: tuple[int, ...]
@@ -205,7 +200,7 @@ class Remedy(NamedTuple):
 
 
 def compute_remedy(deposit: Deposit, claim: Claim, amount: Money, at: int) -> Remedy:
-    """What a decision to pay ``amount`` makes true, as far as that can still be paid."""
+    """What follows a decision to pay ``amount``, as far as it can still be paid."""
     events = tuple(list_consequences(deposit, claim, compute_payable(deposit, claim, amount), at))
     approved = [event for event in events if isinstance(event, RefundApproved)]
     paid = total((event.amount for event in approved), deposit.currency)
@@ -213,12 +208,12 @@ def compute_remedy(deposit: Deposit, claim: Claim, amount: Money, at: int) -> Re
 
 
 def grant_by_silence(deposit: Deposit, claim: Claim) -> tuple[DepositEvent, ...]:
-    """What silence makes of an open claim at its due time, with all that follows from it; nothing while it is not due.
+    """The grant at an open claim's due time, with what follows; none for a claim without a due time.
 
-    Of an offer the buyer's silence makes a review: see ``claim.deadlines``.
+    An offer is not granted: the buyer's silence leads to a review (``schedule.list_deadlines``).
     """
     if claim.due_at is None or claim.status is ClaimStatus.OFFERED:
         return ()
-    given = compute_remedy(deposit, claim, claim.owed, claim.due_at)
+    outcome = compute_remedy(deposit, claim, claim.owed, claim.due_at)
     silent = "merchant" if claim.status is ClaimStatus.AWAITING_MERCHANT else "platform"
-    return (ClaimGranted(claim.due_at, claim.n, silent, given.amount, given.refunds), *given.events)
+    return (ClaimGranted(claim.due_at, claim.n, silent, outcome.amount, outcome.refunds), *outcome.events)

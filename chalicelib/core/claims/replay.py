@@ -62,7 +62,7 @@ def _replay_reversed(history: History, place: int) -> DepositEvent | None:
 
 
 def _decide_answer_again(before: Deposit, event: Answer | ClaimGranted, terms: Terms) -> Sequence[DepositEvent]:
-    """The answer, with all that follows from it."""
+    """The answer and the events that follow from it."""
     if isinstance(event, ClaimGranted):
         return remedy.grant_by_silence(before, answering.find_claim(before, event.claim))
     return _decide_command(before, _restore_command(event), event.at, terms)
@@ -90,7 +90,7 @@ def _restore_command(event: Answer) -> answering.Claiming:
 
 
 def _replay_payment(history: History, place: int) -> Iterator[DepositEvent]:
-    """The decision that pays, found before ``place``, with all that follows from it."""
+    """The decision that pays, at or before ``place``, and the events that follow from it."""
     while not isinstance(history.events[place], Payer):
         place -= 1
     event = cast(Payer, history.events[place])
@@ -98,7 +98,7 @@ def _replay_payment(history: History, place: int) -> Iterator[DepositEvent]:
 
 
 def _replay_end(history: History, place: int) -> Iterator[DepositEvent]:
-    """The end that a claim's decision brings, and what follows."""
+    """The end that a decision on a claim causes, and the events after it."""
     events = list(_replay_payment(history, place))
     end = next(n for n, event in enumerate(events) if isinstance(event, Cancelled))
     return iter(events[end:])

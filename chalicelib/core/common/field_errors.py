@@ -1,4 +1,4 @@
-"""From a model's findings to faults that name a field and a reason a person can read."""
+"""Turns pydantic's validation errors into field errors with a JSON pointer and a text key."""
 
 from collections.abc import Mapping
 from typing import Any, Final
@@ -9,22 +9,22 @@ from chalicelib.core.common.refusal import FieldError, Reason, Refused
 
 
 def build_refusal(faults: tuple[FieldError, ...]) -> Refused:
-    """INVALID_REQUEST, or CURRENCY_MISMATCH when nothing but currencies is wrong."""
-    only_currency = all(found.why == "currency_mismatch" for found in faults)
+    """The refusal for field errors: INVALID_REQUEST, or CURRENCY_MISMATCH when all of them are about currencies."""
+    only_currency = all(fault.why == "currency_mismatch" for fault in faults)
     return Refused(Reason.CURRENCY_MISMATCH if only_currency else Reason.INVALID_REQUEST, faults)
 
 
 def read_field_errors(invalid: ValidationError, root: str = "") -> tuple[FieldError, ...]:
-    """pydantic's findings as JSON pointers with the reason's text id; what was sent is never repeated."""
+    """pydantic's errors as field errors below ``root``. They never contain the value that was sent."""
     errors = invalid.errors(include_url=False, include_input=False)
-    around = {error["loc"][:depth] for error in errors for depth in range(len(error["loc"]))}
+    parents = {error["loc"][:depth] for error in errors for depth in range(len(error["loc"]))}
     return tuple(
         FieldError(
             root + "".join(f"/{_escape_pointer(part)}" for part in error["loc"] if part != "[key]"), _find_reason(error)
         )
         for error in errors
-        # pydantic leaves faulty members out before it counts: such a list is not too short as well
-        if error["type"] != "too_short" or error["loc"] not in around
+        # pydantic counts a list without its faulty members, so a list with faulty members is not reported as too short
+        if error["type"] != "too_short" or error["loc"] not in parents
     )
 
 

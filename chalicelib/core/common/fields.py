@@ -1,4 +1,4 @@
-"""The forms that values take in JSON: money objects, instants, durations, ids of goods. Used by terms and bodies alike."""
+"""Field types for JSON: money, instants, durations, SKUs. Terms and request bodies use them."""
 
 from collections.abc import Callable
 from typing import Annotated, Any, Final
@@ -20,18 +20,18 @@ from chalicelib.core.common.money import AMOUNT, Money
 
 
 class Frozen(BaseModel):
-    """A value read from JSON: nothing unknown, nothing coerced, nothing changed later."""
+    """Base of models read from JSON: immutable, strict types, unknown members are errors."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, defer_build=True)
 
 
 def field_error(why: str) -> PydanticCustomError:
-    """A validation error whose type is a key of policies/texts/faults.toml."""
+    """A validation error. ``why`` is a key of policies/texts/faults.toml."""
     return PydanticCustomError("fault", "{why}", {"why": why})
 
 
 def read_money(value: Any) -> Money:
-    """``{"amount":"150000","currency":"IDR"}`` as Money; each fault is told apart."""
+    """``{"amount":"150000","currency":"IDR"}`` as Money. The validation error names the fault."""
     if isinstance(value, Money):
         return value
     if not isinstance(value, dict):
@@ -52,7 +52,7 @@ def write_money(money: Money) -> dict[str, str]:
 
 
 def lists_to_tuples(value: Any) -> Any:
-    """JSON's lists as the tuples that strict, frozen models want, all the way down."""
+    """The value with all lists as tuples, at every depth: strict models accept only tuples."""
     if isinstance(value, dict):
         return {name: lists_to_tuples(part) for name, part in value.items()}
     return tuple(lists_to_tuples(part) for part in value) if isinstance(value, list) else value

@@ -1,4 +1,4 @@
-"""The form of ids: a prefix, 26 characters, and for what belongs to a deposit an ordinal. Nothing here is random."""
+"""The format of ids: a prefix, 26 characters, and for parts of a deposit an ordinal. Nothing here is random."""
 
 import hashlib
 import re
@@ -14,17 +14,17 @@ _CHILD: Final = re.compile(rf"([{ALPHABET}]{{{BODY_LENGTH}}})_([1-9][0-9]{{0,5}}
 
 
 def digest_id(prefix: str, *parts: str) -> str:
-    """An id that anybody can compute again from the parts: 130 bits of their SHA-256."""
+    """An id computed from the parts: the first 130 bits of their SHA-256."""
     digest = hashlib.sha256()
     for part in parts:
         encoded = part.encode()
-        # With its length in front no part can pass for the end of the one before.
+        # The length in front keeps ("a", "bc") and ("ab", "c") apart.
         digest.update(len(encoded).to_bytes(4, "big") + encoded)
     return f"{prefix}_{_base32(digest.digest())}"
 
 
 def is_well_formed(prefix: str, text: str) -> bool:
-    """Whether the text could be an id of that kind; says nothing about its existence."""
+    """Whether the text has the format of such an id, whether or not it exists."""
     head, _, body = text.partition("_")
     return head == prefix and _BODY.fullmatch(body) is not None
 
@@ -37,12 +37,12 @@ def child(prefix: str, parent_id: str, ordinal: int) -> str:
 
 
 def parse_child(prefix: str, text: str) -> tuple[str, int] | None:
-    """The parent's 26 characters and the ordinal, or None when the text is no such id."""
+    """The parent's 26 characters and the ordinal, or None when the text is not such an id."""
     head, _, rest = text.partition("_")
-    found = _CHILD.fullmatch(rest)
-    if head != prefix or found is None:
+    match = _CHILD.fullmatch(rest)
+    if head != prefix or match is None:
         return None
-    return found[1], int(found[2])
+    return match[1], int(match[2])
 
 
 def _base32(digest: bytes) -> str:

@@ -1,17 +1,17 @@
-"""What surrounds every event: who asked, when, under which key; and how a key is found again."""
+"""The envelope of an event: caller, time, idempotency key; and how to find the entry of a key."""
 
 from collections.abc import Sequence
 from typing import Generic, Protocol, TypeVar
 
 from msgspec import Struct
 
-# The revision of everything that turns a state into an answer: fields, their order, and the texts. Replays promise
-# the same bytes only while this number stands, so a change of an answer or of a text raises it.
+# Revision of the rendering of answers: fields, their order, texts. A replayed key gives the same bytes only within one
+# revision, so every change of an answer or a text raises it.
 RENDERER = 5
 
 
 class Event(Protocol):
-    """A fact that happened. ``at`` is its instant in milliseconds; its version is its place in the journal."""
+    """A fact. ``at`` is its instant in milliseconds; its version is its place in the journal, counted from 1."""
 
     @property
     def at(self) -> int: ...
@@ -21,7 +21,7 @@ E_co = TypeVar("E_co", bound=Event, covariant=True)
 
 
 class Caller(Struct, frozen=True):
-    """Who asks: an id that names no person, a role, and for a merchant's staff their merchant."""
+    """Who sends a request: a pseudonymous id, a role, and for a merchant's staff the merchant."""
 
     id: str
     role: str
@@ -29,17 +29,17 @@ class Caller(Struct, frozen=True):
 
 
 class Key(Struct, frozen=True):
-    """The two 8-byte digests of a retry-safe request: who asked what under which key, and the body as sent."""
+    """Two 8-byte digests of a request with an idempotency key: ``scope`` over caller, route and key; ``body`` over the body."""
 
     scope: bytes
     body: bytes
 
 
 class RequestContext(Struct, frozen=True):
-    """One request as the rules see it. ``at`` is the instant at which it reached the edge, never the wall clock.
+    """One request as the rules see it. ``at`` is the instant at which the request arrived.
 
-    ``received`` is the same instant on the machine's own clock: how old the request is by now. ``key_text`` is the
-    idempotency key as sent; ids of creations come from it.
+    ``received`` is the same instant on the machine's clock, to measure the age of the request. ``key_text`` is the
+    idempotency key as sent, from which ids of created things are computed; empty without a key.
     """
 
     at: int
@@ -52,7 +52,7 @@ class RequestContext(Struct, frozen=True):
 
 
 class Entry(Struct, Generic[E_co], frozen=True):
-    """One place in a journal: the event and its envelope."""
+    """An event in a journal with its envelope."""
 
     event: E_co
     received_at: int
@@ -63,7 +63,7 @@ class Entry(Struct, Generic[E_co], frozen=True):
 
 
 def find_version(journal: Sequence[Entry[E_co]], key: Key | None) -> int | None:
-    """The version that the key's request led to, or None when this journal has not seen the key."""
+    """The version written for the key; None without a key or when the journal does not hold it."""
     if key is None:
         return None
     for version, entry in enumerate(journal, start=1):
@@ -73,6 +73,6 @@ def find_version(journal: Sequence[Entry[E_co]], key: Key | None) -> int | None:
 
 
 def has_same_request(journal: Sequence[Entry[E_co]], key: Key | None) -> bool:
-    """Whether the journal has seen this very request: the key with the same body."""
+    """Whether the journal holds the key with the same body."""
     version = find_version(journal, key)
     return version is not None and journal[version - 1].key == key

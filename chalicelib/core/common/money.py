@@ -1,4 +1,4 @@
-"""Money: whole minor units and a currency. Arithmetic refuses to mix currencies; no float exists."""
+"""Money in whole minor units of a currency, without floats. Arithmetic on two currencies raises ValueError."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -13,7 +13,7 @@ AMOUNT: Final = re.compile(r"^(0|[1-9][0-9]{0,12})(\.[0-9]{1,3})?$")
 
 
 class Currency(NamedTuple):
-    """ISO 4217 facts: how many decimals, and the smallest step of trade in minor units (IDR: 100, whole rupiah)."""
+    """``decimals`` by ISO 4217, and ``step``: the smallest tradable amount in minor units (IDR: 100, a whole rupiah)."""
 
     decimals: int
     step: int
@@ -21,7 +21,7 @@ class Currency(NamedTuple):
 
 @cache
 def currencies() -> dict[str, Currency]:
-    """Every currency we know, by its ISO 4217 code. Source: policies/currencies.toml."""
+    """Every known currency, by its ISO 4217 code. Source: policies/currencies.toml."""
     data = policies.read("currencies.toml")
     steps = data["step"]
     return {
@@ -32,7 +32,7 @@ def currencies() -> dict[str, Currency]:
 
 
 class Money(Struct, frozen=True):
-    """An amount in minor units (rupiah cents, fen, euro cents) of one currency. May be negative in ledger lines only."""
+    """An amount in minor units (fen, euro cents) of one currency. Negative only in refund lines and postings."""
 
     minor: int
     currency: str
@@ -69,7 +69,7 @@ class Money(Struct, frozen=True):
 
     @property
     def amount(self) -> str:
-        """The one output form: no fraction when whole, else exactly the currency's decimals."""
+        """The amount in major units as text: without a fraction when whole, else with all decimals of the currency."""
         decimals = currencies()[self.currency].decimals
         whole, fraction = divmod(abs(self.minor), 10**decimals)
         sign = "-" if self.minor < 0 else ""
@@ -81,41 +81,42 @@ class Money(Struct, frozen=True):
 
     @classmethod
     def parse(cls, amount: str, currency: str) -> "Money":
-        """Read a decimal string in major units. ValueError names the fault: ``currency``, ``amount`` or ``decimals``."""
-        known = currencies().get(currency)
-        if known is None:
+        """Read a decimal string in major units. ValueError: ``currency``, ``amount`` or ``decimals``."""
+        rules = currencies().get(currency)
+        if rules is None:
             raise ValueError("currency")
         if not AMOUNT.fullmatch(amount):
             raise ValueError("amount")
         whole, _, fraction = amount.partition(".")
-        if len(fraction) > known.decimals:
+        if len(fraction) > rules.decimals:
             raise ValueError("decimals")
-        minor = int(whole + fraction.ljust(known.decimals, "0"))
-        if minor % known.step:
+        minor = int(whole + fraction.ljust(rules.decimals, "0"))
+        if minor % rules.step:
             raise ValueError("decimals")
         return cls(minor, currency)
 
     def percent_floor(self, percent: int) -> "Money":
-        """That many percent, floored to the currency's step: caps never round against the buyer."""
+        """``percent`` of the amount, rounded down to the currency's step, so that caps round in the buyer's favour."""
         return self.share_floor(percent, 100)
 
     def share_floor(self, part: int, whole: int) -> "Money":
-        """``part`` of ``whole`` of the amount, floored: what is kept never rounds against the buyer."""
+        """``part / whole`` of the amount, rounded down to the currency's step: for amounts that are kept from the buyer."""
         return Money(self.minor * part // (whole * self._step) * self._step, self.currency)
 
     def share_ceil(self, part: int, whole: int) -> "Money":
-        """The same, rounded up: what is owed to the buyer."""
+        """``part / whole`` of the amount, rounded up to the currency's step: for amounts that are owed to the buyer."""
         return Money(-(-self.minor * part // (whole * self._step)) * self._step, self.currency)
 
     def split(self, weights: Sequence[int]) -> tuple["Money", ...]:
-        """Parts in proportion to the weights that sum to the whole: largest remainder, ties to the lowest index.
+        """Parts in proportion to the weights that sum to the amount: largest remainder, ties to the lowest index.
 
-        All are whole steps of the currency; what a provider took in smaller change stays with the first that has a weight.
+        Parts are whole steps of the currency. A rest smaller than a step goes to the first part with a weight.
+        AssertionError for a negative weight, and when all weights are zero and the amount is not.
         """
         total = sum(weights)
         assert min(weights, default=0) >= 0, weights
         if total == 0:
-            assert not self, "money needs somewhere to go"
+            assert not self, "an amount without weights"
             return tuple(Money.zero(self.currency) for _ in weights)
         steps, change = divmod(self.minor, self._step)
         floors = [steps * weight // total for weight in weights]
@@ -128,7 +129,7 @@ class Money(Struct, frozen=True):
 
     @property
     def _step(self) -> int:
-        """The smallest amount that is traded, in minor units."""
+        """The smallest tradable amount, in minor units."""
         return currencies()[self.currency].step
 
     def _same(self, other: "Money") -> int:
@@ -138,5 +139,5 @@ class Money(Struct, frozen=True):
 
 
 def total(amounts: Iterable[Money], currency: str) -> Money:
-    """The sum, zero of the currency when there is nothing to add."""
+    """The sum; zero of the currency for no amounts."""
     return sum(amounts, Money.zero(currency))

@@ -1,4 +1,4 @@
-"""An expected no: one exception, and the ordered list of its reasons."""
+"""The exception for refused requests, and its reasons in the order in which they are checked."""
 
 from collections.abc import Sequence
 from enum import StrEnum
@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 
 class Reason(StrEnum):
-    """Why we refuse, in the order in which requests are checked. The value is the problem's public name."""
+    """Why a request is refused, in the order of the checks. The value is the problem's public name."""
 
     BODY_TOO_LARGE = "body-too-large"
     UNAUTHENTICATED = "unauthenticated"
@@ -64,25 +64,22 @@ class Reason(StrEnum):
     INTERNAL_ERROR = "internal-error"
 
     def comes_before(self, other: "Reason") -> bool:
-        """Whether this is checked earlier than the other."""
+        """Whether this reason is checked before ``other``."""
         return _ORDER[self] < _ORDER[other]
 
 
-_ORDER = {reason: place for place, reason in enumerate(Reason)}
+_ORDER = {reason: rank for rank, reason in enumerate(Reason)}
 
 
 class FieldError(NamedTuple):
-    """One field that cannot be accepted: where (JSON pointer) and why (a key of policies/texts/faults.toml)."""
+    """A field that is not accepted: its JSON pointer, and a key of policies/texts/faults.toml."""
 
     pointer: str
     why: str
 
 
 class Refused(Exception):
-    """An expected no. Carries the facts that a person needs to understand it.
-
-    ``facts`` are rendered into the problem answer; values are str, int, bool or Money, never personal data.
-    """
+    """A refused request. ``facts`` are rendered into the problem answer: str, int, bool or Money, never personal data."""
 
     def __init__(self, reason: Reason, faults: Sequence[FieldError] = (), **facts: object) -> None:
         super().__init__(reason.value)

@@ -6,7 +6,7 @@ from typing import Final, Literal, TypeVar, cast
 from msgspec.structs import replace
 
 from chalicelib.core.delivery import fulfilment, trade_in
-from chalicelib.core.delivery.fulfilment import Deliver, PayBalance, Ready, Ship
+from chalicelib.core.delivery.fulfilment import Deliver, PayBalance, Ready, Receive, Ship
 from chalicelib.core.delivery.trade_in import CancelTradeIn, Inspect
 from chalicelib.core.deposit.causes import Cause
 from chalicelib.core.deposit.events.base import DepositEvent
@@ -37,7 +37,7 @@ def _replay_ready(history: History, place: int) -> DepositEvent | None:
 
 def _replay_shipped(history: History, place: int) -> DepositEvent | None:
     event = cast(GoodsShipped, history.events[place])
-    return next(fulfilment.record_shipment(history.before(place), Ship(event.lines), event.at))
+    return next(fulfilment.record_shipment(history.before(place), Ship(event.lines), event.at, history.terms))
 
 
 def _replay_delivered(history: History, place: int) -> DepositEvent | None:
@@ -50,14 +50,16 @@ def _replay_delivered(history: History, place: int) -> DepositEvent | None:
 
 def _replay_received(history: History, place: int) -> DepositEvent | None:
     event = cast(GoodsReceived, history.events[place])
-    return _with_recorded_end(event, fulfilment.record_receipt(history.before(place), event.at, history.terms))
+    return _with_recorded_end(
+        event, fulfilment.record_receipt(history.before(place), Receive(), event.at, history.terms)
+    )
 
 
 Arrived = TypeVar("Arrived", GoodsDelivered, GoodsReceived)
 
 
 def _with_recorded_end(event: Arrived, again: Arrived) -> Arrived:
-    """With the recorded end of the withdrawal period: another release may count its days otherwise."""
+    """With the recorded end of the withdrawal period: another release may count its days differently."""
     return replace(again, withdrawal_ends_at=event.withdrawal_ends_at)
 
 
@@ -79,7 +81,7 @@ def _replay_trade_in_cancelled(history: History, place: int) -> DepositEvent | N
 
 
 def _replay_default(history: History, place: int) -> Iterator[DepositEvent]:
-    fulfilment.refuse_default(history.before(place), history.events[place].at)
+    fulfilment.refuse_default(history.before(place), history.events[place].at, history.terms)
     return end_again(history, place, Cause.BUYER_DEFAULT)
 
 

@@ -1,7 +1,7 @@
 """A trade-in: an old device for a credit, one inspection, and at most one published fee.
 
-Source of the fees: the schedule that the terms froze, with its own source; nothing is extrapolated, several grounds are one
-fee, and a fee is never more than what was paid without shipping (domain facts, section 3.2).
+Fees come from the schedule version that the terms froze, which names its source. Several grounds cost one fee, and a fee is
+at most what was paid without shipping (domain facts, section 3.2).
 """
 
 from collections.abc import Iterator, Sequence
@@ -25,7 +25,7 @@ INSPECTABLE: Final = frozenset({Status.COOLING_OFF, Status.LOCKED})
 
 
 class Inspect(Command, frozen=True):
-    """The inspector's word, once."""
+    """The inspector's result; possible once."""
 
     outcome: Literal["matched", "mismatched"]
     grounds: tuple[str, ...]
@@ -33,13 +33,13 @@ class Inspect(Command, frozen=True):
 
 
 class CancelTradeIn(Command, frozen=True):
-    """The merchant says that seller or courier let the hand-over fail."""
+    """The merchant reports that the hand-over failed because of the seller or the courier."""
 
     by: Literal["seller", "courier"]
 
 
 def refuse_inspection(deposit: Deposit, at: int) -> None:
-    """Once, while the deposit lives, and while no refund is open."""
+    """WRONG_STATE unless the device awaits its hand-over, the deposit has not ended, and no refund is open."""
     _refuse_unless_status(deposit, at, ("awaiting_handover",))
     if deposit.open_refunds:
         raise Refused(
@@ -52,7 +52,7 @@ def refuse_trade_in_cancel(deposit: Deposit, at: int) -> None:
 
 
 def inspect_trade_in(deposit: Deposit, command: Inspect, at: int, terms: Terms) -> Iterator[DepositEvent]:
-    """``matched`` changes nothing else; ``mismatched`` ends the deposit, less one fee."""
+    """The inspection; ``mismatched`` ends the deposit, less one fee."""
     traded = _find_trade_in(deposit)
     if command.outcome == "mismatched":
         _refuse_grounds(command, traded)
@@ -62,13 +62,11 @@ def inspect_trade_in(deposit: Deposit, command: Inspect, at: int, terms: Terms) 
     inspected = TradeInInspected(at, command.outcome, command.grounds, command.evidence)
     yield inspected
     if command.outcome == "mismatched":
-        after = evolve(deposit, inspected)
-        owed = entitlement.compute_entitlement(after, terms, Cause.TRADE_IN_MISMATCH, at)
-        yield from end.end_deposit(after, Cause.TRADE_IN_MISMATCH, owed, at, terms.refund.deadline)
+        yield from end.end_by_terms(evolve(deposit, inspected), Cause.TRADE_IN_MISMATCH, at, terms)
 
 
 def cancel_trade_in(deposit: Deposit, command: CancelTradeIn, at: int, terms: Terms) -> Iterator[DepositEvent]:
-    """Not the buyer's fault: everything comes back, shipping too."""
+    """The end of the deposit. The buyer is not at fault, so everything comes back, shipping too."""
     _find_trade_in(deposit)
     refuse_trade_in_cancel(deposit, at)
     owed = entitlement.compute_entitlement(deposit, terms, Cause.TRADE_IN_CANCEL, at)
@@ -91,7 +89,7 @@ def _refuse_unless_status(deposit: Deposit, at: int, statuses: Sequence[str]) ->
 
 
 def _refuse_grounds(command: Inspect, traded: TradedIn) -> None:
-    """Evidence first, then grounds: at least one, each once, all of this category."""
+    """EVIDENCE_REQUIRED, then INVALID_GROUND: at least one ground, each once, all of this category."""
     if not command.evidence:
         raise Refused(Reason.EVIDENCE_REQUIRED, [FieldError("/evidence", "missing")])
     known = {ground.code for ground in fees.read_schedule(traded.schedule).grounds(traded.category)}

@@ -4,7 +4,7 @@ from enum import StrEnum
 
 
 class Cause(StrEnum):
-    """Why money goes back. Each cause has a rule that decides its refunds again: see ``proof.CAUSES``."""
+    """Why a refund is made. ``proof.CAUSES`` has for each cause the rule that computes its refunds again."""
 
     BUYER_CANCEL = "buyer_cancel"
     WITHDRAWAL = "withdrawal"
@@ -24,16 +24,16 @@ class Cause(StrEnum):
 
     @property
     def own_money(self) -> bool:
-        """Whether it gives back money that the buyer paid. A compensation is the merchant's, without a capture."""
+        """Whether the refund returns the buyer's payment. A compensation is paid by the merchant and has no capture."""
         return self is not Cause.COMPENSATION
 
 
-# Money that did not count: it goes back by itself and says nothing about the deposit.
+# Payments that did not count for the order. They are refunded without a request and do not change the status.
 SENT_BACK = frozenset({Cause.AMOUNT_MISMATCH, Cause.OVERPAYMENT, Cause.DUPLICATE_PAYMENT, Cause.LATE_PAYMENT})
 
 
 class LineCode(StrEnum):
-    """What one line of a refund is."""
+    """What one line of a refund stands for."""
 
     PAID = "paid"
     ALREADY_REFUNDED = "already_refunded"
@@ -47,5 +47,5 @@ class LineCode(StrEnum):
 
 
 FEES = frozenset({LineCode.SHIPPING_KEPT, LineCode.TRADE_IN_FEE})
-# Lines below zero: each cites the rule that allows it.
+# Lines with a negative amount. Each cites the rule that allows it.
 DEDUCTIONS = FEES | {LineCode.FORFEITED, LineCode.GOODS_KEPT}

@@ -1,7 +1,7 @@
-"""A claim: its transition table, and what silence makes of it. Silence never decides against the buyer.
+"""Claims of a deposit: the record, its transition table, and how events change it.
 
-A claim lives in the journal of its deposit. Every duration it needs stands in its events, so that a journal can be folded
-without its terms.
+When the merchant or the platform does not answer in time, the claim is granted; it is never decided against the buyer.
+Claims stand in the journal of their deposit. Their events hold every duration, so a journal is folded without its terms.
 """
 
 from collections.abc import Iterator, Mapping
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
 
 class ClaimStatus(StrEnum):
-    """Where a claim stands."""
+    """The status of a claim."""
 
     AWAITING_MERCHANT = "awaiting_merchant"
     OFFERED = "offered"
@@ -57,7 +57,7 @@ class ClaimStatus(StrEnum):
 
 _S = ClaimStatus
 OPEN: Final = frozenset({_S.AWAITING_MERCHANT, _S.OFFERED, _S.IN_REVIEW})
-# An answer that came too late is told in every status that the clock may have decided by then.
+# A late answer is recorded in each status that a missed deadline may have led to.
 TRANSITIONS: Final[Mapping[tuple[ClaimStatus, type[ClaimStep]], ClaimStatus]] = MappingProxyType(
     {
         (_S.AWAITING_MERCHANT, ClaimReminded): _S.AWAITING_MERCHANT,
@@ -89,9 +89,11 @@ Payer = ClaimAccepted | ClaimUpheld | ClaimPartlyUpheld | ClaimGranted
 
 
 class Claim(Struct, frozen=True):
-    """``due_at`` is when silence decides; ``remind_at`` are the notices still to be given. ``refunds`` pay it.
+    """A buyer's claim on a deposit. ``n`` numbers the claims of a deposit from 1.
 
-    ``lines`` is what is still in question: units whose money went back with the end of the deposit are not.
+    ``due_at``: deadline of the present status, None once decided. ``remind_at``: reminders not written yet. ``lines``: the
+    claimed units, without those whose money went back when the deposit ended. ``paid``: the amount decided, None before
+    that and where nothing is paid. ``refunds``: the numbers of the refunds that pay it.
     """
 
     n: int
@@ -109,38 +111,38 @@ class Claim(Struct, frozen=True):
 
     @property
     def rules(self) -> ClaimRules:
-        """The figures in force when it was opened: its sides have relied on them since."""
+        """The claim rules in force when the claim was opened."""
         return find_claim_rules(self.opened.at)
 
     @property
     def owed(self) -> Money:
-        """As it was computed when the claim was opened."""
+        """The amount owed by the rules, as computed when the claim was opened."""
         return self.opened.owed
 
     @property
     def latest_offer(self) -> Money | None:
-        """The latest offer."""
+        """The amount of the merchant's latest offer; None without an offer."""
         return self.offers[-1].amount if self.offers else None
 
     @property
     def open(self) -> bool:
-        """Whether it is undecided by what is written."""
+        """Whether the journal holds no decision yet. ``status_at`` also counts missed deadlines."""
         return self.status in OPEN
 
     @property
     def amount_in_question(self) -> Money:
-        """The money that must not move otherwise while the claim is open."""
+        """The amount that other refunds must leave while the claim is open: what is owed, or a higher offer."""
         return max(self.owed, self.latest_offer) if self.latest_offer is not None else self.owed
 
     @property
     def review_due_at(self) -> int | None:
-        """When the platform's silence would decide after the buyer's."""
+        """The platform's deadline. While an offer stands, it counts from the end of the offer."""
         if self.due_at is None or self.status is not _S.OFFERED:
             return self.due_at
         return self.due_at + instants.duration_ms(self.opened.decide_within)
 
     def status_at(self, at: int) -> ClaimStatus:
-        """By the clock: the same before and after it was written down."""
+        """The status at an instant, missed deadlines included, whether their events are written or not."""
         if self.due_at is None or self.review_due_at is None or at < self.due_at:
             return self.status
         if at < self.review_due_at:
@@ -148,32 +150,32 @@ class Claim(Struct, frozen=True):
         return _S.GRANTED_BY_DEADLINE
 
     def find_due_at(self, at: int) -> int | None:
-        """When silence decides next, by the clock; None once it is decided."""
+        """The deadline in force at an instant; None once the claim is decided."""
         if self.status_at(at) not in OPEN:
             return None
         return self.due_at if self.due_at is None or at < self.due_at else self.review_due_at
 
 
 def begin_claim(event: ClaimOpened) -> Claim:
-    """A privacy claim has no merchant to wait for."""
+    """A new claim. A privacy claim goes to the platform at once; the others wait for the merchant."""
     status = _S.IN_REVIEW if event.kind == "privacy" else _S.AWAITING_MERCHANT
-    waits = Claim(event.claim, event, status, event.at, event.due_at, event.remind_at, event.lines)
-    return replace(waits, evidence=len(event.evidence))
+    opened = Claim(event.claim, event, status, event.at, event.due_at, event.remind_at, event.lines)
+    return replace(opened, evidence_count=len(event.evidence))
 
 
-def evolve_claim(one: Claim, event: ClaimStep) -> Claim:
+def evolve_claim(claim: Claim, event: ClaimStep) -> Claim:
     """The claim after the event; KeyError when the table has no such step."""
-    after = replace(one, status=TRANSITIONS[one.status, type(event)])
+    after = replace(claim, status=TRANSITIONS[claim.status, type(event)])
     match event:
         case ClaimReminded():
-            return replace(after, remind_at=tuple(at for at in one.remind_at if at > event.at))
+            return replace(after, remind_at=tuple(at for at in claim.remind_at if at > event.at))
         case ClaimAnsweredLate():
-            return replace(after, late=one.late_answers + 1)
+            return replace(after, late_answers=claim.late_answers + 1)
         case ClaimEvidenceAdded():
-            return replace(after, changed_at=event.at, evidence=one.evidence_count + len(event.evidence))
+            return replace(after, changed_at=event.at, evidence_count=claim.evidence_count + len(event.evidence))
         case ClaimOffered():
-            waits = replace(after, changed_at=event.at, due_at=event.due_at, remind_at=event.remind_at)
-            return replace(waits, offers=(*one.offers, event))
+            offered = replace(after, changed_at=event.at, due_at=event.due_at, remind_at=event.remind_at)
+            return replace(offered, offers=(*claim.offers, event))
         case ClaimRejected() | ClaimEscalated():
             return replace(after, changed_at=event.at, due_at=event.due_at, remind_at=event.remind_at)
         case ClaimAccepted() | ClaimUpheld() | ClaimPartlyUpheld() | ClaimGranted():
@@ -182,8 +184,8 @@ def evolve_claim(one: Claim, event: ClaimStep) -> Claim:
             return _close(after, event.at)
 
 
-def _close(one: Claim, at: int) -> Claim:
-    return replace(one, changed_at=at, due_at=None, remind_at=())
+def _close(claim: Claim, at: int) -> Claim:
+    return replace(claim, changed_at=at, due_at=None, remind_at=())
 
 
 def open_claim(deposit: "Deposit", event: ClaimOpened) -> "Deposit":
@@ -196,14 +198,14 @@ def step_claim(deposit: "Deposit", event: ClaimStep) -> "Deposit":
 
 
 def settle_claim(deposit: "Deposit", event: ClaimAccepted | ClaimUpheld | ClaimGranted) -> "Deposit":
-    """The claim is paid whole, so its units are settled: those not sent yet will not be sent.
+    """The claim is paid in full, so its unshipped units will not be shipped.
 
-    A ruling for a part is only ``step_claim``: the goods may still be sent.
+    A partial ruling takes ``step_claim`` instead: its goods may still be shipped.
     """
     deposit = step_claim(deposit, event)
     claim = deposit.claims[event.claim - 1]
     if claim.opened.kind == "merchant_cancellation":
-        return replace(deposit, limit_units=0)  # the buyer was not at fault after all
+        return replace(deposit, limit_units=0)  # the cancellation was wrong, so the buyer's limit is free again
     progress = list(deposit.progress)
     for units in claim.lines:
         quantity, before = deposit.lines[units.line - 1].quantity, progress[units.line - 1]

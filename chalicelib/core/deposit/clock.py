@@ -1,4 +1,4 @@
-"""Status and lock of a deposit at an instant: functions of its facts and the clock."""
+"""Status and lock of a deposit at an instant. A passed deadline counts whether its event is written or not."""
 
 from chalicelib.core.deposit.deposit import Deposit
 from chalicelib.core.deposit.lock import Lock
@@ -6,7 +6,7 @@ from chalicelib.core.deposit.status import FINAL, Status
 
 
 def status_at(deposit: Deposit, at: int) -> Status:
-    """The status at an instant, from facts and clock; the same before and after a job wrote it down."""
+    """The status at an instant. The same before and after a job writes the deadline event."""
     if deposit.status in FINAL:
         return deposit.status
     if deposit.paid is None:
@@ -15,9 +15,9 @@ def status_at(deposit: Deposit, at: int) -> Status:
 
 
 def lock_at(deposit: Deposit, at: int) -> Lock | None:
-    """The lock at an instant: the buyer's or the payment's, else the one the window's end makes by itself.
+    """The lock at an instant: the recorded one, or the one that the window's end makes. None before a lock.
 
-    What was asked before a lock but worked off after it still meets no lock.
+    A request from before the lock that is processed after it gets None. Cancelled and expired deposits keep their lock.
     """
     if deposit.status in {Status.CANCELLED, Status.EXPIRED}:
         return deposit.lock

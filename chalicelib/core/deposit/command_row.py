@@ -16,16 +16,16 @@ if TYPE_CHECKING:
 
 
 class Command(Struct, frozen=True):
-    """What somebody asks of a deposit."""
+    """A request to change a deposit. Each command is declared in one ``CommandRow``."""
 
 
 C = TypeVar("C", bound=Command)
-# Raises Refused where the command would be refused for its state at that instant.
+# Raises Refused where the deposit's state at that instant does not allow the command.
 Check = Callable[["Deposit", int, Terms], object]
 
 
 class Action(Struct, frozen=True):
-    """How a command is listed in a deposit's ``actions``: whose list, under which name, and when."""
+    """How a command is listed in ``actions`` of a deposit: for which role and name, and while ``check`` does not raise."""
 
     role: str
     name: str
@@ -35,8 +35,8 @@ class Action(Struct, frozen=True):
 class CommandRow(Struct, Generic[C], frozen=True):
     """One command.
 
-    ``decide`` gives the events asked for at an instant (none where there is nothing new to say), or raises Refused.
-    ``elective`` says whether it is refused once the journal is full.
+    ``decide`` gives the events of the command at an instant, none when nothing changes, or raises Refused. ``action`` is
+    None for commands that are not listed in ``actions``. ``elective``: whether a full journal refuses the command.
     """
 
     type: type[C]
@@ -49,15 +49,15 @@ Commands = tuple[CommandRow[Any], ...]
 
 
 def as_events(decided: DepositEvent | Iterable[DepositEvent]) -> tuple[DepositEvent, ...]:
-    """What ``decide`` of a row gives, as a tuple."""
+    """The result of a row's ``decide`` as a tuple."""
     return tuple(decided) if isinstance(decided, Iterable) else (decided,)
 
 
 def optional(_deposit: "Deposit", _command: object) -> bool:
-    """A full journal takes no more of these."""
+    """``elective`` of commands that a full journal refuses."""
     return True
 
 
 def needed(_deposit: "Deposit", _command: object) -> bool:
-    """It brings the deposit nearer to its end, or the buyer to their money: it is always taken."""
+    """``elective`` of commands that end a deposit or pay the buyer. A full journal accepts them."""
     return False

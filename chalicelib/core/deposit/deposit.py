@@ -1,4 +1,4 @@
-"""A deposit: the fold of its journal. The status is a function of facts and clock."""
+"""The record of a deposit, folded from its journal. ``clock`` gives its status at an instant."""
 
 from collections.abc import Iterator, Sequence
 
@@ -25,7 +25,13 @@ from chalicelib.core.deposit.withdrawal import Withdrawal
 
 
 class Deposit(Struct, frozen=True):
-    """The buyer's money on an offer. Built only by ``evolve``."""
+    """A buyer's order with its deposit payment. Built only by ``fold``. Amounts are in the currency of the order.
+
+    ``progress`` has one row for each of ``lines``. ``stock``: units taken from shards and not sold; ``sold``: those that stay
+    with the buyer after the end. ``limit_units``: units that count against the buyer's limit. ``changes``: how often the
+    items were changed. ``captures`` also holds payments that do not count. ``paid``: the payment of the deposit, None
+    until it arrives. ``balance_due_at`` and ``cure_until``: deadlines of the balance, None until all goods are ready.
+    """
 
     id: str
     created: Created
@@ -53,7 +59,7 @@ class Deposit(Struct, frozen=True):
     cure_until: int | None = None
     overdue_announced: bool = False
     withdrawals: tuple[Withdrawal, ...] = ()
-    withdrawal_ends: tuple[tuple[int, int], ...] = ()  # instants of arrival, each with the end that it may begin
+    withdrawal_ends: tuple[tuple[int, int], ...] = ()  # (arrival, end of the withdrawal period)
     trade_in: TradeIn | None = None
     cancelled: Cancelled | None = None
     questions: tuple[Question, ...] = ()
@@ -70,34 +76,34 @@ class Deposit(Struct, frozen=True):
 
     @property
     def credit(self) -> Money:
-        """What the old device pays of the new one."""
-        traded = self.created.trade_in
-        return traded.credit if traded is not None else Money.zero(self.currency)
+        """The trade-in value, taken off the total; zero without a trade-in."""
+        trade_in = self.created.trade_in
+        return trade_in.credit if trade_in is not None else Money.zero(self.currency)
 
     @property
     def counted_captures(self) -> tuple[Capture, ...]:
-        """The captures that pay for it."""
-        return tuple(one for one in self.captures if one.counts)
+        """The captures that count as payment of the order."""
+        return tuple(capture for capture in self.captures if capture.counts)
 
     @property
     def refundable(self) -> Money:
-        """What can still be given back: what is held and in no dispute, neither a bank's nor a claim's.
+        """The amount that may still be refunded: what is held, less disputed captures and amounts in open claims.
 
-        Claims are paid out of what was kept at the end as well, so they reserve only what is beyond that.
+        Claims are also paid from forfeited money and fees, so they reserve only what exceeds those.
         """
-        disputed = (self.compute_unrefunded(one) for one in self.counted_captures if self.is_disputed(one.capture))
+        disputed = (self.compute_unrefunded(row) for row in self.counted_captures if self.is_disputed(row.capture))
         zero = Money.zero(self.currency)
         claimed = max(self.claimed_amount - self.money.forfeited - self.money.fees, zero)
         return max(self.money.held - total(disputed, self.currency) - claimed, zero)
 
     @property
     def claimed_amount(self) -> Money:
-        """The money in question in open claims."""
-        return total((one.amount_in_question for one in self.claims if one.open), self.currency)
+        """The amounts in question in open claims, summed."""
+        return total((claim.amount_in_question for claim in self.claims if claim.open), self.currency)
 
     @property
     def open_claims(self) -> tuple[Claim, ...]:
-        return tuple(one for one in self.claims if one.open)
+        return tuple(claim for claim in self.claims if claim.open)
 
     @property
     def total(self) -> Money:
@@ -105,13 +111,17 @@ class Deposit(Struct, frozen=True):
 
     @property
     def amount_paid(self) -> Money:
-        """What counts as paid on the order: without what came in excess, less what changes gave back."""
-        came = total((self.payments[one.payment - 1].amount for one in self.counted_captures), self.currency)
-        return came - total((refund.amount for refund in self.refunds if refund.cause == Cause.CHANGE), self.currency)
+        """What is paid on the order: payments that count, less what changes of items gave back."""
+        captured = total(
+            (self.payments[capture.payment - 1].amount for capture in self.counted_captures), self.currency
+        )
+        return captured - total(
+            (refund.amount for refund in self.refunds if refund.cause == Cause.CHANGE), self.currency
+        )
 
     @property
     def balance(self) -> Money:
-        """What is still to be paid once the deposit is: never below zero, a change gives the rest back."""
+        """What remains to be paid after the deposit. Never negative: a change of items refunds the excess."""
         return self.total - (self.amount_paid if self.paid is not None else self.created.due_now)
 
     @property
@@ -120,7 +130,7 @@ class Deposit(Struct, frozen=True):
 
     @property
     def refund(self) -> Refund | None:
-        """The latest of the buyer's own money."""
+        """The latest refund of the buyer's own money; None without one. Compensations do not count."""
         own = [refund for refund in self.refunds if refund.cause != Cause.COMPENSATION]
         return own[-1] if own else None
 
@@ -130,47 +140,47 @@ class Deposit(Struct, frozen=True):
 
     @property
     def arrived_at(self) -> int | None:
-        """When the last unit of the last line arrived."""
+        """When the last unit of the order arrived; None while any is on its way."""
         rows = zip(self.lines, self.progress, strict=True)
-        lines = [one.arrived_at(line.quantity) for line, one in rows if one.count_claimable(line.quantity)]
-        arrived = [at for at in lines if at is not None]
-        return max(arrived) if arrived and len(arrived) == len(lines) else None
+        arrivals = [row.arrived_at(line.quantity) for line, row in rows if row.count_claimable(line.quantity)]
+        arrived = [at for at in arrivals if at is not None]
+        return max(arrived) if arrived and len(arrived) == len(arrivals) else None
 
     @property
     def withdrawal_ends_at(self) -> int | None:
-        """The end of the statutory period as it was written when the last goods arrived; None in older journals."""
+        """The end of the statutory withdrawal period, as recorded when the last goods arrived; None in older journals."""
         return next((end for arrival, end in self.withdrawal_ends if arrival == self.arrived_at), None)
 
     @property
     def fulfilment_begun(self) -> bool:
-        """Whether somebody relied on a final lock: what was asked before it can no longer change what is ordered."""
+        """Whether goods are ready or shipped, or a balance payment is open: then earlier requests cannot change the items."""
         touched = any(line.ready_at is not None or line.shipped for line in self.progress)
         return touched or self.payment.kind == "balance"
 
-    def find_capture(self, capture: str) -> Capture:
-        """The capture of that reference."""
-        return next(one for one in self.captures if one.capture == capture)
+    def find_capture(self, ref: str) -> Capture:
+        """The capture with that provider reference; StopIteration when there is none."""
+        return next(capture for capture in self.captures if capture.capture == ref)
 
-    def compute_unrefunded(self, captured: Capture) -> Money:
-        """What of a capture has not been decided to go back, in whatever state those refunds are."""
-        against = (refund.amount for refund in self.refunds if refund.capture == captured.capture)
-        return captured.amount - total(against, captured.amount.currency)
+    def compute_unrefunded(self, capture: Capture) -> Money:
+        """The amount of a capture without any approved refund, whatever the status of those refunds."""
+        against = (refund.amount for refund in self.refunds if refund.capture == capture.capture)
+        return capture.amount - total(against, capture.amount.currency)
 
-    def is_disputed(self, capture: str) -> bool:
-        """Whether the buyer's bank has not decided yet about that capture."""
-        return any(one.capture == capture and one.status == "open" for one in self.disputes)
+    def is_disputed(self, ref: str) -> bool:
+        """Whether the capture has an open chargeback."""
+        return any(dispute.capture == ref and dispute.status == "open" for dispute in self.disputes)
 
     def refund_amounts(self) -> dict[int, Money]:
         return {refund.n: refund.amount for refund in self.refunds if refund.cause != Cause.COMPENSATION}
 
     def split_paid_by_line(self) -> tuple[Money, ...]:
-        """The goods money captured, without shipping, over the lines: see ``paid_shares``.
+        """The amount paid for the goods of each line, without shipping: see ``split_paid``.
 
-        The credit of a trade-in is taken from its own line, the only one of its deposit.
+        An order with a trade-in has one line, and its credit is taken off that line.
         """
         goods = self.amount_paid - self.shipping if self.paid else Money.zero(self.currency)
         first, *others = (line.value for line in self.lines)
-        return paid_shares(goods, [first - self.credit, *others])
+        return split_paid(goods, [first - self.credit, *others])
 
     def sum_rulings_by_line(self) -> tuple[Money, ...]:
         """What rulings in part gave for units that have left, by line.
@@ -199,10 +209,10 @@ def _ruled_parts(claim: Claim, lines: Sequence[Line]) -> Iterator[tuple[Units, M
         yield from zip(claim.opened.lines, parts, strict=True)
 
 
-def paid_shares(paid: Money, values: Sequence[Money]) -> tuple[Money, ...]:
-    """What was paid for each line: its value less its share of what was not, a discount or a balance to come.
+def split_paid(paid: Money, values: Sequence[Money]) -> tuple[Money, ...]:
+    """The amount paid for each line: its value less its share of the unpaid amount.
 
-    That part is cut by value with the largest remainder, ties to the lowest line (domain facts, section 5.1).
+    The unpaid amount is split by value with the largest remainder, ties to the lowest line (domain facts, section 5.1).
     """
     unpaid = total(values, paid.currency) - paid
     shares = unpaid.split([value.minor for value in values])

@@ -20,7 +20,10 @@ if TYPE_CHECKING:
 
 
 class Dispute(Struct, frozen=True):
-    """A chargeback: the buyer's bank disputes what was captured. ``won`` and ``lost`` are the merchant's."""
+    """A chargeback: the buyer's bank disputes a capture. ``won`` and ``lost`` are from the merchant's side.
+
+    ``ref`` is the provider's reference of the chargeback, ``capture`` that of the disputed capture.
+    """
 
     n: int
     ref: str

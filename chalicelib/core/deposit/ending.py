@@ -1,4 +1,4 @@
-"""The end of a deposit: what is sold, what goes back, and what becomes of its lock and claims."""
+"""How the events that end a deposit change its stock, limit, lock, trade-in and claims."""
 
 from collections.abc import Iterator
 from typing import Final
@@ -17,9 +17,9 @@ from chalicelib.core.deposit.status import Status
 
 
 def end_deposit(deposit: Deposit, event: Completed | Cancelled | Expired) -> Deposit:
-    """Nothing is live any more: units with the buyer are sold, the others go back, and so do the limit's.
+    """The deposit after its end. Shipped units are sold, the others are released; so are limit units that do not count.
 
-    The lock that the end met stays; the clock makes no other one afterwards.
+    The lock at the end's instant stays. No deadline makes a new one afterwards.
     """
     lock = lock_at(replace(deposit, status=Status.LOCKED), event.at)
     sold = deposit.sold + list_shipped_stock(deposit)
@@ -30,7 +30,7 @@ def end_deposit(deposit: Deposit, event: Completed | Cancelled | Expired) -> Dep
     if trade_in is not None and trade_in.status != "mismatched" and not isinstance(event, Completed):
         trade_in = replace(trade_in, status="cancelled")
     rows = zip(deposit.lines, deposit.progress, strict=True)
-    progress = tuple(replace(one, dropped=line.quantity - one.shipped) for line, one in rows)
+    progress = tuple(replace(row, dropped=line.quantity - row.shipped) for line, row in rows)
     return replace(
         deposit,
         stock=(),
@@ -40,21 +40,21 @@ def end_deposit(deposit: Deposit, event: Completed | Cancelled | Expired) -> Dep
         trade_in=trade_in,
         cancelled=cancelled,
         progress=progress,
-        claims=tuple(_drop_unshipped_units(deposit, one) for one in deposit.claims),
+        claims=tuple(_drop_unshipped_units(deposit, claim) for claim in deposit.claims),
     )
 
 
-def _drop_unshipped_units(deposit: Deposit, one: Claim) -> Claim:
-    """Of an open claim's units those that had not left are over with the end, as a claim's payment takes them first."""
-    if not one.open:
-        return one
-    rows = ((units, deposit.progress[units.line - 1], deposit.lines[units.line - 1].quantity) for units in one.lines)
-    left = (Units(units.line, units.quantity - progress.count_to_ship(whole)) for units, progress, whole in rows)
-    return replace(one, lines=tuple(units for units in left if units.quantity > 0))
+def _drop_unshipped_units(deposit: Deposit, claim: Claim) -> Claim:
+    """An open claim without its unshipped units: their money goes back with the end of the deposit."""
+    if not claim.open:
+        return claim
+    rows = ((units, deposit.progress[units.line - 1], deposit.lines[units.line - 1].quantity) for units in claim.lines)
+    left = (Units(units.line, units.quantity - progress.count_to_ship(quantity)) for units, progress, quantity in rows)
+    return replace(claim, lines=tuple(units for units in left if units.quantity > 0))
 
 
 def post_kept_money(event: Cancelled, _refunds: RefundAmounts) -> Iterator[Posting]:
-    """What the terms and the fee bands let the merchant keep."""
+    """The forfeited amount and the fees leave the held money."""
     yield from move(Account.HELD, Account.FORFEITED, event.forfeited)
     yield from move(Account.HELD, Account.FEES, event.fees)
 

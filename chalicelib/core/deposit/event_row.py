@@ -1,7 +1,7 @@
-"""The row that declares an event of a deposit: when it may happen, what it changes, what it posts.
+"""The row that declares an event of a deposit: its transitions, its effect and its postings.
 
-``fold`` puts the rows of all capabilities together. How an event is decided again for a proof is declared by the capability
-that decides it: see ``replay``.
+``fold`` puts the rows of all modules together. How a proof decides an event again is declared in the ``replay`` module of
+the capability that decides it.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -17,12 +17,15 @@ if TYPE_CHECKING:
 
 E = TypeVar("E")
 Transitions = Mapping[Status, Status]
-# The event may happen in every status and never changes it; the tables of payments, refunds and claims bound it.
+# The event may happen in every status and does not change it. The table of its payment, refund or claim limits it.
 ANY_STATUS: Final[Transitions] = {status: status for status in Status}
 
 
 class EventRow(Struct, Generic[E], frozen=True):
-    """One event: the status it leads to from each status that it may meet, the new state, and the double entry."""
+    """One event. ``transitions``: the next status for each status in which it may happen. ``evolve``: the new deposit.
+
+    ``postings``: its double entry, from the event and the amounts of the refunds approved before it.
+    """
 
     type: type[E]
     transitions: Transitions
@@ -34,10 +37,10 @@ Rows = tuple[EventRow[Any], ...]
 
 
 def stays(*statuses: Status) -> Transitions:
-    """The event may happen in these statuses and changes none of them."""
+    """Transitions of an event that may happen in these statuses and changes none of them."""
     return {status: status for status in statuses}
 
 
 def unchanged(deposit: "Deposit", _event: object) -> "Deposit":
-    """An announcement: the clock already says it."""
+    """``evolve`` of announcements: they repeat what the clock implies and change nothing."""
     return deposit

@@ -1,4 +1,4 @@
-"""Folding a journal into a deposit: one event after the other, by one table of rows."""
+"""Folds a journal into a deposit, with the event rows of all modules."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from types import MappingProxyType
@@ -46,9 +46,9 @@ _CAPABILITIES: Final = (
 ROWS: Final[Mapping[type[DepositEvent], EventRow[Any]]] = MappingProxyType(
     {row.type: row for capability in _CAPABILITIES for row in capability.EVENTS}
 )
-# By public name, as journals and proofs name them.
+# By public name, as in journals and proofs.
 KINDS: Final[Mapping[str, type[DepositEvent]]] = MappingProxyType({kind.TYPE: kind for kind in ROWS})
-# Which event may happen in which status, and the status it leads to.
+# (status, event) to the next status. Events that may happen in every status are in ``FREE``.
 TRANSITIONS: Final[Mapping[tuple[Status, type[DepositEvent]], Status]] = MappingProxyType(
     {
         (status, kind): row.transitions[status]
@@ -61,37 +61,37 @@ FREE: Final = frozenset(kind for kind, row in ROWS.items() if row.transitions is
 
 
 def evolve(deposit: Deposit, event: DepositEvent) -> Deposit:
-    """The deposit after the event; KeyError when no table has such a step, and then nothing changed."""
+    """The deposit after the event. KeyError when a transition table does not allow it."""
     row = ROWS[type(event)]
-    moved = tuple(row.postings(event, deposit.refund_amounts())) if row.postings is not no_postings else ()
+    entries = tuple(row.postings(event, deposit.refund_amounts())) if row.postings is not no_postings else ()
     after = replace(
         deposit,
         status=_find_next_status(deposit, event, row.transitions),
         version=deposit.version + 1,
         updated_at=max(deposit.updated_at, event.at),
-        money=deposit.money.after(moved) if moved else deposit.money,
+        money=deposit.money.after(entries) if entries else deposit.money,
     )
     return row.evolve(after, event)
 
 
 def postings(event: DepositEvent, refunds: RefundAmounts) -> Iterator[Posting]:
-    """The double entry of an event. ``refunds``: the amount of each refund of captured money approved before it."""
+    """The double entry of an event. ``refunds``: amounts of the refunds of captured money approved before it, by number."""
     return ROWS[type(event)].postings(event, refunds)
 
 
 def _find_next_status(deposit: Deposit, event: DepositEvent, transitions: Transitions) -> Status:
-    """The status by the table. Where the table keeps the status, the written one stays, announcements included."""
+    """The next status by the table. An event that does not change the status leaves the recorded one."""
     if transitions is ANY_STATUS:
         return deposit.status
-    standing = _find_effective_status(deposit, event)
-    status = transitions[standing]
-    return deposit.status if status is standing else status
+    effective = _find_effective_status(deposit, event)
+    status = transitions[effective]
+    return deposit.status if status is effective else status
 
 
 def _find_effective_status(deposit: Deposit, event: DepositEvent) -> Status:
-    """The status at the event's instant. A window that has ended by then counts as LOCKED even if no event says so yet.
+    """The status at the event's instant. A window that has ended by then counts as LOCKED even without an event.
 
-    A command asked inside the window meets it open, also when the window's end was written before the command arrived.
+    A command sent inside the window counts as inside, even if the window's end was written before it was processed.
     """
     if deposit.status in FINAL or deposit.paid is None:
         return deposit.status

@@ -24,10 +24,10 @@ if TYPE_CHECKING:
 
 
 class Progress(Struct, frozen=True):
-    """What became of one line: units shipped, and how many arrived by the merchant's and by the buyer's word, and when.
+    """Delivery of one line, in units. ``delivered`` is what the merchant reported, ``received`` what the buyer confirmed.
 
-    ``ready_at`` is when it can be inspected, never before the merchant said so. ``dropped`` units will not be shipped: a claim
-    paid them back, or the deposit ended first. ``refuted`` ones are recorded as shipped, and a claim paid them back.
+    ``ready_at``: from when the buyer may inspect, not before the merchant's report; None until then. ``dropped`` units will
+    not be shipped: a claim paid them, or the deposit ended. ``refuted`` units are recorded as shipped, and a claim paid them.
     """
 
     ready_at: int | None = None
@@ -42,31 +42,31 @@ class Progress(Struct, frozen=True):
     received_at: int | None = None
 
     def count_to_ship(self, quantity: int) -> int:
-        """The units that are still to leave."""
+        """The units still to be shipped, of ``quantity`` ordered."""
         return quantity - self.shipped - self.dropped
 
     def count_claimable(self, quantity: int) -> int:
-        """The units whose money has not gone back by a claim or with the end."""
+        """The units whose money went back neither by a claim nor with the end."""
         return quantity - self.dropped - self.refuted
 
     @property
     def units_kept(self) -> int:
-        """The units that are with the buyer and paid for."""
+        """The shipped units that no claim paid back."""
         return self.shipped - self.refuted
 
     def pay_back(self, units: int, quantity: int) -> "Progress":
-        """After a claim paid units back: first those that have not left."""
+        """The progress after a claim paid units back: unshipped units first."""
         dropped = min(units, self.count_to_ship(quantity))
         return replace(self, dropped=self.dropped + dropped, refuted=self.refuted + units - dropped)
 
     def arrived_at(self, quantity: int) -> int | None:
-        """When the last unit arrived: the later of the two words, None while units are on their way.
+        """When the last unit arrived: the later of the merchant's and the buyer's report; None while any is on its way.
 
-        What a claim paid back is not waited for.
+        Units that a claim paid back do not count.
         """
-        words = ((self.delivered, self.delivered_at), (self.received, self.received_at))
+        reports = ((self.delivered, self.delivered_at), (self.received, self.received_at))
         return max(
-            (at for units, at in words if units >= self.count_claimable(quantity) and at is not None), default=None
+            (at for units, at in reports if units >= self.count_claimable(quantity) and at is not None), default=None
         )
 
 
@@ -106,7 +106,7 @@ def receive_units(deposit: "Deposit", event: GoodsReceived) -> "Deposit":
 def _change_lines(
     progress: tuple[Progress, ...], lines: tuple[Units, ...], change: Callable[[Progress, int], Progress]
 ) -> tuple[Progress, ...]:
-    """The progress of all lines, changed for the units of those that an event names."""
+    """The progress of all lines, changed for the units that an event names."""
     changed = list(progress)
     for units in lines:
         changed[units.line - 1] = change(changed[units.line - 1], units.quantity)
@@ -120,17 +120,17 @@ def _add_withdrawal_end(deposit: "Deposit", arrived_at: int, ends_at: int | None
 
 
 def list_shipped_stock(deposit: "Deposit") -> tuple[TakenStock, ...]:
-    """The units of an ended deposit that are with the buyer: they are sold, the others go back."""
+    """The shipped units of a deposit by stock shard. They are sold when it ends; the others are released."""
     shipped: Counter[str] = Counter()
     for line, progress in zip(deposit.lines, deposit.progress, strict=True):
         shipped[line.sku] += progress.shipped
-    gone: list[TakenStock] = []
+    stock: list[TakenStock] = []
     for taken in deposit.stock:
         units = min(shipped[taken.sku], taken.units)
         shipped[taken.sku] -= units
         if units:
-            gone.append(replace(taken, units=units))
-    return tuple(gone)
+            stock.append(replace(taken, units=units))
+    return tuple(stock)
 
 
 _LOCKED, _COMPLETED = Status.LOCKED, Status.COMPLETED

@@ -1,7 +1,7 @@
-"""A journal as a proof sees it, and what a capability declares so that its events can be decided again.
+"""A journal for proofs, and what a capability declares so that a proof can decide its events again.
 
-Each capability has a module ``replay``. ``REPLAYS`` names for each of its events how the event is decided again,
-``ENDS`` for each cause that ends a deposit the events of that end, ``REFUNDS`` for every other cause its approvals.
+Each capability has a module ``replay``. Its ``REPLAYS`` gives the function that decides an event type again, ``ENDS`` the
+events of each cause that ends a deposit, ``REFUNDS`` the approvals of every other cause.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -26,9 +26,9 @@ class History(Struct, frozen=True):
     overdue: Callable[[Deposit, int, bool], tuple[DepositEvent, ...]]
 
     def before(self, place: int) -> Deposit:
-        """The deposit that the event at ``place`` meets; LookupError for the first event."""
+        """The deposit before the event at ``place``, counted from 0; LookupError for the first event."""
         if place < 1:
-            raise LookupError("nothing stands before the creation")
+            raise LookupError("no deposit before the creation")
         return self.states[place - 1]
 
 
@@ -41,17 +41,17 @@ CauseRules = Mapping[Cause, CauseRule]
 
 
 def take_as_recorded(history: History, place: int) -> DepositEvent:
-    """Only the world knows it: people's words, shipments, answers of the provider."""
+    """The recorded event, for facts that no rule computes: statements of people, shipments, answers of the provider."""
     return history.events[place]
 
 
 def decide_by_clock(history: History, place: int) -> DepositEvent | None:
-    """A deadline event: right when it was overdue at its own instant."""
+    """The recorded deadline event if it was overdue at its own instant, else None."""
     event = history.events[place]
     return event if event in history.overdue(history.before(place), event.at, False) else None
 
 
 def decide_claim_by_clock(history: History, place: int) -> DepositEvent | None:
-    """A deadline event of a claim, what its silence decides included."""
+    """As ``decide_by_clock``, with the deadlines after which claims are granted or escalated."""
     event = history.events[place]
     return event if event in history.overdue(history.before(place), event.at, True) else None

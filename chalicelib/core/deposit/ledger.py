@@ -1,4 +1,4 @@
-"""Double entry: the postings of one event sum to zero, per currency. Which event posts what is declared in its row."""
+"""Double entry. The postings of an event sum to zero per currency. The event's row declares them."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from enum import StrEnum
@@ -11,9 +11,9 @@ from chalicelib.core.common.money import Money, total
 
 
 class Account(StrEnum):
-    """Where a deposit's money is. ``captured`` is the provider's side: what it took, as a negative balance.
+    """The accounts of a deposit. ``captured`` is what the provider took, as a negative balance.
 
-    ``merchant`` is what the merchant owes on top of it, as a negative balance against ``compensation``.
+    ``merchant`` is what the merchant owes beyond the payments, as a negative balance against ``compensation``.
     """
 
     CAPTURED = "captured"
@@ -37,21 +37,21 @@ RefundAmounts = Mapping[int, Money]  # of each refund of captured money, by its 
 
 
 def move(source: Account, target: Account, amount: Money | None) -> Iterator[Posting]:
-    """Both sides of an entry; none for no money."""
+    """Both postings of an entry; none for None or a zero amount."""
     if amount:
         yield Posting(source, -amount)
         yield Posting(target, amount)
 
 
 def no_postings(_event: object, _refunds: RefundAmounts) -> Iterator[Posting]:
-    """The event moves no money."""
+    """``postings`` of events that move no money."""
     return iter(())
 
 
 class Balances(Struct, frozen=True):
-    """A deposit's money: captured == held + refunding + refunded + forfeited + fees, and nothing below zero.
+    """A deposit's balances. captured == held + refunding + refunded + forfeited + fees, and none is negative.
 
-    ``compensation`` was decided for the buyer on top.
+    ``compensation`` is paid by the merchant on top. AssertionError when the sums do not agree.
     """
 
     captured: Money
@@ -73,9 +73,8 @@ class Balances(Struct, frozen=True):
         return cls(zero, zero, zero, zero, zero, zero, zero)
 
     def after(self, postings: Iterable[Posting]) -> "Balances":
-        """The balances with postings in the deposit's own currency.
-
-        Money in another currency is not the deposit's: it came by mistake and stands in its own refund.
+        """The balances after postings. Postings in another currency do not count: such a payment is a mistake with a refund
+        of its own.
         """
         sums = dict(zip(self.__struct_fields__, astuple(self), strict=True))
         for account, amount in postings:

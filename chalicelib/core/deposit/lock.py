@@ -27,9 +27,9 @@ LockedBy = Literal["buyer", "window_end", "payment"]
 
 
 class Window(Struct, frozen=True):
-    """The cooling-off time, half-open. ``ends_at`` None: until the buyer locks. ``cancel_only``: given by an undo.
+    """The cooling-off time, half-open. ``ends_at`` None: it lasts until the buyer locks.
 
-    ``remind_at`` are the reminders that are still to be written.
+    ``cancel_only``: it was opened by an undo and allows nothing but a cancel. ``remind_at``: reminders not written yet.
     """
 
     starts_at: int
@@ -39,7 +39,7 @@ class Window(Struct, frozen=True):
 
 
 class Lock(Struct, frozen=True):
-    """The commitment: by whom, since when, and until when the buyer may take it back."""
+    """A lock. ``undo_until`` None: it cannot be undone. ``final_announced``: ``LockBecameFinal`` is written."""
 
     by: LockedBy
     at: int
@@ -51,7 +51,7 @@ class Lock(Struct, frozen=True):
 
 
 class Intent(Struct, frozen=True):
-    """A buyer's wish to lock, bound to what was shown. ``state`` says why it can no longer be confirmed."""
+    """A lock intent with the disclosure that the buyer was shown. It can be confirmed only while ``state`` is ``open``."""
 
     n: int
     opened: LockIntentOpened
@@ -63,8 +63,8 @@ def record_reminder(deposit: "Deposit", event: LockReminded) -> "Deposit":
 
 
 def open_intent(deposit: "Deposit", event: LockIntentOpened) -> "Deposit":
-    former = close_intents(deposit.intents, "superseded")
-    return replace(deposit, intents=(*former, Intent(event.intent, event)))
+    superseded = close_intents(deposit.intents, "superseded")
+    return replace(deposit, intents=(*superseded, Intent(event.intent, event)))
 
 
 def confirm_lock(deposit: "Deposit", event: LockConfirmed) -> "Deposit":
@@ -78,7 +78,7 @@ def lock_by_payment(deposit: "Deposit", event: LockedByPayment) -> "Deposit":
 
 def announce_final(deposit: "Deposit", _event: LockBecameFinal) -> "Deposit":
     assert deposit.lock is not None, "only a lock becomes final"
-    return replace(deposit, lock=replace(deposit.lock, final_told=True))
+    return replace(deposit, lock=replace(deposit.lock, final_announced=True))
 
 
 def undo_lock(deposit: "Deposit", event: LockUndone) -> "Deposit":

@@ -1,4 +1,4 @@
-"""The beginning of a deposit, and changes of what is ordered."""
+"""How the creation of an order and changes of its items build the deposit."""
 
 from typing import Final
 
@@ -16,7 +16,7 @@ from chalicelib.core.deposit.trade_in import TradeIn
 
 
 def begin_deposit(deposit_id: str, event: Created) -> Deposit:
-    """The first event makes the deposit."""
+    """The deposit of a journal that holds only its creation."""
     first = Payment(n=1, method=event.method, amount=event.due_now, due_at=event.due_at, opened_at=event.at)
     return Deposit(
         id=deposit_id,
@@ -50,6 +50,6 @@ def change_items(deposit: Deposit, event: ItemsChanged) -> Deposit:
 
 
 EVENTS: Final[Rows] = (
-    EventRow(Created, {}, unchanged, no_postings),  # begins a journal: no status meets it
+    EventRow(Created, {}, unchanged, no_postings),  # the first event of a journal: possible in no status
     EventRow(ItemsChanged, stays(Status.COOLING_OFF), change_items, no_postings),
 )

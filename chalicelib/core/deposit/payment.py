@@ -34,7 +34,7 @@ Arrival = PaymentSucceeded | BalancePaid | PaymentNotCounted
 
 
 class PaymentStatus(StrEnum):
-    """Where a payment stands."""
+    """The status of a payment."""
 
     REQUIRES_ACTION = "requires_action"
     PENDING = "pending"
@@ -45,7 +45,7 @@ class PaymentStatus(StrEnum):
 
 _S = PaymentStatus
 
-# Money that does not count leaves a payment as it stands: it goes back by a refund of its own.
+# Money that does not count does not change the status of its payment. A refund of its own returns it.
 TRANSITIONS: Final[Mapping[tuple[PaymentStatus, type[PaymentEvent]], PaymentStatus]] = MappingProxyType(
     {
         (_S.REQUIRES_ACTION, PaymentPending): _S.PENDING,
@@ -70,11 +70,11 @@ TRANSITIONS: Final[Mapping[tuple[PaymentStatus, type[PaymentEvent]], PaymentStat
 )
 
 
-MAX_PAYMENTS: Final = 20  # payments that one deposit may open: a journal stays small
+MAX_PAYMENTS: Final = 20  # of one deposit, to bound the size of its journal
 
 
 class Payment(Struct, frozen=True):
-    """The ``n``-th payment of a deposit. ``captures`` are the provider's references already written down."""
+    """The ``n``-th payment of a deposit. ``captures`` are the provider's references of the captures recorded so far."""
 
     n: int
     method: str
@@ -94,9 +94,9 @@ def may_be_paid(deposit: "Deposit", payment: Payment) -> bool:
 
 
 class Capture(Struct, frozen=True):
-    """Money that the provider took: what goes back to the buyer's source goes back against it.
+    """Money that the provider took. Refunds to the buyer's source are made against a capture.
 
-    ``at`` is the provider's instant. ``counts`` is False for what came by mistake and goes back by itself.
+    ``capture`` is the provider's reference, ``at`` its capture instant. ``counts`` False: not what was due, so it is refunded.
     """
 
     payment: int
@@ -119,14 +119,14 @@ def open_balance(deposit: "Deposit", event: BalanceOpened) -> "Deposit":
 
 
 def open_payment(deposit: "Deposit", payment: Payment) -> "Deposit":
-    """A new payment; the one before it, if it was still open, is replaced."""
-    former = deposit.payment
-    status = TRANSITIONS.get((former.status, PaymentMethodChanged), former.status)
-    return replace(deposit, payments=(*deposit.payments[:-1], replace(former, status=status), payment))
+    """Add a payment. The payment before it becomes ``replaced`` if it was still open."""
+    previous = deposit.payment
+    status = TRANSITIONS.get((previous.status, PaymentMethodChanged), previous.status)
+    return replace(deposit, payments=(*deposit.payments[:-1], replace(previous, status=status), payment))
 
 
 def step_payment(deposit: "Deposit", event: PaymentPending | PaymentFailed | Arrival) -> "Deposit":
-    """The payment named by the event takes the step of its own table; KeyError when that has no such step."""
+    """Change the status of the event's payment. KeyError when its table does not allow the event."""
     payment = deposit.payments[event.payment - 1]
     stepped = replace(payment, status=TRANSITIONS[payment.status, type(event)])
     return replace(deposit, payments=with_row(deposit.payments, stepped))
@@ -136,9 +136,9 @@ def take_capture(deposit: "Deposit", event: Arrival) -> "Deposit":
     deposit = step_payment(deposit, event)
     payment = deposit.payments[event.payment - 1]
     counts = not isinstance(event, PaymentNotCounted)
-    captured = Capture(event.payment, event.capture, event.amount, event.at, counts)
+    capture = Capture(event.payment, event.capture, event.amount, event.at, counts)
     payments = with_row(deposit.payments, replace(payment, captures=(*payment.captures, event.capture)))
-    return replace(deposit, payments=payments, captures=(*deposit.captures, captured))
+    return replace(deposit, payments=payments, captures=(*deposit.captures, capture))
 
 
 def begin_window(deposit: "Deposit", event: PaymentSucceeded) -> "Deposit":
@@ -147,7 +147,7 @@ def begin_window(deposit: "Deposit", event: PaymentSucceeded) -> "Deposit":
 
 
 def mark_overdue(deposit: "Deposit", _event: BalanceOverdue) -> "Deposit":
-    return replace(deposit, overdue_told=True)
+    return replace(deposit, overdue_announced=True)
 
 
 def post_capture(event: Arrival, _refunds: RefundAmounts) -> Iterator[Posting]:

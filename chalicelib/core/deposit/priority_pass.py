@@ -1,9 +1,9 @@
-"""A priority pass: its transition table.
+"""Priority passes: the record, its transition table, and how events change it.
 
-A pass lives in the journal of the cancelled deposit that it makes up for, and is bound to that deposit's buyer.
+A pass stands in the journal of the cancelled deposit for which it was granted. Only that deposit's buyer can use it.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from enum import StrEnum
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 class PassStatus(StrEnum):
-    """Where a pass stands."""
+    """The status of a pass."""
 
     GRANTED = "granted"
     USED = "used"
@@ -47,7 +47,7 @@ TRANSITIONS: Final[Mapping[tuple[PassStatus, type[PassStep]], PassStatus]] = Map
 
 
 class Pass(Struct, frozen=True):
-    """``remind_at`` are the notices still to be given. ``used_for`` is the deposit that was ordered with it last."""
+    """A pass. ``remind_at``: reminders not written yet. ``used_for``: the deposit last ordered with it; None before that."""
 
     n: int
     granted: PassGranted
@@ -61,23 +61,16 @@ def begin_pass(event: PassGranted) -> Pass:
     return Pass(event.priority_pass, event, event.at, event.remind_at)
 
 
-def evolve_pass(one: Pass, event: PassStep) -> Pass:
+def evolve_pass(priority_pass: Pass, event: PassStep) -> Pass:
     """The pass after the event; KeyError when the table has no such step."""
-    after = replace(one, status=TRANSITIONS[one.status, type(event)], changed_at=event.at)
+    after = replace(priority_pass, status=TRANSITIONS[priority_pass.status, type(event)], changed_at=event.at)
     match event:
         case PassUsed():
             return replace(after, used_for=event.deposit)
         case PassReminded() | PassReturned():
-            return replace(after, remind_at=tuple(at for at in one.remind_at if at > event.at))
+            return replace(after, remind_at=tuple(at for at in priority_pass.remind_at if at > event.at))
         case PassLapsed():
             return after
-
-
-def list_deadlines(one: Pass) -> Iterator[PassReminded | PassLapsed]:
-    """What the clock will say of it: a notice or two, and its end. Nothing while it is used."""
-    if one.status is PassStatus.GRANTED:
-        yield from (PassReminded(at, one.n, one.granted.valid_until) for at in one.remind_at)
-        yield PassLapsed(max(one.granted.valid_until, one.changed_at), one.n)
 
 
 def add_pass(deposit: "Deposit", event: PassGranted) -> "Deposit":

@@ -1,6 +1,6 @@
-"""A question to the buyer: its transition table.
+"""Questions to the buyer: the record, its transition table, and how events change it.
 
-The buyer must be asked, and given time to answer, before a merchant may cite an address or contact reason.
+A merchant may cite an address or contact reason only after asking the buyer and waiting for the time to answer.
 """
 
 from collections.abc import Mapping
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 class QuestionStatus(StrEnum):
-    """Where a question stands."""
+    """The status of a question."""
 
     OPEN = "open"
     ANSWERED = "answered"
@@ -34,7 +34,7 @@ class QuestionStatus(StrEnum):
 
 
 _S = QuestionStatus
-# A late answer still counts as one: what was decided on the silence meanwhile stays decided.
+# A late answer counts as an answer. A decision made after the lapse and before the answer stands.
 TRANSITIONS: Final[Mapping[tuple[QuestionStatus, type[QuestionEvent]], QuestionStatus]] = MappingProxyType(
     {
         (_S.OPEN, QuestionAnswered): _S.ANSWERED,
@@ -45,7 +45,7 @@ TRANSITIONS: Final[Mapping[tuple[QuestionStatus, type[QuestionEvent]], QuestionS
 
 
 class Question(Struct, frozen=True):
-    """``answered_at`` is None until the buyer answered."""
+    """A question. ``answered_at`` is None until the buyer answers."""
 
     n: int
     asked: QuestionAsked
@@ -53,15 +53,15 @@ class Question(Struct, frozen=True):
     answered_at: int | None = None
 
     def status_at(self, at: int) -> QuestionStatus:
-        """By the clock: the same before and after the lapse was written down."""
+        """The status at an instant. The same before and after the lapse is written."""
         if self.status is QuestionStatus.ANSWERED:
             return self.status
         return QuestionStatus.LAPSED if at >= self.asked.due_at else QuestionStatus.OPEN
 
 
-def evolve_question(one: Question, event: QuestionAnswered | QuestionLapsed) -> Question:
+def evolve_question(question: Question, event: QuestionAnswered | QuestionLapsed) -> Question:
     """The question after the event; KeyError when the table has no such step."""
-    after = replace(one, status=TRANSITIONS[one.status, type(event)])
+    after = replace(question, status=TRANSITIONS[question.status, type(event)])
     return replace(after, answered_at=event.at) if isinstance(event, QuestionAnswered) else after
 
 

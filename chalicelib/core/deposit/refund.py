@@ -1,4 +1,4 @@
-"""One refund of a deposit: its life, who it waits for, and when it must be looked at again."""
+"""Refunds of a deposit: the record, its transition table, its key at the provider, and how events change it."""
 
 from collections.abc import Iterator, Mapping
 from enum import StrEnum
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 
 class RefundStatus(StrEnum):
-    """Where a refund stands. There is no ``failed``: money that is owed waits for somebody by name."""
+    """The status of a refund. No ``failed``: an undeliverable refund is ``requires_action`` or ``manual_review``."""
 
     APPROVED = "approved"
     SENT = "sent"
@@ -95,10 +95,10 @@ TRANSITIONS: Final[Mapping[tuple[RefundStatus, type[RefundStep]], RefundStatus]]
     }
 )
 
-NO_CAPTURE: Final = ""  # of a compensation: no capture is given back, so the buyer names an account
-# Not yet with the buyer: reserved, and listed as open.
+NO_CAPTURE: Final = ""  # ``capture`` of a compensation: there is nothing to refund to, so the buyer names an account
+# The buyer does not have the money yet: it is reserved, and the refund is listed as open.
 OPEN: Final = frozenset(set(RefundStatus) - {_S.SUCCEEDED, _S.SETTLED})
-# The provider was asked, and its answer is not known to the end.
+# The provider was asked to execute the refund and has not answered with a final result.
 UNANSWERED: Final = frozenset({_S.SENT, _S.UNKNOWN, _S.PENDING})
 WaitingOn = Literal["provider", "bank", "buyer", "platform", "nobody"]
 WAITING_ON: Final[Mapping[RefundStatus, WaitingOn]] = MappingProxyType(
@@ -117,7 +117,7 @@ WAITING_ON: Final[Mapping[RefundStatus, WaitingOn]] = MappingProxyType(
 
 
 class Attempt(Struct, frozen=True):
-    """One provider call under one key. Never deleted; ``status`` is the last thing seen of it."""
+    """One sending to the provider, under one key. ``status`` is the last status seen of it."""
 
     n: int
     status: str
@@ -126,7 +126,10 @@ class Attempt(Struct, frozen=True):
 
 
 class RefundMovement(Struct, frozen=True):
-    """Money of a refund that moved at the provider: to the buyer, or back from there. ``at`` is the provider's instant."""
+    """A movement at the provider: to the buyer (``refund``) or back (``return``). ``at`` is the provider's instant.
+
+    ``paid_out``: to or from an account that the buyer named, not the source of the payment.
+    """
 
     kind: Literal["refund", "return"]
     ref: str
@@ -135,11 +138,12 @@ class RefundMovement(Struct, frozen=True):
 
 
 class Refund(Struct, frozen=True):
-    """A refund decision and what became of it. ``changed_at`` is the instant of its last step.
+    """An approved refund and its progress. ``changed_at`` is the instant of its last step.
 
-    ``route_no`` counts the ways it was sent: 0 to its source, one more for each account named and each retry of a person.
-    ``destination`` is the account that the buyer named last, by its number; None is the source. ``declined`` says why the
-    present way is closed, ``rerouted`` that the platform closed it, ``covered_by`` which chargeback gave the money.
+    ``route_no``: 0 for the source of the payment, one more for each account named and each retry. ``destination``: number of
+    the account that the buyer named last, None for the source; ``digest`` is over that account, and nothing is paid to it
+    before ``payable_from``. ``review``: why a person must look, else None. ``declined``: why the present route is closed,
+    else None. ``rerouted``: the platform closed it. ``covered_by``: number of the chargeback that paid the buyer.
     """
 
     n: int
@@ -172,7 +176,7 @@ class Refund(Struct, frozen=True):
 
     @property
     def cannot_execute_any_more(self) -> bool:
-        """Whether nothing that was sent can still be executed; who reroutes has made sure of it."""
+        """Whether no sending can still be executed: never sent, declined, returned, or rerouted, which requires this."""
         return (
             self.rerouted
             or self.sent_at is None
@@ -181,35 +185,35 @@ class Refund(Struct, frozen=True):
 
     @property
     def destination_kind(self) -> Literal["original_method", "bank_account", "payout"]:
-        """Its source, the account that was named, or one that is still to be named."""
+        """The source of the payment, the account that was named, or ``payout``: an account still to be named."""
         if self.rerouted or self.declined is not None:
             return "payout"
         return "bank_account" if self.destination is not None else "original_method"
 
     @property
     def waiting_on(self) -> WaitingOn:
-        """Whose turn it is. A route that tells its result at once has the provider to wait for, not the bank."""
+        """Who must act next. On a synchronous route a pending refund waits for the provider, not for the bank."""
         if self.status is RefundStatus.PENDING and self.destination is None:
             return "bank" if payment_routes.find_route(self.method, self.created_at).asynchronous else "provider"
         return WAITING_ON[self.status]
 
 
 def refund_key(deposit_id: str, refund: Refund) -> str:
-    """What the provider knows it by: the refund's id, and behind a point the way, when it is not the first."""
+    """The idempotency key at the provider: the refund's id, with ``.<route_no>`` after the first route."""
     return route_key(child("ref", deposit_id, refund.n), refund.route_no)
 
 
-def route_key(refund_id: str, way: int) -> str:
-    return f"{refund_id}.{way}" if way else refund_id
+def route_key(refund_id: str, route_no: int) -> str:
+    return f"{refund_id}.{route_no}" if route_no else refund_id
 
 
 def parse_refund_key(text: str) -> tuple[str, int, int] | None:
-    """The deposit's 26 characters, the refund's number and the way, or None when it is no such key."""
-    refund_id, point, way = text.partition(".")
+    """The 26 characters of the deposit's id, the refund's number and the route number; None when the text is no key."""
+    refund_id, point, route_no = text.partition(".")
     parsed = parse_child("ref", refund_id)
-    if parsed is None or (point and not (way.isascii() and way.isdecimal() and not way.startswith("0"))):
+    if parsed is None or (point and not (route_no.isascii() and route_no.isdecimal() and not route_no.startswith("0"))):
         return None
-    return *parsed, int(way) if point else 0
+    return *parsed, int(route_no) if point else 0
 
 
 def begin_refund(event: RefundApproved, method: str) -> Refund:
@@ -234,13 +238,13 @@ def evolve_refund(refund: Refund, event: RefundStep) -> Refund:
     after = replace(refund, status=status, changed_at=event.at)
     match event:
         case RefundSent():
-            first = Attempt(n=len(refund.attempts) + 1, status="sent", at=event.at)
-            return replace(after, sent_at=event.at, attempts=(*refund.attempts, first))
+            attempt = Attempt(n=len(refund.attempts) + 1, status="sent", at=event.at)
+            return replace(after, sent_at=event.at, attempts=(*refund.attempts, attempt))
         case RefundPending():
             return _update_last_attempt(replace(after, provider_ref=event.provider_ref))
         case RefundSucceeded():
-            there = replace(after, provider_ref=event.provider_ref, declined=None, rerouted=False)
-            return _update_last_attempt(_add_movement(there, "refund", event.at))
+            executed = replace(after, provider_ref=event.provider_ref, declined=None, rerouted=False)
+            return _update_last_attempt(_add_movement(executed, "refund", event.at))
         case RefundReturned():
             return _update_last_attempt(_add_movement(replace(after, declined="returned"), "return", event.at))
         case RefundDeclined():
@@ -264,22 +268,22 @@ def evolve_refund(refund: Refund, event: RefundStep) -> Refund:
 
 def _add_movement(refund: Refund, kind: Literal["refund", "return"], at: int) -> Refund:
     move = RefundMovement(kind, refund.provider_ref or "", at, refund.destination is not None)
-    return replace(refund, moves=(*refund.movements, move))
+    return replace(refund, movements=(*refund.movements, move))
 
 
 def _start_new_route(refund: Refund) -> Refund:
-    return replace(refund, way=refund.route_no + 1, sent_at=None, provider_ref=None, review=None, declined=None)
+    return replace(refund, route_no=refund.route_no + 1, sent_at=None, provider_ref=None, review=None, declined=None)
 
 
 def _update_last_attempt(refund: Refund) -> Refund:
-    """The last attempt shows the last thing seen."""
+    """The refund with its status copied to its last attempt."""
     if not refund.attempts:
         return refund
-    *former, last = refund.attempts
+    *earlier, last = refund.attempts
     seen = replace(last, status=refund.status.value, provider_ref=refund.provider_ref)
     if refund.status is RefundStatus.REQUIRES_ACTION:
         seen = replace(seen, status="declined")
-    return replace(refund, attempts=(*former, seen))
+    return replace(refund, attempts=(*earlier, seen))
 
 
 def approve_refund(deposit: "Deposit", event: RefundApproved) -> "Deposit":

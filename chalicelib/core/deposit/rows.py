@@ -1,10 +1,10 @@
-"""Numbered records inside a deposit."""
+"""Numbered records of a deposit: payments, refunds, claims and others."""
 
 from typing import Protocol, TypeVar
 
 
 class Numbered(Protocol):
-    """A record that is named by its place, counted from one."""
+    """A record whose number is its place in its tuple, counted from 1."""
 
     @property
     def n(self) -> int: ...
@@ -14,5 +14,5 @@ Row = TypeVar("Row", bound=Numbered)
 
 
 def with_row(rows: tuple[Row, ...], row: Row) -> tuple[Row, ...]:
-    """The records with the one of the same number replaced."""
+    """The rows with ``row`` in the place of its number."""
     return (*rows[: row.n - 1], row, *rows[row.n :])

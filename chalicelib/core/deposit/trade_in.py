@@ -1,4 +1,4 @@
-"""The old device that pays a part of a deposit, and how events change it."""
+"""Trade-ins: an old device that pays a part of the order, and how events change it."""
 
 from typing import TYPE_CHECKING, Final, Literal
 
@@ -18,7 +18,7 @@ TradeInStatus = Literal["awaiting_handover", "matched", "mismatched", "cancelled
 
 
 class TradeIn(Struct, frozen=True):
-    """What became of the old device."""
+    """The status of a trade-in. ``inspection`` is None until the device was inspected."""
 
     status: TradeInStatus = "awaiting_handover"
     inspection: TradeInInspected | None = None

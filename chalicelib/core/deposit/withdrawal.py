@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Withdrawal(Struct, frozen=True):
-    """A statutory withdrawal in its two steps. ``digest`` is over the latest receipt."""
+    """A statutory withdrawal. ``confirmed_at`` is None until its second step. ``digest`` is over the latest receipt."""
 
     n: int
     stated_at: int

@@ -1,4 +1,4 @@
-"""Ending a deposit: the event, and a refund against each capture. A decision only; jobs move the money."""
+"""The end of a deposit: its event, and the approval of a refund against each capture. Jobs send the refunds later."""
 
 from collections.abc import Iterator
 from typing import Final
@@ -23,20 +23,32 @@ class Cancel(Command, frozen=True):
     """The buyer ends the deposit."""
 
 
-def cancel_deposit(deposit: Deposit, at: int, terms: Terms) -> Iterator[DepositEvent]:
-    owed = entitlement.compute_entitlement(deposit, terms, Cause.BUYER_CANCEL, at)
-    yield from end_deposit(deposit, Cause.BUYER_CANCEL, owed, at, terms.refund.deadline)
+def refuse_cancel(deposit: Deposit, at: int, _terms: Terms) -> None:
+    """ALREADY_CANCELLED or WRONG_STATE where the deposit has ended."""
+    entitlement.refuse_ended(status_at(deposit, at))
+
+
+def cancel_deposit(deposit: Deposit, _command: Cancel, at: int, terms: Terms) -> Iterator[DepositEvent]:
+    return end_by_terms(deposit, Cause.BUYER_CANCEL, at, terms)
+
+
+def end_by_terms(
+    deposit: Deposit, cause: Cause, at: int, terms: Terms, *, compensated: bool = True
+) -> Iterator[DepositEvent]:
+    """The end for ``cause`` with what the terms entitle the buyer to. ``compensated`` as for ``compute_entitlement``."""
+    owed = entitlement.compute_entitlement(deposit, terms, cause, at, compensated=compensated)
+    yield from end_deposit(deposit, cause, owed, at, terms.refund.deadline)
 
 
 def end_deposit(deposit: Deposit, cause: Cause, owed: Entitlement, at: int, deadline: str) -> Iterator[DepositEvent]:
-    """The end, what goes back against each capture, and what the merchant owes on top.
+    """``Cancelled``, a refund for each leg, and the compensation that the merchant owes on top.
 
-    A leg of 0 is written where a deduction took it all, with its rule, before those that move money; so is the only one.
-    The last refund of the buyer's own money is the one that is shown.
+    A leg of 0 is written when a deduction took all of it, so that its rule is recorded, or when no other leg exists. Legs
+    of 0 come first: an answer shows the last refund of the buyer's own money.
     """
     yield Cancelled(at, cause, owed.rule, owed.forfeited, owed.fees or None)
-    told = [leg for leg in owed.legs if leg.amount or any(line.rule for line in leg.lines)] or owed.legs[:1]
-    legs = sorted(told, key=lambda leg: (bool(leg.amount), -leg.payment))
+    written = [leg for leg in owed.legs if leg.amount or any(line.rule for line in leg.lines)] or owed.legs[:1]
+    legs = sorted(written, key=lambda leg: (bool(leg.amount), -leg.payment))
     for n, leg in enumerate(legs, start=len(deposit.refunds) + 1):
         yield from approve_refund(deposit, n, cause, leg, at, deadline, review=owed.review)
     if owed.compensation:
@@ -44,7 +56,7 @@ def end_deposit(deposit: Deposit, cause: Cause, owed: Entitlement, at: int, dead
 
 
 def _approve_compensation(deposit: Deposit, n: int, amount: Money, at: int, deadline: str) -> Iterator[DepositEvent]:
-    """Not the buyer's own money, so it has no source to go back to: the buyer is asked for an account at once."""
+    """A refund without a capture: it has no source to return to, so the buyer is asked for an account at once."""
     lines = (RefundLine(LineCode.COMPENSATION, amount, "terms/seller_default"),)
     promised_by = at + instants.duration_ms(deadline)
     yield RefundApproved(
@@ -64,7 +76,11 @@ def approve_refund(
     review: str | None = None,
     note: str | None = None,
 ) -> Iterator[DepositEvent]:
-    """A refund decision, to be paid within ``deadline``. Nothing to pay is settled at once; a route that cannot refund asks the buyer at once."""
+    """The approval of refund ``n``, to be paid within ``deadline`` (ISO 8601 duration).
+
+    An amount of 0 is settled at once. Where the payment route cannot refund, the refund is declined at once, so the buyer is
+    asked for an account.
+    """
     captured = deposit.find_capture(leg.capture)
     route = payment_routes.find_route(deposit.payments[leg.payment - 1].method, at)
     promised_by = payment_routes.compute_promise(route, captured.at, at, deadline)
@@ -77,11 +93,4 @@ def approve_refund(
         yield RefundDeclined(at, n, closed)
 
 
-COMMANDS: Final[Commands] = (
-    CommandRow(
-        Cancel,
-        lambda deposit, _command, at, terms: cancel_deposit(deposit, at, terms),
-        Action("buyer", "cancel", lambda deposit, at, _terms: entitlement.refuse_ended(status_at(deposit, at))),
-        needed,
-    ),
-)
+COMMANDS: Final[Commands] = (CommandRow(Cancel, cancel_deposit, Action("buyer", "cancel", refuse_cancel), needed),)

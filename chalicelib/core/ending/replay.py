@@ -20,7 +20,7 @@ from chalicelib.core.ending import end, entitlement
 
 
 def end_again(history: History, place: int, cause: Cause, judged_at: int | None = None) -> Iterator[DepositEvent]:
-    """The end written at ``place``, judged at its own instant or at ``judged_at``."""
+    """The end recorded at ``place`` as the rules give it at its own instant, or at ``judged_at``."""
     event, before = history.events[place], history.before(place)
     at = event.at if judged_at is None else judged_at
     owed = entitlement.compute_entitlement(before, history.terms, cause, at)
@@ -28,9 +28,9 @@ def end_again(history: History, place: int, cause: Cause, judged_at: int | None 
 
 
 def refuse_unless_after(history: History, place: int, kind: type[DepositEvent]) -> None:
-    """LookupError unless the event that leads to this end stands right before it."""
+    """LookupError unless the event before ``place`` is of this kind: it is the cause of the end."""
     if not isinstance(history.events[place - 1], kind):
-        raise LookupError("nothing led to this end")  # noqa: TRY004 - as tables without such a step
+        raise LookupError("the cause of this end is missing")  # noqa: TRY004 - as a table without such a step
 
 
 def _replay_buyer_cancel(history: History, place: int) -> Iterator[DepositEvent]:
@@ -38,9 +38,9 @@ def _replay_buyer_cancel(history: History, place: int) -> Iterator[DepositEvent]
 
 
 def _replay_withdrawal(history: History, place: int) -> Iterator[DepositEvent]:
-    """Judged at arrival, where goods arrived: another release may count the days of the period otherwise.
+    """Judged at the arrival of the goods where they arrived earlier: another release may count the period's days differently.
 
-    That it was confirmed in time stands in the journal.
+    The journal itself records that the withdrawal was confirmed in time.
     """
     refuse_unless_after(history, place, WithdrawalConfirmed)
     at, arrived_at = history.events[place].at, history.before(place).arrived_at

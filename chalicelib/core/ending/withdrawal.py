@@ -1,7 +1,7 @@
-"""A statutory withdrawal in two steps, stated and confirmed, each with a receipt that lasts.
+"""A statutory withdrawal in two steps, statement and confirmation, each with a receipt.
 
-Directive (EU) 2023/2673, article 11a: the statement with name, contract and a way to reach its sender, then the
-confirmation; the receipt tells content, date and time. Names are never in an event, only a digest of the receipt.
+Source: Directive (EU) 2023/2673, article 11a. The statement names the sender, the contract and how to reach the sender; the
+receipt gives content, date and time. An event holds only the digest of a receipt, never a name.
 """
 
 import hashlib
@@ -25,11 +25,11 @@ from chalicelib.core.ending import end, entitlement
 from chalicelib.core.policy import texts
 from chalicelib.core.policy.terms import Terms
 
-MAX_STATEMENTS: Final = 10
+MAX_STATEMENTS: Final = 10  # of one deposit
 
 
 class Sender(Struct, frozen=True):
-    """Who withdraws, in their own words, and where the confirmation goes. Personal data: never in an event."""
+    """Who withdraws, and where the confirmation is sent. Personal data: never in an event."""
 
     name: str
     reach: str
@@ -37,20 +37,20 @@ class Sender(Struct, frozen=True):
 
 
 class StateWithdrawal(Command, frozen=True):
-    """Step one."""
+    """Step one: the buyer states the withdrawal."""
 
     sender: Sender
 
 
 class ConfirmWithdrawal(Command, frozen=True):
-    """Step two, of the ``n``-th statement."""
+    """Step two: the buyer confirms the ``n``-th statement."""
 
     n: int
     sender: Sender
 
 
 class Receipt(Struct, frozen=True):
-    """What its sender can keep: the words, the instant, and a digest over both and the id."""
+    """What the sender keeps: the text, the instant, and a digest over text, instant and id."""
 
     id: str
     content: str
@@ -59,25 +59,25 @@ class Receipt(Struct, frozen=True):
     @property
     def digest(self) -> str:
         """``sha256:<hex>`` over canonical JSON of ``{id, content, at}``, ``at`` as in the answer."""
-        kept = {"id": self.id, "content": self.content, "at": format_instant(self.at)}
-        return "sha256:" + hashlib.sha256(bytes(rfc8785.dumps(kept))).hexdigest()
+        covered = {"id": self.id, "content": self.content, "at": format_instant(self.at)}
+        return "sha256:" + hashlib.sha256(bytes(rfc8785.dumps(covered))).hexdigest()
 
 
 def refuse_withdrawal(deposit: Deposit, at: int, terms: Terms) -> None:
-    """Refuses as the confirmation would."""
+    """Refused as the confirmation would be; RATE_LIMITED after ``MAX_STATEMENTS`` statements."""
     entitlement.compute_entitlement(deposit, terms, Cause.WITHDRAWAL, at)
     if len(deposit.withdrawals) >= MAX_STATEMENTS:
         raise Refused(Reason.RATE_LIMITED, most=MAX_STATEMENTS)
 
 
 def build_statement_receipt(deposit: Deposit, sender: Sender, at: int, terms: Terms) -> Receipt:
-    """The receipt of step one."""
+    """The receipt of the statement."""
     n = len(deposit.withdrawals) + 1
     return Receipt(child("wdr", deposit.id, n), _fill_receipt("withdrawal_stated/1", deposit, sender, at, terms), at)
 
 
 def build_confirmation_receipt(deposit: Deposit, n: int, sender: Sender, at: int, terms: Terms) -> Receipt:
-    """The receipt of step two: it also tells what comes back, and by when."""
+    """The receipt of the confirmation, with the refund and its latest date."""
     owed = entitlement.compute_entitlement(deposit, terms, Cause.WITHDRAWAL, at)
     promised = at + instants.duration_ms(terms.refund.deadline)
     words = {
@@ -95,7 +95,7 @@ def state_withdrawal(deposit: Deposit, command: StateWithdrawal, at: int, terms:
 
 
 def confirm_withdrawal(deposit: Deposit, command: ConfirmWithdrawal, at: int, terms: Terms) -> Iterator[DepositEvent]:
-    """The refund is decided here; everything comes back, standard shipping included."""
+    """The confirmation ends the deposit: everything comes back, standard shipping too. NOT_FOUND without the statement."""
     if command.n > len(deposit.withdrawals):
         raise Refused(Reason.NOT_FOUND)
     owed = entitlement.compute_entitlement(deposit, terms, Cause.WITHDRAWAL, at)

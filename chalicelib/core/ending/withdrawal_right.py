@@ -1,4 +1,8 @@
-"""The statutory right to withdraw: where a market has it, for which goods, and until when."""
+"""The statutory right to withdraw: in which markets, for which goods, and until when.
+
+Sources: Directive 2011/83/EU art. 9 (possession of the last item); PRC Consumer Rights Protection Law art. 25; PP 80/2019
+art. 69.
+"""
 
 from chalicelib.core.common.refusal import Reason, Refused
 from chalicelib.core.deposit.deposit import Deposit
@@ -8,10 +12,10 @@ from chalicelib.core.policy.terms import Terms
 
 
 def find_period_end(deposit: Deposit, law: Market) -> int | None:
-    """The end of the period, counted from the arrival of the last goods; None while it is open-ended.
+    """The end of the period, counted from the arrival of the last goods; None before the arrival.
 
-    It was written down when the goods arrived, so a later release of calendars moves no period that has begun. Journals
-    from before that have no end in them; there it is counted.
+    The arrival's event records it, so that a later release of calendars moves no period that has begun. Older journals do
+    not hold it; then it is counted.
     """
     if law.withdrawal is None or deposit.arrived_at is None:
         return None
@@ -20,10 +24,9 @@ def find_period_end(deposit: Deposit, law: Market) -> int | None:
 
 
 def count_period_end(arrived_at: int, law: Market) -> int | None:
-    """The end of a period whose last goods arrived then; None where the market has no such right.
+    """The end of a period whose last goods arrived at ``arrived_at``; None where the market has no such right.
 
-    Directive 2011/83/EU art. 9 (possession of the last item); PRC Consumer Rights Protection Law art. 25; PP 80/2019
-    art. 69. Before the goods arrive the right is there from the conclusion of the contract on.
+    Before the arrival the right exists from the conclusion of the contract on.
     """
     if law.withdrawal is None:
         return None
@@ -31,7 +34,7 @@ def count_period_end(arrived_at: int, law: Market) -> int | None:
 
 
 def refuse_without_right(deposit: Deposit, terms: Terms, at: int) -> None:
-    """WITHDRAWAL_NOT_AVAILABLE where the market has none, for goods made to specification, and after the period."""
+    """WITHDRAWAL_NOT_AVAILABLE where the market has no right, for goods made to specification, and after the period."""
     law = terms.policy
     if law.withdrawal is None or any(line.made_to_spec for line in deposit.lines):
         raise Refused(Reason.WITHDRAWAL_NOT_AVAILABLE)

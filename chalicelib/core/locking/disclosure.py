@@ -1,4 +1,4 @@
-"""What a buyer is shown before a lock, word by word, and the hash that binds a lock to it."""
+"""The text that a buyer is shown before a lock, and the hash that binds a lock to that text."""
 
 import hashlib
 from typing import Any
@@ -16,7 +16,7 @@ from chalicelib.core.policy.terms import Terms
 
 
 class Disclosure(Struct, frozen=True):
-    """The disclosure in one language. ``sentences`` name published texts that ``arguments`` fill."""
+    """A disclosure in one language. ``sentences`` are keys of published texts, ``arguments`` fill them."""
 
     sentences: tuple[str, ...]
     arguments: tuple[Argument, ...]
@@ -31,7 +31,7 @@ class Disclosure(Struct, frozen=True):
 
 
 def build_disclosure(deposit: Deposit, terms: Terms, locale: str) -> Disclosure:
-    """What a lock would mean for this deposit as it stands."""
+    """What a lock means for the deposit in its present state, in the language ``locale``."""
     ends_at = deposit.window.ends_at if deposit.window is not None else None
     stake = entitlement.compute_cancel_cost(deposit, terms)
     undo = texts.format_duration(terms.lock.undo, locale) if terms.lock.undo is not None else ""
@@ -61,30 +61,30 @@ def build_disclosure(deposit: Deposit, terms: Terms, locale: str) -> Disclosure:
 
 
 def _choose_rights_sentence(deposit: Deposit, ends_at: int | None) -> str:
-    """What the buyer may do without a lock: an order with a trade-in can be cancelled, not changed."""
+    """The key of the sentence on the rights without a lock: an order with a trade-in can be cancelled, not changed."""
     if deposit.trade_in is not None:
         return "lock_cancel_always/1" if ends_at is None else "lock_cancel_until/1"
     return "lock_free_always/1" if ends_at is None else "lock_free_until/1"
 
 
 def render_intent_text(intent: LockIntentOpened) -> str:
-    """The text of an intent, again: the same words from the evidence in the journal."""
+    """The text of an intent as it was shown, rendered from its event."""
     return render_text(intent.text, intent.arguments, intent.locale)
 
 
-def hash_disclosure(deposit: Deposit, shown: Disclosure) -> str:
-    """``sha256:<hex>`` over canonical JSON of text, language, words to type, terms, goods, prices, stake and window."""
-    bound: dict[str, Any] = {
-        "text": shown.text,
-        "sentences": list(shown.sentences),
-        "locale": shown.locale,
-        "acknowledgement": shown.acknowledgement,
+def hash_disclosure(deposit: Deposit, disclosure: Disclosure) -> str:
+    """``sha256:<hex>`` over canonical JSON of text, language, phrase to type, terms, goods, prices, stake and window."""
+    covered: dict[str, Any] = {
+        "text": disclosure.text,
+        "sentences": list(disclosure.sentences),
+        "locale": disclosure.locale,
+        "acknowledgement": disclosure.acknowledgement,
         "terms_hash": deposit.created.terms_hash,
         "items": [[line.sku, line.quantity, str(line.unit_price)] for line in deposit.lines],
-        "amount_at_stake": str(shown.amount_at_stake),
-        "window_ends_at": shown.window_ends_at,
+        "amount_at_stake": str(disclosure.amount_at_stake),
+        "window_ends_at": disclosure.window_ends_at,
     }
-    return "sha256:" + hashlib.sha256(bytes(rfc8785.dumps(bound))).hexdigest()
+    return "sha256:" + hashlib.sha256(bytes(rfc8785.dumps(covered))).hexdigest()
 
 
 def render_text(sentences: tuple[str, ...], arguments: tuple[Argument, ...], locale: str) -> str:

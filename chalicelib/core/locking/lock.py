@@ -1,4 +1,4 @@
-"""Locking, which no slip of a thumb can do: shown, read, typed, used once, undone while the undo is open.
+"""Locks: an intent is shown and read, its phrase typed, the lock confirmed once, and undone while the undo is open.
 
 Promise P5: no lock without an unexpired, unused, reviewed intent for exactly what was shown.
 """
@@ -17,17 +17,17 @@ from chalicelib.core.deposit.status import Status
 from chalicelib.core.locking import disclosure
 from chalicelib.core.policy.terms import Terms
 
-MAX_INTENTS: Final = 20
+MAX_INTENTS: Final = 20  # of one deposit
 
 
 class OpenIntent(Command, frozen=True):
-    """The buyer wants to see, in their language, what a lock would mean."""
+    """The buyer asks for the disclosure of a lock in a language."""
 
     locale: str
 
 
 class ConfirmLock(Command, frozen=True):
-    """The buyer locks: the intent's id, the hash of what was shown, and the words as typed."""
+    """The buyer locks: the intent's id, the hash of its disclosure, and the phrase as typed."""
 
     intent: str
     disclosure_hash: str
@@ -39,7 +39,7 @@ class Unlock(Command, frozen=True):
 
 
 def refuse_intent(deposit: Deposit, at: int, terms: Terms) -> None:
-    """Whether a lock can be asked for now at all."""
+    """Raises Refused where no intent can be opened at ``at``: WRONG_STATE, LOCK_NOT_ALLOWED, RATE_LIMITED."""
     refuse_unless_in_window(deposit, at)
     if not terms.lock.early or (deposit.window is not None and deposit.window.cancel_only):
         raise Refused(Reason.LOCK_NOT_ALLOWED)
@@ -48,9 +48,9 @@ def refuse_intent(deposit: Deposit, at: int, terms: Terms) -> None:
 
 
 def refuse_unless_in_window(deposit: Deposit, at: int) -> None:
-    """A choice needs an open window and no lock.
+    """WRONG_STATE unless the window is open and the deposit not locked.
 
-    A lock that was written counts, whenever the choice was asked, and so does what somebody did relying on one.
+    A recorded lock counts even if the request came before it, and so does anything done since in reliance on a lock.
     """
     status = status_at(deposit, at)
     locked = status is Status.COOLING_OFF and (deposit.lock is not None or deposit.fulfilment_begun)
@@ -59,42 +59,45 @@ def refuse_unless_in_window(deposit: Deposit, at: int) -> None:
 
 
 def open_intent(deposit: Deposit, command: OpenIntent, at: int, terms: Terms) -> LockIntentOpened:
-    """Show what a lock means; the former intent is closed by this one."""
+    """An intent with its disclosure. It supersedes the former intent."""
     refuse_intent(deposit, at, terms)
     review, ttl = terms.lock.review, terms.lock.intent_ttl
-    assert review is not None, "an offer that lets buyers lock says how long they read"
-    assert ttl is not None, "and how long an intent lives"
-    shown = disclosure.build_disclosure(deposit, terms, command.locale)
+    assert review is not None, "terms with an early lock have a review time"
+    assert ttl is not None, "terms with an early lock have a lifetime of intents"
+    disclosed = disclosure.build_disclosure(deposit, terms, command.locale)
     return LockIntentOpened(
         at=at,
         intent=len(deposit.intents) + 1,
-        text=shown.sentences,
-        arguments=shown.arguments,
-        locale=shown.locale,
-        amount_at_stake=shown.amount_at_stake,
-        disclosure_hash=disclosure.hash_disclosure(deposit, shown),
-        acknowledgement=shown.acknowledgement,
+        text=disclosed.sentences,
+        arguments=disclosed.arguments,
+        locale=disclosed.locale,
+        amount_at_stake=disclosed.amount_at_stake,
+        disclosure_hash=disclosure.hash_disclosure(deposit, disclosed),
+        acknowledgement=disclosed.acknowledgement,
         confirmable_at=at + instants.duration_ms(review),
         expires_at=at + instants.duration_ms(ttl),
-        window_ends_at=shown.window_ends_at,
+        window_ends_at=disclosed.window_ends_at,
     )
 
 
 def confirm_lock(deposit: Deposit, command: ConfirmLock, at: int, terms: Terms) -> LockConfirmed:
-    """Lock it. The checks stand in the order in which the contract names them."""
+    """The lock. Its checks follow the order of the contract."""
     intent = _find_intent(deposit, command.intent)
     _refuse_confirmation(deposit, intent, command.disclosure_hash, at, terms)
     assert intent is not None, "an unknown intent was refused"
     shown = intent.opened
     if _normalize_phrase(command.acknowledgement) != _normalize_phrase(shown.acknowledgement):
         raise Refused(Reason.LOCK_ACKNOWLEDGEMENT_MISMATCH, acknowledgement=shown.acknowledgement)
-    undo = terms.lock.undo
-    undo_until = at + instants.duration_ms(undo) if undo is not None else None
-    return LockConfirmed(at, intent.n, shown.disclosure_hash, undo_until)
+    return LockConfirmed(at, intent.n, shown.disclosure_hash, compute_undo_until(at, terms))
+
+
+def compute_undo_until(at: int, terms: Terms) -> int | None:
+    """Until when a lock made at ``at`` can be undone; None where the terms allow no undo."""
+    return at + instants.duration_ms(terms.lock.undo) if terms.lock.undo is not None else None
 
 
 def _refuse_confirmation(deposit: Deposit, intent: Intent | None, shown_hash: str, at: int, terms: Terms) -> None:
-    """Everything but the words, in the contract's order."""
+    """All checks of a confirmation except the typed phrase, in the contract's order."""
     if intent is None or intent.state == "superseded":
         raise Refused(Reason.LOCK_INTENT_INVALID)
     if intent.state == "used":
@@ -112,28 +115,28 @@ def _refuse_confirmation(deposit: Deposit, intent: Intent | None, shown_hash: st
 
 
 def refuse_lock(deposit: Deposit, at: int, terms: Terms) -> None:
-    """Whether the latest intent could be confirmed now, with the right hash and words."""
+    """Raises Refused where the latest intent cannot be confirmed at ``at`` even with the right hash and phrase."""
     if not deposit.intents:
         raise Refused(Reason.LOCK_INTENT_INVALID)
     latest = deposit.intents[-1]
     _refuse_confirmation(deposit, latest, latest.opened.disclosure_hash, at, terms)
 
 
-def refuse_undo(deposit: Deposit, at: int) -> int:
-    """Until when the lock can be taken back; refuses when it cannot."""
+def refuse_undo(deposit: Deposit, at: int, _terms: Terms) -> int:
+    """The instant until which the lock can be undone. WRONG_STATE or UNDO_CLOSED when it cannot."""
     status = status_at(deposit, at)
     if status is not Status.LOCKED:
         raise Refused(Reason.WRONG_STATE, state=status.value)
     lock = lock_at(deposit, at)
-    assert lock is not None, "what is locked has a lock"
+    assert lock is not None, "a locked deposit has a lock"
     if lock.undo_until is None or lock.is_final(at):
         raise Refused(Reason.UNDO_CLOSED, undo_until=lock.undo_until)
     return lock.undo_until
 
 
-def unlock(deposit: Deposit, at: int) -> LockUndone:
-    """The same window goes on; when none runs any more, the buyer is free to cancel until the undo would have ended."""
-    undo_until = refuse_undo(deposit, at)
+def unlock(deposit: Deposit, _command: Unlock, at: int, terms: Terms) -> LockUndone:
+    """The same window goes on. Where it has ended, the buyer may cancel freely until the end of the undo."""
+    undo_until = refuse_undo(deposit, at, terms)
     runs = deposit.window is not None and (deposit.window.ends_at is None or at < deposit.window.ends_at)
     return LockUndone(at, None if runs else undo_until)
 
@@ -146,22 +149,17 @@ def _find_intent(deposit: Deposit, intent_id: str) -> Intent | None:
 
 
 def _is_outdated(deposit: Deposit, intent: Intent, terms: Terms) -> bool:
-    """Whether the same buyer would be shown something else by now."""
-    now_shown = disclosure.build_disclosure(deposit, terms, intent.opened.locale)
-    return disclosure.hash_disclosure(deposit, now_shown) != intent.opened.disclosure_hash
+    """Whether the disclosure would differ by now."""
+    current = disclosure.build_disclosure(deposit, terms, intent.opened.locale)
+    return disclosure.hash_disclosure(deposit, current) != intent.opened.disclosure_hash
 
 
-def _normalize_phrase(words: str) -> str:
-    return words.strip().casefold()
+def _normalize_phrase(phrase: str) -> str:
+    return phrase.strip().casefold()
 
 
 COMMANDS: Final[Commands] = (
     CommandRow(OpenIntent, open_intent, Action("buyer", "lock-intents", refuse_intent), optional),
     CommandRow(ConfirmLock, confirm_lock, Action("buyer", "lock", refuse_lock), needed),
-    CommandRow(
-        Unlock,
-        lambda deposit, _command, at, _terms: unlock(deposit, at),
-        Action("buyer", "unlock", lambda deposit, at, _terms: refuse_undo(deposit, at)),
-        needed,
-    ),
+    CommandRow(Unlock, unlock, Action("buyer", "unlock", refuse_undo), needed),
 )

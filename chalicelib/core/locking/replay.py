@@ -4,7 +4,6 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from chalicelib.core.common import instants
 from chalicelib.core.deposit.events.base import DepositEvent
 from chalicelib.core.deposit.events.lock import (
     LockBecameFinal,
@@ -17,26 +16,22 @@ from chalicelib.core.deposit.events.lock import (
 )
 from chalicelib.core.deposit.history import CauseRules, History, Replays, decide_by_clock, take_as_recorded
 from chalicelib.core.locking import lock
-from chalicelib.core.policy.terms import Terms
+from chalicelib.core.locking.lock import Unlock
 
 
 def _replay_confirmed(history: History, place: int) -> DepositEvent | None:
     event = history.events[place]
     assert isinstance(event, LockConfirmed), "declared for this event"
-    return replace(event, undo_until=_compute_undo_until(event.at, history.terms))
+    return replace(event, undo_until=lock.compute_undo_until(event.at, history.terms))
 
 
 def _replay_locked_by_payment(history: History, place: int) -> DepositEvent | None:
     paid = history.before(place).paid if history.terms.lock.at == "payment" else None
-    return LockedByPayment(paid.at, _compute_undo_until(paid.at, history.terms)) if paid is not None else None
+    return LockedByPayment(paid.at, lock.compute_undo_until(paid.at, history.terms)) if paid is not None else None
 
 
 def _replay_undone(history: History, place: int) -> DepositEvent | None:
-    return lock.unlock(history.before(place), history.events[place].at)
-
-
-def _compute_undo_until(at: int, terms: Terms) -> int | None:
-    return at + instants.duration_ms(terms.lock.undo) if terms.lock.undo is not None else None
+    return lock.unlock(history.before(place), Unlock(), history.events[place].at, history.terms)
 
 
 REPLAYS: Final[Replays] = {

@@ -1,6 +1,7 @@
-"""Many deposits of an offer cancelled at once by the merchant: one reason, one evidence, and a second person where they are many.
+"""A merchant cancels many deposits of an offer at once, with one reason and one set of evidence.
 
-How many one person may cancel alone stands in policies/reasons, by date. Every deposit is judged by itself.
+Above a number of deposits a second person must approve; policies/reasons gives the number by date. Each deposit is judged by
+itself.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -25,7 +26,7 @@ PERCENT: Final = 100
 
 
 class Result(Struct, frozen=True):
-    """What became of one deposit; ``reason`` is the problem's name where it was skipped."""
+    """The outcome for one deposit; ``reason`` is the problem's name where it was skipped."""
 
     deposit: str
     outcome: str
@@ -33,7 +34,7 @@ class Result(Struct, frozen=True):
 
 
 class BulkAsked(Struct, frozen=True):
-    """Somebody of the merchant asked for it. ``approve_until`` where a second person must agree first."""
+    """A person of the merchant asked for it. ``approve_until`` is set where a second person must approve."""
 
     TYPE: ClassVar[str] = "bulk_cancellation.asked"
     at: Instant
@@ -49,7 +50,7 @@ class BulkAsked(Struct, frozen=True):
 
 
 class BulkApproved(Struct, frozen=True):
-    """Another person of the merchant agreed."""
+    """Another person of the merchant approved."""
 
     TYPE: ClassVar[str] = "bulk_cancellation.approved"
     at: Instant
@@ -57,7 +58,7 @@ class BulkApproved(Struct, frozen=True):
 
 
 class BulkWorked(Struct, frozen=True):
-    """Some more deposits were judged."""
+    """Further deposits were judged."""
 
     TYPE: ClassVar[str] = "bulk_cancellation.worked"
     at: Instant
@@ -65,7 +66,7 @@ class BulkWorked(Struct, frozen=True):
 
 
 class BulkLapsed(Struct, frozen=True):
-    """Nobody agreed in time: nothing was cancelled. The clock alone decides it."""
+    """Nobody approved in time: nothing was cancelled. The clock alone decides it."""
 
     TYPE: ClassVar[str] = "bulk_cancellation.lapsed"
     at: Instant
@@ -75,7 +76,7 @@ BulkEvent = BulkAsked | BulkApproved | BulkWorked | BulkLapsed
 
 
 class BulkStatus(StrEnum):
-    """Where it stands."""
+    """The status of a bulk cancellation."""
 
     AWAITING_APPROVAL = "awaiting_approval"
     RUNNING = "running"
@@ -93,7 +94,7 @@ TRANSITIONS: Final[Mapping[tuple[BulkStatus, type[BulkEvent]], tuple[BulkStatus,
 
 
 class Bulk(Struct, frozen=True):
-    """The fold of its journal."""
+    """A bulk cancellation, as its journal folds to."""
 
     id: str
     asked: BulkAsked
@@ -105,36 +106,36 @@ class Bulk(Struct, frozen=True):
 
     @property
     def left(self) -> tuple[str, ...]:
-        """Which deposits are still to be judged, in the order in which they were named."""
+        """The deposits still to be judged, in the order in which they were named."""
         return self.asked.deposits[len(self.results) :]
 
     @property
     def due(self) -> int | None:
-        """When somebody must look at it again."""
+        """The instant at which a worker must process it next; None when it is done."""
         if self.status is BulkStatus.AWAITING_APPROVAL:
             return self.asked.approve_until
         return self.updated_at if self.status is BulkStatus.RUNNING else None
 
     @property
     def command(self) -> MerchantCancel:
-        """What is asked of each deposit."""
+        """The command that each deposit gets."""
         asked = self.asked
         return MerchantCancel(asked.reason, asked.evidence, asked.note, asked.note_length, self.approver)
 
-    def told(self, outcome: str) -> int:
+    def count_outcomes(self, outcome: str) -> int:
         """How many deposits had this outcome so far."""
-        return sum(one.outcome == outcome for one in self.results)
+        return sum(result.outcome == outcome for result in self.results)
 
 
 def fold(bulk_id: str, events: Iterable[BulkEvent]) -> Bulk:
-    """What its journal tells. ValueError when it does not begin with ``BulkAsked``."""
+    """The bulk cancellation that a journal gives. ValueError when it does not begin with ``BulkAsked``."""
     bulk: Bulk | None = None
     for event in events:
         if bulk is not None:
             bulk = evolve(bulk, event)
         elif isinstance(event, BulkAsked):
-            begins = BulkStatus.RUNNING if event.approve_until is None else BulkStatus.AWAITING_APPROVAL
-            bulk = Bulk(bulk_id, event, begins, 1, event.at)
+            status = BulkStatus.RUNNING if event.approve_until is None else BulkStatus.AWAITING_APPROVAL
+            bulk = Bulk(bulk_id, event, status, 1, event.at)
         else:
             raise ValueError("a journal begins with its creation")
     if bulk is None:
@@ -143,7 +144,7 @@ def fold(bulk_id: str, events: Iterable[BulkEvent]) -> Bulk:
 
 
 def evolve(bulk: Bulk, event: BulkEvent) -> Bulk:
-    """After the event; KeyError when the table has no such step."""
+    """The bulk cancellation after the event; KeyError when the table has no such step."""
     statuses = TRANSITIONS[bulk.status, type(event)]
     after = replace(bulk, status=statuses[0], version=bulk.version + 1, updated_at=event.at)
     match event:
@@ -153,31 +154,31 @@ def evolve(bulk: Bulk, event: BulkEvent) -> Bulk:
             worked = replace(after, results=(*bulk.results, *event.results))
             return worked if worked.left else replace(worked, status=BulkStatus.DONE)
         case BulkLapsed():
-            given_up = (Result(one, SKIPPED, Reason.APPROVAL_REQUIRED.value) for one in bulk.left)
-            return replace(after, results=(*bulk.results, *given_up))
+            skipped = (Result(deposit, SKIPPED, Reason.APPROVAL_REQUIRED.value) for deposit in bulk.left)
+            return replace(after, results=(*bulk.results, *skipped))
         case BulkAsked():
             raise KeyError(event)
 
 
 def catch_up(bulk: Bulk, at: int) -> Bulk:
-    """As a reader sees it, whether a job wrote its lapse down or not."""
+    """With its lapse at ``at``, whether a job has written it or not."""
     event = find_lapse(bulk, at)
     return evolve(bulk, event) if event is not None else bulk
 
 
 def find_lapse(bulk: Bulk, at: int) -> BulkLapsed | None:
-    """Its end, when nobody agreed by then."""
+    """The lapse, where nobody has approved it by ``at``; else None."""
     until = bulk.asked.approve_until
     waits = bulk.status is BulkStatus.AWAITING_APPROVAL and until is not None and at >= until
     return BulkLapsed(until) if waits and until is not None else None
 
 
 def refuse_bulk_fields(deposits: Sequence[str], command: MerchantCancel, terms: Terms, at: int) -> None:
-    """What is wrong with it whatever the deposits are."""
+    """Raises Refused for faults that do not depend on the deposits' states."""
     if len(deposits) > cancellation_reasons.find_catalogue(at).bulk.most_deposits:
         raise Refused(Reason.INVALID_REQUEST, [FieldError("/deposits", "too_many")])
-    first = {one: n for n, one in reversed(list(enumerate(deposits)))}
-    faults = [FieldError(f"/deposits/{n}", "duplicate") for n, one in enumerate(deposits) if first[one] != n]
+    first = {deposit: n for n, deposit in reversed(list(enumerate(deposits)))}
+    faults = [FieldError(f"/deposits/{n}", "duplicate") for n, deposit in enumerate(deposits) if first[deposit] != n]
     if faults:
         raise Refused(Reason.INVALID_REQUEST, faults)
     cancellation.refuse_evidence(command, at)
@@ -186,7 +187,7 @@ def refuse_bulk_fields(deposits: Sequence[str], command: MerchantCancel, terms: 
 
 
 def compute_min_live_deposits(deposits: int, at: int) -> int | None:
-    """How many deposits of an offer must be live for so many to need no second person; None when none would do."""
+    """How many live deposits an offer must have for ``deposits`` to need no second person; None where they always need one."""
     rule = cancellation_reasons.find_catalogue(at).bulk
     if deposits > rule.most_alone:
         return None
@@ -194,11 +195,12 @@ def compute_min_live_deposits(deposits: int, at: int) -> int | None:
 
 
 def compute_approve_until(at: int) -> int:
+    """Until when a second person may approve what was asked at ``at``."""
     return at + instants.duration_ms(cancellation_reasons.find_catalogue(at).bulk.approve_within)
 
 
 def approve_bulk(bulk: Bulk, by: str, at: int) -> BulkApproved:
-    """Another person, while it waits."""
+    """The approval. APPROVAL_REQUIRED for the person who asked, WRONG_STATE unless it awaits approval."""
     if by == bulk.asked.by:
         raise Refused(Reason.APPROVAL_REQUIRED, code=bulk.asked.reason)
     if bulk.status is not BulkStatus.AWAITING_APPROVAL:

@@ -1,4 +1,4 @@
-"""A merchant's cancellation: only for a published reason, with the evidence that the reason asks for."""
+"""A merchant's cancellation: only for a published reason, with the evidence that the reason requires."""
 
 from collections.abc import Iterator, Sequence
 from typing import Final
@@ -20,15 +20,15 @@ from chalicelib.core.policy.terms import Terms
 
 
 def find_cited_reason(ended: Cancelled) -> CancellationReason | None:
-    """The reason of a merchant's cancellation, as it was published at that instant."""
-    return next((one for one in find_catalogue(ended.at).reason if one.code == ended.reason), None)
+    """The reason of a merchant's cancellation as it was published at that instant; None for other ends."""
+    return next((reason for reason in find_catalogue(ended.at).reason if reason.code == ended.reason), None)
 
 
 class MerchantCancel(Command, frozen=True):
-    """The merchant ends it. ``note_length`` are the characters of a note that is kept elsewhere under its digest.
+    """The merchant ends the deposit. ``note`` is the digest of a note of ``note_length`` characters.
 
-    ``approver`` is the second person, where somebody else of the merchant has approved it. A question has lapsed only
-    ``grace_ms`` after its time: an answer that was sent in time may still be on its way.
+    ``approver`` is the second person of the merchant who approved it. A question counts as lapsed only ``grace_ms`` after its
+    due time: an answer sent in time may not be recorded yet.
     """
 
     reason: str
@@ -39,26 +39,25 @@ class MerchantCancel(Command, frozen=True):
     grace_ms: int = 0
 
 
-def refuse_cancellation(deposit: Deposit, at: int) -> None:
-    """Whether a merchant could still cancel it, for whatever reason."""
+def refuse_cancellation(deposit: Deposit, at: int, _terms: Terms) -> None:
+    """ALREADY_CANCELLED or WRONG_STATE where the deposit has ended."""
     entitlement.refuse_ended(status_at(deposit, at))
 
 
 def cancel_by_merchant(deposit: Deposit, command: MerchantCancel, at: int, terms: Terms) -> Iterator[DepositEvent]:
-    """Evidence first, then the state of the deposit, then the published list, then the second person."""
+    """The end. It checks evidence, then the deposit's state, then the published list, then the second person."""
     refuse_evidence(command, at)
     published = find_reasons(at).get(command.reason)
     if published is not None:
         _refuse_without_question(deposit, published, command.evidence, at - command.grace_ms)
-    refuse_cancellation(deposit, at)
+    refuse_cancellation(deposit, at, terms)
     if published is None or command.reason not in terms.cancellation_reasons:
         raise Refused(Reason.REASON_NOT_PUBLISHED, code=command.reason)
     refuse_without_approver(command, published)
     if published.unpaid_only and deposit.paid is not None:
         raise Refused(Reason.WRONG_STATE, state=status_at(deposit, at).value)
-    owed = entitlement.compute_entitlement(deposit, terms, Cause.MERCHANT_CANCEL, at, compensated=published.compensates)
-    ended, *refunds = end.end_deposit(deposit, Cause.MERCHANT_CANCEL, owed, at, terms.refund.deadline)
-    assert isinstance(ended, Cancelled), "an end begins with itself"
+    ended, *refunds = end.end_by_terms(deposit, Cause.MERCHANT_CANCEL, at, terms, compensated=published.compensates)
+    assert isinstance(ended, Cancelled), "end_deposit gives the end first"
     yield replace(
         ended,
         reason=command.reason,
@@ -73,44 +72,47 @@ def cancel_by_merchant(deposit: Deposit, command: MerchantCancel, at: int, terms
 
 
 def refuse_evidence(command: MerchantCancel, at: int) -> None:
-    """Fewer items than the reason needs; the same one twice is one, and an automated score is none."""
+    """EVIDENCE_REQUIRED for fewer items or a shorter explanation than the reason requires.
+
+    A repeated item counts once, an automated score not at all.
+    """
     published = find_reasons(at).get(command.reason)
     if published is None:
-        return  # it cannot be in anybody's list: that is said behind the faults of fields
+        return  # REASON_NOT_PUBLISHED follows later: errors of fields come first
     if len(filter_evidence(command.evidence, at)) < published.evidence:
         raise Refused(Reason.EVIDENCE_REQUIRED, [FieldError("/evidence", "too_few")], least=published.evidence)
-    longest = max([command.note_length, *map(len, filter(_is_text, command.evidence))])
-    if longest < published.least_note:
+    longest_text = max([command.note_length, *map(len, filter(_is_text, command.evidence))])
+    if longest_text < published.least_note:
         raise Refused(
             Reason.EVIDENCE_REQUIRED, [FieldError("/note", "too_short")], least_characters=published.least_note
         )
 
 
 def refuse_without_approver(command: MerchantCancel, published: CancellationReason) -> None:
-    """Some reasons need another person of the merchant."""
+    """APPROVAL_REQUIRED where the reason needs a second person of the merchant and none has approved."""
     if published.second_approver and command.approver is None:
         raise Refused(Reason.APPROVAL_REQUIRED, code=command.reason)
 
 
 def filter_evidence(evidence: Sequence[str], at: int) -> tuple[str, ...]:
-    """What counts as evidence, each item once."""
+    """The items that count as evidence, each once."""
     scores = find_catalogue(at).not_evidence
     return tuple(dict.fromkeys(item for item in evidence if item.partition(":")[0].strip().casefold() not in scores))
 
 
 def _is_text(item: str) -> bool:
-    """The id of a record is no explanation, however long it is."""
+    """Whether an item is an explanation in words and not the id of a record."""
     return not item.isascii() or " " in item
 
 
 def _refuse_without_question(deposit: Deposit, published: CancellationReason, evidence: Sequence[str], at: int) -> None:
-    """Address and contact reasons need a question of that kind that this buyer did not answer in time."""
+    """EVIDENCE_REQUIRED unless the evidence names a lapsed question of the kind that the reason requires."""
     if published.question is None:
         return
     lapsed = {
-        child("qst", deposit.id, one.n)
-        for one in deposit.questions
-        if one.asked.kind == published.question and one.status_at(at) is QuestionStatus.LAPSED
+        child("qst", deposit.id, question.n)
+        for question in deposit.questions
+        if question.asked.kind == published.question and question.status_at(at) is QuestionStatus.LAPSED
     }
     if lapsed.isdisjoint(evidence):
         raise Refused(
@@ -119,10 +121,5 @@ def _refuse_without_question(deposit: Deposit, published: CancellationReason, ev
 
 
 COMMANDS: Final[Commands] = (
-    CommandRow(
-        MerchantCancel,
-        cancel_by_merchant,
-        Action("merchant", "merchant-cancel", lambda deposit, at, _terms: refuse_cancellation(deposit, at)),
-        needed,
-    ),
+    CommandRow(MerchantCancel, cancel_by_merchant, Action("merchant", "merchant-cancel", refuse_cancellation), needed),
 )

@@ -1,4 +1,7 @@
-"""Money that arrives: what counts, what goes back by itself, what a bank disputes, and where a window starts from."""
+"""Captures: which of them pay a deposit, which are returned at once, and where the window starts.
+
+Providers may repeat or reorder what they report: only what is new becomes an event.
+"""
 
 from collections.abc import Iterator
 from typing import Final
@@ -26,13 +29,21 @@ from chalicelib.core.deposit.payment import MAX_PAYMENTS, TRANSITIONS
 from chalicelib.core.deposit.status import Status
 from chalicelib.core.ending import end
 from chalicelib.core.ending.entitlement import Leg
+from chalicelib.core.locking import lock
 from chalicelib.core.paying import chargeback
 from chalicelib.core.paying.provider_answers import CaptureSeen, PaymentSeen
 from chalicelib.core.policy import calendar
 from chalicelib.core.policy.terms import Terms
 
 
-def refuse_method_change(deposit: Deposit, at: int) -> None:
+class ChangePaymentMethod(Command, frozen=True):
+    """The buyer changes the payment method. No provider event can."""
+
+    method: str
+
+
+def refuse_method_change(deposit: Deposit, at: int, _terms: Terms) -> None:
+    """WRONG_STATE unless the first payment is awaited, RATE_LIMITED after ``MAX_PAYMENTS`` payments."""
     status = status_at(deposit, at)
     if status is not Status.AWAITING_PAYMENT:
         raise Refused(Reason.WRONG_STATE, state=status.value)
@@ -40,26 +51,26 @@ def refuse_method_change(deposit: Deposit, at: int) -> None:
         raise Refused(Reason.RATE_LIMITED, most=MAX_PAYMENTS)
 
 
-def change_method(deposit: Deposit, method: str, at: int, terms: Terms) -> PaymentMethodChanged:
-    """The buyer's word, and nobody else's."""
-    if not terms.offers_method(method, at):
+def change_method(deposit: Deposit, command: ChangePaymentMethod, at: int, terms: Terms) -> PaymentMethodChanged:
+    """The change of method. PAYMENT_METHOD_NOT_OFFERED for a method that is not offered at ``at``."""
+    if not terms.offers_method(command.method, at):
         raise Refused(Reason.PAYMENT_METHOD_NOT_OFFERED, (FieldError("/payment_method", "unknown_method"),))
-    refuse_method_change(deposit, at)
-    return PaymentMethodChanged(at, method)
+    refuse_method_change(deposit, at, terms)
+    return PaymentMethodChanged(at, command.method)
 
 
 def judge_payment(deposit: Deposit, seen: PaymentSeen, at: int, terms: Terms) -> Iterator[DepositEvent]:
-    """What is new in what the provider says of a payment; every capture is judged once, by its own reference."""
+    """The events for what is new in the provider's record of a payment. Each capture is judged once, by its reference."""
     for capture in seen.captures:
-        if any(one.capture == capture.ref for one in deposit.captures):
+        if any(known.capture == capture.ref for known in deposit.captures):
             continue
         for event in _judge_capture(deposit, seen.payment, capture, at, terms):
             yield event
             deposit = evolve(deposit, event)
     for dispute in seen.disputes:
-        for told in chargeback.record_dispute(deposit, seen.payment, dispute, at, terms):
-            yield told
-            deposit = evolve(deposit, told)
+        for event in chargeback.record_dispute(deposit, seen.payment, dispute, at, terms):
+            yield event
+            deposit = evolve(deposit, event)
     status = deposit.payments[seen.payment - 1].status
     if not seen.captures:
         if seen.status == "pending" and (status, PaymentPending) in TRANSITIONS:
@@ -73,9 +84,11 @@ def _judge_capture(
 ) -> Iterator[DepositEvent]:
     cause = find_return_cause(deposit, payment, capture)
     if cause is not None:
-        strange = PaymentNotCounted(max(capture.at, deposit.created_at), payment, capture.ref, capture.amount, cause)
-        yield strange
-        yield from _return_money(evolve(deposit, strange), terms, cause, capture.amount, at, payment, capture.ref)
+        not_counted = PaymentNotCounted(
+            max(capture.at, deposit.created_at), payment, capture.ref, capture.amount, cause
+        )
+        yield not_counted
+        yield from _return_money(evolve(deposit, not_counted), terms, cause, capture.amount, at, payment, capture.ref)
         return
     paid: BalancePaid | PaymentSucceeded
     if deposit.payments[payment - 1].kind == "balance":
@@ -85,26 +98,25 @@ def _judge_capture(
         paid = _build_payment_succeeded(deposit, payment, capture, terms)
     yield paid
     if isinstance(paid, PaymentSucceeded) and terms.lock.at == "payment":
-        undo = terms.lock.undo
-        yield LockedByPayment(paid.at, paid.at + instants.duration_ms(undo) if undo is not None else None)
+        yield LockedByPayment(paid.at, lock.compute_undo_until(paid.at, terms))
     excess = capture.amount - deposit.payments[payment - 1].amount
     if excess:
         yield from _return_money(evolve(deposit, paid), terms, Cause.OVERPAYMENT, excess, at, payment, capture.ref)
 
 
 def find_return_cause(deposit: Deposit, payment: int, capture: CaptureSeen) -> Cause | None:
-    """Why a capture goes back, or None when it pays. What counts is the provider's capture instant.
+    """Why a capture is returned; None when it pays. The provider's capture instant decides whether it was in time.
 
-    A balance may be paid as long as the deposit lives: its due date is the merchant's, not the payment's.
+    A balance can be paid until the deposit ends: after its due date only the merchant may declare a default.
     """
-    due = deposit.payments[payment - 1]
+    payment_due = deposit.payments[payment - 1]
     ended = deposit.status in {Status.CANCELLED, Status.EXPIRED}
-    if ended or (deposit.paid is None and capture.at >= due.due_at):
+    if ended or (deposit.paid is None and capture.at >= payment_due.due_at):
         return Cause.LATE_PAYMENT
-    paid = not deposit.balance if due.kind == "balance" else deposit.paid is not None
+    paid = not deposit.balance if payment_due.kind == "balance" else deposit.paid is not None
     if paid or payment != deposit.payment.n:
         return Cause.DUPLICATE_PAYMENT
-    if capture.amount.currency != due.amount.currency or capture.amount < due.amount:
+    if capture.amount.currency != payment_due.amount.currency or capture.amount < payment_due.amount:
         return Cause.AMOUNT_MISMATCH
     return None
 
@@ -126,11 +138,11 @@ def _build_payment_succeeded(deposit: Deposit, payment: int, capture: CaptureSee
 
 
 def list_reminders(terms: Terms, starts_at: int, ends_at: int | None) -> tuple[int, ...]:
-    """The distances that the terms name, as far as they lie within the window; earliest first, each once."""
+    """The instants of reminders: the terms' times before the end that lie within the window; earliest first."""
     if ends_at is None:
         return ()
-    instants_before = {ends_at - instants.duration_ms(distance) for distance in terms.lock.remind_before}
-    return tuple(sorted(at for at in instants_before if starts_at < at < ends_at))
+    remind_at = {ends_at - instants.duration_ms(distance) for distance in terms.lock.remind_before}
+    return tuple(sorted(at for at in remind_at if starts_at < at < ends_at))
 
 
 def _return_money(
@@ -140,18 +152,7 @@ def _return_money(
     yield from end.approve_refund(deposit, len(deposit.refunds) + 1, cause, leg, at, terms.refund.deadline)
 
 
-class ChangePaymentMethod(Command, frozen=True):
-    """The buyer pays another way; nobody else can say so."""
-
-    method: str
-
-
 COMMANDS: Final[Commands] = (
-    CommandRow(
-        ChangePaymentMethod,
-        lambda deposit, command, at, terms: change_method(deposit, command.method, at, terms),
-        Action("buyer", "payment-method", lambda deposit, at, _terms: refuse_method_change(deposit, at)),
-        optional,
-    ),
+    CommandRow(ChangePaymentMethod, change_method, Action("buyer", "payment-method", refuse_method_change), optional),
     CommandRow(PaymentSeen, judge_payment, None, needed),
 )

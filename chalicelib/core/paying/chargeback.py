@@ -1,7 +1,8 @@
-"""Chargebacks against refunds: the buyer's bank takes money back while we may be giving it back, and it moves once.
+"""Chargebacks: the buyer's bank may take money back that is also being refunded. It must move only once.
 
-While the bank decides, what is held of that capture cannot be given away, and what is approved is not sent. When it
-decides for the buyer, its money covers what was owed and not sent; what is left comes out of what is held.
+While the bank decides, the money held of that capture cannot be given away, and approved refunds against it are not sent.
+When it decides for the buyer, its money first covers refunds that were owed and not sent; the rest is taken from what is
+held.
 """
 
 from collections.abc import Iterator
@@ -24,10 +25,10 @@ from chalicelib.core.refunding.destination import build_retry
 
 
 def record_dispute(deposit: Deposit, payment: int, seen: DisputeSeen, at: int, terms: Terms) -> Iterator[DepositEvent]:
-    """What is new in what the provider says of a chargeback; duplicates and old news give nothing."""
-    if not any(one.capture == seen.capture for one in deposit.captures):
-        return  # its capture is not known yet; the provider is asked again
-    known = next((one for one in deposit.disputes if one.ref == seen.ref), None)
+    """The events for what is new in the provider's record of a chargeback; none for duplicates."""
+    if not any(captured.capture == seen.capture for captured in deposit.captures):
+        return  # the capture is not recorded yet; the provider is asked again later
+    known = next((dispute for dispute in deposit.disputes if dispute.ref == seen.ref), None)
     if known is None:
         amount = _compute_disputed_amount(deposit, seen)
         opened = ChargebackOpened(at, len(deposit.disputes) + 1, seen.ref, payment, seen.capture, amount)
@@ -43,19 +44,19 @@ def record_dispute(deposit: Deposit, payment: int, seen: DisputeSeen, at: int, t
 
 
 def _record_won(deposit: Deposit, dispute: Dispute, at: int, terms: Terms) -> Iterator[DepositEvent]:
-    """Nothing moved. What waited for the bank until its promise passed goes its way again."""
+    """The merchant keeps the money. Refunds whose promised date passed while they waited for the bank are sent again."""
     yield ChargebackWon(at, dispute.n)
     for refund in list_refunds_against(deposit, dispute):
-        waited = refund.status is RefundStatus.MANUAL_REVIEW and refund.review == "promise_missed"
-        if waited and refund.sent_at is None and refund.destination_kind != "payout":
+        missed_promise = refund.status is RefundStatus.MANUAL_REVIEW and refund.review == "promise_missed"
+        if missed_promise and refund.sent_at is None and refund.destination_kind != "payout":
             yield build_retry(refund, at, terms)
 
 
 def _record_lost(deposit: Deposit, dispute: Dispute, at: int, terms: Terms) -> Iterator[DepositEvent]:
-    """The bank gave the buyer the money: first for what was owed and not sent, then out of what is held."""
-    covered, left = find_covered_refunds(deposit, dispute)
-    held = min(left, _compute_held_amount(deposit, dispute))
-    excess = left - held
+    """The bank paid the buyer: it covers refunds that were not sent, the rest is taken from what is held."""
+    covered, uncovered = find_covered_refunds(deposit, dispute)
+    held = min(uncovered, _compute_held_amount(deposit, dispute))
+    excess = uncovered - held
     yield ChargebackLost(at, dispute.n, excess or None)
     for refund in covered:
         yield RefundCovered(at, refund.n, dispute.n)
@@ -66,19 +67,19 @@ def _record_lost(deposit: Deposit, dispute: Dispute, at: int, terms: Terms) -> I
         yield approved
         yield RefundCovered(at, n, dispute.n)
     for refund in list_refunds_against(deposit, dispute):
-        twice = excess and refund.open and refund not in covered
-        if twice and (refund.status, RefundReviewNeeded) in TRANSITIONS:
+        may_pay_twice = excess and refund.open and refund not in covered
+        if may_pay_twice and (refund.status, RefundReviewNeeded) in TRANSITIONS:
             yield RefundReviewNeeded(at, refund.n, "double_exposure")
 
 
 def _compute_disputed_amount(deposit: Deposit, seen: DisputeSeen) -> Money:
-    """A bank that disputes in its own currency disputes the whole capture."""
+    """The disputed amount; the whole capture where the bank names another currency."""
     captured = deposit.find_capture(seen.capture).amount
     return seen.amount if seen.amount.currency == captured.currency else captured
 
 
 def _compute_held_amount(deposit: Deposit, dispute: Dispute) -> Money:
-    """What of the capture is still held; captures in another currency never are."""
+    """What is still held of the capture; 0 for a capture in another currency, which is always returned."""
     captured = deposit.find_capture(dispute.capture)
     if captured.amount.currency != deposit.currency:
         return Money.zero(captured.amount.currency)

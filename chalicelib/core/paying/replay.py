@@ -54,7 +54,7 @@ def _replay_paid(history: History, place: int) -> DepositEvent | None:
 
 
 def _find_return_cause(before: Deposit, event: Arrival) -> Cause | None:
-    """Why the money was not counted, by the rules; None when it pays. LookupError for what cannot be."""
+    """Why the rules return a capture; None when it pays. LookupError for an unknown payment or a known capture."""
     if before.payments[event.payment - 1].n != event.payment:
         raise LookupError("no such payment")
     if any(captured.capture == event.capture for captured in before.captures):
@@ -63,7 +63,7 @@ def _find_return_cause(before: Deposit, event: Arrival) -> Cause | None:
 
 
 def _count_window_again(event: PaymentSucceeded, terms: Terms) -> PaymentSucceeded:
-    """Hours are counted again. Days stay as recorded: a later release may know holidays that this one does not."""
+    """Windows in hours are counted again. Windows in days stay as recorded: releases may know different holidays."""
     ends_at = None
     if terms.window is not None and terms.lock.at == "window_end":
         elapsed = terms.window.kind == "elapsed"
@@ -75,7 +75,7 @@ def _count_window_again(event: PaymentSucceeded, terms: Terms) -> PaymentSucceed
 
 
 def must_return_money(history: History, place: int) -> bool:
-    """Whether money that was not due stands right before: only its refund may follow."""
+    """Whether the events before ``place`` end with money that was not due: then only its refund may follow."""
     arrival = _find_arrival(history, place)
     event = history.events[arrival]
     if isinstance(event, PaymentSucceeded | BalancePaid):
@@ -84,14 +84,14 @@ def must_return_money(history: History, place: int) -> bool:
 
 
 def returns_money(event: DepositEvent) -> bool:
-    """Whether the event gives such money back, or is the lock that comes with it."""
+    """Whether the event returns such money, or is the lock recorded with a payment."""
     if isinstance(event, RefundApproved):
         return event.cause in SENT_BACK
     return isinstance(event, LockedByPayment)
 
 
 def _find_arrival(history: History, place: int) -> int:
-    """The place of the capture before ``place``: right before it, or with its own lock between."""
+    """The place of the capture before ``place``: directly before it, or before the lock recorded with it."""
     return place - 2 if isinstance(history.events[place - 1], LockedByPayment) else place - 1
 
 
@@ -122,7 +122,7 @@ def _replay_chargeback_lost(history: History, place: int) -> DepositEvent | None
 
 
 def _replay_taken_by_bank(history: History, place: int) -> Iterator[DepositEvent]:
-    """Behind the lost chargeback, and what it covered."""
+    """The approval behind a lost chargeback and the refunds that it covered."""
     place -= 1
     while isinstance(history.events[place], RefundCovered):
         place -= 1

@@ -1,8 +1,7 @@
-"""When a window ends: hours run from the instant, days run to midnight, and the calendar says which days work.
+"""Computes when a window ends, by elapsed time, calendar days, working days or months.
 
-A window is half-open, ``[start, end)``. 24:00 of a day is 00:00 of the next one, in the market's own time zone.
-The end belongs into the journal once it is known: calendars are announced year by year, so a later
-release may know holidays that this one did not.
+A window is half-open, ``[start, end)``. Windows in days or months end at midnight in the market's time zone. Record the
+computed end in the journal: holidays are announced year by year, so a later release may know other ones.
 """
 
 from calendar import monthrange
@@ -21,14 +20,17 @@ MONTHS_PER_YEAR: Final = 12
 
 
 class Calendar(NamedTuple):
-    """Where days begin and which of them work: an IANA zone and a country code of the ``holidays`` package."""
+    """An IANA time zone, and a country code of the ``holidays`` package for working days."""
 
     time_zone: str
     holidays: str
 
 
 def compute_window_end(kind: str, length: str, start: Instant, calendar: Calendar) -> Instant:
-    """The first instant outside the window. ValueError names the fault: ``kind`` or ``duration``."""
+    """The first instant after the window. ValueError ``kind`` or ``duration`` for an unknown kind or length.
+
+    Calendar days that end on a day off are extended to the next working day; months are not.
+    """
     match kind:
         case "elapsed":
             return start + duration_ms(length)
@@ -49,7 +51,7 @@ def _local_day(instant: Instant, calendar: Calendar) -> date:
 
 def _end_of_day(day: date, calendar: Calendar) -> Instant:
     following = day + ONE_DAY
-    # Where clocks skip midnight, the earlier offset still names the instant at which the next day begins.
+    # Where clocks skip midnight, the offset before the change gives the instant at which the next day begins.
     midnight = datetime(following.year, following.month, following.day, tzinfo=ZoneInfo(calendar.time_zone))
     return in_milliseconds(midnight)
 
@@ -67,7 +69,7 @@ def _nth_working_day(day: date, number: int, calendar: Calendar) -> date:
 
 
 def _add_months(day: date, months: int) -> date:
-    """The same day number, or the month's last day where it has no such day. A duty of ours: it never rolls later."""
+    """The same day of a later month, or the last day of a shorter month. Never extended, as it is a duty of ours."""
     years, month = divmod(day.month - 1 + months, MONTHS_PER_YEAR)
     year, month = day.year + years, month + 1
     return date(year, month, min(day.day, monthrange(year, month)[1]))
@@ -79,7 +81,7 @@ def _is_working_day(day: date, calendar: Calendar) -> bool:
 
 @cache
 def _load_year(country: str, year: int) -> "HolidayBase":
-    """One country's year, complete before anyone sees it: the package's own lazy growth is not thread-safe."""
-    from holidays import country_holidays  # noqa: PLC0415 - only windows counted in days pay for the import
+    """The holidays of a country in one year, loaded completely: the package's lazy loading is not thread-safe."""
+    from holidays import country_holidays  # noqa: PLC0415 - a slow import that only windows in days need
 
     return country_holidays(country, years=year, expand=False)

@@ -14,9 +14,10 @@ QuestionKind = Literal["address", "contact", "verification"]
 
 
 class CancellationReason(Ending):
-    """One reason. ``evidence`` is the least number of items, ``least_note`` of characters in plain words.
+    """One reason. ``evidence``: minimum number of evidence items. ``least_note``: minimum length of the note in characters.
 
-    ``text`` names its texts, for a version that tells another rule under the same code.
+    ``text``: key of its texts, for a version with another rule under the same code; None: the code. ``unpaid_only``: only
+    for unpaid deposits. ``buyer_side``: the reason lies with the buyer. ``question``: the question to ask first, if any.
     """
 
     code: str
@@ -44,13 +45,16 @@ class CancellationReason(Ending):
 
 
 class QuestionRule(Frozen):
-    """How long a buyer has to answer."""
+    """The time that a buyer has to answer."""
 
     answer_within: Duration
 
 
 class BulkRule(Frozen):
-    """How many deposits one person may cancel at once without a second one, and how long that one has."""
+    """How many deposits one person may cancel at once without a second approver, and the time to approve.
+
+    ``most_alone`` and ``most_alone_percent`` limit what one person may cancel; up to ``always_alone`` is always allowed.
+    """
 
     most_alone: Whole
     most_alone_percent: Whole
@@ -71,7 +75,7 @@ class Catalogue(Version):
 
     @property
     def codes(self) -> frozenset[str]:
-        return frozenset(one.code for one in self.reason)
+        return frozenset(reason.code for reason in self.reason)
 
 
 def find_catalogue(at: int) -> Catalogue:
@@ -79,15 +83,15 @@ def find_catalogue(at: int) -> Catalogue:
 
 
 def find_reasons(at: int) -> Mapping[str, CancellationReason]:
-    """Those that can be cited at an instant, by code, in the catalogue's order."""
-    return {one.code: one for one in find_catalogue(at).reason if one.is_offered(at)}
+    """The reasons that can be cited at an instant, by code, in the catalogue's order."""
+    return {reason.code: reason for reason in find_catalogue(at).reason if reason.is_offered(at)}
 
 
 def list_all_reasons() -> tuple[CancellationReason, ...]:
-    """Every reason that was ever published, as the last version has it: no code is ever left out."""
+    """Every reason ever published, from the last version, which must hold all codes."""
     return dated.read_series("reasons", Catalogue).latest.reason
 
 
 def compute_max_bulk_deposits() -> int:
-    """The most that one bulk cancellation could ever hold: what the contract says; each is judged by its own instant."""
-    return max(one.bulk.most_deposits for one in dated.read_series("reasons", Catalogue).versions)
+    """The highest limit of a bulk cancellation in any version, for the API contract. Requests use the limit in force."""
+    return max(catalogue.bulk.most_deposits for catalogue in dated.read_series("reasons", Catalogue).versions)

@@ -15,7 +15,11 @@ ClaimKind = Literal[
 
 
 class ClaimRules(Version):
-    """One version of policies/claims."""
+    """One version of policies/claims.
+
+    ``open_for``: how long after its end a deposit takes claims. ``answer_at_least`` and ``answer_at_most`` bound the
+    deadlines in terms. ``kinds_end``: kinds that can no longer be opened, with the instant from which on.
+    """
 
     version: str
     source: Source

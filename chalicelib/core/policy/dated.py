@@ -1,7 +1,7 @@
-"""Dated rules: a folder of versions, each in force from its date until the next one's.
+"""Dated rules: a folder of versions, each in force from its date until the date of the next.
 
-A rule is read for the instant of what it decides (an event, an opening, a capture), never for today, so what was decided
-stays decided when a figure changes. A published version is never edited: a change is a new file with a later ``from``.
+A rule is read for the instant of what it decides (an event, an opening, a capture), never for today, so that a change of
+a rule does not change old decisions. A published version is never edited: a change is a new file with a later ``from``.
 """
 
 from bisect import bisect_right
@@ -22,10 +22,10 @@ Source = Annotated[str, StringConstraints(min_length=1)]
 
 
 def _read_date(value: Any) -> Instant:
-    """A date begins at midnight UTC; where the law of a place decides, a date-time with its offset stands in the file."""
+    """The instant of a TOML date (midnight UTC) or of a date-time with an offset, used where a local law decides."""
     if isinstance(value, datetime):
         if value.tzinfo is None:
-            raise ValueError("a time without its distance from UTC is no instant")
+            raise ValueError("a date-time needs an offset from UTC")
         return in_milliseconds(value)
     if isinstance(value, date):
         return in_milliseconds(datetime.combine(value, time(), UTC))
@@ -36,13 +36,13 @@ Date = Annotated[int, BeforeValidator(_read_date)]
 
 
 class Version(Frozen):
-    """What every dated file says of itself. The date is no part of what answers show."""
+    """Base of one version of a dated rule. ``from_`` is when it comes into force; answers do not show it."""
 
     from_: Annotated[Date, Field(alias="from", exclude=True)]
 
     @property
     def codes(self) -> frozenset[str]:
-        """What deposits refer to by name. A later version may end a code, and never leaves it out."""
+        """The codes that deposits refer to. A later version may end a code, but must contain it."""
         return frozenset()
 
 
@@ -50,7 +50,7 @@ V = TypeVar("V", bound=Version)
 
 
 class Ending(Frozen):
-    """What can be chosen, until it ends. After that nobody chooses it any more, and whoever did keeps it."""
+    """Base of what can be chosen until it ends. Who chose it before keeps it. ``until`` None: no end."""
 
     until: Annotated[Date | None, Field(exclude=True)] = None
 
@@ -58,54 +58,67 @@ class Ending(Frozen):
         return self.until is None or at < self.until
 
 
+class EndingVersion(Version, Ending):
+    """Base of a version that can be chosen until it ends."""
+
+
+VE = TypeVar("VE", bound=EndingVersion)
+
+
 class Series(Struct, Generic[V], frozen=True):
-    """The versions of one rule, earliest first. ValueError where dates repeat or a code has gone."""
+    """The versions of one rule, earliest first. ValueError when dates repeat or a version lacks an earlier code."""
 
     name: str
     versions: tuple[V, ...]
 
     def __post_init__(self) -> None:
-        for former, later in pairwise(self.versions):
-            if later.from_ <= former.from_:
+        for earlier, later in pairwise(self.versions):
+            if later.from_ <= earlier.from_:
                 raise ValueError(f"{self.name}: each version begins later than the one before it")
-            if former.codes - later.codes:
-                raise ValueError(f"{self.name}: {sorted(former.codes - later.codes)} must stay, with an end")
+            if earlier.codes - later.codes:
+                raise ValueError(f"{self.name}: {sorted(earlier.codes - later.codes)} must stay, with an end date")
 
     def find(self, at: Instant) -> V | None:
         """The version in force at an instant; None before the first one."""
-        place = bisect_right(self.versions, at, key=lambda version: version.from_)
-        return self.versions[place - 1] if place else None
+        count = bisect_right(self.versions, at, key=lambda version: version.from_)
+        return self.versions[count - 1] if count else None
 
     @property
     def latest(self) -> V:
-        """The last one published, in force or not: it knows every code that there ever was."""
+        """The last version, in force or not. It contains every code ever published."""
         return self.versions[-1]
 
 
 def read_series(folder: str, shape: type[V]) -> Series[V]:
-    """One rule for everything: its first version has to hold from the beginning, so that no instant is without one."""
-    found: Series[V] = _read_series(folder, shape)
-    return found
+    """The versions of a folder. ValueError unless the first is in force from 1970-01-01, so that every instant has one."""
+    versions: Series[V] = _read_series(folder, shape)
+    return versions
 
 
 def find_version(folder: str, shape: type[V], instant: Instant) -> V:
-    """The version of a rule that is in force at an instant."""
-    found = read_series(folder, shape).find(instant)
-    if found is None:
+    """The version of a rule in force at an instant. LookupError before 1970."""
+    version = read_series(folder, shape).find(instant)
+    if version is None:
         raise LookupError(f"{folder}: nothing is published for instants before 1970")
-    return found
+    return version
 
 
 def read_series_by_member(folder: str, shape: type[V], member: str) -> Mapping[str, Series[V]]:
-    """A series for each value of a member, as markets and programmes have; each may begin whenever it does."""
-    found: Mapping[str, Series[V]] = _read_series_by_member(folder, shape, member)
-    return found
+    """A series for each value of a member, such as a market's code. Each may begin at any date."""
+    series: Mapping[str, Series[V]] = _read_series_by_member(folder, shape, member)
+    return series
+
+
+def find_offered(folder: str, shape: type[VE], member: str, instant: Instant) -> dict[str, VE]:
+    """For each value of a member, the version in force at an instant that has not ended."""
+    versions = ((name, series.find(instant)) for name, series in read_series_by_member(folder, shape, member).items())
+    return {name: version for name, version in versions if version is not None and version.is_offered(instant)}
 
 
 def read_version(folder: str, name: str, shape: type[V]) -> V:
-    """One version by the name of its file, in force or not; FileNotFoundError when there is none."""
-    found: V = _read_version(folder, name, shape)
-    return found
+    """One version by its file name, in force or not. FileNotFoundError when there is none."""
+    version: V = _read_version(folder, name, shape)
+    return version
 
 
 @cache
@@ -115,21 +128,21 @@ def _read_version(folder: str, name: str, shape: type[V]) -> V:
 
 @cache
 def _read_series(folder: str, shape: type[V]) -> Series[V]:
-    found = Series(folder, _read_folder(folder, shape))
-    if not found.versions or found.versions[0].from_ != 0:
+    series = Series(folder, _read_folder(folder, shape))
+    if not series.versions or series.versions[0].from_ != 0:
         raise ValueError(f"{folder}: the first version holds from 1970-01-01")
-    return found
+    return series
 
 
 @cache
 def _read_series_by_member(folder: str, shape: type[V], member: str) -> Mapping[str, Series[V]]:
-    found: dict[str, list[V]] = {}
-    for one in _read_folder(folder, shape):
-        found.setdefault(getattr(one, member), []).append(one)
-    return {name: Series(f"{folder}/{name}", tuple(versions)) for name, versions in found.items()}
+    groups: dict[str, list[V]] = {}
+    for version in _read_folder(folder, shape):
+        groups.setdefault(getattr(version, member), []).append(version)
+    return {name: Series(f"{folder}/{name}", tuple(versions)) for name, versions in groups.items()}
 
 
 def _read_folder(folder: str, shape: type[V]) -> tuple[V, ...]:
-    """Every file of a folder, checked, by date."""
-    found = (read_version(folder, name, shape) for name in policies.names(folder))
-    return tuple(sorted(found, key=lambda one: one.from_))
+    """Every version of a folder, by date."""
+    versions = (read_version(folder, name, shape) for name in policies.names(folder))
+    return tuple(sorted(versions, key=lambda version: version.from_))

@@ -1,4 +1,4 @@
-"""What the law of a market allows, as read from policies/markets, and its merge into an offer: never against the buyer."""
+"""Rules of a market's law, read from policies/markets. An offer merges them in the buyer's favour."""
 
 from typing import Literal, NamedTuple
 
@@ -7,11 +7,11 @@ from chalicelib.core.common.fields import Frozen
 from chalicelib.core.common.refusal import Reason, Refused
 from chalicelib.core.policy import dated
 from chalicelib.core.policy.calendar import Calendar
-from chalicelib.core.policy.dated import Ending, Source, Version
+from chalicelib.core.policy.dated import EndingVersion, Source
 
 
 class Forfeit(Frozen):
-    """When a deposit may be kept at all, and how much of the goods' value at most."""
+    """When a deposit may be kept, and at most which percentage of the goods' value; ``cap_percent`` None: no cap."""
 
     allowed: Literal["always", "made_to_spec", "never"]
     cap_percent: int | None = None
@@ -51,8 +51,8 @@ class Withdrawal(Frozen):
     source: str
 
 
-class Market(Version, Ending):
-    """One published policy of one market. Its id names the file and is never used again for other rules."""
+class Market(EndingVersion):
+    """One version of a market's policy. ``id`` is its file name and never stands for other rules."""
 
     id: str
     code: str
@@ -72,7 +72,7 @@ class Market(Version, Ending):
 
 
 class Constraint(NamedTuple):
-    """One term that the market (or the nature of the payment) changed in the buyer's favour."""
+    """A term that the market's law or the nature of the payment changed in the buyer's favour."""
 
     field: str
     rule: str
@@ -80,32 +80,29 @@ class Constraint(NamedTuple):
 
 
 def read_policy(policy_id: str) -> Market:
-    """The market policy of that id, current or past."""
+    """The market policy with that id, in force or not. FileNotFoundError when there is none."""
     return dated.read_version("markets", policy_id, Market)
 
 
 def list_codes() -> tuple[str, ...]:
-    """Every market that there ever was a policy for, sorted."""
+    """The codes of all markets that ever had a policy, sorted."""
     return tuple(sorted(dated.read_series_by_member("markets", Market, "code")))
 
 
 def find_policies(at: int) -> dict[str, Market]:
-    """The policy of every market that is served at an instant, by market code: an offer made then freezes its id."""
-    found = (
-        (code, versions.find(at)) for code, versions in dated.read_series_by_member("markets", Market, "code").items()
-    )
-    return {code: law for code, law in found if law is not None and law.is_offered(at)}
+    """The policies in force at an instant, by market code. An offer made then freezes the id."""
+    return dated.find_offered("markets", Market, "code", at)
 
 
 def find_policy(code: str, at: int) -> Market:
-    """The policy in force in a market at an instant; NOT_FOUND when we serve no such market then."""
-    found = find_policies(at).get(code)
-    if found is None:
+    """The policy in force in a market at an instant. Refused NOT_FOUND when the market is not served then."""
+    law = find_policies(at).get(code)
+    if law is None:
         raise Refused(Reason.NOT_FOUND)
-    return found
+    return law
 
 
 def limit_refund_deadline(deadline: str, market: Market) -> str:
-    """The refund deadline that is kinder to the buyer: the offer's or the market's."""
+    """The shorter of the offer's and the market's refund deadline."""
     longest = market.refund_deadline.longest
     return longest if instants.duration_ms(deadline) > instants.duration_ms(longest) else deadline

@@ -1,4 +1,4 @@
-"""Reading an offer: the body over its preset, the market's policy merged in, and what does not fit together."""
+"""Reads an offer: fills it from its preset, checks it, and merges the market's policy."""
 
 from collections.abc import Iterator, Mapping
 from functools import cache
@@ -19,7 +19,7 @@ from chalicelib.core.policy.terms import DEFAULT_PRESET, AfterLock, Draft, Refun
 
 @cache
 def read_preset(name: str) -> dict[str, Any]:
-    """A preset's offer members; FileNotFoundError when there is none of that name."""
+    """The members of a preset. FileNotFoundError when there is none of that name."""
     if name not in policies.names("presets"):
         raise FileNotFoundError(name)
     members = policies.read(f"presets/{name}.toml")
@@ -27,33 +27,33 @@ def read_preset(name: str) -> dict[str, Any]:
 
 
 def read_offer(body: Mapping[str, Any], at: int) -> Draft:
-    """The whole offer: the body over its preset. Raises Refused with a fault for every field that will not do at ``at``."""
+    """The offer: the body over its preset. Refused with every field error at ``at``."""
     if "market_policy" in body:
         raise build_refusal((FieldError("/market_policy", "unknown_field"),))
-    wanted = body.get("preset", DEFAULT_PRESET)
-    known = isinstance(wanted, str) and wanted in policies.names("presets")
-    filled = _fill_from_preset(dict(body), _drop_ended_codes(read_preset(wanted), at) if known else {})
+    name = body.get("preset", DEFAULT_PRESET)
+    is_known = isinstance(name, str) and name in policies.names("presets")
+    members = _fill_from_preset(dict(body), _drop_ended_codes(read_preset(name), at) if is_known else {})
     try:
-        draft = Draft.model_validate(lists_to_tuples(filled))
+        draft = Draft.model_validate(lists_to_tuples(members))
     except ValidationError as invalid:
         faults = read_field_errors(invalid)
-        raise build_refusal(faults if known else (FieldError("/preset", "unknown_preset"), *faults)) from None
-    found = tuple(_find_faults(draft, at)) + (() if known else (FieldError("/preset", "unknown_preset"),))
-    if found:
-        raise build_refusal(found)
+        raise build_refusal(faults if is_known else (FieldError("/preset", "unknown_preset"), *faults)) from None
+    faults = tuple(_find_faults(draft, at)) + (() if is_known else (FieldError("/preset", "unknown_preset"),))
+    if faults:
+        raise build_refusal(faults)
     return draft
 
 
 def _drop_ended_codes(members: Mapping[str, Any], at: int) -> dict[str, Any]:
-    """A preset without the codes that have ended by then: an offer that leaves the choice to it is no worse for it."""
-    payment, cited = members["payment"], cancellation_reasons.find_reasons(at)
+    """A preset without the methods and reasons that have ended by ``at``, so that offers without own ones stay valid."""
+    payment, citable = members["payment"], cancellation_reasons.find_reasons(at)
     methods = [method for method in payment["methods"] if payment_routes.is_offered(method, at)]
-    reasons = [code for code in members["cancellation_reasons"] if code in cited]
+    reasons = [code for code in members["cancellation_reasons"] if code in citable]
     return {**members, "payment": {**payment, "methods": methods}, "cancellation_reasons": reasons}
 
 
 def merge_market_policy(draft: Draft, at: int) -> tuple[Draft, tuple[Constraint, ...]]:
-    """Merge in the market's policy of that instant, field by field, in the buyer's favour; say what was changed."""
+    """Merge the market's policy in force into the offer, in the buyer's favour. Gives the offer and what was changed."""
     law = market.find_policy(draft.market, at)
     changes: dict[str, Any] = {"market_policy": law.id}
     if draft.trade_in is not None:
@@ -61,10 +61,10 @@ def merge_market_policy(draft: Draft, at: int) -> tuple[Draft, tuple[Constraint,
         changes["trade_in"] = draft.trade_in.model_copy(update={"version": published.version})
     constraints: list[Constraint] = []
     if draft.after_lock.buyer_cancel == "forfeit":
-        kinder = _find_forfeit_constraint(draft, law)
-        if kinder is not None:
+        constraint = _find_forfeit_constraint(draft, law)
+        if constraint is not None:
             changes["after_lock"] = AfterLock(buyer_cancel="refund")
-            constraints.append(kinder)
+            constraints.append(constraint)
         elif exceeds_forfeit_cap(draft, law):
             constraints.append(Constraint("payment.deposit", f"{law.id}/{law.forfeit.rule}", law.forfeit.source))
     deadline = market.limit_refund_deadline(draft.refund.deadline, law)
@@ -76,7 +76,7 @@ def merge_market_policy(draft: Draft, at: int) -> tuple[Draft, tuple[Constraint,
 
 
 def exceeds_forfeit_cap(draft: Terms, law: Market) -> bool:
-    """Whether the deposit for one unit of any item exceeds what the market lets a merchant keep."""
+    """Whether the deposit for one unit of any item exceeds what the market allows to be forfeited."""
     deposit, cap = draft.payment.deposit, law.forfeit.cap_percent
     if deposit is None or cap is None:
         return False
@@ -84,7 +84,7 @@ def exceeds_forfeit_cap(draft: Terms, law: Market) -> bool:
 
 
 def find_warnings(draft: Draft, at: int) -> Iterator[FieldError]:
-    """What a merchant should think about again; none of it stops the offer. ``draft`` is resolved."""
+    """Warnings for the merchant, which do not stop the offer. ``draft`` comes from ``merge_market_policy``."""
     law = draft.policy
     if draft.after_lock.buyer_cancel == "forfeit" and exceeds_forfeit_cap(draft, law):
         yield FieldError("/payment/deposit", "deposit_above_cap")
@@ -97,7 +97,7 @@ def find_warnings(draft: Draft, at: int) -> Iterator[FieldError]:
 
 
 def outlasts_route(draft: Terms, route_days: int | None) -> bool:
-    """Whether the window and the promised delivery together last longer than the route can refund."""
+    """Whether the window and the promised delivery together last longer than the route refunds."""
     if route_days is None:
         return False
     window = instants.duration_ms(draft.window.length) if draft.window is not None else 0
@@ -115,7 +115,7 @@ def _find_forfeit_constraint(draft: Terms, law: Market) -> Constraint | None:
 
 
 def _fill_from_preset(body: dict[str, Any], base: Mapping[str, Any]) -> dict[str, Any]:
-    """The body over the preset. Objects merge member by member; lists, amounts and explicit nulls replace."""
+    """The body over the preset. Objects are merged by member; lists, amounts and nulls of the body replace."""
     base_currency = base.get("currency")
     currency = body.get("currency", base_currency)
     merged = _merge_members(base, body, keep_amounts=base_currency is None or currency == base_currency)
@@ -128,10 +128,10 @@ def _fill_from_preset(body: dict[str, Any], base: Mapping[str, Any]) -> dict[str
 
 
 def _merge_members(base: Mapping[str, Any], over: Mapping[str, Any], *, keep_amounts: bool) -> dict[str, Any]:
-    kept = {name: value for name, value in base.items() if keep_amounts or not _is_amount(value)}
+    preset = {name: value for name, value in base.items() if keep_amounts or not _is_amount(value)}
     merged: dict[str, Any] = {}
-    for name in kept.keys() | over.keys():
-        below, above = kept.get(name), over.get(name)
+    for name in preset.keys() | over.keys():
+        below, above = preset.get(name), over.get(name)
         if name not in over:
             merged[name] = _merge_members(below, {}, keep_amounts=keep_amounts) if isinstance(below, dict) else below
         elif isinstance(below, dict) and isinstance(above, dict) and not (_is_amount(below) or _is_amount(above)):
@@ -146,7 +146,7 @@ def _is_amount(value: Any) -> bool:
 
 
 def _find_faults(draft: Draft, at: int) -> Iterator[FieldError]:
-    """What no single field can show: how the members fit together, and what is published at the instant."""
+    """Errors that depend on several fields or on what is published at the instant."""
     yield from _find_currency_faults(draft)
     yield from _find_payment_faults(draft, at)
     yield from _find_lock_faults(draft)
@@ -176,34 +176,34 @@ def _find_faults(draft: Draft, at: int) -> Iterator[FieldError]:
 
 
 def _find_trade_in_faults(draft: Draft, trade_in: TradeIn, at: int) -> Iterator[FieldError]:
-    known = fees.find_schedules(at).get(trade_in.schedule)
+    schedule = fees.find_schedules(at).get(trade_in.schedule)
     if trade_in.version is not None:
         yield FieldError("/trade_in/version", "unknown_field")
-    if known is None:
+    if schedule is None:
         yield FieldError("/trade_in/schedule", "unknown_schedule")
-    elif known.currency != draft.currency:
+    elif schedule.currency != draft.currency:
         yield FieldError("/trade_in/schedule", "currency_mismatch")
 
 
 def _find_currency_faults(draft: Draft) -> Iterator[FieldError]:
-    priced: list[tuple[str, Money | None]] = [
+    amounts: list[tuple[str, Money | None]] = [
         ("/shipping", draft.shipping),
         ("/payment/deposit", draft.payment.deposit),
         *((f"/items/{index}/price", item.price) for index, item in enumerate(draft.items)),
     ]
     if draft.trade_in is not None:
-        priced += [(f"/trade_in/values/{model}", value) for model, value in draft.trade_in.values.items()]
-    for pointer, amount in priced:
+        amounts += [(f"/trade_in/values/{model}", value) for model, value in draft.trade_in.values.items()]
+    for pointer, amount in amounts:
         if amount is not None and amount.currency != draft.currency:
             yield FieldError(pointer, "currency_mismatch")
 
 
 def _find_claims_faults(draft: Draft, at: int) -> Iterator[FieldError]:
-    """Silence decides for the buyer only where there is a time to be silent, and an end of it."""
+    """Deadlines of claims must lie within the bounds in force, as a missed one grants the claim."""
     rules = claim_rules.find_claim_rules(at)
     shortest, longest = instants.duration_ms(rules.answer_at_least), instants.duration_ms(rules.answer_at_most)
-    for name, given in draft.claims:
-        time = instants.duration_ms(given)
+    for name, length in draft.claims:
+        time = instants.duration_ms(length)
         if not shortest <= time <= longest:
             yield FieldError(f"/claims/{name}", "too_small" if time < shortest else "too_large")
 

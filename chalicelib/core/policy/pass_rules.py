@@ -21,5 +21,5 @@ def find_pass_rules(at: int) -> PassRules:
 
 
 def compute_reserve_end(opens_at: int) -> int:
-    """From then on the units kept for passes are everybody's."""
+    """When the units reserved for passes are released to all buyers, for a sale that opens at ``opens_at``."""
     return opens_at + instants.duration_ms(find_pass_rules(opens_at).reserve_lasts)

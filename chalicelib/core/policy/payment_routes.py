@@ -1,7 +1,7 @@
-"""Payment routes: how each gives money back, until when, and at what hours. Figures stand in policies/routes, by date.
+"""Payment routes: how and until when each refunds, and in which hours. Figures: policies/routes, by date.
 
-A refund is decided by the route as it is published at the decision, and sent by the route of the sending: a provider does
-what it does today. What a buyer was told with the payment is what was published then.
+A refund is decided by the route in force at the decision, and sent by the route in force at the sending. The buyer is
+shown the route in force at the payment.
 """
 
 from typing import Annotated, Final
@@ -18,7 +18,7 @@ from chalicelib.core.policy.dated import Ending, Source, Version
 Days = Annotated[int, Field(ge=1, le=400)]
 Clock = Annotated[str, Field(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$")]
 
-# Why a refund cannot go to its source; the buyer is asked for an account instead.
+# Why a refund cannot go to its source, so that the buyer must name an account.
 ROUTE_CANNOT_REFUND: Final = "route_cannot_refund"
 ROUTE_WINDOW_ENDED: Final = "route_window_ended"
 ROUTE_NOT_PARTIAL: Final = "route_not_partial"
@@ -26,7 +26,7 @@ NO_SOURCE: Final = "no_source"
 
 
 class Quiet(Frozen):
-    """Local hours in which the provider refuses, half-open; over midnight when ``to`` is the earlier one."""
+    """Local hours in which the provider takes no refunds, half-open; over midnight when ``to`` is before ``from``."""
 
     from_: Annotated[Clock, Field(alias="from")]
     to: Clock
@@ -34,7 +34,12 @@ class Quiet(Frozen):
 
 
 class Route(Ending):
-    """How one payment method gives money back."""
+    """How a payment method refunds.
+
+    ``to_source``: whether it can refund at all; ``partial``: also a part of a capture; ``asynchronous``: the bank's result
+    comes later. ``settle_days``: days until a settlement report shows the money. ``window_days``: days after the capture in
+    which it can refund, None without a limit.
+    """
 
     to_source: bool
     partial: bool
@@ -45,7 +50,7 @@ class Route(Ending):
 
 
 class Payout(Frozen):
-    """How money reaches an account that the buyer named."""
+    """How money is paid to an account that the buyer named. ``least`` and ``most``: amounts by currency."""
 
     settle_days: Days
     cool_down: Duration
@@ -55,7 +60,7 @@ class Payout(Frozen):
     limits_source: str
 
     def out_of_range(self, amount: Money) -> str | None:
-        """``below_route_min`` or ``above_route_max``: a person has to gather or split it. None when it fits."""
+        """``below_route_min`` or ``above_route_max`` when a person must combine or split the amount, else None."""
         least, most = self.least.get(amount.currency), self.most.get(amount.currency)
         if least is not None and amount < Money.parse(least, amount.currency):
             return "below_route_min"
@@ -86,53 +91,54 @@ def find_route(method: str, at: int) -> Route:
 
 
 def is_offered(method: str, at: int) -> bool:
-    """Whether anybody can choose to pay this way at an instant: a route that has ended only gives money back."""
-    found = find_routes(at).route.get(method)
-    return found is not None and found.is_offered(at)
+    """Whether the method can be chosen at an instant. A route that has ended still refunds."""
+    route = find_routes(at).route.get(method)
+    return route is not None and route.is_offered(at)
 
 
 def find_payout(at: int) -> Payout:
     return find_routes(at).payout
 
 
-def compute_refund_window_end(found: Route, captured_at: int) -> int | None:
-    """When the way back to the source closes; None when no limit is known."""
-    return captured_at + found.window_days * DAY if found.window_days is not None else None
+def compute_refund_window_end(route: Route, captured_at: int) -> int | None:
+    """When the route stops refunding a capture; None without a limit."""
+    return captured_at + route.window_days * DAY if route.window_days is not None else None
 
 
-def find_source_obstacle(found: Route, amount: Money, captured: Money, captured_at: int, at: int) -> str | None:
-    """Why this much of a capture cannot go back to its source at an instant; None when it can."""
-    if not found.to_source:
+def find_source_obstacle(route: Route, amount: Money, captured: Money, captured_at: int, at: int) -> str | None:
+    """Why ``amount`` of a capture of ``captured`` cannot go back to its source at an instant; None when it can."""
+    if not route.to_source:
         return ROUTE_CANNOT_REFUND
-    last = compute_refund_window_end(found, captured_at)
-    if last is not None and at >= last:
+    window_end = compute_refund_window_end(route, captured_at)
+    if window_end is not None and at >= window_end:
         return ROUTE_WINDOW_ENDED
-    if not found.partial and amount != captured:
+    if not route.partial and amount != captured:
         return ROUTE_NOT_PARTIAL
     return None
 
 
-def find_next_open_instant(found: Route, at: int) -> int:
-    """The first instant from ``at`` on at which the provider takes refunds: ``at`` itself outside the quiet hours."""
-    if found.quiet is None:
+def find_next_open_instant(route: Route, at: int) -> int:
+    """The first instant from ``at`` on outside the route's quiet hours."""
+    if route.quiet is None:
         return at
     start, end, ahead = (
-        _since_midnight(clock) for clock in (found.quiet.from_, found.quiet.to, found.quiet.ahead_of_utc)
+        _since_midnight(clock) for clock in (route.quiet.from_, route.quiet.to, route.quiet.ahead_of_utc)
     )
     since_start = (at + ahead - start) % DAY
     lasts = (end - start) % DAY
     return at + lasts - since_start if since_start < lasts else at
 
 
-def compute_promise(found: Route, captured_at: int, at: int, deadline: str) -> int:
-    """By when a refund decided at ``at`` is promised: within the deadline, and before its way back closes."""
+def compute_promise(route: Route, captured_at: int, at: int, deadline: str) -> int:
+    """By when a refund decided at ``at`` is promised: within the deadline, and before the route stops refunding."""
     promised = at + instants.duration_ms(deadline)
-    last = compute_refund_window_end(found, captured_at)
-    return min(promised, last) if found.to_source and last is not None and last > at else promised
+    window_end = compute_refund_window_end(route, captured_at)
+    open_until = window_end if route.to_source and window_end is not None and window_end > at else promised
+    return min(promised, open_until)
 
 
 def compute_payable_from(at: int, *, changed: bool) -> int:
-    """When a named account may be paid: at once the first time, after the cool-down when it was changed."""
+    """From when a named account may be paid: ``at`` for the first account, after the cool-down for a changed one."""
     return at + instants.duration_ms(find_payout(at).cool_down) if changed else at
 
 

@@ -1,4 +1,4 @@
-"""The terms a deposit is sold under: their shape, and the hash that freezes them."""
+"""The terms of an offer, and the hash that identifies them."""
 
 import hashlib
 from typing import Annotated, Final, Literal, Self
@@ -34,11 +34,12 @@ Method = Literal[
     "cash_on_delivery",
 ]
 Count = Annotated[int, Field(ge=1, le=1_000_000_000)]
-DEFAULT_PRESET: Final = "recommended"  # what fills an offer that names none
+DEFAULT_PRESET: Final = "recommended"  # for offers that name no preset
 
 
+# The API contract shows the docstrings of these models.
 class Item(Frozen):
-    """One thing that is pre-sold."""
+    """An item on pre-sale."""
 
     sku: Sku
     name: Text
@@ -83,6 +84,7 @@ class Lock(Frozen):
     """When the deposit becomes a commitment, and how a buyer's own lock is slowed down and undone."""
 
     at: Literal["window_end", "payment", "never"]
+    # ``early``: the buyer may lock before ``at``, after the reading time ``review``. ``undo`` None: no undo.
     early: bool
     review: Duration | None = None
     intent_ttl: Duration | None = None
@@ -126,7 +128,7 @@ class TradeIn(Frozen):
 
     @property
     def name(self) -> str:
-        """Names the version that fees come from."""
+        """The name of the frozen schedule, ``<schedule>@<version>``."""
         return f"{self.schedule}@{self.version}"
 
 
@@ -150,7 +152,7 @@ class Refund(Frozen):
 
 
 class Terms(Frozen):
-    """Everything a deposit is sold under. Immutable; named by ``terms_hash``."""
+    """All terms of an offer. Immutable; ``compute_terms_hash`` identifies them."""
 
     title: Text
     market: Text
@@ -180,7 +182,7 @@ class Terms(Frozen):
         return next((item for item in self.items if item.sku == sku), None)
 
     def offers_method(self, method: str, at: int) -> bool:
-        """Whether anybody may choose to pay this way at an instant: the terms name the method, and it has not ended."""
+        """Whether a buyer may choose the method at an instant: the terms name it and its route has not ended."""
         return method in self.payment.methods and payment_routes.is_offered(method, at)
 
     @property
@@ -189,7 +191,7 @@ class Terms(Frozen):
 
 
 class Draft(Terms):
-    """Terms as a merchant writes them, stock included."""
+    """Terms as the merchant sends them, with stock."""
 
     items: Annotated[tuple[StockedItem, ...], Field(min_length=1, max_length=100)]
 
@@ -199,11 +201,11 @@ class Draft(Terms):
 
 
 def compute_terms_hash(terms: Terms) -> str:
-    """``sha256:<hex>`` over canonical JSON (RFC 8785) of the terms; stock is no term, so it is left out."""
+    """``sha256:<hex>`` over the canonical JSON of the terms."""
     return "sha256:" + hashlib.sha256(to_canonical_json(terms)).hexdigest()
 
 
 def to_canonical_json(terms: Terms) -> bytes:
-    """The terms as RFC 8785 writes them, without stock: what is hashed and what is stored."""
-    plain = terms.model_dump(mode="json", exclude={"items": {"__all__": {"stock"}}})
-    return bytes(rfc8785.dumps(plain))
+    """The terms as canonical JSON (RFC 8785), as hashed and stored. Without stock, which is not a term."""
+    members = terms.model_dump(mode="json", exclude={"items": {"__all__": {"stock"}}})
+    return bytes(rfc8785.dumps(members))

@@ -1,4 +1,4 @@
-"""Texts for people: those of policies/texts, and amounts, instants and durations as the reader writes them."""
+"""Localised texts from policies/texts, and localised amounts, times and durations."""
 
 from datetime import timedelta
 from typing import Any, Final
@@ -13,34 +13,34 @@ DIGITS_PER_GROUP: Final = 3  # digits of a group
 
 
 def read_text(file: str, *path: str, locale: str) -> str:
-    """One text of ``policies/texts/<locale>``. A missing one is a bug, found by the test of completeness, never replaced."""
-    found: Any = policies.read(f"texts/{locale}/{file}.toml")
+    """One text of ``policies/texts/<locale>``. KeyError when it is missing; a test checks completeness."""
+    node: Any = policies.read(f"texts/{locale}/{file}.toml")
     for step in path:
-        found = found[step]
-    assert isinstance(found, str)
-    return found
+        node = node[step]
+    assert isinstance(node, str)
+    return node
 
 
 def format_amount(money: Money, locale: str) -> str:
-    """``Rp2.160.000 (IDR)``: grouped as the reader writes it, with the ISO code."""
-    known = policies.read(f"texts/{locale}/wording.toml")
+    """``Rp2.160.000 (IDR)``: grouped as usual in the locale, with the ISO code."""
+    forms = policies.read(f"texts/{locale}/wording.toml")
     special = f"amount/{money.currency}"
-    form = known[special if special in known else "amount"]
+    form = forms[special if special in forms else "amount"]
     return str(form).format(code=money.currency, number=_format_number(money.amount, locale))
 
 
 def format_local_time(at: int, zone: str) -> str:
-    """``2024-04-04 22:00:00 UTC+08:00``: local time, with its distance from UTC, so that nobody has to guess."""
+    """``2024-04-04 22:00:00 UTC+08:00``: local time with its offset from UTC."""
     local = in_utc(at).astimezone(ZoneInfo(zone))
     return f"{local:%Y-%m-%d %H:%M:%S} UTC{_format_utc_offset(local.utcoffset() or timedelta())}"
 
 
 def format_duration(length: str, locale: str) -> str:
     """``1 h 30 min``: the units that are not zero."""
-    left = duration_ms(length)
+    rest = duration_ms(length)
     parts: list[str] = []
     for unit, milliseconds in UNITS_MS:
-        n, left = divmod(left, milliseconds)
+        n, rest = divmod(rest, milliseconds)
         if n:
             parts.append(read_text("wording", unit, locale=locale).format(n=n))
     return " ".join(parts)

@@ -1,4 +1,4 @@
-"""Lines of money movements, ours and the provider's, and the order in which both sides are read."""
+"""Lines of money movements, ours and the provider's, with the sort key by which both are read."""
 
 import zlib
 from collections.abc import Iterable, Iterator
@@ -7,13 +7,14 @@ from typing import Final, Literal, NamedTuple
 from chalicelib.core.common.ids import child, parse_child
 from chalicelib.core.common.money import Money
 from chalicelib.core.deposit.deposit import Deposit
+from chalicelib.core.deposit.payment import Capture
 from chalicelib.core.deposit.refund import Refund, RefundStatus, parse_refund_key
 from chalicelib.core.policy import payment_routes
 
 SHARDS: Final = 16
 BODY_LENGTH: Final = 26  # characters of a deposit's id in a place
-UNATTRIBUTED: Final = "~"  # sorts behind every deposit: what names nothing of ours
-AFTER_LAST_PLACE: Final = "\U0010ffff"  # sorts behind every place of a deposit
+UNATTRIBUTED: Final = "~"  # prefix of places without a deposit of ours; sorts after every deposit
+AFTER_LAST_PLACE: Final = "\U0010ffff"  # sorts after every place of a deposit
 KIND_LETTERS: Final = {"capture": "c", "refund": "r", "return": "x"}
 KIND_SIGNS: Final = {"c": 1, "r": -1, "x": 1}
 
@@ -33,9 +34,10 @@ BreakKind = Literal[
 
 
 class Line(NamedTuple):
-    """One movement. ``place`` is ``<26>c0001``: deposit, kind, number of the payment or refund; ``ref`` the provider's.
+    """One movement. ``place`` is ``<26>c0001``: deposit id, letter of the kind, number of the payment or refund.
 
-    Lines sort by place, then by reference. ``days`` and ``settled`` are ours: by when a report shows it, whether one did.
+    ``ref`` is the provider's reference. ``at`` is the provider's instant. Lines sort by ``place``, then ``ref``. Only on our
+    lines: ``days`` until a settlement report shows the movement, and ``settled``: whether one did.
     """
 
     place: str
@@ -65,14 +67,14 @@ class Line(NamedTuple):
 
     @property
     def reference(self) -> str:
-        """The id of the payment or refund that moved; empty when it names none of ours."""
+        """The id of the payment or refund; empty when the line names none of ours."""
         if self.place.startswith(UNATTRIBUTED):
             return ""
         return child("pay" if self.kind == "c" else "ref", f"dep_{self.body}", self.n)
 
 
 def build_place(kind: LineKind, reference: str) -> str:
-    """The place of a report's line by what it says it was made for."""
+    """The place of a report's line, from the payment id or refund key that it names."""
     parsed = parse_child("pay", reference) if kind == "capture" else parse_refund_key(reference)
     if parsed is None:
         return UNATTRIBUTED + KIND_LETTERS[kind] + reference
@@ -80,58 +82,56 @@ def build_place(kind: LineKind, reference: str) -> str:
 
 
 def read_kind(place: str) -> str:
-    """The letter of a place: behind the deposit, or at once where there is none."""
+    """The letter of the kind in a place: after the deposit's id, or after ``UNATTRIBUTED``."""
     return place[1:2] if place.startswith(UNATTRIBUTED) else place[BODY_LENGTH : BODY_LENGTH + 1]
 
 
 def find_group(place: str) -> str:
-    """What is compared together: a deposit, or a line that names none. A run stops only between two of them."""
+    """The lines compared together: those of a deposit, or a line without one. A run stops only between groups."""
     return place if place.startswith(UNATTRIBUTED) else place[:BODY_LENGTH]
 
 
-def find_group_end(found: str) -> str:
-    """The last place of a group: a report goes on behind it."""
-    return found if not found or found.startswith(UNATTRIBUTED) else found + AFTER_LAST_PLACE
+def find_group_end(group: str) -> str:
+    """A place after all lines of the group, from which a report is read on."""
+    return group if not group or group.startswith(UNATTRIBUTED) else group + AFTER_LAST_PLACE
 
 
 def compute_shard(place: str) -> int:
-    """All lines of a deposit fall into one shard."""
+    """The shard of a place. All lines of a deposit are in one shard."""
     return zlib.crc32(place[:BODY_LENGTH].encode("utf-8", "surrogatepass")) % SHARDS
 
 
 def list_lines(deposit: Deposit) -> tuple[Line, ...]:
-    """Every movement of a deposit that its journal knows of, sorted."""
+    """Every movement in the journal of a deposit, sorted."""
     body = deposit.id.partition("_")[2]
-    found = [
-        Line(
-            f"{body}c{one.payment:04d}",
-            one.capture,
-            one.amount.minor,
-            one.amount.currency,
-            one.at,
-            payment_routes.find_route(deposit.payments[one.payment - 1].method, one.at).settle_days,
-        )
-        for one in deposit.captures
-    ]
+    lines = [_build_capture_line(body, deposit, capture) for capture in deposit.captures]
     for refund in deposit.refunds:
-        found += _refund_lines(body, refund)
-    return tuple(sorted(found))
+        lines += _list_refund_lines(body, refund)
+    return tuple(sorted(lines))
 
 
-def _refund_lines(body: str, refund: Refund) -> Iterator[Line]:
+def _build_capture_line(body: str, deposit: Deposit, capture: Capture) -> Line:
+    amount, method = capture.amount, deposit.payments[capture.payment - 1].method
+    days = payment_routes.find_route(method, capture.at).settle_days
+    return Line(f"{body}c{capture.payment:04d}", capture.capture, amount.minor, amount.currency, capture.at, days)
+
+
+def _list_refund_lines(body: str, refund: Refund) -> Iterator[Line]:
     money = refund.amount
-    for place, move in enumerate(refund.movements, start=1):
-        last = place == len(refund.movements)
+    for number, movement in enumerate(refund.movements, start=1):
+        last = number == len(refund.movements)
         settled = not (last and refund.status is RefundStatus.SUCCEEDED)
         days = (
-            payment_routes.find_payout(move.at).settle_days
-            if move.paid_out
-            else payment_routes.find_route(refund.method, move.at).settle_days
+            payment_routes.find_payout(movement.at).settle_days
+            if movement.paid_out
+            else payment_routes.find_route(refund.method, movement.at).settle_days
         )
-        letter = KIND_LETTERS[move.kind]
-        yield Line(f"{body}{letter}{refund.n:04d}", move.ref, money.minor, money.currency, move.at, days, settled)
+        letter = KIND_LETTERS[movement.kind]
+        yield Line(
+            f"{body}{letter}{refund.n:04d}", movement.ref, money.minor, money.currency, movement.at, days, settled
+        )
 
 
 def find_latest_movement(lines: Iterable[Line]) -> int | None:
-    """When money moved last."""
+    """The instant of the latest movement; None without one."""
     return max((line.at for line in lines), default=None)

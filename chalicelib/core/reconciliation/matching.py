@@ -1,4 +1,4 @@
-"""Matching the lines of both sides, and naming what does not match."""
+"""Pairs the lines of both sides, and classifies those without a partner."""
 
 from collections.abc import Iterator
 from typing import Final
@@ -12,35 +12,35 @@ Pair = tuple[Line | None, Line | None]
 
 
 def pair_lines(ours: Iterator[Line], theirs: Iterator[Line]) -> Iterator[Pair]:
-    """Both sides side by side, ascending; what stands on one side only has None beside it."""
-    mine, other = next(ours, None), next(theirs, None)
-    while mine is not None and other is not None:
-        left, right = (mine[0], mine[1]), (other[0], other[1])
+    """Pairs of equal lines from two ascending sides; a line that only one side has is paired with None."""
+    our_line, their_line = next(ours, None), next(theirs, None)
+    while our_line is not None and their_line is not None:
+        left, right = (our_line[0], our_line[1]), (their_line[0], their_line[1])
         if left == right:
-            yield mine, other
-            mine, other = next(ours, None), next(theirs, None)
+            yield our_line, their_line
+            our_line, their_line = next(ours, None), next(theirs, None)
         elif left < right:
-            yield mine, None
-            mine = next(ours, None)
+            yield our_line, None
+            our_line = next(ours, None)
         else:
-            yield None, other
-            other = next(theirs, None)
-    while mine is not None:
-        yield mine, None
-        mine = next(ours, None)
-    while other is not None:
-        yield None, other
-        other = next(theirs, None)
+            yield None, their_line
+            their_line = next(theirs, None)
+    while our_line is not None:
+        yield our_line, None
+        our_line = next(ours, None)
+    while their_line is not None:
+        yield None, their_line
+        their_line = next(theirs, None)
 
 
 def is_in_transit(line: Line, at: int, settle_days: int | None) -> bool:
-    """Whether our line is too young to be missed."""
+    """Whether our line is too recent to be in a report. ``settle_days`` overrides the days of the line."""
     days = settle_days if settle_days is not None else line.days
     return line.at + days * DAY > at
 
 
 def classify_unmatched(deposit: Deposit | None, line: Line) -> BreakKind:
-    """What a report's line means that our journal does not have, after it was asked for in vain."""
+    """The kind of break of a report's line that our journal lacks, also after a query at the provider."""
     if deposit is None:
         return "unknown_here"
     if line.kind == "c":
@@ -50,18 +50,18 @@ def classify_unmatched(deposit: Deposit | None, line: Line) -> BreakKind:
     refund = deposit.refunds[line.n - 1]
     if line.kind == "x":
         return "returned_after_success"
-    return "duplicate" if any(move.kind == "refund" for move in refund.movements) else "status_mismatch"
+    return "duplicate" if any(movement.kind == "refund" for movement in refund.movements) else "status_mismatch"
 
 
-# A refund that nobody has heard of for so long, though somebody should have looked.
+# An open refund without a change of status for this long is stale.
 STALE_AFTER_MS: Final = 2 * DAY
 
 
 def classify_overdue(refund: Refund, at: int) -> BreakKind | None:
-    """Whether a refund that is still open broke its promise, or stands still."""
+    """``promise_missed`` or ``stale`` for an open refund, else None."""
     if not refund.open:
         return None
     if refund.promised_by <= at:
         return "promise_missed"
-    stands = refund.status in {*UNANSWERED, RefundStatus.MANUAL_REVIEW}
-    return "stale" if stands and refund.changed_at + STALE_AFTER_MS <= at else None
+    waiting = refund.status in {*UNANSWERED, RefundStatus.MANUAL_REVIEW}
+    return "stale" if waiting and refund.changed_at + STALE_AFTER_MS <= at else None

@@ -1,4 +1,4 @@
-"""A reconciliation run and the breaks it found: their events, their states, and what a person decides about a break."""
+"""Reconciliation runs and their breaks: events, records, and the rules to start a run and to resolve a break."""
 
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
@@ -14,15 +14,15 @@ from chalicelib.core.common.refusal import FieldError, Reason, Refused
 from chalicelib.core.reconciliation.tally import Tally
 
 MAX_SPAN_MS: Final = 366 * DAY
-MAX_AGE_MS: Final = 2 * MAX_SPAN_MS  # whatever moved since the span begins is read: a bound for it
-# The daily run looks at a week: longer than any route takes to show what it executed, so nothing in transit is forgotten.
+MAX_AGE_MS: Final = 2 * MAX_SPAN_MS  # of the begin of a span, as every movement since then is read
+# The daily run covers a week, longer than any route takes to report an execution, so that no movement is missed.
 DAILY_SPAN_MS: Final = 7 * DAY
-# A run that could not be finished for so long has failed; the next daily run looks at the same days again.
+# A run not finished after this time has failed. The next daily run covers the same days.
 RUN_TIMEOUT_MS: Final = DAY
 
 
 class RunStatus(StrEnum):
-    """Where a run stands."""
+    """The status of a run."""
 
     RUNNING = "running"
     BALANCED = "balanced"
@@ -31,7 +31,7 @@ class RunStatus(StrEnum):
 
 
 class RunStarted(Struct, frozen=True):
-    """Somebody, or the schedule, wants a half-open span compared. What is young or overdue is judged at ``at``."""
+    """A run over the half-open span [``start``, ``end``). ``at`` decides what is in transit or overdue."""
 
     TYPE: ClassVar[str] = "run.started"
     at: Instant
@@ -51,9 +51,9 @@ class Total(Struct, frozen=True):
 
 
 class RunFinished(Struct, frozen=True):
-    """The certificate. ``digest`` chains every verdict, so two runs over the same lines have the same one.
+    """The result of a run. ``digest`` is over every verdict, so two runs over the same lines have the same digest.
 
-    ``unreadable`` says how many of the breaks are of deposits that could not be read or judged.
+    ``unreadable``: how many of ``breaks`` are deposits that could not be read or compared. The other counts are of lines.
     """
 
     TYPE: ClassVar[str] = "run.finished"
@@ -71,7 +71,7 @@ class RunFinished(Struct, frozen=True):
 
 
 class RunFailed(Struct, frozen=True):
-    """The report could not be read to its end: ``report_unavailable`` for a day, or ``report_unreadable``."""
+    """The report could not be read completely. ``why``: ``report_unavailable`` (for a day) or ``report_unreadable``."""
 
     TYPE: ClassVar[str] = "run.failed"
     at: Instant
@@ -90,7 +90,7 @@ TRANSITIONS: Final[Mapping[tuple[RunStatus, type[RunEvent]], frozenset[RunStatus
 
 
 class Run(Struct, frozen=True):
-    """Built only by ``evolve``."""
+    """A reconciliation run. ``finished`` and ``failure`` are None while it runs. Built only by ``fold_run``."""
 
     id: str
     started: RunStarted
@@ -102,7 +102,7 @@ class Run(Struct, frozen=True):
 
 
 def fold_run(run_id: str, events: Iterable[RunEvent]) -> Run:
-    """The run that a journal tells. ValueError when it does not begin with ``RunStarted``."""
+    """The run of a journal. ValueError when it is empty or does not begin with ``RunStarted``."""
     run: Run | None = None
     for event in events:
         if run is not None:
@@ -130,7 +130,7 @@ def evolve_run(run: Run, event: RunEvent) -> Run:
 
 
 def start_run(at: int, begin: int, end: int) -> RunStarted:
-    """Refuses spans that are empty, too long, long past, or not over yet: their lines are still being made."""
+    """Start a run. Refused INVALID_REQUEST for spans that are empty, too long, too old, or not over yet."""
     if end <= begin:
         raise Refused(Reason.INVALID_REQUEST, [FieldError("/to", "not_later")])
     if end > at:
@@ -141,7 +141,7 @@ def start_run(at: int, begin: int, end: int) -> RunStarted:
 
 
 def finish_run(at: int, tally: Tally) -> RunFinished:
-    """The certificate of what was counted."""
+    """The result of a run from its tally."""
     totals = tuple(
         Total(Money(ours, currency), Money(theirs, currency))
         for currency, (ours, theirs) in sorted(tally.totals.items())
@@ -165,7 +165,10 @@ Action = Literal["accept_provider", "retry", "write_off"]
 
 
 class BreakFound(Struct, frozen=True):
-    """The ``n``-th difference of its run that could not be repaired; ``ours`` and ``provider`` are what each side has."""
+    """The ``n``-th break of a run. ``ours`` and ``provider`` are the amounts of each side, None where it has no line.
+
+    ``deposit``, ``payment``, ``refund`` and ``provider_ref`` are None where the line names none.
+    """
 
     TYPE: ClassVar[str] = "break.found"
     at: Instant
@@ -181,7 +184,7 @@ class BreakFound(Struct, frozen=True):
 
 
 class BreakResolved(Struct, frozen=True):
-    """A person dealt with it; ``note`` is the digest of what they wrote, encrypted elsewhere."""
+    """A person resolved the break. ``note`` is the digest of a text that is stored encrypted elsewhere."""
 
     TYPE: ClassVar[str] = "break.resolved"
     at: Instant
@@ -193,7 +196,7 @@ BreakEvent = BreakFound | BreakResolved
 
 
 class Break(Struct, frozen=True):
-    """A difference and what became of it."""
+    """A break. ``resolved`` is None while it is open."""
 
     id: str
     found: BreakFound
@@ -202,24 +205,24 @@ class Break(Struct, frozen=True):
 
 
 def fold_break(break_id: str, events: Iterable[BreakEvent]) -> Break:
-    """The break that a journal tells. ValueError for events in another order."""
-    told: Break | None = None
+    """The break of a journal. ValueError unless it is ``BreakFound``, then at most one ``BreakResolved``."""
+    row: Break | None = None
     for event in events:
-        if told is None and isinstance(event, BreakFound):
-            told = Break(break_id, event)
-        elif told is not None and told.resolved is None and isinstance(event, BreakResolved):
-            told = replace(told, version=told.version + 1, resolved=event)
+        if row is None and isinstance(event, BreakFound):
+            row = Break(break_id, event)
+        elif row is not None and row.resolved is None and isinstance(event, BreakResolved):
+            row = replace(row, version=row.version + 1, resolved=event)
         else:
             raise ValueError("a break is found, then resolved once")
-    if told is None:
+    if row is None:
         raise ValueError("an empty journal is no break")
-    return told
+    return row
 
 
-def resolve_break(one: Break, action: Action, note: str | None, at: int) -> BreakResolved:
-    """Once; ``retry`` needs a refund that can be sent again."""
-    if one.resolved is not None:
+def resolve_break(row: Break, action: Action, note: str | None, at: int) -> BreakResolved:
+    """Resolve a break. Refused WRONG_STATE when it is resolved, INVALID_REQUEST for ``retry`` without a refund."""
+    if row.resolved is not None:
         raise Refused(Reason.WRONG_STATE, state="resolved")
-    if action == "retry" and one.found.refund is None:
+    if action == "retry" and row.found.refund is None:
         raise Refused(Reason.INVALID_REQUEST, [FieldError("/action", "nothing_to_retry")])
     return BreakResolved(at, action, note)

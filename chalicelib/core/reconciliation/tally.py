@@ -12,11 +12,11 @@ EMPTY_DIGEST: Final = hashlib.sha256().hexdigest()
 
 @dataclass(slots=True)
 class Tally:
-    """What a run has counted so far; as JSON it is a part of the run's cursor, and at the end its certificate.
+    """The counts of a run so far. As JSON it is a part of the run's cursor; at the end it becomes ``RunFinished``.
 
-    ``totals`` are minor units by currency, ours and the provider's. ``digest`` chains every verdict in its order: two
-    runs with the same digest compared the same lines to the same end. A repaired line counts as matched there.
-    ``unreadable`` are the breaks of deposits that could not be read or judged.
+    ``totals``: minor units by currency, ours and the provider's. ``digest`` chains the verdicts in order, so equal digests
+    mean equal lines and verdicts; a repaired line counts as matched there. ``unreadable``: breaks of deposits that could
+    not be read or compared.
     """
 
     ours: int = 0
@@ -30,7 +30,7 @@ class Tally:
     digest: str = EMPTY_DIGEST
 
     def match(self, line: Line, *, repaired: bool = False) -> None:
-        """On both sides, with the same amount."""
+        """Count a line that both sides have with the same amount."""
         self.ours += 1
         self.provider += 1
         self.matched += not repaired
@@ -38,21 +38,22 @@ class Tally:
         self._sum(line, (1, 1))
         self._chain("matched", line)
 
-    def wait(self, mine: Line) -> None:
-        """Ours, and still on its way into a report: in no total."""
+    def wait(self, our_line: Line) -> None:
+        """Count a line of ours that is not due in a report yet. It is in no total."""
         self.ours += 1
         self.in_transit += 1
-        self._chain("in_transit", mine)
+        self._chain("in_transit", our_line)
 
-    def differ(self, kind: BreakKind, mine: Line | None, other: Line | None) -> None:
-        self._add(mine, other)
+    def differ(self, kind: BreakKind, our_line: Line | None, their_line: Line | None) -> None:
+        """Count a break of one or two lines; the digest takes the provider's if there is one."""
+        self._add(our_line, their_line)
         self._break(kind)
-        found = other if other is not None else mine
-        assert found is not None, "a difference has at least one side"
-        self._chain(kind, found)
+        line = their_line if their_line is not None else our_line
+        assert line is not None, "a difference has at least one side"
+        self._chain(kind, line)
 
     def note(self, kind: BreakKind, reference: str) -> None:
-        """A break that is in no report: it moved no money."""
+        """Count a break without a line, as no money moved."""
         self._break(kind)
         self._link(f"{kind}|{reference}")
 
@@ -60,19 +61,19 @@ class Tally:
         self.breaks += 1
         self.unreadable += kind == "unreadable"
 
-    def _add(self, mine: Line | None, other: Line | None) -> None:
-        if mine is not None:
+    def _add(self, our_line: Line | None, their_line: Line | None) -> None:
+        if our_line is not None:
             self.ours += 1
-            self._sum(mine, (1, 0))
-        if other is not None:
+            self._sum(our_line, (1, 0))
+        if their_line is not None:
             self.provider += 1
-            self._sum(other, (0, 1))
+            self._sum(their_line, (0, 1))
 
     def _sum(self, line: Line, sides: tuple[int, int]) -> None:
         place, _, minor, currency, *_ = line
-        moved = KIND_SIGNS[read_kind(place)] * minor
+        signed_minor = KIND_SIGNS[read_kind(place)] * minor
         ours, theirs = self.totals.get(currency, ZERO_TOTALS)
-        self.totals[currency] = [ours + moved * sides[0], theirs + moved * sides[1]]
+        self.totals[currency] = [ours + signed_minor * sides[0], theirs + signed_minor * sides[1]]
 
     def _chain(self, verdict: str, line: Line) -> None:
         place, ref, minor, currency, *_ = line

@@ -1,6 +1,6 @@
-"""Where a refund goes when its way back is closed: to an account that the buyer names, and that nobody else can.
+"""Refunds whose payment route is closed: only the buyer can name an account for them.
 
-Nothing is sent on a new way while the former one may still be executed.
+Nothing is sent on a new route while the former attempt may still execute.
 """
 
 import unicodedata
@@ -24,13 +24,13 @@ from chalicelib.core.deposit.refund import NO_CAPTURE, Refund, RefundStatus
 from chalicelib.core.policy import payment_routes
 from chalicelib.core.policy.terms import Terms
 
-MAX_DESTINATIONS: Final = 10
+MAX_DESTINATIONS: Final = 10  # accounts named for one refund
 PLAIN_LETTERS: Final = str.maketrans("đłøı", "dloi")  # letters that banks write without their stroke or dot
 Sending = RefundSent | RefundDeclined | RefundReviewNeeded
 
 
 class Payee(Struct, frozen=True):
-    """An account. Personal data: never in an event."""
+    """A bank account. Personal data: never in an event."""
 
     holder: str
     bank: str
@@ -38,14 +38,14 @@ class Payee(Struct, frozen=True):
 
 
 class NameDestination(Command, frozen=True):
-    """The buyer's account, known here by its keyed digest only."""
+    """The buyer names an account, given here as its keyed digest."""
 
     refund: int
     digest: str
 
 
 class Reroute(Command, frozen=True):
-    """The platform takes a refund off its way. ``absent``: the provider was asked, knows nothing and forgot the key."""
+    """The platform takes a refund off its route. ``absent``: the provider does not know it and no longer holds its key."""
 
     refund: int
     absent: bool = False
@@ -53,44 +53,44 @@ class Reroute(Command, frozen=True):
 
 
 class Retry(Command, frozen=True):
-    """The platform sends it again, under a new key; ``absent`` as above."""
+    """The platform sends a refund again under a new key; ``absent`` as for ``Reroute``."""
 
     refund: int
     absent: bool = False
 
 
 class SendRefund(Command, frozen=True):
-    """A job is about to ask the provider for the first time on this way."""
+    """A job is about to make the first call to the provider on this route."""
 
     refund: int
 
 
-def is_same_holder(one: str, other: str) -> bool:
+def is_same_holder(name: str, other: str) -> bool:
     """Whether two spellings name the same holder.
 
-    Capitals, width, accents, points, the order of names and blanks between them do not matter.
+    Case, width, accents, punctuation, order of names and blanks are ignored.
     """
-    mine, theirs = _fold_name(one), _fold_name(other)
-    return sorted(mine) == sorted(theirs) or "".join(mine) == "".join(theirs)
+    words, other_words = _fold_name(name), _fold_name(other)
+    return sorted(words) == sorted(other_words) or "".join(words) == "".join(other_words)
 
 
 def refuse_destination(refund: Refund) -> None:
-    """An account can be named where one is asked for, and changed until money is on its way there."""
+    """Raises Refused unless an account is asked for, or the named one may still be changed; RATE_LIMITED after ten."""
     asked = refund.status in {RefundStatus.REQUIRES_ACTION, RefundStatus.RETURNED}
     changed = refund.status is RefundStatus.APPROVED and refund.destination is not None
-    late = (
+    payout_closed = (
         refund.status is RefundStatus.MANUAL_REVIEW
         and refund.cannot_execute_any_more
         and refund.destination_kind == "payout"
     )
-    if not (asked or changed or late):
+    if not (asked or changed or payout_closed):
         raise Refused(Reason.WRONG_STATE, state=refund.status.value)
     if (refund.destination or 0) >= MAX_DESTINATIONS:
         raise Refused(Reason.RATE_LIMITED, most=MAX_DESTINATIONS)
 
 
 def name_destination(deposit: Deposit, command: NameDestination, at: int, terms: Terms) -> RefundDestinationNamed:
-    """The first account is paid at once, another one after a cool-down."""
+    """The account for a refund: the first one is paid at once, another one after a cool-down."""
     refund = _find_refund(deposit, command.refund)
     refuse_destination(refund)
     usable = _compute_usable_from(refund, command.digest, at)
@@ -115,19 +115,23 @@ def retry_refund(deposit: Deposit, command: Retry, at: int, terms: Terms) -> Ref
 
 
 def build_retry(refund: Refund, at: int, terms: Terms) -> RefundRetried:
-    """Sent anew; a promise that passed while nothing could be sent is made again."""
+    """The retry with a new promised date: the former one may have passed while nothing could be sent."""
     return RefundRetried(at, refund.n, _compute_promised_by(at, terms))
 
 
-def send_refund(deposit: Deposit, n: int, at: int) -> tuple[Sending, ...]:
-    """``sent``, or why not: nothing while it has to wait, another state when this way is closed."""
+def send_refund(deposit: Deposit, command: SendRefund, at: int, _terms: Terms) -> tuple[Sending, ...]:
+    return find_send_steps(deposit, command.refund, at)
+
+
+def find_send_steps(deposit: Deposit, n: int, at: int) -> tuple[Sending, ...]:
+    """``RefundSent``; nothing while the refund must wait; a decline or a review where its route is closed."""
     refund = deposit.refunds[n - 1]
     if refund.status is not RefundStatus.APPROVED or deposit.is_disputed(refund.capture):
         return ()
     if refund.destination is not None:
-        unfit = payment_routes.find_payout(at).out_of_range(refund.amount)
-        if unfit is not None:
-            return (RefundReviewNeeded(at, n, unfit),)
+        range_error = payment_routes.find_payout(at).out_of_range(refund.amount)
+        if range_error is not None:
+            return (RefundReviewNeeded(at, n, range_error),)
         return (RefundSent(at, n),) if at >= refund.payable_from else ()
     captured, route = deposit.find_capture(refund.capture), payment_routes.find_route(refund.method, at)
     closed = payment_routes.find_source_obstacle(route, refund.amount, captured.amount, captured.at, at)
@@ -137,15 +141,15 @@ def send_refund(deposit: Deposit, n: int, at: int) -> tuple[Sending, ...]:
 
 
 def _refuse_if_may_execute(refund: Refund, *, absent: bool) -> None:
-    """Only what surely was not executed, and will not be, may take another way."""
-    free = refund.status in {RefundStatus.APPROVED, RefundStatus.REQUIRES_ACTION, RefundStatus.RETURNED}
-    looked_for = refund.status is RefundStatus.MANUAL_REVIEW and (refund.cannot_execute_any_more or absent)
-    if not (free or looked_for):
+    """WRONG_STATE while the provider may have executed the refund, or may still do so."""
+    unsent = refund.status in {RefundStatus.APPROVED, RefundStatus.REQUIRES_ACTION, RefundStatus.RETURNED}
+    not_executed = refund.status is RefundStatus.MANUAL_REVIEW and (refund.cannot_execute_any_more or absent)
+    if not (unsent or not_executed):
         raise Refused(Reason.WRONG_STATE, state=refund.status.value)
 
 
 def _compute_usable_from(refund: Refund, digest: str, at: int) -> int:
-    """The first account at once, another one after the cool-down, the same one again not earlier than before."""
+    """The first account: at once. Another one: after the cool-down. The same one again: not earlier than before."""
     if refund.digest == digest:
         return max(at, refund.payable_from)
     return payment_routes.compute_payable_from(at, changed=bool(refund.digest))
@@ -162,15 +166,15 @@ def _find_refund(deposit: Deposit, n: int) -> Refund:
 
 
 def _fold_name(name_: str) -> list[str]:
-    """Letters and digits only, without accents, word by word."""
+    """The words of a name: letters and digits only, lower case, without accents."""
     plain = unicodedata.normalize("NFKD", name_).casefold().translate(PLAIN_LETTERS)
-    kept = "".join(one if one.isalnum() else " " for one in plain if not unicodedata.combining(one))
-    return kept.split()
+    words = "".join(char if char.isalnum() else " " for char in plain if not unicodedata.combining(char))
+    return words.split()
 
 
 COMMANDS: Final[Commands] = (
     CommandRow(NameDestination, name_destination, None, needed),
     CommandRow(Reroute, reroute_refund, None, needed),
     CommandRow(Retry, retry_refund, None, needed),
-    CommandRow(SendRefund, lambda deposit, command, at, _terms: send_refund(deposit, command.refund, at), None, needed),
+    CommandRow(SendRefund, send_refund, None, needed),
 )

@@ -1,6 +1,6 @@
-"""A merchant's goodwill: some money back, whatever the rules say, never more than is held and not in dispute.
+"""A goodwill refund: a merchant gives back money that no rule requires, at most what is held and not in dispute.
 
-It never changes the deposit's status, total or balance.
+It does not change the deposit's status, total or balance.
 """
 
 from collections.abc import Iterator
@@ -17,19 +17,19 @@ from chalicelib.core.ending import end
 from chalicelib.core.ending.entitlement import Leg
 from chalicelib.core.policy.terms import Terms
 
-MAX_GRANTS: Final = 20
+MAX_GRANTS: Final = 20  # of one deposit
 
 
 class Grant(Command, frozen=True):
-    """``expected`` is what the merchant saw as refundable: of two at once, the second sees something else."""
+    """``expected`` is the refundable amount that the merchant saw: of two requests at once the second is refused."""
 
     amount: Money
     expected: Money
     note: str | None = None
 
 
-def refuse_grant(deposit: Deposit) -> None:
-    """Whether anything could be granted now."""
+def refuse_grant(deposit: Deposit, _at: int, _terms: Terms) -> None:
+    """Raises Refused where nothing is refundable; RATE_LIMITED after ``MAX_GRANTS`` grants."""
     if not deposit.refundable:
         reason = Reason.FUNDS_IN_DISPUTE if deposit.money.held else Reason.REFUND_EXCEEDS_REFUNDABLE
         raise Refused(reason, refundable=deposit.refundable)
@@ -38,13 +38,13 @@ def refuse_grant(deposit: Deposit) -> None:
 
 
 def grant_goodwill(deposit: Deposit, command: Grant, at: int, terms: Terms) -> Iterator[DepositEvent]:
-    """The latest capture gives first: its way back is open longest. One refund for each capture that is needed."""
+    """One refund for each capture that is needed, the latest first: its refund route stays open longest."""
     for pointer, amount in (("/amount", command.amount), ("/expected_refundable", command.expected)):
         if amount.currency != deposit.currency:
             raise Refused(Reason.CURRENCY_MISMATCH, [FieldError(pointer, "currency_mismatch")])
     if command.expected != deposit.refundable:
         raise Refused(Reason.STALE_VERSION, refundable=deposit.refundable)
-    refuse_grant(deposit)
+    refuse_grant(deposit, at, terms)
     if command.amount > deposit.refundable:
         in_dispute = command.amount <= deposit.money.held
         reason = Reason.FUNDS_IN_DISPUTE if in_dispute else Reason.REFUND_EXCEEDS_REFUNDABLE
@@ -54,7 +54,7 @@ def grant_goodwill(deposit: Deposit, command: Grant, at: int, terms: Terms) -> I
 
 
 def build_legs(deposit: Deposit, amount: Money) -> Iterator[Leg]:
-    """Against which captures it goes back."""
+    """The amount divided by capture, the latest first, without captures in dispute."""
     for captured in reversed(deposit.counted_captures):
         part = min(amount, deposit.compute_unrefunded(captured))
         if part and not deposit.is_disputed(captured.capture):
@@ -62,11 +62,4 @@ def build_legs(deposit: Deposit, amount: Money) -> Iterator[Leg]:
             amount -= part
 
 
-COMMANDS: Final[Commands] = (
-    CommandRow(
-        Grant,
-        grant_goodwill,
-        Action("merchant", "refunds", lambda deposit, _at, _terms: refuse_grant(deposit)),
-        optional,
-    ),
-)
+COMMANDS: Final[Commands] = (CommandRow(Grant, grant_goodwill, Action("merchant", "refunds", refuse_grant), optional),)

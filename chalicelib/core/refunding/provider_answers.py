@@ -1,7 +1,7 @@
 """What the provider says of one refund, and the events that are new in it."""
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from chalicelib.core.common.money import Money
 from chalicelib.core.deposit.command_row import Command
@@ -14,16 +14,14 @@ from chalicelib.core.deposit.events.refund import (
     RefundStep,
     RefundSucceeded,
 )
-
-if TYPE_CHECKING:
-    pass
 from chalicelib.core.deposit.refund import TRANSITIONS, Refund, evolve_refund
 
 
 class RefundSeen(Command, frozen=True):
-    """What the provider says of one refund on one way: its answer, its event or a look at its books.
+    """The state of one refund on one route at the provider: from its answer, its event or a query.
 
-    ``at`` is the instant of that status; ``executed_at``, where it came back, of the execution before.
+    ``at`` is the instant of ``status``. ``executed_at`` is the execution before a return; None for other statuses.
+    ``code`` says why it was declined. ``settled``: it stands in the provider's settlement report.
     """
 
     refund: int
@@ -38,32 +36,28 @@ class RefundSeen(Command, frozen=True):
 
 
 def derive_steps(refund: Refund, seen: RefundSeen) -> Iterator[RefundStep]:
-    """What is new in what was seen: nothing, one step or two. Duplicates and stale news in any order give nothing."""
-    if (
-        refund.sent_at is None
-        or seen.route_no != refund.route_no
-        or _is_known_return(refund, seen)
-        or refund.covered_by is not None
-    ):
-        return  # nobody has asked for it on this way yet, or its end is known
+    """The steps that ``seen`` adds to the refund: none, one or two. None for duplicates and outdated states."""
+    not_sent, other_route = refund.sent_at is None, seen.route_no != refund.route_no
+    if not_sent or other_route or _is_known_return(refund, seen) or refund.covered_by is not None:
+        return
     if seen.amount != refund.amount and seen.status != "declined":
-        chain: tuple[RefundStep, ...] = (RefundReviewNeeded(seen.at, refund.n, "amount_differs"),)
+        steps: tuple[RefundStep, ...] = (RefundReviewNeeded(seen.at, refund.n, "amount_differs"),)
     else:
-        chain = _list_steps(refund.n, seen)
-    for event in chain:
+        steps = _list_steps(refund.n, seen)
+    for event in steps:
         if (refund.status, type(event)) in TRANSITIONS:
             yield event
             refund = evolve_refund(refund, event)
 
 
 def _is_known_return(refund: Refund, seen: RefundSeen) -> bool:
-    """Whether this execution is already known to have come back: old news of its success changes nothing."""
+    """Whether this execution is already recorded as returned, so that its earlier success changes nothing."""
     last = refund.attempts[-1] if refund.attempts else None
     return last is not None and last.status == "returned" and last.provider_ref == seen.provider_ref
 
 
 def _list_steps(n: int, seen: RefundSeen) -> tuple[RefundStep, ...]:
-    """The whole way to what was seen; the steps already behind us fall out at the table."""
+    """Every step up to the state seen. ``derive_steps`` drops those that the table does not allow any more."""
     executed_at = seen.executed_at if seen.executed_at is not None else seen.at
     succeeded = RefundSucceeded(executed_at, n, seen.provider_ref)
     match seen.status:

@@ -28,14 +28,14 @@ from chalicelib.core.ending.entitlement import Leg
 
 
 def _replay_goodwill(history: History, place: int) -> Iterator[DepositEvent]:
-    """The amount is the merchant's word, bounded by what was left of that capture and could be given."""
+    """The merchant chooses the amount: above 0, at most what is left of the capture and refundable."""
     event, before = cast(RefundApproved, history.events[place]), history.before(place)
     captured = before.find_capture(event.capture)
-    most = min(before.compute_unrefunded(captured), before.refundable)
+    max_amount = min(before.compute_unrefunded(captured), before.refundable)
     if (
         captured.counts
         and not before.is_disputed(captured.capture)
-        and Money.zero(most.currency) < event.amount <= most
+        and Money.zero(event.amount.currency) < event.amount <= max_amount
     ):
         leg = Leg(captured.payment, captured.capture, (RefundLine(LineCode.GOODWILL, event.amount),))
         deadline = history.terms.refund.deadline

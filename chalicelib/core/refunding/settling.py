@@ -10,6 +10,7 @@ from chalicelib.core.deposit.events.refund import RefundReviewNeeded, RefundUnkn
 from chalicelib.core.deposit.fold import evolve
 from chalicelib.core.deposit.refund import TRANSITIONS as REFUND_TRANSITIONS
 from chalicelib.core.deposit.refund import UNANSWERED, RefundStatus
+from chalicelib.core.policy.terms import Terms
 from chalicelib.core.refunding import covering
 from chalicelib.core.refunding.provider_answers import RefundSeen, derive_steps
 
@@ -29,51 +30,44 @@ class RecordNotFound(Command, frozen=True):
 
 
 class FlagProofMismatch(Command, frozen=True):
-    """A refund that the rules do not give when they are asked again: nothing is sent, a person looks."""
+    """The rules do not give this refund when it is decided again: nothing is sent, a person reviews it."""
 
     refund: int
 
 
-def record_seen(deposit: Deposit, seen: RefundSeen, at: int) -> Iterator[DepositEvent]:
-    """What is new of a refund; where a bank has given its money meanwhile, that is its end."""
+def record_seen(deposit: Deposit, seen: RefundSeen, at: int, _terms: Terms) -> Iterator[DepositEvent]:
+    """What is new in the provider's record of a refund, and the refunds that a lost chargeback covers by now."""
     for event in derive_steps(deposit.refunds[seen.refund - 1], seen):
         yield event
         deposit = evolve(deposit, event)
     yield from covering.cover_refunds(deposit, at)
 
 
-def record_step(deposit: Deposit, event: RefundUnknown | RefundReviewNeeded, way: int) -> tuple[DepositEvent, ...]:
-    """The step, or nothing when the refund has moved on meanwhile, or takes another way by now."""
+def record_unknown_outcome(
+    deposit: Deposit, command: RecordUnknownOutcome, at: int, _terms: Terms
+) -> tuple[DepositEvent, ...]:
+    return _record_step(deposit, RefundUnknown(at, command.refund), command.route_no)
+
+
+def record_not_found(deposit: Deposit, command: RecordNotFound, at: int, _terms: Terms) -> tuple[DepositEvent, ...]:
+    return _record_step(deposit, RefundReviewNeeded(at, command.refund, "not_found"), command.route_no)
+
+
+def _record_step(deposit: Deposit, event: RefundUnknown | RefundReviewNeeded, way: int) -> tuple[DepositEvent, ...]:
+    """The step, or nothing where the refund has another status or another route by now."""
     refund = deposit.refunds[event.refund - 1]
     asked_for = refund.status in UNANSWERED and refund.route_no == way
     return (event,) if asked_for and (refund.status, type(event)) in REFUND_TRANSITIONS else ()
 
 
-def flag_mismatch(deposit: Deposit, n: int, at: int) -> tuple[DepositEvent, ...]:
-    unsent = deposit.refunds[n - 1].status is RefundStatus.APPROVED
-    return (RefundReviewNeeded(at, n, "proof_differs"),) if unsent else ()
+def flag_mismatch(deposit: Deposit, command: FlagProofMismatch, at: int, _terms: Terms) -> tuple[DepositEvent, ...]:
+    unsent = deposit.refunds[command.refund - 1].status is RefundStatus.APPROVED
+    return (RefundReviewNeeded(at, command.refund, "proof_differs"),) if unsent else ()
 
 
 COMMANDS: Final[Commands] = (
-    CommandRow(RefundSeen, lambda deposit, seen, at, _terms: record_seen(deposit, seen, at), None, needed),
-    CommandRow(
-        RecordUnknownOutcome,
-        lambda deposit, command, at, _terms: record_step(deposit, RefundUnknown(at, command.refund), command.way),
-        None,
-        needed,
-    ),
-    CommandRow(
-        RecordNotFound,
-        lambda deposit, command, at, _terms: record_step(
-            deposit, RefundReviewNeeded(at, command.refund, "not_found"), command.way
-        ),
-        None,
-        needed,
-    ),
-    CommandRow(
-        FlagProofMismatch,
-        lambda deposit, command, at, _terms: flag_mismatch(deposit, command.refund, at),
-        None,
-        needed,
-    ),
+    CommandRow(RefundSeen, record_seen, None, needed),
+    CommandRow(RecordUnknownOutcome, record_unknown_outcome, None, needed),
+    CommandRow(RecordNotFound, record_not_found, None, needed),
+    CommandRow(FlagProofMismatch, flag_mismatch, None, needed),
 )

@@ -1,4 +1,4 @@
-"""A change of configuration inside the window: priced by the frozen terms; what was paid stays, too much goes back."""
+"""A change of the ordered goods inside the window, priced by the frozen terms. An excess payment is refunded."""
 
 from collections.abc import Iterator
 from typing import Final
@@ -19,27 +19,27 @@ from chalicelib.core.policy.terms import Terms
 from chalicelib.core.selling import ordering
 from chalicelib.core.selling.ordering import Ordered
 
-MAX_CHANGES: Final = 20
+MAX_CHANGES: Final = 20  # of one deposit
 
 
 class ChangeItems(Command, frozen=True):
-    """What the buyer wants instead; ``stock`` is what the deposit will hold, as the flow found it on the shelves."""
+    """The goods that the buyer wants instead. ``stock`` are the units that the flow drew for them."""
 
     items: tuple[Ordered, ...]
     stock: tuple[TakenStock, ...] = ()
 
 
-def refuse_change(deposit: Deposit, at: int) -> None:
-    """Only while the buyer is free, not after an undo that leaves nothing but a cancel, and while nothing went back."""
+def refuse_change(deposit: Deposit, at: int, _terms: Terms) -> None:
+    """Raises Refused outside an open window, with a trade-in, after a refund or a claim, after ``MAX_CHANGES`` changes."""
     lock.refuse_unless_in_window(deposit, at)
     if deposit.trade_in is not None:
         raise Refused(Reason.WRONG_STATE, state="cooling_off", trade_in=deposit.trade_in.status)
     if deposit.window is not None and deposit.window.cancel_only:
         raise Refused(Reason.WRONG_STATE, state="cooling_off", cancel_only=True)
-    given = [refund for refund in deposit.refunds if refund.cause not in SENT_BACK]
-    if any(refund.open or refund.status is RefundStatus.SUCCEEDED for refund in given):
+    refunds = [refund for refund in deposit.refunds if refund.cause not in SENT_BACK]
+    if any(refund.open or refund.status is RefundStatus.SUCCEEDED for refund in refunds):
         raise Refused(Reason.REFUND_IN_PROGRESS)
-    if given:
+    if refunds:
         raise Refused(Reason.WRONG_STATE, state="cooling_off", refunded=True)
     if deposit.claims:
         raise Refused(Reason.WRONG_STATE, state="cooling_off", claimed=True)
@@ -48,39 +48,38 @@ def refuse_change(deposit: Deposit, at: int) -> None:
 
 
 def change_items(deposit: Deposit, command: ChangeItems, at: int, terms: Terms) -> Iterator[DepositEvent]:
-    """The new lines at the offer's frozen prices. The window goes on, open intents die."""
+    """The new lines at the offer's frozen prices. The window goes on; open lock intents become invalid."""
     lines = ordering.price_lines(command.items, terms)
-    ordering.refuse_too_large(total((line.value for line in lines), terms.currency) + terms.shipping)
-    refuse_change(deposit, at)
+    price = total((line.value for line in lines), terms.currency) + terms.shipping
+    ordering.refuse_too_large(price)
+    refuse_change(deposit, at, terms)
     units = sum(line.quantity for line in lines)
-    held = deposit.created.priority
-    if held is not None:
-        second_chance.refuse_goods(held, lines)
+    priority = deposit.created.priority
+    if priority is not None:
+        second_chance.refuse_goods(priority, lines)
     else:
         ordering.refuse_limit(units, terms)
-    counted = units if terms.limits.per_buyer is not None and held is None else 0
+    counted = units if terms.limits.per_buyer is not None and priority is None else 0
     yield ItemsChanged(at, lines, terms.shipping, command.stock, counted)
-    whole = total((line.value for line in lines), deposit.currency) + terms.shipping
-    if deposit.paid is not None and deposit.amount_paid > whole:
-        yield from _refund_excess(deposit, deposit.amount_paid - whole, at, terms)
+    if deposit.paid is not None and deposit.amount_paid > price:
+        yield from _refund_excess(deposit, deposit.amount_paid - price, at, terms)
 
 
 def _refund_excess(deposit: Deposit, excess: Money, at: int, terms: Terms) -> Iterator[DepositEvent]:
-    """Less than was paid: the rest goes back at once."""
+    """The refund of what was paid above the new price."""
     counted = deposit.counted_captures[0]
-    gone = entitlement.sum_decided_refunds(deposit, counted)
-    kept = counted.amount - gone - excess
-    before = (RefundLine(LineCode.ALREADY_REFUNDED, -gone),) if gone else ()
-    lines = (RefundLine(LineCode.PAID, counted.amount), *before, RefundLine(LineCode.GOODS_KEPT, -kept, "terms/change"))
+    refunded = entitlement.sum_decided_refunds(deposit, counted)
+    kept = counted.amount - refunded - excess
+    deducted = (RefundLine(LineCode.ALREADY_REFUNDED, -refunded),) if refunded else ()
+    lines = (
+        RefundLine(LineCode.PAID, counted.amount),
+        *deducted,
+        RefundLine(LineCode.GOODS_KEPT, -kept, "terms/change"),
+    )
     leg = Leg(counted.payment, counted.capture, lines)
     yield from end.approve_refund(deposit, len(deposit.refunds) + 1, Cause.CHANGE, leg, at, terms.refund.deadline)
 
 
 COMMANDS: Final[Commands] = (
-    CommandRow(
-        ChangeItems,
-        change_items,
-        Action("buyer", "changes", lambda deposit, at, _terms: refuse_change(deposit, at)),
-        optional,
-    ),
+    CommandRow(ChangeItems, change_items, Action("buyer", "changes", refuse_change), optional),
 )

@@ -1,4 +1,4 @@
-"""An offer: what a merchant pre-sells, its stock in shards, and its life by the clock."""
+"""An offer: what a merchant pre-sells, its stock in shards, and its status by the clock."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
@@ -13,18 +13,18 @@ from chalicelib.core.common.refusal import FieldError, Reason, Refused
 from chalicelib.core.policy import pass_rules
 from chalicelib.core.policy.terms import Draft, Terms
 
-# One shard is safe for about ten transactional writes a second; more shards than an eighth of the stock run dry early.
+# A shard takes about ten transactional writes a second. With fewer units per shard, shards are empty too early.
 SHARD_WRITES_PER_SECOND: Final = 10
 MIN_SHARDS: Final = 8
 MIN_UNITS_PER_SHARD: Final = 8
-# One partition of an index takes 1,000 writes a second; a quarter of that leaves room for a bad minute.
+# A partition of an index takes 1,000 writes a second; three quarters of that are reserve.
 INDEX_WRITES_PER_SECOND: Final = 250
-# Shards that one change of stock moves: with the offer itself it stays within ten actions.
+# Shards that one change of stock writes. With the offer itself the transaction stays within ten actions.
 MAX_CHANGED_SHARDS: Final = 8
 
 
 class OfferStatus(StrEnum):
-    """Where an offer stands."""
+    """The status of an offer."""
 
     SCHEDULED = "scheduled"
     OPEN = "open"
@@ -32,7 +32,7 @@ class OfferStatus(StrEnum):
 
 
 class Constrained(Struct, frozen=True):
-    """A term that was changed in the buyer's favour when the offer was made."""
+    """A term that market policy changed in the buyer's favour when the offer was made."""
 
     field: str
     rule: str
@@ -40,9 +40,9 @@ class Constrained(Struct, frozen=True):
 
 
 class Stock(Struct, frozen=True):
-    """A counted SKU: how many units, in how many shards.
+    """A SKU with limited stock: how many units, in how many shards.
 
-    ``reserved`` of them are kept for priority passes, in ``reserved_shards`` behind the others.
+    ``reserved`` of the units are kept for priority passes, in ``reserved_shards`` after the public ones.
     """
 
     sku: str
@@ -57,7 +57,7 @@ class Stock(Struct, frozen=True):
 
     @property
     def sizes(self) -> tuple[int, ...]:
-        """How many units each shard begins with."""
+        """How many units each shard has at first."""
         return (
             *spread_units(self.units - self.reserved, self.shards),
             *spread_units(self.reserved, self.reserved_shards),
@@ -65,14 +65,14 @@ class Stock(Struct, frozen=True):
 
 
 class Available(Struct, frozen=True):
-    """What was left of a SKU when an event was decided; the event's answer shows it again on a replay."""
+    """The units left of a SKU when an event was decided. A replayed answer shows them again."""
 
     sku: str
     units: int
 
 
 class OfferMade(Struct, frozen=True):
-    """A merchant published an offer. ``batch`` names its stock shards: a retry with another body never shares them."""
+    """A merchant published an offer. ``batch`` names its stock shards, so that a retry with another body has its own."""
 
     TYPE: ClassVar[str] = "offer.made"
     at: Instant
@@ -86,7 +86,7 @@ class OfferMade(Struct, frozen=True):
 
 
 class OfferClosed(Struct, frozen=True):
-    """The merchant ended it; deposits already made live on."""
+    """The merchant closed the offer. Existing deposits continue."""
 
     TYPE: ClassVar[str] = "offer.closed"
     at: Instant
@@ -94,7 +94,7 @@ class OfferClosed(Struct, frozen=True):
 
 
 class StockChanged(Struct, frozen=True):
-    """The merchant added units or took unsold ones away."""
+    """The merchant added units or removed unsold ones."""
 
     TYPE: ClassVar[str] = "offer.stock_changed"
     at: Instant
@@ -117,7 +117,7 @@ TRANSITIONS: Final[Mapping[tuple[OfferStatus, type[OfferEvent]], OfferStatus]] =
 
 
 class Offer(Struct, frozen=True):
-    """The fold of an offer's journal."""
+    """An offer, as its journal folds to."""
 
     id: str
     made: OfferMade
@@ -133,7 +133,7 @@ class Offer(Struct, frozen=True):
 
 
 def fold(offer_id: str, events: Iterable[OfferEvent]) -> Offer:
-    """The offer that a journal tells. ValueError when it does not begin with ``OfferMade``."""
+    """The offer that a journal gives. ValueError when it does not begin with ``OfferMade``."""
     offer: Offer | None = None
     for event in events:
         if offer is not None:
@@ -161,7 +161,7 @@ def evolve(offer: Offer, event: OfferEvent) -> Offer:
 
 
 def status_at(offer: Offer, at: int) -> OfferStatus:
-    """scheduled, open or closed, from the clock and ``close``."""
+    """The status at an instant, from the offer's times and from ``OfferClosed``."""
     if offer.closed or (offer.made.closes_at is not None and at >= offer.made.closes_at):
         return OfferStatus.CLOSED
     if offer.made.opens_at is not None and at < offer.made.opens_at:
@@ -170,21 +170,21 @@ def status_at(offer: Offer, at: int) -> OfferStatus:
 
 
 def is_reserve_open(offer: Offer, at: int) -> bool:
-    """Whether the units kept for passes are everybody's by now."""
+    """Whether everybody may order the units reserved for passes by ``at``."""
     opens_at = offer.made.opens_at if offer.made.opens_at is not None else offer.created_at
     return at >= pass_rules.compute_reserve_end(opens_at)
 
 
 def list_shards(offer: Offer, stock: Stock, at: int, *, with_pass: bool) -> tuple[range, ...]:
     """The shards that an order may draw from, in the order of preference."""
-    public, kept = range(stock.shards), range(stock.shards, stock.all_shards)
-    if with_pass and kept:
-        return kept, public
+    public, reserved = range(stock.shards), range(stock.shards, stock.all_shards)
+    if with_pass and reserved:
+        return reserved, public
     return (range(stock.all_shards) if is_reserve_open(offer, at) else public,)
 
 
 def close_offer(offer: Offer, at: int, left: Mapping[str, Sequence[int]]) -> OfferClosed:
-    """End the sale. ``left`` is what the shards showed just now."""
+    """The end of the sale. ``left``: units left in each shard, by SKU."""
     status = status_at(offer, at)
     if (status, OfferClosed) not in TRANSITIONS:
         raise Refused(Reason.WRONG_STATE, state=status.value)
@@ -192,7 +192,7 @@ def close_offer(offer: Offer, at: int, left: Mapping[str, Sequence[int]]) -> Off
 
 
 def change_stock(offer: Offer, sku: str, change: int, at: int, left: Mapping[str, Sequence[int]]) -> StockChanged:
-    """Add units, or take away what is left. Below what is sold or kept for passes, and no counted SKU: INVALID_REQUEST."""
+    """Adds or removes units. INVALID_REQUEST for an unlimited SKU, and below the units sold or reserved for passes."""
     if offer.counted(sku) is None:
         raise Refused(Reason.INVALID_REQUEST, [FieldError("/sku", "unknown_sku")])
     if sum(list_changeable_units(offer, sku, left[sku], at)) + change < 0:
@@ -206,13 +206,13 @@ def change_stock(offer: Offer, sku: str, change: int, at: int, left: Mapping[str
 
 
 def list_changeable_units(offer: Offer, sku: str, left: Sequence[int], at: int) -> Sequence[int]:
-    """What is left in the shards that a merchant may change: not the units kept for passes, until they are everybody's."""
+    """The units left in the shards that a merchant may change: reserved ones only once the reserve is open."""
     stock = offer.counted(sku)
     return left if stock is None or is_reserve_open(offer, at) else left[: stock.shards]
 
 
 def split_change(change: int, left: Sequence[int]) -> tuple[tuple[int, int], ...]:
-    """Which shards take or give the units of a change: few, and never more than a shard has left."""
+    """A change as (shard, units) of at most ``MAX_CHANGED_SHARDS`` shards. INVALID_REQUEST where they have too few units."""
     if change > 0:
         shards = min(len(left), MAX_CHANGED_SHARDS)
         parts = [change // shards + (1 if shard < change % shards else 0) for shard in range(shards)]
@@ -230,34 +230,34 @@ def split_change(change: int, left: Sequence[int]) -> tuple[tuple[int, int], ...
 
 
 def count_available(offer: Offer, left: Mapping[str, Sequence[int]], at: int) -> tuple[Available, ...]:
-    """What everybody can order, for each SKU."""
-    kept = {stock.sku: range(stock.shards, stock.all_shards) for stock in offer.stock}
-    hidden = {sku: () if is_reserve_open(offer, at) else shards for sku, shards in kept.items()}
+    """The units of each SKU that everybody can order."""
+    reserved = {stock.sku: range(stock.shards, stock.all_shards) for stock in offer.stock}
+    hidden = {sku: () if is_reserve_open(offer, at) else shards for sku, shards in reserved.items()}
     return tuple(Available(sku, sum(units) - sum(units[n] for n in hidden[sku])) for sku, units in left.items())
 
 
-def count_shards(units: int, peak: int) -> int:
-    """How many shards a stock lives in: a power of two for the peak, at least 8, at most an eighth of the stock."""
-    wanted = max(_power_of_two_at_least(-(-peak // SHARD_WRITES_PER_SECOND)), MIN_SHARDS)
+def count_shards(units: int, peak_per_second: int) -> int:
+    """The number of shards of a stock: a power of two for the peak, at least 8, at most an eighth of the stock."""
+    wanted = max(_power_of_two_at_least(-(-peak_per_second // SHARD_WRITES_PER_SECOND)), MIN_SHARDS)
     return min(wanted, _power_of_two_at_most(max(units // MIN_UNITS_PER_SHARD, 1)))
 
 
 def index_shards(terms: Terms) -> int:
-    """How many partitions the list of an offer's deposits is spread over."""
+    """The number of index partitions for the list of an offer's deposits."""
     return _power_of_two_at_least(-(-terms.expected_peak_per_second // INDEX_WRITES_PER_SECOND))
 
 
 def build_stock(draft: Draft) -> tuple[Stock, ...]:
-    """The counted SKUs of a draft with their shards."""
+    """The SKUs of a draft that have limited stock, with their shards."""
     peak = draft.expected_peak_per_second
-    kept = draft.priority.reserved
+    reserved = draft.priority.reserved
     return tuple(
         Stock(
             sku,
             units,
-            count_shards(units - kept.get(sku, 0), peak),
-            kept.get(sku, 0),
-            count_shards(kept[sku], peak) if sku in kept else 0,
+            count_shards(units - reserved.get(sku, 0), peak),
+            reserved.get(sku, 0),
+            count_shards(reserved[sku], peak) if sku in reserved else 0,
         )
         for sku, units in draft.stock.items()
         if units is not None
@@ -265,7 +265,7 @@ def build_stock(draft: Draft) -> tuple[Stock, ...]:
 
 
 def spread_units(units: int, shards: int) -> tuple[int, ...]:
-    """As even as whole units allow."""
+    """The units divided over the shards as evenly as possible."""
     each, rest = divmod(units, shards) if shards else (0, 0)
     return tuple(each + (1 if shard < rest else 0) for shard in range(shards))
 

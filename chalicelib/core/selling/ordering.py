@@ -1,4 +1,4 @@
-"""Ordering: what goods cost, whether the offer takes the order, and which stock shards its units come from and go to."""
+"""Orders: the price of goods, and whether an offer takes an order."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -18,21 +18,21 @@ MAX_DIGITS: Final = 13  # of an amount's whole part on the wire
 
 
 class Ordered(Struct, frozen=True):
-    """One line as the buyer asks for it."""
+    """One line of an order."""
 
     sku: str
     quantity: int
 
 
 class HandedIn(Struct, frozen=True):
-    """The old device that the buyer wants to hand in."""
+    """The old device of a trade-in."""
 
     category: str
     model: str
 
 
 class Order(Struct, frozen=True):
-    """A buyer's order. The payment method is the buyer's word."""
+    """A buyer's order."""
 
     offer: str
     items: tuple[Ordered, ...]
@@ -47,26 +47,24 @@ class Order(Struct, frozen=True):
 
 
 def create_deposit(
-    order: Order, offer: Offer, terms: Terms, buyer: str, at: int, held: Priority | None = None
+    order: Order, offer: Offer, terms: Terms, buyer: str, at: int, priority: Priority | None = None
 ) -> Created:
-    """The creation that this order makes, without its stock. Refuses fields first, then the state of the offer.
+    """The ``Created`` event of an order, without its stock. It checks fields first, then the state of the offer.
 
-    ``held`` is the buyer's priority pass: it buys before the sale opens, and beside the limit.
+    ``priority``: the buyer's priority pass. It allows an order before the sale opens and without the limit per buyer.
     """
     refuse_order_fields(order, terms, at)
-    refuse_offer_state(order, offer, terms, at, early=held is not None)
+    refuse_offer_state(order, offer, terms, at, early=priority is not None)
     lines = price_lines(order.items, terms)
-    if held is not None:
-        second_chance.refuse_goods(held, lines)
+    if priority is not None:
+        second_chance.refuse_goods(priority, lines)
     traded = price_trade_in(order, terms)
-    whole = total((line.value for line in lines), terms.currency) + terms.shipping
+    price = total((line.value for line in lines), terms.currency) + terms.shipping
     if traded is not None:
-        whole = whole - traded.credit
-    refuse_too_large(whole)
-    if not whole:
-        raise Refused(
-            Reason.INVALID_REQUEST, [FieldError("/trade_in/model", "too_large")]
-        )  # nothing would be left to pay
+        price = price - traded.credit
+    refuse_too_large(price)
+    if not price:
+        raise Refused(Reason.INVALID_REQUEST, [FieldError("/trade_in/model", "too_large")])  # nothing is left to pay
     return Created(
         at=at,
         offer=offer.id,
@@ -75,53 +73,52 @@ def create_deposit(
         terms_hash=offer.made.terms_hash,
         lines=lines,
         shipping=terms.shipping,
-        due_now=compute_due_now(order.units, whole, terms),
+        due_now=compute_due_now(order.units, price, terms),
         due_at=at + instants.duration_ms(terms.payment.due_within),
         method=order.payment_method,
         batch=offer.made.batch,
-        limit_units=order.units if terms.limits.per_buyer is not None and held is None else 0,
+        limit_units=order.units if terms.limits.per_buyer is not None and priority is None else 0,
         trade_in=traded,
-        priority=held,
+        priority=priority,
     )
 
 
-def compute_due_now(units: int, whole: Money, terms: Terms) -> Money:
-    """What is taken at once: everything, or the deposit for each unit and shipping, at most everything."""
+def compute_due_now(units: int, price: Money, terms: Terms) -> Money:
+    """The amount due at once: the full price, or the deposit for each unit plus shipping, at most the full price."""
     if terms.payment.take == "full" or terms.payment.deposit is None:
-        return whole
-    return min(terms.payment.deposit * units + terms.shipping, whole)
+        return price
+    return min(terms.payment.deposit * units + terms.shipping, price)
 
 
 def refuse_order_fields(order: Order, terms: Terms, at: int) -> None:
-    """What no state could make right: unknown goods and models, methods that are not offered, here or any more."""
-    unknown = _find_unknown_skus(order.items, terms)
-    unknown += _find_trade_in_errors(order, terms)
-    if unknown:
-        raise Refused(Reason.INVALID_REQUEST, unknown)
+    """INVALID_REQUEST for unknown goods and trade-ins, PAYMENT_METHOD_NOT_OFFERED for methods not offered at ``at``."""
+    errors = _find_unknown_skus(order.items, terms) + _find_trade_in_errors(order, terms)
+    if errors:
+        raise Refused(Reason.INVALID_REQUEST, errors)
     if not terms.offers_method(order.payment_method, at):
         raise Refused(Reason.PAYMENT_METHOD_NOT_OFFERED, [FieldError("/payment_method", "unknown_method")])
 
 
 def _find_trade_in_errors(order: Order, terms: Terms) -> list[FieldError]:
-    """One line, one unit, of the old device's own category, and a model that the offer has a value for."""
+    """Errors unless the order is one unit of the device's category and the offer has a value for the model."""
     handed_in, offered = order.trade_in, terms.trade_in
     if handed_in is None:
         return []
     if offered is None:
         return [FieldError("/trade_in", "no_trade_in")]
-    found: list[FieldError] = []
+    errors: list[FieldError] = []
     if len(order.items) != 1 or order.units != 1:
-        found.append(FieldError("/items", "one_unit_with_trade_in"))
+        errors.append(FieldError("/items", "one_unit_with_trade_in"))
     item = terms.find_item(order.items[0].sku)
     if item is not None and item.category != handed_in.category:
-        found.append(FieldError("/trade_in/category", "category_differs"))
+        errors.append(FieldError("/trade_in/category", "category_differs"))
     if handed_in.model not in offered.values:
-        found.append(FieldError("/trade_in/model", "unknown_model"))
-    return found
+        errors.append(FieldError("/trade_in/model", "unknown_model"))
+    return errors
 
 
 def price_trade_in(order: Order, terms: Terms) -> TradedIn | None:
-    """The credit, at most the price of its line; the fee is measured by that price, as it is now."""
+    """The credit, at most the price of the line, and the fee for that price; None without a trade-in."""
     handed_in, offered = order.trade_in, terms.trade_in
     if handed_in is None or offered is None:
         return None
@@ -129,13 +126,16 @@ def price_trade_in(order: Order, terms: Terms) -> TradedIn | None:
     try:
         fee = fees.read_schedule(offered.name).charge(handed_in.category, price).fee
     except Refused:
-        fee = None  # in no band: nothing is charged, and a person looks
+        fee = None  # no band fits: no fee is charged, and a person reviews a mismatch
     credit = min(offered.values[handed_in.model], price)
     return TradedIn(handed_in.category, handed_in.model, credit, offered.name, price, fee)
 
 
 def refuse_offer_state(order: Order, offer: Offer, terms: Terms, at: int, *, early: bool) -> None:
-    """Whether the offer takes this order at this instant; ``early`` ones need not wait, and stand beside the limit."""
+    """Raises Refused where the offer does not take the order at ``at``.
+
+    ``early`` orders (with a pass) may come before the sale opens and have no limit per buyer.
+    """
     status = status_at(offer, at)
     if status is not OfferStatus.OPEN and not (early and status is OfferStatus.SCHEDULED):
         raise Refused(Reason.OFFER_NOT_OPEN, state=status.value, opens_at=offer.made.opens_at)
@@ -148,14 +148,14 @@ def refuse_offer_state(order: Order, offer: Offer, terms: Terms, at: int, *, ear
 
 
 def refuse_limit(units: int, terms: Terms) -> None:
-    """More units at once than one buyer may have at all."""
-    most = terms.limits.per_buyer
-    if most is not None and units > most:
-        raise Refused(Reason.LIMIT_REACHED, per_buyer=most)
+    """LIMIT_REACHED for more units than one buyer may have."""
+    limit = terms.limits.per_buyer
+    if limit is not None and units > limit:
+        raise Refused(Reason.LIMIT_REACHED, per_buyer=limit)
 
 
 def price_lines(items: Sequence[Ordered], terms: Terms) -> tuple[Line, ...]:
-    """The lines at the offer's frozen prices; unknown goods are a fault of the fields."""
+    """The lines at the offer's frozen prices. INVALID_REQUEST for unknown goods."""
     unknown = _find_unknown_skus(items, terms)
     if unknown:
         raise Refused(Reason.INVALID_REQUEST, unknown)
@@ -176,6 +176,7 @@ def _price_line(item: Ordered, terms: Terms) -> Line:
     return Line(item.sku, item.quantity, offered.price, offered.made_to_spec)
 
 
-def refuse_too_large(whole: Money) -> None:
-    if len(whole.amount.partition(".")[0]) > MAX_DIGITS:
+def refuse_too_large(price: Money) -> None:
+    """INVALID_REQUEST for a price that has more digits than an amount may have."""
+    if len(price.amount.partition(".")[0]) > MAX_DIGITS:
         raise Refused(Reason.INVALID_REQUEST, [FieldError("/items", "too_large")])

@@ -12,7 +12,7 @@ from chalicelib.core.deposit.events.order import TakenStock
 from chalicelib.core.selling.offer import Offer, list_shards
 from chalicelib.core.selling.ordering import Ordered
 
-MAX_DRAWS: Final = 28  # shards of one order: with the deposit and its limit they are the most that one write takes
+MAX_DRAWS: Final = 28  # shards of one order: with the deposit and its limit as many actions as one write takes
 
 
 def draw_units(
@@ -25,50 +25,47 @@ def draw_units(
     *,
     with_pass: bool = False,
 ) -> tuple[TakenStock, ...]:
-    """The shards that the units come from, beginning at ``start``. SOLD_OUT when they are not there, or too thin.
+    """The units drawn from each shard, beginning at shard ``start``. SOLD_OUT when too few are left.
 
-    What is ``held`` already is kept as far as it is still wanted. Without a look at what is ``left`` the first shard is
-    tried: the write itself finds out. Units kept for passes are drawn by passes first.
+    ``left``: units left in each shard, by SKU. When it is None, the first shard is tried, and the write itself finds out.
+    ``held``: units that the deposit holds already; wanted ones are kept. Orders with a pass draw reserved units first.
     """
     wanted: Counter[str] = Counter()
     for item in items:
         wanted[item.sku] += item.quantity
     kept = _keep_wanted_units(wanted, held)
-    wanted.subtract(Counter({sku: sum(one.units for one in kept if one.sku == sku) for sku in wanted}))
+    wanted.subtract(Counter({sku: sum(draw.units for draw in kept if draw.sku == sku) for sku in wanted}))
     taken: list[TakenStock] = []
     for sku, units in wanted.items():
         stock = offer.counted(sku)
         if stock is not None and units:
             choices = list_shards(offer, stock, at, with_pass=with_pass)
             taken += _draw_from_shards(sku, units, start, left[sku] if left else [units] * stock.all_shards, choices)
-    if len({(one.sku, one.shard) for one in (*taken, *held)}) > MAX_DRAWS:
-        # What is left lies too thin for so many units. It depends on what others took, so it is no fault of the fields.
-        raise Refused(Reason.SOLD_OUT, sku=Counter(one.sku for one in taken).most_common(1)[0][0])
+    if len({(draw.sku, draw.shard) for draw in (*taken, *held)}) > MAX_DRAWS:
+        # The units are spread over too many shards. That depends on other orders, so it is no error of a field.
+        raise Refused(Reason.SOLD_OUT, sku=Counter(draw.sku for draw in taken).most_common(1)[0][0])
     return _merge_by_shard((*kept, *taken))
 
 
 def _keep_wanted_units(wanted: Mapping[str, int], held: Sequence[TakenStock]) -> tuple[TakenStock, ...]:
-    """Of what is held, the units that are wanted still."""
+    """The held units that are still wanted."""
     open_units = Counter(wanted)
     kept: list[TakenStock] = []
-    for one in held:
-        units = min(open_units[one.sku], one.units)
-        open_units[one.sku] -= units
+    for draw in held:
+        units = min(open_units[draw.sku], draw.units)
+        open_units[draw.sku] -= units
         if units:
-            kept.append(TakenStock(one.sku, one.shard, units))
+            kept.append(TakenStock(draw.sku, draw.shard, units))
     return tuple(kept)
 
 
 def _merge_by_shard(taken: Sequence[TakenStock]) -> tuple[TakenStock, ...]:
-    """One entry for each shard: a transaction touches an item once."""
-    sums: Counter[tuple[str, int]] = Counter()
-    for one in taken:
-        sums[one.sku, one.shard] += one.units
-    return tuple(TakenStock(sku, shard, units) for (sku, shard), units in sums.items())
+    """One entry for each shard: a transaction may write an item only once."""
+    return tuple(TakenStock(sku, shard, units) for (sku, shard), units in _sum_by_shard(taken).items())
 
 
 class StockDelta(Struct, frozen=True):
-    """How a shard changes with a deposit; the three sum to zero."""
+    """The change of one shard's units that are left, live and sold; the three sum to zero."""
 
     sku: str
     shard: int
@@ -78,7 +75,7 @@ class StockDelta(Struct, frozen=True):
 
 
 def stock_deltas(before: Deposit | None, after: Deposit) -> tuple[StockDelta, ...]:
-    """What a deposit's step does to the shelves: units that it takes, gives back, or has sold for good."""
+    """The changes of stock between two states of a deposit: units taken, given back, or sold."""
     live, sold = _sum_by_shard(after.stock), _sum_by_shard(after.sold)
     if before is not None:
         live.subtract(_sum_by_shard(before.stock))
@@ -92,18 +89,17 @@ def stock_deltas(before: Deposit | None, after: Deposit) -> tuple[StockDelta, ..
 
 def _sum_by_shard(taken: Sequence[TakenStock]) -> Counter[tuple[str, int]]:
     units: Counter[tuple[str, int]] = Counter()
-    for one in taken:
-        units[one.sku, one.shard] += one.units
+    for draw in taken:
+        units[draw.sku, draw.shard] += draw.units
     return units
 
 
 def _draw_from_shards(
     sku: str, units: int, start: int, left: Sequence[int], choices: Sequence[Sequence[int]]
 ) -> list[TakenStock]:
-    """The fuller of any two shards that have them all, else the fullest ones until there are enough.
+    """All units from the fuller of two shards that each have enough; else from the fullest shards. SOLD_OUT.
 
-    Whoever comes at the same time has another ``start``. So shards run dry together, and the last units, which many
-    want at once, lie in many of them.
+    Concurrent orders have different values of ``start``, so they use different shards and the shards empty evenly.
     """
     from_start = [shard for shards in choices for shard in _rotate(shards, start)]
     if sum(left[shard] for shard in from_start) < units:
@@ -111,8 +107,8 @@ def _draw_from_shards(
     for shards in choices:
         enough = [shard for shard in shards if left[shard] >= units]
         if enough:
-            some, others = start % len(enough), start // len(enough) % len(enough)
-            return [TakenStock(sku, max(enough[some], enough[others], key=lambda shard: left[shard]), units)]
+            first, second = start % len(enough), start // len(enough) % len(enough)
+            return [TakenStock(sku, max(enough[first], enough[second], key=lambda shard: left[shard]), units)]
     taken: list[TakenStock] = []
     for shard in sorted(from_start, key=lambda shard: -left[shard]):
         part = min(left[shard], units)
@@ -123,6 +119,6 @@ def _draw_from_shards(
 
 
 def _rotate(shards: Sequence[int], start: int) -> Sequence[int]:
-    """All of them, beginning somewhere in the middle: whoever comes at the same time begins elsewhere."""
+    """All shards, beginning at the one that ``start`` chooses."""
     first = start % len(shards)
     return (*shards[first:], *shards[:first])

@@ -47,7 +47,7 @@ class Provider(Protocol):
     def find_payment(self, payment_id: str) -> PaymentSeen | NotFound | Unknown: ...
 
     def refund(self, key: str, payment_id: str, capture: str, amount: Money) -> RefundSeen | Unknown:
-        """Ask for a refund to its source, under the key of its way (``core.refund.key``), whatever the attempt.
+        """Ask for a refund to its source, under the key of its way (``deposit.refund.refund_key``), whatever the attempt.
 
         A decline is a RefundSeen.
         """

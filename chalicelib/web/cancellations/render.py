@@ -44,8 +44,8 @@ def bulk(view: BulkView) -> BulkAnswer:
         "approve_until": format_instant(until) if until is not None else None,
         "counts": {
             "total": len(bulk.asked.deposits),
-            "cancelled": bulk.told("cancelled"),
-            "skipped": bulk.told("skipped"),
+            "cancelled": bulk.count_outcomes("cancelled"),
+            "skipped": bulk.count_outcomes("skipped"),
             "pending": len(bulk.left),
         },
         "results": [

@@ -9,11 +9,11 @@ from chalicelib.core.deposit.events.goods import Units
 
 
 class ClaimOpened(DepositEvent, frozen=True):
-    """A buyer disputes or appeals. ``owed`` is what the rules make of it, ``amount`` what the buyer asks where that decides.
+    """A buyer disputes or appeals. ``owed`` is the amount by the rules; ``amount`` is what the buyer asks, where that decides.
 
-    ``statement`` and those below are digests of what people wrote, encrypted elsewhere. ``contested``: the merchant had
-    recorded units of it as shipped. The merchant's silence decides at ``due_at``, for a privacy claim the platform's.
-    ``decide_within`` and ``refund_deadline`` are durations of the terms.
+    ``statement`` is a digest. ``contested``: the merchant had recorded claimed units as shipped. ``due_at`` is the deadline
+    of the merchant, for a privacy claim of the platform. ``decide_within`` and ``refund_deadline`` are durations from the
+    terms. ``kind`` is one of ``ClaimKind``.
     """
 
     TYPE: ClassVar[str] = "claim.opened"
@@ -32,7 +32,7 @@ class ClaimOpened(DepositEvent, frozen=True):
 
 
 class ClaimEvidenceAdded(DepositEvent, frozen=True):
-    """Buyer or merchant (``by``) hand in more."""
+    """The buyer or the merchant (``by``) adds evidence."""
 
     TYPE: ClassVar[str] = "claim.evidence_added"
     claim: int
@@ -42,7 +42,7 @@ class ClaimEvidenceAdded(DepositEvent, frozen=True):
 
 
 class ClaimOffered(DepositEvent, frozen=True):
-    """The merchant offers to pay ``amount``, never less than is owed. The buyer's silence at ``due_at`` accepts nothing."""
+    """The merchant offers ``amount``, at least what is owed. An offer not accepted by ``due_at`` goes to the platform."""
 
     TYPE: ClassVar[str] = "claim.offered"
     claim: int
@@ -53,7 +53,7 @@ class ClaimOffered(DepositEvent, frozen=True):
 
 
 class ClaimRejected(DepositEvent, frozen=True):
-    """The merchant says no, so the platform decides by ``due_at``."""
+    """The merchant rejects the claim. The platform decides by ``due_at``."""
 
     TYPE: ClassVar[str] = "claim.rejected"
     claim: int
@@ -63,7 +63,7 @@ class ClaimRejected(DepositEvent, frozen=True):
 
 
 class ClaimEscalated(DepositEvent, frozen=True):
-    """The buyer took no offer, ``by`` word (``buyer``) or by ``silence``: the platform decides by ``due_at``."""
+    """The offer was not accepted, so the platform decides by ``due_at``. ``by``: ``buyer`` (rejected) or ``silence``."""
 
     TYPE: ClassVar[str] = "claim.escalated"
     claim: int
@@ -73,7 +73,7 @@ class ClaimEscalated(DepositEvent, frozen=True):
 
 
 class ClaimAccepted(DepositEvent, frozen=True):
-    """Both agree: the merchant to the claim, or the buyer to the latest offer. ``refunds`` pay ``amount``."""
+    """The merchant accepts the claim, or the buyer the latest offer. ``refunds``: numbers of the refunds that pay ``amount``."""
 
     TYPE: ClassVar[str] = "claim.accepted"
     claim: int
@@ -84,7 +84,7 @@ class ClaimAccepted(DepositEvent, frozen=True):
 
 
 class ClaimUpheld(DepositEvent, frozen=True):
-    """The platform gave the buyer all that is owed. ``reason`` is a digest."""
+    """The platform awards the whole amount owed. ``reason`` is a digest."""
 
     TYPE: ClassVar[str] = "claim.upheld"
     claim: int
@@ -94,7 +94,7 @@ class ClaimUpheld(DepositEvent, frozen=True):
 
 
 class ClaimPartlyUpheld(DepositEvent, frozen=True):
-    """The platform gave the buyer a part."""
+    """The platform awards a part. ``reason`` is a digest."""
 
     TYPE: ClassVar[str] = "claim.partly_upheld"
     claim: int
@@ -104,7 +104,7 @@ class ClaimPartlyUpheld(DepositEvent, frozen=True):
 
 
 class ClaimDismissed(DepositEvent, frozen=True):
-    """The platform gave the buyer nothing."""
+    """The platform awards nothing. ``reason`` is a digest."""
 
     TYPE: ClassVar[str] = "claim.dismissed"
     claim: int
@@ -112,14 +112,14 @@ class ClaimDismissed(DepositEvent, frozen=True):
 
 
 class ClaimWithdrawn(DepositEvent, frozen=True):
-    """The buyer took it back."""
+    """The buyer withdraws the claim."""
 
     TYPE: ClassVar[str] = "claim.withdrawn"
     claim: int
 
 
 class ClaimGranted(DepositEvent, frozen=True):
-    """Whoever had to answer (``silent``: merchant or platform) was silent. Irreversible: written only after a grace."""
+    """``silent`` (merchant or platform) missed the deadline, so the claim is granted. Irreversible: written after a grace."""
 
     TYPE: ClassVar[str] = "claim.granted_by_deadline"
     claim: int
@@ -129,7 +129,7 @@ class ClaimGranted(DepositEvent, frozen=True):
 
 
 class ClaimAnsweredLate(DepositEvent, frozen=True):
-    """An answer after silence had decided (``by`` merchant or platform): it is kept, and changes nothing."""
+    """An answer after the deadline (``by`` merchant or platform). It is recorded and changes nothing."""
 
     TYPE: ClassVar[str] = "claim.answered_late"
     claim: int
@@ -140,7 +140,7 @@ class ClaimAnsweredLate(DepositEvent, frozen=True):
 
 
 class ClaimReminded(DepositEvent, frozen=True):
-    """Announcement: silence decides at ``due_at``."""
+    """Announcement: the deadline ``due_at`` is near."""
 
     TYPE: ClassVar[str] = "claim.reminder"
     claim: int
@@ -148,7 +148,7 @@ class ClaimReminded(DepositEvent, frozen=True):
 
 
 class ClaimReversed(DepositEvent, frozen=True):
-    """What was kept at the end of the deposit is held again, so that it can go back."""
+    """Forfeited money and fees of an ended deposit are held again, so that they can be refunded."""
 
     TYPE: ClassVar[str] = "claim.reversed"
     claim: int

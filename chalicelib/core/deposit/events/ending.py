@@ -1,4 +1,4 @@
-"""Events that end a deposit, and what comes with an end: withdrawals, questions, priority passes."""
+"""Events that end a deposit, and events of withdrawals, questions and priority passes."""
 
 from typing import ClassVar
 
@@ -9,13 +9,13 @@ from chalicelib.core.deposit.events.base import DepositEvent
 
 
 class Completed(DepositEvent, frozen=True):
-    """Fully paid, and every unit is shipped."""
+    """The order is fully paid and every unit is shipped."""
 
     TYPE: ClassVar[str] = "deposit.completed"
 
 
 class WithdrawalStated(DepositEvent, frozen=True):
-    """Step one of a statutory withdrawal. Name and address stand encrypted elsewhere; ``digest`` is over the receipt."""
+    """Step one of a statutory withdrawal. ``digest`` is over the receipt; name and address are stored encrypted elsewhere."""
 
     TYPE: ClassVar[str] = "withdrawal.stated"
     withdrawal: int
@@ -31,10 +31,10 @@ class WithdrawalConfirmed(DepositEvent, frozen=True):
 
 
 class Cancelled(DepositEvent, frozen=True):
-    """It ended before its time. What is kept under the terms is in ``forfeited``, by ``rule``; ``fees`` by their bands.
+    """The deposit is cancelled. ``forfeited`` is what the merchant keeps by ``rule``, ``fees`` the fees by their bands.
 
-    A merchant's cancellation has a published ``reason`` and its ``evidence``; ``note`` is the digest of what was written to
-    it, encrypted elsewhere. ``counted``: its units go on counting against the buyer's limit.
+    Only a merchant's cancellation has ``reason`` (a published code), ``evidence``, ``note`` (a digest) and ``approver``.
+    ``counted``: its units still count against the buyer's limit.
     """
 
     TYPE: ClassVar[str] = "deposit.cancelled"
@@ -50,13 +50,13 @@ class Cancelled(DepositEvent, frozen=True):
 
 
 class Expired(DepositEvent, frozen=True):
-    """Nothing was paid in time. Irreversible: written only after a grace, and units go back with it."""
+    """The deposit was not paid in time. Irreversible: written only after a grace. Its units are released in the same write."""
 
     TYPE: ClassVar[str] = "deposit.expired"
 
 
 class QuestionAsked(DepositEvent, frozen=True):
-    """The merchant asks before an address or contact reason may be cited. ``digest`` is over the text, encrypted elsewhere."""
+    """The merchant asks the buyer, as required before citing an address or contact reason. ``digest`` is over the text."""
 
     TYPE: ClassVar[str] = "question.asked"
     question: int
@@ -66,7 +66,7 @@ class QuestionAsked(DepositEvent, frozen=True):
 
 
 class QuestionAnswered(DepositEvent, frozen=True):
-    """The buyer answered; late is better than never, as long as nothing was decided on the silence."""
+    """The buyer answered. Late answers are accepted as long as the deposit was not cancelled for the missing answer."""
 
     TYPE: ClassVar[str] = "question.answered"
     question: int
@@ -74,14 +74,14 @@ class QuestionAnswered(DepositEvent, frozen=True):
 
 
 class QuestionLapsed(DepositEvent, frozen=True):
-    """No answer came in time. An announcement: the clock alone decides it."""
+    """Announcement: the time to answer is over."""
 
     TYPE: ClassVar[str] = "question.lapsed"
     question: int
 
 
 class PassGranted(DepositEvent, frozen=True):
-    """A second chance for the buyer of this deposit: one unit of one of ``skus``, before and beside everybody else."""
+    """The buyer may order one unit of one of ``skus`` at most at ``price_cap``, from reserved stock, until ``valid_until``."""
 
     TYPE: ClassVar[str] = "priority_pass.granted"
     priority_pass: int
@@ -93,7 +93,7 @@ class PassGranted(DepositEvent, frozen=True):
 
 
 class PassUsed(DepositEvent, frozen=True):
-    """Written together with the deposit that was ordered with it."""
+    """The pass was used for ``deposit``. Written in one transaction with that deposit."""
 
     TYPE: ClassVar[str] = "priority_pass.used"
     priority_pass: int
@@ -101,7 +101,7 @@ class PassUsed(DepositEvent, frozen=True):
 
 
 class PassReturned(DepositEvent, frozen=True):
-    """That deposit ended unpaid: the pass is granted again until its date."""
+    """``deposit`` ended unpaid, so the pass can be used again until its date."""
 
     TYPE: ClassVar[str] = "priority_pass.returned"
     priority_pass: int
@@ -109,7 +109,7 @@ class PassReturned(DepositEvent, frozen=True):
 
 
 class PassReminded(DepositEvent, frozen=True):
-    """A notice that it will lapse. An announcement."""
+    """Announcement: the pass will lapse at ``valid_until``."""
 
     TYPE: ClassVar[str] = "priority_pass.reminder"
     priority_pass: int
@@ -117,7 +117,7 @@ class PassReminded(DepositEvent, frozen=True):
 
 
 class PassLapsed(DepositEvent, frozen=True):
-    """Its time is over. An announcement: the clock alone decides it."""
+    """Announcement: the time of the pass is over."""
 
     TYPE: ClassVar[str] = "priority_pass.lapsed"
     priority_pass: int

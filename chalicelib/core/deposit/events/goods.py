@@ -9,9 +9,10 @@ from chalicelib.core.deposit.events.base import DepositEvent
 
 
 class GoodsReady(DepositEvent, frozen=True):
-    """The merchant says that these lines can be inspected.
+    """The merchant reports that these lines can be inspected from ``inspect_at``.
 
-    With the last line the balance falls due, never before: ``balance_due_at``, and ``cure_until`` after one notice.
+    With the last line the balance falls due at ``balance_due_at``; ``cure_until`` ends the time to pay after a notice. Both
+    are None before the last line and when nothing remains to be paid.
     """
 
     TYPE: ClassVar[str] = "goods.ready"
@@ -23,7 +24,7 @@ class GoodsReady(DepositEvent, frozen=True):
 
 
 class Units(Struct, frozen=True):
-    """Some units of one line."""
+    """``quantity`` units of one line, counted from 1."""
 
     line: int
     quantity: int
@@ -37,9 +38,10 @@ class GoodsShipped(DepositEvent, frozen=True):
 
 
 class GoodsDelivered(DepositEvent, frozen=True):
-    """The merchant's word that these units arrived, and when.
+    """The merchant reports that these units arrived at ``delivered_at``.
 
-    ``withdrawal_ends_at`` is the end of the statutory period, if these are the last to arrive; None where a market has none.
+    ``withdrawal_ends_at`` is the end of the statutory withdrawal period if these are the last units to arrive; None where
+    the market has no such period.
     """
 
     TYPE: ClassVar[str] = "goods.delivered"
@@ -50,7 +52,7 @@ class GoodsDelivered(DepositEvent, frozen=True):
 
 
 class GoodsReceived(DepositEvent, frozen=True):
-    """The buyer's word that everything shipped so far arrived. ``withdrawal_ends_at`` as for the merchant's word."""
+    """The buyer confirms that all units shipped so far arrived. ``withdrawal_ends_at`` as in ``GoodsDelivered``."""
 
     TYPE: ClassVar[str] = "goods.received"
     lines: tuple[Units, ...]
@@ -58,7 +60,7 @@ class GoodsReceived(DepositEvent, frozen=True):
 
 
 class TradeInInspected(DepositEvent, frozen=True):
-    """An inspector's word on the old device: ``matched``, or ``mismatched`` for these grounds, with what proves them."""
+    """An inspector's result for the old device: ``matched``, or ``mismatched`` on ``grounds`` with ``evidence``."""
 
     TYPE: ClassVar[str] = "trade_in.inspected"
     outcome: str
@@ -67,7 +69,7 @@ class TradeInInspected(DepositEvent, frozen=True):
 
 
 class TradeInCancelled(DepositEvent, frozen=True):
-    """The trade-in fell through, and not by the buyer: ``by`` seller or courier."""
+    """The seller or the courier (``by``) caused the trade-in to fail."""
 
     TYPE: ClassVar[str] = "trade_in.cancelled"
     by: str

@@ -10,24 +10,24 @@ from chalicelib.core.deposit.events.base import DepositEvent
 
 
 class LockReminded(DepositEvent, frozen=True):
-    """Announcement: the window ends soon. ``window_ends_at`` is when."""
+    """Announcement: the window ends at ``window_ends_at``."""
 
     TYPE: ClassVar[str] = "lock.reminder"
     window_ends_at: Instant
 
 
 class Argument(Struct, frozen=True):
-    """What filled one place of a published sentence, as it was shown."""
+    """The text that filled one placeholder of a published sentence, as shown."""
 
     name: str
     words: str
 
 
 class LockIntentOpened(DepositEvent, frozen=True):
-    """A buyer was shown what a lock means, word by word: this is the evidence.
+    """The buyer was shown what a lock means. Evidence of the exact text.
 
-    ``text`` names the published sentences, ``arguments`` fill them, ``locale`` is the language they were shown in;
-    ``disclosure_hash`` is over all that was shown. A newer intent closes this one.
+    ``text`` names the published sentences, ``arguments`` fill them, ``locale`` is their language. ``disclosure_hash`` is over
+    the text shown. ``acknowledgement`` is what the buyer must type. A newer intent supersedes this one.
     """
 
     TYPE: ClassVar[str] = "lock.intent_opened"
@@ -44,7 +44,7 @@ class LockIntentOpened(DepositEvent, frozen=True):
 
 
 class LockConfirmed(DepositEvent, frozen=True):
-    """The buyer locked it, by an intent that was read, typed and in time."""
+    """The buyer locked the deposit with an intent. ``undo_until`` None: the lock is final at once."""
 
     TYPE: ClassVar[str] = "lock.confirmed"
     intent: int
@@ -53,26 +53,26 @@ class LockConfirmed(DepositEvent, frozen=True):
 
 
 class LockedByPayment(DepositEvent, frozen=True):
-    """The terms lock at payment. Undo, where the terms give it, is open until ``undo_until``."""
+    """The payment locked the deposit, as its terms say. ``undo_until`` None: the terms give no undo."""
 
     TYPE: ClassVar[str] = "lock.by_payment"
     undo_until: Instant | None = None
 
 
 class LockedByWindowEnd(DepositEvent, frozen=True):
-    """Announcement: the window ended. The status follows from the clock, whether this was written or not."""
+    """Announcement: the window ended. The deposit is locked from then on, whether this is written or not."""
 
     TYPE: ClassVar[str] = "lock.by_window_end"
 
 
 class LockBecameFinal(DepositEvent, frozen=True):
-    """Announcement: the undo is over. Production, shipment and balance may begin."""
+    """Announcement: the time to undo is over. Goods may be made ready and shipped, and the balance paid."""
 
     TYPE: ClassVar[str] = "lock.final"
 
 
 class LockUndone(DepositEvent, frozen=True):
-    """The buyer took the lock back. ``window_ends_at`` is set when no window runs any more: then only cancel is left."""
+    """The buyer undid the lock. ``window_ends_at`` is set when the window was over: until then the buyer may only cancel."""
 
     TYPE: ClassVar[str] = "lock.undone"
     window_ends_at: Instant | None = None

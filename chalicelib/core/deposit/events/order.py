@@ -1,4 +1,4 @@
-"""Events of an order: what was ordered, with the stock and limit units taken for it."""
+"""Events of an order: its lines, and the stock and limit units taken for them."""
 
 from typing import ClassVar
 
@@ -23,7 +23,7 @@ class Line(Struct, frozen=True):
 
 
 class TakenStock(Struct, frozen=True):
-    """Units drawn from one stock shard; they go back to the same one."""
+    """Units taken from one stock shard. They are released to the same shard."""
 
     sku: str
     shard: int
@@ -31,7 +31,11 @@ class TakenStock(Struct, frozen=True):
 
 
 class TradedIn(Struct, frozen=True):
-    """The old device that pays a part: its credit, the fee schedule (``id@version``) and the price a fee is measured by."""
+    """The old device that pays a part of the order.
+
+    ``schedule`` is the fee schedule (``id@version``), ``fee_base`` the price that the fee is computed from.
+    ``fee_if_mismatched`` is the fee when the device is not as declared; None when no band contains the price.
+    """
 
     category: str
     model: str
@@ -42,7 +46,7 @@ class TradedIn(Struct, frozen=True):
 
 
 class Priority(Struct, frozen=True):
-    """The priority pass an order was made with: one unit of one of these goods, at most at this price."""
+    """The priority pass that the order used: for one unit of one of ``skus`` at most at ``price_cap``."""
 
     id: str
     skus: tuple[str, ...]
@@ -50,7 +54,10 @@ class Priority(Struct, frozen=True):
 
 
 class Created(DepositEvent, frozen=True):
-    """A buyer ordered. The units and the limit units were taken in the same write, from the offer's ``batch`` of shards."""
+    """A buyer ordered. Stock and limit units were taken in the same transaction.
+
+    ``batch`` names the offer's set of stock shards. ``token_key`` names the key of the withdrawal token.
+    """
 
     TYPE: ClassVar[str] = "deposit.created"
     offer: str
@@ -71,7 +78,7 @@ class Created(DepositEvent, frozen=True):
 
 
 class ItemsChanged(DepositEvent, frozen=True):
-    """The buyer changed what is ordered. ``stock`` is all that the deposit holds from now on, ``shipping`` as recomputed."""
+    """The buyer changed the items. ``stock`` is all that the deposit now holds; ``shipping`` is computed anew."""
 
     TYPE: ClassVar[str] = "items.changed"
     lines: tuple[Line, ...]

@@ -9,28 +9,28 @@ from chalicelib.core.deposit.events.base import DepositEvent
 
 
 class PaymentMethodChanged(DepositEvent, frozen=True):
-    """The buyer chose again: a new payment is opened, the former one is replaced."""
+    """The buyer chose another method. A new payment is opened and replaces the one before."""
 
     TYPE: ClassVar[str] = "payment.method_changed"
     method: str
 
 
 class PaymentPending(DepositEvent, frozen=True):
-    """The provider works on it."""
+    """The provider is processing the payment."""
 
     TYPE: ClassVar[str] = "payment.pending"
     payment: int
 
 
 class PaymentFailed(DepositEvent, frozen=True):
-    """The provider declined. The buyer may try again until the deposit is due."""
+    """The provider declined the payment. The buyer may try again until the deposit is due."""
 
     TYPE: ClassVar[str] = "payment.failed"
     payment: int
 
 
 class PaymentSucceeded(DepositEvent, frozen=True):
-    """What was due arrived. ``at`` is the provider's capture instant; the window starts there.
+    """The amount due was captured. ``at`` is the provider's capture instant; the window starts then.
 
     ``window_ends_at`` None means no window, or one without an end (``lock.at: never``); ``windowed`` tells them apart.
     ``remind_at`` are the instants, earliest first, at which the buyer is reminded that the window ends.
@@ -46,7 +46,7 @@ class PaymentSucceeded(DepositEvent, frozen=True):
 
 
 class BalanceOpened(DepositEvent, frozen=True):
-    """The buyer wants to pay the rest, and says how; a balance payment that was open is replaced."""
+    """The buyer opens a payment of the balance. It replaces an open one."""
 
     TYPE: ClassVar[str] = "balance.opened"
     method: str
@@ -55,7 +55,7 @@ class BalanceOpened(DepositEvent, frozen=True):
 
 
 class BalancePaid(DepositEvent, frozen=True):
-    """The rest arrived. ``at`` is the provider's capture instant."""
+    """The balance was captured. ``at`` is the provider's capture instant."""
 
     TYPE: ClassVar[str] = "balance.paid"
     payment: int
@@ -64,7 +64,7 @@ class BalancePaid(DepositEvent, frozen=True):
 
 
 class PaymentNotCounted(DepositEvent, frozen=True):
-    """Money arrived that is not what was due; it goes back by itself. ``cause`` is the refund's."""
+    """A capture that is not what was due. It is refunded without a request, with ``cause``."""
 
     TYPE: ClassVar[str] = "payment.not_counted"
     payment: int
@@ -74,14 +74,14 @@ class PaymentNotCounted(DepositEvent, frozen=True):
 
 
 class BalanceOverdue(DepositEvent, frozen=True):
-    """Announcement: the balance was not paid when it was due. Until ``cure_until`` nothing else happens."""
+    """Announcement: the balance is overdue. The merchant may end the deposit from ``cure_until`` on."""
 
     TYPE: ClassVar[str] = "balance.overdue"
     cure_until: Instant
 
 
 class ChargebackOpened(DepositEvent, frozen=True):
-    """The buyer's bank disputes a capture. What of it is held cannot move until the bank has decided."""
+    """The buyer's bank disputes a capture. Held money of that capture is not refunded until the bank decides."""
 
     TYPE: ClassVar[str] = "chargeback.opened"
     dispute: int
@@ -92,14 +92,14 @@ class ChargebackOpened(DepositEvent, frozen=True):
 
 
 class ChargebackWon(DepositEvent, frozen=True):
-    """The bank decided for the merchant: nothing moved."""
+    """The bank decided for the merchant. No money moves."""
 
     TYPE: ClassVar[str] = "chargeback.won"
     dispute: int
 
 
 class ChargebackLost(DepositEvent, frozen=True):
-    """The bank gave the buyer the money. ``excess`` is what the buyer had back already, or what was kept by right."""
+    """The bank paid the buyer. ``excess``: the part that was already refunded or rightly kept; None when there is none."""
 
     TYPE: ClassVar[str] = "chargeback.lost"
     dispute: int

@@ -1,4 +1,4 @@
-"""Events of refunds: the decision, and each step on the way to the buyer."""
+"""Events of refunds: the approval, and each step until the buyer has the money."""
 
 from typing import ClassVar
 
@@ -20,9 +20,9 @@ class RefundLine(Struct, frozen=True):
 
 
 class RefundApproved(DepositEvent, frozen=True):
-    """Money is owed back; the amount is reserved by this write. ``capture`` is the provider's capture it returns.
+    """A refund is decided and its amount reserved. ``capture`` is the capture that it returns, empty for a compensation.
 
-    ``note`` is the digest of what a person wrote to it, encrypted elsewhere.
+    ``payment`` is the number of its payment. ``review``: why a person must look first, else None. ``note`` is a digest.
     """
 
     TYPE: ClassVar[str] = "refund.approved"
@@ -38,9 +38,9 @@ class RefundApproved(DepositEvent, frozen=True):
 
 
 class RefundDestinationNamed(DepositEvent, frozen=True):
-    """The buyer named an account, encrypted elsewhere; ``digest`` is keyed, so that it tells nothing but a change.
+    """The buyer named an account, which is stored encrypted elsewhere. ``digest`` is a keyed digest that shows changes only.
 
-    Nothing is paid before ``payable_from``, and the promise counts from there: until now it waited for the buyer.
+    ``destination`` numbers the accounts. Nothing is paid before ``payable_from``, and ``promised_by`` counts from there.
     """
 
     TYPE: ClassVar[str] = "refund.destination_named"
@@ -52,10 +52,7 @@ class RefundDestinationNamed(DepositEvent, frozen=True):
 
 
 class RefundRerouted(DepositEvent, frozen=True):
-    """The platform took it off its way: it goes to an account that the buyer will name, and is promised anew.
-
-    ``note`` is a digest.
-    """
+    """The platform closed the present route. The buyer must name an account. ``promised_by`` is new; ``note`` is a digest."""
 
     TYPE: ClassVar[str] = "refund.rerouted"
     refund: int
@@ -64,7 +61,7 @@ class RefundRerouted(DepositEvent, frozen=True):
 
 
 class RefundRetried(DepositEvent, frozen=True):
-    """It was never executed, as a person or a bank says: it is sent anew, under a new key, and promised anew."""
+    """Never executed, as a person confirms or a chargeback held it back: it is sent under a new key, with a new promise."""
 
     TYPE: ClassVar[str] = "refund.retried"
     refund: int
@@ -72,7 +69,7 @@ class RefundRetried(DepositEvent, frozen=True):
 
 
 class RefundCovered(DepositEvent, frozen=True):
-    """The buyer has this money by a chargeback: it is settled without being sent."""
+    """A chargeback paid the buyer, so the refund is settled without being sent."""
 
     TYPE: ClassVar[str] = "refund.covered"
     refund: int
@@ -80,21 +77,21 @@ class RefundCovered(DepositEvent, frozen=True):
 
 
 class RefundSent(DepositEvent, frozen=True):
-    """About to be asked of the provider for the first time: from here on it may have been executed."""
+    """Written before the provider is first asked. From here on the refund may have been executed."""
 
     TYPE: ClassVar[str] = "refund.sent"
     refund: int
 
 
 class RefundUnknown(DepositEvent, frozen=True):
-    """No answer, or one that cannot be read. The money may have moved: look, never send a new one."""
+    """No answer, or an unreadable one. The money may have moved, so the provider is queried and nothing new is sent."""
 
     TYPE: ClassVar[str] = "refund.unknown"
     refund: int
 
 
 class RefundPending(DepositEvent, frozen=True):
-    """The provider accepted it and has not finished."""
+    """The provider accepted the refund and has not executed it yet."""
 
     TYPE: ClassVar[str] = "refund.pending"
     refund: int
@@ -102,7 +99,7 @@ class RefundPending(DepositEvent, frozen=True):
 
 
 class RefundSucceeded(DepositEvent, frozen=True):
-    """The provider executed it."""
+    """The provider executed the refund."""
 
     TYPE: ClassVar[str] = "refund.succeeded"
     refund: int
@@ -110,14 +107,14 @@ class RefundSucceeded(DepositEvent, frozen=True):
 
 
 class RefundSettled(DepositEvent, frozen=True):
-    """Seen in the provider's settlement: final. A refund of nothing is settled when decided."""
+    """The refund stands in the provider's settlement report. A refund of a zero amount is settled when approved."""
 
     TYPE: ClassVar[str] = "refund.settled"
     refund: int
 
 
 class RefundDeclined(DepositEvent, frozen=True):
-    """The way back is closed; the buyer must name another destination."""
+    """The present route cannot refund, for ``code``. The buyer must name an account."""
 
     TYPE: ClassVar[str] = "refund.declined"
     refund: int
@@ -126,14 +123,14 @@ class RefundDeclined(DepositEvent, frozen=True):
 
 
 class RefundReturned(DepositEvent, frozen=True):
-    """It came back after success."""
+    """The money came back after the refund was executed."""
 
     TYPE: ClassVar[str] = "refund.returned"
     refund: int
 
 
 class RefundReviewNeeded(DepositEvent, frozen=True):
-    """A person has to look.
+    """The refund needs a decision by a person.
 
     ``why``: ``promise_missed``, ``not_found``, ``amount_differs``, ``proof_differs``, ``double_exposure``,
     ``below_route_min``, ``above_route_max``.
