@@ -198,7 +198,7 @@ class RunStore:
             raise Leased
         self.fuse -= 1
         self.checkpoints += 1
-        self.found.update(one.kind for one in breaks)
+        self.found.update(found_break.kind for found_break in breaks)
         for one in breaks:
             self.chain = hashlib.sha256(f"{self.chain}{one}".encode()).hexdigest()
         place = json.loads(json.dumps(cursor)) if cursor is not None else self.at.cursor

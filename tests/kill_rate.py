@@ -130,7 +130,7 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=2, help="mutants at a time")
     asked = parser.parse_args()
     wanted = asked.only or [""]
-    chosen = [one for one in mutants() if any(text in one.name or text in one.file for text in wanted)]
+    chosen = [mutant for mutant in mutants() if any(text in mutant.name or text in mutant.file for text in wanted)]
     survived = 0
     with ThreadPoolExecutor(asked.jobs) as pool:
         for verdict in pool.map(judged, chosen):

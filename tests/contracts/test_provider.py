@@ -434,7 +434,7 @@ def moved(desk: Desk) -> list[Line]:
 
 def test_a_report_has_a_line_for_each_capture_refund_payout_and_return(desk: Desk) -> None:
     lines = moved(desk)
-    assert [one.kind for one in lines] == ["c", "c", "r", "r", "r", "x"]
+    assert [line.kind for line in lines] == ["c", "c", "r", "r", "r", "x"]
     assert report(desk, OWN) == lines
 
 
@@ -442,8 +442,8 @@ def test_a_report_has_a_line_for_each_capture_refund_payout_and_return(desk: Des
 def test_a_report_is_the_same_in_pages_of_any_size(desk: Desk, limit: int) -> None:
     lines = moved(desk)
     assert report(desk, OWN, limit) == lines
-    for one in lines:
-        assert list(page(desk, OWN, after=one.place).lines) == [other for other in lines if other.place > one.place]
+    for line in lines:
+        assert list(page(desk, OWN, after=line.place).lines) == [other for other in lines if other.place > line.place]
 
 
 def test_lines_of_one_place_are_not_parted(desk: Desk) -> None:
@@ -475,7 +475,7 @@ def test_every_line_is_in_its_shard_and_in_no_other(desk: Desk) -> None:
         desk.pay(DUE, one)
     desk.wait(DAY)
     shards = [report(desk, shard) for shard in range(SHARDS)]
-    assert sorted(one.reference for lines in shards for one in lines) == sorted(payments)
+    assert sorted(line.reference for lines in shards for line in lines) == sorted(payments)
 
 
 # The same report as a file.
@@ -522,6 +522,6 @@ def test_a_file_gives_the_pages_that_the_provider_gives(seed: int) -> None:
     for span, shard, limit in product((ALWAYS, (T0 + 30 * HOUR, T0 + 75 * HOUR)), range(SHARDS), (1, 2, 7, 1_000)):
         pages = of_shard(sandbox, span, shard, limit)
         assert of_shard(file, span, shard, limit) == pages
-        seen += sum(len(one.lines) for one in pages) if limit == 1 else 0
+        seen += sum(len(page.lines) for page in pages) if limit == 1 else 0
     assert seen > 60
     assert file.settle_days == sandbox.settle_days

@@ -343,8 +343,8 @@ def edges(story: Story) -> Iterator[int]:
     """Every instant that means something to this deposit, not before what has been written."""
     deposit = story.deposit
     named = [T0, DUE, PAID, UNDO, LOCKED, END, LATER, LATER + 30 * DAY, deposit.updated_at]
-    named += [at for one in deposit.intents for at in (one.opened.confirmable_at, one.opened.expires_at)]
-    named += [one.asked.due_at for one in deposit.questions]
+    named += [at for intent in deposit.intents for at in (intent.opened.confirmable_at, intent.opened.expires_at)]
+    named += [question.asked.due_at for question in deposit.questions]
     named += [at for at in (deposit.balance_due_at, deposit.cure_until, deposit.arrived_at) if at is not None]
     named += [deposit.arrived_at + 15 * DAY] if deposit.arrived_at is not None else []
     named += [deposit.lock.undo_until] if deposit.lock is not None and deposit.lock.undo_until is not None else []

@@ -43,7 +43,7 @@ def asked(until: int | None = UNTIL, **changes: Any) -> BulkAsked:
 
 
 def done(*deposits: str) -> tuple[Result, ...]:
-    return tuple(Result(one, "cancelled") for one in deposits)
+    return tuple(Result(deposit, "cancelled") for deposit in deposits)
 
 
 APPROVED: Final = BulkApproved(T0 + 1, SECOND)

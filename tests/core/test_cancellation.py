@@ -163,7 +163,7 @@ def test_a_pass_is_granted_where_the_merchant_is_at_fault(row: dict[str, Any]) -
 def test_earnest_money_is_paid_once_more_for_a_sellers_default_alone(row: dict[str, Any]) -> None:
     story, at = told(row)
     story.ask(command(row), at)
-    extra = [one for one in story.deposit.refunds if one.cause == Cause.COMPENSATION]
+    extra = [refund for refund in story.deposit.refunds if refund.cause == Cause.COMPENSATION]
     assert [one.amount for one in extra] == [money("10000 CNY")] * row.get("doubled", False)
     assert story.deposit.money.compensation == money("10000 CNY" if row.get("doubled") else "0 CNY")
 
@@ -392,7 +392,7 @@ def test_of_an_order_that_was_cancelled_no_pass_comes_by_a_second_cancellation()
     story = paid()
     story.ask(OUT_OF_STOCK, PAID)
     assert story.said(OUT_OF_STOCK, PAID + 1) == "already-cancelled"
-    assert [one.status for one in story.deposit.passes] == [PassStatus.GRANTED]
+    assert [priority_pass.status for priority_pass in story.deposit.passes] == [PassStatus.GRANTED]
 
 
 # --- What comes back ---
@@ -486,8 +486,8 @@ def test_a_buyers_own_cancellation_counts_nothing_and_names_no_reason() -> None:
 
 def proved(story: Story) -> bool:
     """Every refund, our way and as a reader of its proof would."""
-    own = [approval_differs(DEPOSIT_ID, story.events, one.n, story.terms) for one in story.deposit.refunds]
-    theirs = [find_differences(proof_of(story, one.n)) for one in story.deposit.refunds]
+    own = [approval_differs(DEPOSIT_ID, story.events, refund.n, story.terms) for refund in story.deposit.refunds]
+    theirs = [find_differences(proof_of(story, refund.n)) for refund in story.deposit.refunds]
     return not any(own) and theirs == [[]] * len(own)
 
 
@@ -500,7 +500,7 @@ def test_every_refund_of_it_is_what_the_rules_give_again(case: dict[str, Any]) -
 
 def tampered(story: Story, **changes: Any) -> Story:
     """The same journal with another word in its end."""
-    events = [replace(one, **changes) if isinstance(one, Cancelled) else one for one in story.events]
+    events = [replace(event, **changes) if isinstance(event, Cancelled) else event for event in story.events]
     return dataclasses.replace(story, events=events)
 
 
@@ -570,16 +570,16 @@ def test_a_compensation_of_another_amount_is_found() -> None:
     story = paid()
     story.ask(OUT_OF_STOCK, PAID)
     greedy = [
-        replace(one, amount=one.amount + Money(1, "CNY"))
-        if isinstance(one, RefundApproved) and one.cause == Cause.COMPENSATION
-        else one
-        for one in story.events
+        replace(event, amount=event.amount + Money(1, "CNY"))
+        if isinstance(event, RefundApproved) and event.cause == Cause.COMPENSATION
+        else event
+        for event in story.events
     ]
     assert approval_differs(DEPOSIT_ID, greedy, 2, story.terms)
 
 
 def kinds(deposit: Deposit) -> set[str]:
-    return {one.cause for one in deposit.refunds}
+    return {refund.cause for refund in deposit.refunds}
 
 
 def test_who_leaves_by_oneself_is_not_doubled() -> None:

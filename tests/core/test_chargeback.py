@@ -96,7 +96,10 @@ def shown(deposit: Deposit) -> str:
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case["name"])
 def test_a_story_ends_as_told(case: dict[str, Any]) -> None:
     story = told(case)
-    refunds = [f"{one.amount} {one.cause} {one.status} {one.review or ''}".strip() for one in story.deposit.refunds]
+    refunds = [
+        f"{refund.amount} {refund.cause} {refund.status} {refund.review or ''}".strip()
+        for refund in story.deposit.refunds
+    ]
     assert refunds == case["refunds"]
     assert shown(story.deposit) == case["money"]
     assert str(story.deposit.refundable) == case["refundable"]
@@ -122,7 +125,7 @@ def test_what_a_bank_opens_is_kept() -> None:
     )
     story.dispute("won", OPENED + 1)
     story.dispute("lost", OPENED + 1, ref="dp_2")
-    assert [one.status for one in story.deposit.disputes] == ["won", "lost"]
+    assert [dispute.status for dispute in story.deposit.disputes] == ["won", "lost"]
 
 
 def test_what_a_bank_took_stands_as_a_refund_that_nobody_sends() -> None:
@@ -360,7 +363,9 @@ def test_a_refund_that_arrived_and_a_chargeback_in_any_order_lead_to_the_same_mo
 
     straight, crooked = hear(["pending", "succeeded", "settled", "open", "lost"]), hear(news)
     assert crooked.deposit.money == straight.deposit.money
-    assert [one.status for one in crooked.deposit.refunds] == [one.status for one in straight.deposit.refunds]
+    assert [refund.status for refund in crooked.deposit.refunds] == [
+        refund.status for refund in straight.deposit.refunds
+    ]
 
 
 BOTH: Final = ("cap_1", "cap_2")
@@ -389,30 +394,30 @@ def test_chargebacks_against_two_captures_do_not_meet(
 
 
 def by_capture(deposit: Deposit) -> list[tuple[str, str, Money, RefundStatus]]:
-    return sorted((one.capture, one.cause, one.amount, one.status) for one in deposit.refunds)
+    return sorted((refund.capture, refund.cause, refund.amount, refund.status) for refund in deposit.refunds)
 
 
 # --- Never below zero, never more than was captured ---
 
 MOVES: Final[dict[str, Callable[[Story, int], object]]] = {
     "cancel": lambda story, at: story.said(CANCEL, at),
-    "send": lambda story, at: [story.said(SendRefund(one.n), at) for one in story.deposit.refunds],
+    "send": lambda story, at: [story.said(SendRefund(refund.n), at) for refund in story.deposit.refunds],
     "succeed": lambda story, at: news_of_all(story, "succeeded", at),
     "decline": lambda story, at: news_of_all(story, "declined", at),
     "return": lambda story, at: news_of_all(story, "returned", at),
     "money again": lambda story, at: story.pay("5088 CNY", at),
-    "name": lambda story, at: [story.said(NameDestination(one.n, "home"), at) for one in story.deposit.refunds],
+    "name": lambda story, at: [story.said(NameDestination(refund.n, "home"), at) for refund in story.deposit.refunds],
     "deadlines": lambda story, at: story.write(at),
 }
 
 
 def news_of_all(story: Story, status: Any, at: int) -> None:
     """A provider says that something came back when it said before that it went."""
-    for one in story.deposit.refunds:
-        went = one.attempts and one.attempts[-1].status in {"succeeded", "settled"}
+    for refund in story.deposit.refunds:
+        went = refund.attempts and refund.attempts[-1].status in {"succeeded", "settled"}
         if status == "returned" and not went:
             continue
-        seen = replace(refund_news(story, status, at), refund=one.n, amount=one.amount, route_no=one.route_no)
+        seen = replace(refund_news(story, status, at), refund=refund.n, amount=refund.amount, route_no=refund.route_no)
         story.said(seen, at)
 
 

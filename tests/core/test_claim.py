@@ -327,6 +327,6 @@ def test_two_silences_at_one_hour_are_both_written() -> None:
     story.claim("short_shipment", OPENED, (2, 1))
     story.claim("other", OPENED, amount="165000 IDR")
     story.write(ANSWER_BY)
-    assert {one.status for one in story.deposit.claims} == {ClaimStatus.GRANTED_BY_DEADLINE}
+    assert {claim.status for claim in story.deposit.claims} == {ClaimStatus.GRANTED_BY_DEADLINE}
     assert [str(refund.amount) for refund in story.deposit.refunds] == ["75000 IDR", "75000 IDR", "165000 IDR"]
     assert story.deposit.money.held == money("0 IDR")

@@ -273,7 +273,7 @@ def said(story: Story, command: Command, at: int) -> str:
     try:
         return " ".join(event.TYPE for event in story.ask(command, at))
     except Refused as refusal:
-        return " ".join([refusal.reason.value, *(f"{one.pointer} {one.why}" for one in refusal.faults)])
+        return " ".join([refusal.reason.value, *(f"{fault.pointer} {fault.why}" for fault in refusal.faults)])
 
 
 @pytest.mark.parametrize(("made", "command", "at", "then"), ANSWERS)

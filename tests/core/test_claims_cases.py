@@ -147,8 +147,8 @@ def play(case: dict[str, Any]) -> tuple[Story, list[str]]:
 def ends(deposit: Deposit, at: int) -> dict[str, Any]:
     found: dict[str, Any] = {
         "claims": [
-            f"{one.owed} {one.status_at(at)}" + (f" {one.paid}" if one.paid is not None else "")
-            for one in deposit.claims
+            f"{claim.owed} {claim.status_at(at)}" + (f" {claim.paid}" if claim.paid is not None else "")
+            for claim in deposit.claims
         ],
         "refunds": [f"{refund.amount} {refund.cause}" for refund in deposit.refunds],
         "deposit": deposit.status.value,

@@ -678,7 +678,7 @@ def test_what_was_tried_is_due_again_later(made: Callable[[], Story], now: int, 
 def with_stock(under: Terms, *items: tuple[str, int], stock: tuple[TakenStock, ...]) -> Story:
     """Paid, with units of counted stock and of a limit, as the flow would have taken them."""
     story = ordered(under, *items)
-    units = sum(one.units for one in stock)
+    units = sum(taken.units for taken in stock)
     story.deposit = replace(story.deposit, stock=stock, limit_units=units)
     story.pay()
     return story

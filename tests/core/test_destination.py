@@ -310,7 +310,7 @@ def test_every_way_has_a_key_of_its_own(steps: tuple[Step, ...], way: str, attem
 def test_attempts_are_numbered_and_never_deleted() -> None:
     story = standing(SENDS, news("declined", code="closed"), asks(HOME), asks(SEND))
     story.ask(refund_news(story, "succeeded", NAMED + MINUTE, route_no=1, provider_ref="po_1"), NAMED + MINUTE)
-    shown = [(one.n, one.status, one.at, one.provider_ref) for one in story.refund.attempts]
+    shown = [(attempt.n, attempt.status, attempt.at, attempt.provider_ref) for attempt in story.refund.attempts]
     assert shown == [(1, "declined", SENT, "re_1"), (2, "succeeded", NAMED, "po_1")]
 
 

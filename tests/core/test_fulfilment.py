@@ -364,8 +364,8 @@ def test_leaving_costs_what_the_case_says(case: dict[str, Any]) -> None:
     story.ask(LEAVES[case["cause"]], at)
     deposit = story.deposit
     sources = {"cap_1": "deposit", "cap_2": "balance"}
-    assert [(sources[one.capture], str(one.amount)) for one in deposit.refunds] == list(case["back"].items())
-    assert {one.cause for one in deposit.refunds} == {case["cause"]}
+    assert [(sources[refund.capture], str(refund.amount)) for refund in deposit.refunds] == list(case["back"].items())
+    assert {refund.cause for refund in deposit.refunds} == {case["cause"]}
     assert deposit.money.forfeited == money(case.get("forfeited", "0 CNY"))
     assert deposit.money.held == money(case.get("kept", "0 CNY"))
     for one in deposit.refunds:
@@ -403,7 +403,7 @@ def test_a_refund_of_each_capture_tells_its_own_share() -> None:
 def test_the_refund_that_is_shown_is_the_deposits_own() -> None:
     story = settled(SHOP, TENT)
     story.ask(CANCEL, LATER)
-    assert [one.capture for one in story.deposit.refunds] == ["cap_2", "cap_1"]
+    assert [refund.capture for refund in story.deposit.refunds] == ["cap_2", "cap_1"]
     assert story.refund.capture == "cap_1"
 
 
@@ -434,7 +434,7 @@ def test_whatever_was_paid_and_sent_no_capture_gives_back_more_than_it_took(
     cause = "withdrawal" if story.deposit.status is Status.COMPLETED else data.draw(st.sampled_from(["buyer_cancel", "merchant_cancel", "withdrawal"]))  # fmt: skip
     owed = entitlement.compute_entitlement(story.deposit, under, Cause(cause), LATER)
     for leg in owed.legs:
-        took = next(one.amount for one in story.deposit.counted_captures if one.capture == leg.capture)
+        took = next(capture.amount for capture in story.deposit.counted_captures if capture.capture == leg.capture)
         assert NOTHING <= leg.amount <= took
     kept = sum((line.unit_price * one.shipped for line, one in zip(story.deposit.lines, story.deposit.progress, strict=True)), NOTHING)  # fmt: skip
     kept = NOTHING if cause == "withdrawal" else kept
@@ -806,7 +806,7 @@ class AnyLife(RuleBasedStateMachine):
     )
     def goods_move(self, units: tuple[int, int], what: str, ago: int, lag: int) -> None:
         lines = tuple(Units(n, some) for n, some in enumerate(units, start=1) if some or what == "deliver")
-        known = tuple(one for one in lines if one.line <= len(self.story.deposit.lines))
+        known = tuple(line for line in lines if line.line <= len(self.story.deposit.lines))
         if known:
             self.do(Ship(known) if what == "ship" else Deliver(known, self.now - ago, PHOTO), lag)
 
@@ -911,12 +911,12 @@ class AnyLife(RuleBasedStateMachine):
     def what_makes_a_balance_due_is_not_unsaid(self) -> None:
         deposit = self.story.deposit
         if deposit.balance_due_at is not None:
-            assert all(one.ready_at is not None for one in deposit.progress)
+            assert all(progress.ready_at is not None for progress in deposit.progress)
 
     @invariant()
     def goods_leave_only_when_they_are_paid(self) -> None:
         deposit = self.story.deposit
-        if any(one.shipped for one in deposit.progress) and deposit.status is not Status.CANCELLED:
+        if any(progress.shipped for progress in deposit.progress) and deposit.status is not Status.CANCELLED:
             assert not deposit.balance
         if deposit.status is Status.COMPLETED:
             assert all(one.shipped == line.quantity for line, one in zip(deposit.lines, deposit.progress, strict=True))

@@ -347,8 +347,8 @@ def test_never_more_goes_back_than_was_captured(parts: list[int], ends: bool, ba
 
 
 def test_the_captures_of_the_tables_are_as_told() -> None:
-    assert [str(one.amount) for one in tent().deposit.captures] == ["230 CNY", "800 CNY"]
-    assert [one.at for one in tent().deposit.captures] == [PAID, LATER]
+    assert [str(capture.amount) for capture in tent().deposit.captures] == ["230 CNY", "800 CNY"]
+    assert [capture.at for capture in tent().deposit.captures] == [PAID, LATER]
     assert T0 < PAID < END < LATER
     assert SU7.currency == SHOP.currency == "CNY"
 

@@ -371,8 +371,8 @@ UNSENT: Final[dict[RefundStatus, tuple[type[RefundStep], ...]]] = {
 
 def together(stock: Iterable[TakenStock]) -> Counter[tuple[str, int]]:
     held: Counter[tuple[str, int]] = Counter()
-    for one in stock:
-        held[shelf(one)] += one.units
+    for taken in stock:
+        held[shelf(taken)] += taken.units
     return held
 
 
@@ -462,7 +462,7 @@ class Books(RuleBasedStateMachine):
     @rule(reason=st.sampled_from(["OUT_OF_STOCK", "LIMIT_ACCOUNT", "PAYMENT_TIMEOUT", "ADDRESS_INVALID"]), lag=LAGS)
     def the_merchant_cancels(self, reason: str, lag: int) -> None:
         """Citing whatever was asked."""
-        asked = [child("qst", DEPOSIT_ID, one.n) for one in self.story.deposit.questions]
+        asked = [child("qst", DEPOSIT_ID, question.n) for question in self.story.deposit.questions]
         self.do(MerchantCancel(reason, ("record:1", "record:2", *asked)), lag)
 
     @rule(kind=st.sampled_from(["address", "contact"]), lag=LAGS)
@@ -549,7 +549,7 @@ class Books(RuleBasedStateMachine):
         fen = Money(1, "CNY")
         amount = {"less": due - fen, "more": due + fen, "foreign": Money(due.minor, "USD")}.get(kind, due)
         fresh = f"cap_{len(deposit.captures) + 1}"
-        known = [one.capture for one in deposit.captures]
+        known = [capture.capture for capture in deposit.captures]
         ref = data.draw(st.sampled_from(known)) if again and known else fresh
         captures = [CaptureSeen(ref, amount, self.now - age)]
         if kind == "twice":
@@ -624,7 +624,7 @@ class Books(RuleBasedStateMachine):
         waiting = deposit.status is Status.AWAITING_PAYMENT or any(
             refund.status not in {RefundStatus.SETTLED, RefundStatus.MANUAL_REVIEW} for refund in deposit.refunds
         )
-        waiting |= any(one.status == "open" for one in deposit.disputes) or bool(deposit.open_claims)
+        waiting |= any(dispute.status == "open" for dispute in deposit.disputes) or bool(deposit.open_claims)
         window_runs = (
             deposit.status is Status.COOLING_OFF and deposit.window is not None and deposit.window.ends_at is not None
         )
@@ -828,7 +828,9 @@ class Books(RuleBasedStateMachine):
         assert not deposit.cancelled.forfeited
         assert deposit.cancelled.fees is None
         assert deposit.cancelled.rule == "terms/merchant_cancel"
-        appealed = any(one.opened.kind == "merchant_cancellation" and one.paid is not None for one in deposit.claims)
+        appealed = any(
+            claim.opened.kind == "merchant_cancellation" and claim.paid is not None for claim in deposit.claims
+        )
         assert len(deposit.passes) == (
             appealed or find_reasons(deposit.cancelled.at)[str(deposit.cancelled.reason)].grants_pass
         )
@@ -843,7 +845,7 @@ class Books(RuleBasedStateMachine):
     @invariant()
     def a_claim_pays_what_it_says_and_at_most_once(self) -> None:
         deposit = self.story.deposit
-        told = Counter(number for one in deposit.claims for number in one.refunds)
+        told = Counter(number for claim in deposit.claims for number in claim.refunds)
         assert set(told.values()) <= {1}
         assert {refund.n for refund in deposit.refunds if refund.cause == "claim"} == set(told)
         for one in deposit.claims:
@@ -854,7 +856,7 @@ class Books(RuleBasedStateMachine):
     @invariant()
     def goods_that_did_not_come_cost_no_more_than_they_did(self) -> None:
         deposit = self.story.deposit
-        goods = [one for one in deposit.claims if one.opened.kind == "short_shipment" and not one.offers]
+        goods = [claim for claim in deposit.claims if claim.opened.kind == "short_shipment" and not claim.offers]
         assert total((one.paid for one in goods if one.paid is not None), "CNY") <= deposit.total
 
     @invariant()
@@ -876,17 +878,17 @@ class Books(RuleBasedStateMachine):
         told = [event for event in self.story.events if isinstance(event, PassUsed | PassReturned)]
         assert all(isinstance(event, PassUsed) is (n % 2 == 0) for n, event in enumerate(told)), "used, returned, used"
         lapsed = [event for event in self.story.events if isinstance(event, PassLapsed)]
-        for one in self.story.deposit.passes:
-            assert len(lapsed) == (one.status is PassStatus.LAPSED)
-            assert all(event.at >= one.granted.valid_until for event in lapsed)
+        for priority_pass in self.story.deposit.passes:
+            assert len(lapsed) == (priority_pass.status is PassStatus.LAPSED)
+            assert all(event.at >= priority_pass.granted.valid_until for event in lapsed)
 
     @invariant()
     def a_question_is_answered_or_not_by_its_hour(self) -> None:
-        for one in self.story.deposit.questions:
-            assert one.asked.due_at == one.asked.at + 48 * HOUR
-            assert (one.answered_at is not None) is (one.status is QuestionStatus.ANSWERED)
-            lapsed = one.status is not QuestionStatus.ANSWERED and self.now >= one.asked.due_at
-            assert (one.status_at(self.now) is QuestionStatus.LAPSED) is lapsed
+        for question in self.story.deposit.questions:
+            assert question.asked.due_at == question.asked.at + 48 * HOUR
+            assert (question.answered_at is not None) is (question.status is QuestionStatus.ANSWERED)
+            lapsed = question.status is not QuestionStatus.ANSWERED and self.now >= question.asked.due_at
+            assert (question.status_at(self.now) is QuestionStatus.LAPSED) is lapsed
 
     @invariant()
     def what_a_bank_gave_is_never_sent(self) -> None:

@@ -178,7 +178,9 @@ class AnyLock(RuleBasedStateMachine):
     @rule(data=st.data(), offset=st.sampled_from([-1, 0, 1]))
     def it_gets_close_to_an_edge(self, data: st.DataObject, offset: int) -> None:
         edges = [self.model.window_ends, self.model.undo_until]
-        edges += [end for one in self.model.intents[-1:] for end in (one.opened_at + REVIEW, one.opened_at + LIVES)]
+        edges += [
+            end for intent in self.model.intents[-1:] for end in (intent.opened_at + REVIEW, intent.opened_at + LIVES)
+        ]
         ahead = [edge + offset for edge in edges if edge is not None and edge + offset >= self.now]
         if ahead:
             self.now = data.draw(st.sampled_from(ahead))
@@ -204,8 +206,8 @@ class AnyLock(RuleBasedStateMachine):
             return
         event = self.story.events[-1]
         assert isinstance(event, LockIntentOpened)
-        for one in self.model.intents:
-            one.closed = one.closed or "newer"
+        for intent in self.model.intents:
+            intent.closed = intent.closed or "newer"
         words = f"{WORDS[locale]} {AMOUNT[AT_STAKE[self.model.goods[0]]]}"
         self.model.intents.append(
             Shown(at, event.disclosure_hash, locale, self.model.goods, self.model.window_ends, words)
@@ -275,8 +277,8 @@ class AnyLock(RuleBasedStateMachine):
             return
         self.model.goods = goods
         self.model.changes += 1
-        for one in self.model.intents:
-            one.closed = one.closed or "change"
+        for intent in self.model.intents:
+            intent.closed = intent.closed or "change"
         if goods == ("wheel", 1):
             self.model.gave_back = True
             self.model.open_refunds.add(self.story.refund.n)
@@ -348,16 +350,18 @@ class AnyLock(RuleBasedStateMachine):
     @invariant()
     def the_intents_stand_as_the_model_says(self) -> None:
         named = {"": "open", "used": "used", "newer": "superseded", "change": "changed"}
-        assert [one.state for one in self.story.deposit.intents] == [named[one.closed] for one in self.model.intents]
+        assert [intent.state for intent in self.story.deposit.intents] == [
+            named[intent.closed] for intent in self.model.intents
+        ]
 
     @invariant()
     def the_words_and_the_hash_are_bound_to_what_was_shown(self) -> None:
         """Two intents have one hash exactly when they showed the same."""
         shown = self.story.deposit.intents
-        assert [one.opened.acknowledgement for one in shown] == [one.words for one in self.model.intents]
-        same = {(one.hash, one.locale, one.goods, one.window_ends) for one in self.model.intents}
-        assert len({one.hash for one in self.model.intents}) == len(same)
-        assert len({(one.locale, one.goods, one.window_ends) for one in self.model.intents}) == len(same)
+        assert [one.opened.acknowledgement for one in shown] == [intent.words for intent in self.model.intents]
+        same = {(intent.hash, intent.locale, intent.goods, intent.window_ends) for intent in self.model.intents}
+        assert len({intent.hash for intent in self.model.intents}) == len(same)
+        assert len({(intent.locale, intent.goods, intent.window_ends) for intent in self.model.intents}) == len(same)
 
     @invariant()
     def the_status_is_what_model_and_clock_say(self) -> None:

@@ -95,13 +95,15 @@ def test_what_arrives_for_a_balance_does_what_the_case_says(case: dict[str, Any]
     story.pay(case["amount"], at, payment=2, ref="cap_new")
     deposit = story.deposit
     assert len(deposit.counted_captures) == len(before.counted_captures) + case["counts"]
-    assert ("cap_new" in {one.capture for one in deposit.counted_captures}) is case["counts"]
+    assert ("cap_new" in {capture.capture for capture in deposit.counted_captures}) is case["counts"]
     if case["counts"]:
         assert not deposit.balance
         assert deposit.amount_paid == money("1030 CNY")
     else:
         assert (deposit.balance, deposit.amount_paid) == (before.balance, before.amount_paid)
-    came_back = [(str(one.amount), one.cause, one.capture) for one in deposit.refunds[len(before.refunds) :]]
+    came_back = [
+        (str(refund.amount), refund.cause, refund.capture) for refund in deposit.refunds[len(before.refunds) :]
+    ]
     assert came_back == ([(case["back"], case["cause"], "cap_new")] if "back" in case else [])
     assert deposit.status is before.status
     counted = deposit.money.captured - before.money.captured

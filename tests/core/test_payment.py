@@ -122,7 +122,7 @@ def test_a_payment_keeps_every_capture_it_was_told_of() -> None:
     captured(story, 1, PAID)
     captured(story, 1, PAID)
     assert story.deposit.payments[0].captures == ("cap_1", "cap_2", "cap_3")
-    assert tuple(one.capture for one in story.deposit.captures) == ("cap_1", "cap_2", "cap_3")
+    assert tuple(capture.capture for capture in story.deposit.captures) == ("cap_1", "cap_2", "cap_3")
 
 
 def test_a_balance_leaves_the_payment_of_the_deposit_as_it_stands() -> None:

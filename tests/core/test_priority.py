@@ -170,7 +170,7 @@ CAP: Final = money("1999 CNY")
 def test_a_pass_buys_one_piece_of_its_goods_at_no_more_than_its_price(
     lines: list[tuple[str, int, Money]], facts: dict[str, Any] | None
 ) -> None:
-    ordered_lines = tuple(Line(*one) for one in lines)
+    ordered_lines = tuple(Line(*line) for line in lines)
     if facts is None:
         refuse_goods(HELD, ordered_lines)
         return
@@ -270,7 +270,7 @@ def test_what_a_pass_bought_is_changed_only_to_what_it_could_buy(
 ) -> None:
     under = terms(items=GOODS, limits={"per_buyer": 3})
     story = bought(under)
-    wanted = ChangeItems(tuple(Ordered(*one) for one in items))
+    wanted = ChangeItems(tuple(Ordered(*item) for item in items))
     if facts is None:
         assert story.said(wanted, PAID + 1).startswith("items.changed")
         assert story.deposit.limit_units == 0, "beside the limit, before and after"

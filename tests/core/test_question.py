@@ -124,7 +124,7 @@ def test_ten_questions_are_the_most() -> None:
         assert story.said(ASK, PAID + n) == "question.asked"
     with refused(Reason.RATE_LIMITED, most=MAX_QUESTIONS):
         story.ask(ASK, PAID + MAX_QUESTIONS)
-    assert [one.n for one in story.deposit.questions] == list(range(1, MAX_QUESTIONS + 1))
+    assert [question.n for question in story.deposit.questions] == list(range(1, MAX_QUESTIONS + 1))
 
 
 # --- Answering ---
@@ -164,7 +164,7 @@ def test_each_question_is_answered_by_itself() -> None:
     story = asked()
     story.ask(Ask("contact", "sha256:asked"), PAID + 1)
     story.ask(AnswerQuestion(2, "sha256:answered"), PAID + 2)
-    assert [str(one.status_at(BY)) for one in story.deposit.questions] == ["lapsed", "answered"]
+    assert [str(question.status_at(BY)) for question in story.deposit.questions] == ["lapsed", "answered"]
 
 
 # --- The clock ---

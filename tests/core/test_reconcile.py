@@ -208,7 +208,7 @@ def test_our_lines_are_what_moved_money(name: str) -> None:
 
 @pytest.mark.parametrize("method", ["card", "gopay", "virtual_account"])
 def test_a_report_shows_a_line_as_soon_as_its_route_says(method: str) -> None:
-    assert [one.days for one in list_lines(paid_by(method)().deposit)] == [find_route(method, PAID).settle_days]
+    assert [line.days for line in list_lines(paid_by(method)().deposit)] == [find_route(method, PAID).settle_days]
 
 
 @pytest.mark.parametrize(

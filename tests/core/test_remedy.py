@@ -289,7 +289,7 @@ def test_units_on_the_shelf_go_back_when_the_rest_completes_it() -> None:
     story = five((3, 1), (4, 1), (5, 1))
     told(story, (claimed("short_shipment", (1, 1), (2, 1)), OPENED), (ACCEPT, OFFERED))
     assert story.deposit.status == "completed"
-    assert [one.dropped for one in story.deposit.progress] == [1, 1, 0, 0, 0]
+    assert [progress.dropped for progress in story.deposit.progress] == [1, 1, 0, 0, 0]
 
 
 def test_what_comes_late_can_still_be_received() -> None:
@@ -421,7 +421,7 @@ def test_what_is_decided_waits_while_the_bank_decides() -> None:
     assert (str(story.latest_claim.paid), story.refund.status) == ("75000 IDR", "approved")
     assert story.deposit.is_disputed(story.refund.capture)
     story.dispute("lost", OFFERED + HOUR)
-    assert [(str(one.amount), one.cause, str(one.status)) for one in story.deposit.refunds] == [
+    assert [(str(refund.amount), refund.cause, str(refund.status)) for refund in story.deposit.refunds] == [
         ("75000 IDR", "claim", "settled"),
         ("240000 IDR", "chargeback", "settled"),
     ]
@@ -453,7 +453,7 @@ def test_of_two_payments_the_disputed_one_gives_last() -> None:
     told(story, (claimed("other", amount="2 CNY"), LATER))
     story.dispute("open", LATER, capture="cap_2")
     story.ask(ACCEPT, LATER + 1)
-    assert [(one.capture, str(one.amount)) for one in story.deposit.refunds] == [("cap_1", "2 CNY")]
+    assert [(refund.capture, str(refund.amount)) for refund in story.deposit.refunds] == [("cap_1", "2 CNY")]
 
 
 # --- Goodwill, and what a claim holds back ---

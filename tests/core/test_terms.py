@@ -183,7 +183,7 @@ def test_what_is_said_of_a_trade_in_is_a_term_and_so_is_the_version_of_its_fees(
         under.model_copy(update={"trade_in": under.trade_in.model_copy(update={"version": "2025-01-02"})}),
         under.model_copy(update={"trade_in": under.trade_in.model_copy(update={"schedule": "other"})}),
     ]
-    assert len({compute_terms_hash(one) for one in versions}) == len(versions)
+    assert len({compute_terms_hash(version) for version in versions}) == len(versions)
     assert json.loads(to_canonical_json(under))["trade_in"] == {
         "schedule": "id-tukar-tambah",
         "version": "2025-01-01",

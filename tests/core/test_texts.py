@@ -190,7 +190,7 @@ def test_texts_are_keyed_by_the_codes_of_the_rules_and_there_is_no_other() -> No
     """Of every version that was published, in force or not: a code that ended is read on."""
     laws = map(market.read_policy, policies.names("markets"))
     wanted = {
-        "reasons": {f"{one.get('text', one['code'])}/{part}" for one in reasons() for part in REASON_TEXTS},
+        "reasons": {f"{reason.get('text', reason['code'])}/{part}" for reason in reasons() for part in REASON_TEXTS},
         "markets": {f"{law.id}/{law.forfeit.rule}" for law in laws},
         "fees": {path for stem in policies.names("fees") for path in schedule_keys(stem)},
     }

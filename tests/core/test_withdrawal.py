@@ -282,8 +282,8 @@ def test_everything_comes_back_standard_shipping_included(start: Callable[[], St
     story = withdrawn(start(), at)
     deposit = story.deposit
     assert deposit.status is Status.CANCELLED
-    assert [str(one.amount) for one in deposit.refunds] == back
-    assert {one.cause for one in deposit.refunds} <= {"withdrawal"}
+    assert [str(refund.amount) for refund in deposit.refunds] == back
+    assert {refund.cause for refund in deposit.refunds} <= {"withdrawal"}
     assert not deposit.money.held
     assert not deposit.money.forfeited
 
@@ -320,7 +320,7 @@ def test_what_went_back_before_does_not_go_back_again() -> None:
     story = ordered(KETTLE)
     story.pay("331 CNY")
     withdrawn(story, PAID + 1)
-    assert [str(one.amount) for one in story.deposit.refunds] == ["1 CNY", "330 CNY"]
+    assert [str(refund.amount) for refund in story.deposit.refunds] == ["1 CNY", "330 CNY"]
 
 
 # --- Two steps ---
@@ -462,7 +462,7 @@ def test_a_known_digest_stays_the_same() -> None:
 
 def test_each_step_has_its_own_receipt() -> None:
     story = withdrawn(paid(KETTLE), MORNING)
-    digests = [one.digest for one in story.events if isinstance(one, WithdrawalStated | WithdrawalConfirmed)]
+    digests = [event.digest for event in story.events if isinstance(event, WithdrawalStated | WithdrawalConfirmed)]
     assert len(set(digests)) == 2
 
 
@@ -516,4 +516,4 @@ def test_what_comes_back_is_in_the_receipt_of_the_confirmation_only() -> None:
     story.ask(STATE, LATER)
     assert "930" in withdrawal.build_confirmation_receipt(story.deposit, 1, SENDER, LATER, KETTLE).content
     story.ask(CONFIRM_WITHDRAWAL, LATER)
-    assert sum((one.amount for one in story.deposit.refunds), money("0 CNY")) == money("930 CNY")
+    assert sum((refund.amount for refund in story.deposit.refunds), money("0 CNY")) == money("930 CNY")

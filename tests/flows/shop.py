@@ -265,7 +265,7 @@ class Shop:
     ) -> ClaimView:
         """The buyer claims units that were not shipped, or an amount. The request's body names the deposit, as over HTTP."""
         kind: Any = "short_shipment" if lines else "other"
-        units = tuple(Units(*one) for one in lines)
+        units = tuple(Units(*line) for line in lines)
         command = OpenClaim(kind, self.claims.digest(STATEMENT) or "", units, amount)
         asked = self.request_context(by, "claim", key_text or fresh_key(), f"{deposit_id} {command}", **changes)
         return self.claims.open(deposit_id, command, STATEMENT, asked)
@@ -296,7 +296,7 @@ class Shop:
 
     def event_types(self, deposit_id: str) -> list[str]:
         """The public names of the events of a journal."""
-        return [one.event.TYPE for one in self.load(deposit_id).journal]
+        return [entry.event.TYPE for entry in self.load(deposit_id).journal]
 
 
 class FaultyShop(Shop):

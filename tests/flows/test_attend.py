@@ -50,7 +50,7 @@ class Yard(FaultyShop):
 
     def told(self) -> list[tuple[str, int]]:
         """What the clock said, and when; each entry is the clock's own."""
-        said = [one for one in self.load(self.id).journal if one.event.TYPE in TOLD]
+        said = [entry for entry in self.load(self.id).journal if entry.event.TYPE in TOLD]
         assert all((one.by, one.key, one.received_at) == (SYSTEM, None, one.event.at) for one in said)
         return [(one.event.TYPE, one.event.at) for one in said]
 

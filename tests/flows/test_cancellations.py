@@ -155,8 +155,8 @@ def test_a_lost_answer_counts_once(desk: Desk, throttled: bool) -> None:
 
 def test_the_count_is_of_each_offer_and_reason_and_never_of_buyers(desk: Desk) -> None:
     other = desk.publish(units=None)
-    for one in desk.sold(2):
-        desk.merchant_cancel(one)
+    for taken in desk.sold(2):
+        desk.merchant_cancel(taken)
     [third] = desk.sold()
     desk.merchant_cancel(third, "REGULATORY")
     [elsewhere] = desk.sold(1, other)
@@ -272,7 +272,7 @@ def test_a_second_person_lets_it_run_and_the_first_one_cannot(desk: Desk) -> Non
     assert catch_refusal(lambda: desk.approve(bulk_id)).reason is Reason.WRONG_STATE
     desk.work(bulk_id)
     assert desk.find(bulk_id).count_outcomes("cancelled") == 2
-    ended = [fold_stored(desk.load(one)).cancelled for one in deposits]
+    ended = [fold_stored(desk.load(deposit)).cancelled for deposit in deposits]
     assert [end.approver for end in ended if end is not None] == [SECOND.id] * 2
 
 
@@ -286,7 +286,7 @@ def test_what_nobody_agrees_to_lapses_and_cancels_nothing(desk: Desk) -> None:
     assert desk.find(bulk_id).status.value == "done", "by the clock, before anybody wrote it"
     assert catch_refusal(lambda: desk.approve(bulk_id)).reason is Reason.WRONG_STATE
     desk.cancellations.process_due(bulk_id, "job/1")
-    assert [one.reason for one in desk.find(bulk_id).results] == ["approval-required"] * 2
+    assert [result.reason for result in desk.find(bulk_id).results] == ["approval-required"] * 2
     assert desk.tally() == {}
 
 
@@ -351,10 +351,10 @@ def test_a_worker_that_dies_anywhere_leaves_each_deposit_cancelled_once(
     desk.approve(bulk_id)
     fault(desk)
     desk.work(bulk_id)
-    assert [(one.deposit, one.outcome) for one in desk.find(bulk_id).results] == [
-        (one, "cancelled") for one in deposits
+    assert [(result.deposit, result.outcome) for result in desk.find(bulk_id).results] == [
+        (deposit, "cancelled") for deposit in deposits
     ]
-    assert all(desk.event_types(one).count("deposit.cancelled") == 1 for one in deposits)
+    assert all(desk.event_types(deposit).count("deposit.cancelled") == 1 for deposit in deposits)
     assert (desk.tally(), desk.units()) == ({("cancelled", "OUT_OF_STOCK"): 4}, [(10, 0, 0, 10)])
 
 
@@ -384,7 +384,7 @@ def test_a_worker_killed_before_or_after_any_of_its_writes_is_followed_by_anothe
     with pytest.raises(Killed):
         desk.cancellations.process_due(bulk_id, "job/1")
     desk.work(bulk_id)
-    assert [one.outcome for one in desk.find(bulk_id).results] == ["cancelled"] * 4
+    assert [result.outcome for result in desk.find(bulk_id).results] == ["cancelled"] * 4
     assert (desk.tally(), desk.units()) == ({("cancelled", "OUT_OF_STOCK"): 4}, [(10, 0, 0, 10)])
 
 
@@ -404,8 +404,10 @@ def test_two_workers_at_once_judge_each_deposit_once(table: Tables) -> None:
 
         run_at_once([partial(worked, Shop(own, REAL)) for _ in range(2)])
         done = shop.cancellations.find(offered.offer.id, bulk_id, shop.request_context(STAFF)).bulk
-        assert Counter((one.outcome, one.reason) for one in done.results) == {("cancelled", None): len(deposits)}
-        assert [one.deposit for one in done.results] == deposits
+        assert Counter((result.outcome, result.reason) for result in done.results) == {
+            ("cancelled", None): len(deposits)
+        }
+        assert [result.deposit for result in done.results] == deposits
         assert shop.cancellations.count_cancellations(offered.offer.id) == {
             ("cancelled", "OUT_OF_STOCK"): len(deposits)
         }

@@ -72,12 +72,12 @@ def taken(shop: Shop, offered: Offered, sku: str, by: Caller, key_text: str, qua
 
 def units_left(table: Tables, offered: Offered) -> dict[str, int]:
     found = iter(shards(table, offered.offer))
-    return {one.sku: sum(next(found)[0] for _ in range(one.shards)) for one in offered.offer.made.stock}
+    return {taken.sku: sum(next(found)[0] for _ in range(taken.shards)) for taken in offered.offer.made.stock}
 
 
 def units_live(table: Tables, offered: Offered) -> dict[str, int]:
     found = iter(shards(table, offered.offer))
-    return {one.sku: sum(next(found)[1] for _ in range(one.shards)) for one in offered.offer.made.stock}
+    return {taken.sku: sum(next(found)[1] for _ in range(taken.shards)) for taken in offered.offer.made.stock}
 
 
 @pytest.fixture
@@ -94,7 +94,7 @@ def test_the_old_unit_goes_back_and_the_new_one_comes_in_one_write(shop: Showroo
     assert faults.trips.count(TOGETHER) == 1
     assert "UpdateItem" not in faults.trips
     assert shop.left() == {SKU: 100, PRO: 7}
-    assert [(one.sku, one.units) for one in outcome.deposit.stock] == [(PRO, 1)]
+    assert [(taken.sku, taken.units) for taken in outcome.deposit.stock] == [(PRO, 1)]
     assert counted(shop.table, shop.offered.offer.id, shop.by.id) == 1
 
 
@@ -298,9 +298,9 @@ def test_sixteen_who_change_and_sixteen_who_order_share_nine_units(table: Tables
         ordering = [retrying(taken, shops[n % 4], offered, PRO, by, fresh_key()) for n, by in enumerate(others)]
         results = run_at_once([act for pair in zip(changing, ordering, strict=True) for act in pair])
 
-        changed = [one for one in results[0::2] if isinstance(one, Outcome)]
-        ordered = [one for one in results[1::2] if isinstance(one, Outcome)]
-        assert Counter(one for one in results if isinstance(one, Reason)) == {Reason.SOLD_OUT: 32 - 9}
+        changed = [result for result in results[0::2] if isinstance(result, Outcome)]
+        ordered = [result for result in results[1::2] if isinstance(result, Outcome)]
+        assert Counter(result for result in results if isinstance(result, Reason)) == {Reason.SOLD_OUT: 32 - 9}
         assert len(changed) + len(ordered) == 9
         assert units_left(table, offered) == {SKU: 64 - 16 + len(changed), PRO: 0}
         assert units_live(table, offered) == {SKU: 16 - len(changed), PRO: 9}
@@ -331,7 +331,7 @@ def test_buyers_who_change_to_and_fro_with_lost_answers_leave_every_unit_where_i
         ]
         results = run_at_once([tap for tap in taps for _ in range(2)])
         assert faults.lost
-    assert {one for one in results if isinstance(one, Reason)} <= {Reason.SOLD_OUT}
+    assert {result for result in results if isinstance(result, Reason)} <= {Reason.SOLD_OUT}
     held: Counter[str] = Counter()
     for one, by in zip(ids, owners, strict=True):
         deposit = good.desk.get(one, good.request_context(by)).deposit

@@ -80,7 +80,7 @@ def test_the_first_image_that_a_loss_hands_back_is_used_at_once(shop: Sale) -> N
     outcome = shop.choose("alipay")
     assert faults.trips == [*UPDATE, "UpdateItem"]
     assert shop.clock.pauses == []
-    assert [one.method for one in outcome.deposit.payments] == ["card", "wechat_pay", "alipay"]
+    assert [payment.method for payment in outcome.deposit.payments] == ["card", "wechat_pay", "alipay"]
 
 
 def test_nothing_is_written_on_an_image_older_than_a_sleep(shop: Sale) -> None:
@@ -348,7 +348,7 @@ def test_a_cancel_is_judged_by_the_instant_it_was_asked_whatever_was_written_mea
     shop.deposit_worker.process_due(shop.id, "job/1")
     assert shop.event_types(shop.id)[-1] == "lock.by_window_end"
     shop.cancel(shop.id, shop.by, at=T0 + WINDOW + late, received=shop.clock.now - 10_000)
-    cancelled = next(one.event for one in shop.load(shop.id).journal if one.event.TYPE == "deposit.cancelled")
+    cancelled = next(entry.event for entry in shop.load(shop.id).journal if entry.event.TYPE == "deposit.cancelled")
     assert cancelled.forfeited.minor == kept
 
 
@@ -489,7 +489,7 @@ def test_a_journal_that_has_grown_meanwhile_is_noticed_and_decided_on_again(shop
     outcome = decided(shop, stored, seen)
     assert faults.trips == ["UpdateItem", "UpdateItem"]
     assert seen == [1, 2], "first on the old image, then on the one that the table handed back"
-    assert [one.method for one in outcome.deposit.payments] == ["card", "wechat_pay", "alipay"]
+    assert [payment.method for payment in outcome.deposit.payments] == ["card", "wechat_pay", "alipay"]
     assert outcome.journal == shop.load(shop.id).journal
 
 

@@ -35,7 +35,7 @@ def desk(table: Tables) -> Iterator[RefundShop]:
 
 
 def named(desk: RefundShop) -> list[RefundDestinationNamed]:
-    return [one.event for one in desk.load(desk.id).journal if isinstance(one.event, RefundDestinationNamed)]
+    return [entry.event for entry in desk.load(desk.id).journal if isinstance(entry.event, RefundDestinationNamed)]
 
 
 def test_the_first_account_is_paid_at_once_under_the_key_of_its_way(desk: RefundShop) -> None:
@@ -203,13 +203,13 @@ def test_a_declined_payout_asks_for_an_account_again(desk: RefundShop) -> None:
     desk.bank.faults.append(DECLINED)
     desk.attend()
     assert (desk.status, desk.refund.waiting_on) == ("requires_action", "buyer")
-    assert [(one.n, one.status) for one in desk.refund.attempts] == [(1, "declined")]
+    assert [(attempt.n, attempt.status) for attempt in desk.refund.attempts] == [(1, "declined")]
     desk.clock.now += MINUTE
     _, refund = desk.name_account(HAN)
     assert refund.payable_from == desk.clock.now + DAY
     desk.run_until_quiet()
     assert desk.bank.executed == [f"{desk.ref}.2"]
-    assert [(one.n, one.status) for one in desk.refund.attempts] == [(1, "declined"), (2, "succeeded")]
+    assert [(attempt.n, attempt.status) for attempt in desk.refund.attempts] == [(1, "declined"), (2, "succeeded")]
     desk.check_refunded_once()
 
 
@@ -225,7 +225,7 @@ def test_a_payout_that_comes_back_goes_out_again_on_another_way(desk: RefundShop
     assert refund.route_no == 2
     desk.run_until_quiet()
     assert desk.bank.executed == [f"{desk.ref}.1", f"{desk.ref}.2"]
-    assert [(one.n, one.status) for one in desk.refund.attempts] == [(1, "returned"), (2, "succeeded")]
+    assert [(attempt.n, attempt.status) for attempt in desk.refund.attempts] == [(1, "returned"), (2, "succeeded")]
     desk.check_refunded_once()
 
 

@@ -211,7 +211,7 @@ def test_a_deposit_of_somebody_else_is_one_that_does_not_exist(desk: Counter, na
 
 def test_the_note_is_sealed_and_can_be_read_through_the_vault_only(desk: Counter) -> None:
     _, refund = grant(desk, desk.id, note=NOTE)
-    [approved] = [one.event for one in desk.load(desk.id).journal if isinstance(one.event, RefundApproved)]
+    [approved] = [entry.event for entry in desk.load(desk.id).journal if isinstance(entry.event, RefundApproved)]
     assert approved.note == desk.vault.fingerprint(NOTE.encode())
     text = f"text#{child('ref', desk.id, refund.n)}#note2"
     sealed = desk.texts.get(text)
@@ -258,7 +258,7 @@ def copies(shop: Shop, table: Tables, number: int) -> list[str]:
     item: Any = table.client.get_item(TableName=table.name, Key=key(deposit_id))["Item"]
     ids = [fresh("dep") for _ in range(number)]
     for start in range(0, number, 25):
-        puts: Any = [{"PutRequest": {"Item": {**item, **key(one)}}} for one in ids[start : start + 25]]
+        puts: Any = [{"PutRequest": {"Item": {**item, **key(id_)}}} for id_ in ids[start : start + 25]]
         assert not table.client.batch_write_item(RequestItems={table.name: puts})["UnprocessedItems"]
     return ids
 

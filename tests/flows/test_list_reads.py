@@ -105,5 +105,5 @@ def test_a_page_of_breaks_reads_its_notes_in_one_batch() -> None:
     rows, _ = desk.list_breaks(run_id, 100, None)
     switch.calls.clear()
     notes = desk.read_notes(rows)
-    assert notes == [f"Note of {one.id}" for one in rows[:4]] + [None]
+    assert notes == [f"Note of {row.id}" for row in rows[:4]] + [None]
     assert switch.calls == ["batch_get_item"]

@@ -192,7 +192,7 @@ def test_two_taps_with_keys_of_their_own_are_one_lock_and_one_refusal(table: Tab
                     retrying(shop.lock, buyer.id, buyer.by, buyer.shown, fresh_key(), at=buyer.at),
                 ]
             )
-            assert sum(isinstance(one, Outcome) for one in results) == 1
+            assert sum(isinstance(result, Outcome) for result in results) == 1
             assert Reason.LOCK_INTENT_USED in results
             assert shop.event_types(buyer.id)[3:] == ["lock.confirmed"]
 
@@ -276,7 +276,7 @@ def test_two_undos_at_once_are_one(table: Tables) -> None:
             shop.lock(buyer.id, buyer.by, buyer.shown, at=buyer.at)
             undo = [retrying(shop.command, buyer.id, Unlock(), buyer.by, fresh_key(), at=buyer.at) for _ in range(2)]
             results = run_at_once(undo)
-            assert Counter(isinstance(one, Outcome) for one in results) == {True: 1, False: 1}
+            assert Counter(isinstance(result, Outcome) for result in results) == {True: 1, False: 1}
             assert Reason.WRONG_STATE in results
             assert shop.event_types(buyer.id)[3:] == ["lock.confirmed", "lock.undone"]
 
@@ -288,11 +288,11 @@ def test_of_many_intents_at_once_at_most_twenty_are_opened_and_only_the_last_is_
     with on_real_time(table) as shop:
         buyer = Buyer(shop)
         results = run_at_once([retrying(_shown, shop, buyer.id, buyer.by, fresh_key()) for _ in range(MAX_INTENTS + 3)])
-        assert sum(isinstance(one, Outcome) for one in results) == MAX_INTENTS - 1
-        assert [one for one in results if isinstance(one, Reason)] == [Reason.RATE_LIMITED] * 4
+        assert sum(isinstance(result, Outcome) for result in results) == MAX_INTENTS - 1
+        assert [result for result in results if isinstance(result, Reason)] == [Reason.RATE_LIMITED] * 4
         intents = fold_stored(shop.load(buyer.id)).intents
-        assert [one.n for one in intents] == list(range(1, MAX_INTENTS + 1))
-        assert [one.state for one in intents] == ["superseded"] * (MAX_INTENTS - 1) + ["open"]
+        assert [intent.n for intent in intents] == list(range(1, MAX_INTENTS + 1))
+        assert [intent.state for intent in intents] == ["superseded"] * (MAX_INTENTS - 1) + ["open"]
         later = intents[-1].opened.confirmable_at
         for one in intents[:-1]:
             no = catch_refusal(lambda shown=one.opened: shop.lock(buyer.id, buyer.by, shown, at=later))  # type: ignore[misc]

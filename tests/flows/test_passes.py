@@ -328,8 +328,8 @@ def test_of_two_orders_at_once_one_has_the_pass(real: Shop, table: Tables) -> No
         by = new_buyer()
         held = real.create_pass(by)
         results = run_at_once([retrying(real.order, offered, by, fresh_key(), priority_pass=held) for _ in range(4)])
-        assert sum(isinstance(one, Outcome) for one in results) == 1
-        assert Counter(one for one in results if isinstance(one, Reason)) == {Reason.PASS_NOT_VALID: 3}
+        assert sum(isinstance(result, Outcome) for result in results) == 1
+        assert Counter(result for result in results if isinstance(result, Reason)) == {Reason.PASS_NOT_VALID: 3}
         assert passed(real, by, held) == {"priority_pass.granted": 1, "priority_pass.used": 1}
         assert counted(table, offered.offer.id, by.id) == 0
     assert sum(live for _, live, *_ in shards(table, offered.offer)) == 6

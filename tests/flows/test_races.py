@@ -52,7 +52,7 @@ def test_double_taps_with_lost_answers_happen_exactly_once(table: Tables, attemp
 
     for answers in [*made.values(), *ended.values()]:
         assert len(answers) == 4
-        assert all(rendered_state(one) == rendered_state(answers[0]) for one in answers)
+        assert all(rendered_state(answer) == rendered_state(answers[0]) for answer in answers)
     for by, _ in taps:
         deposit_id = made[by][0].deposit.id
         assert Shop(table, REAL).event_types(deposit_id) == ["deposit.created", "deposit.cancelled"]
@@ -113,8 +113,8 @@ def rush(table: Tables, shops: list[Shop]) -> Round:
     offered = shops[0].publish(units=37, per_buyer=1)
     acts = [partial(_once, shops[n % len(shops)], offered, by) for n, by in enumerate(buyers)]
     results = run_at_once(acts, BUYERS)
-    made = outcomes([one for one in results if isinstance(one, Outcome)])
-    assert Counter(one for one in results if isinstance(one, Reason)) == {Reason.SOLD_OUT: 27}
+    made = outcomes([result for result in results if isinstance(result, Outcome)])
+    assert Counter(result for result in results if isinstance(result, Reason)) == {Reason.SOLD_OUT: 27}
     assert len({one.deposit.created.buyer for one in made}) == 37
     assert shards(table, offered.offer) == [(0, units, 0, units) for units in (10, 9, 9, 9)]
     assert Counter(part.shard for one in made for part in one.deposit.stock) == {0: 10, 1: 9, 2: 9, 3: 9}
@@ -155,7 +155,7 @@ def _process_due(worker: DepositWorker, deposit_id: str, owner: str) -> bool:
 def test_orders_that_span_shards_share_what_is_there(shop: Shop, table: Tables) -> None:
     offered = shop.publish(units=37)  # shards of 10, 9, 9 and 9
     results = run_at_once([retrying(shop.order, offered, new_buyer(), fresh_key(), quantity=12) for _ in range(5)])
-    assert Counter(one for one in results if isinstance(one, Reason)) == {Reason.SOLD_OUT: 2}
+    assert Counter(result for result in results if isinstance(result, Reason)) == {Reason.SOLD_OUT: 2}
     assert stock_sums(table, offered) == (1, 36)
 
 
@@ -163,7 +163,7 @@ def test_a_buyer_racing_the_own_limit_gets_exactly_the_limit(shop: Shop, table: 
     offered = shop.publish(units=64, per_buyer=3)
     by = new_buyer()
     results = run_at_once([retrying(shop.order, offered, by, fresh_key()) for _ in range(8)])
-    assert Counter(one for one in results if isinstance(one, Reason)) == {Reason.LIMIT_REACHED: 5}
+    assert Counter(result for result in results if isinstance(result, Reason)) == {Reason.LIMIT_REACHED: 5}
     assert counted(table, offered.offer.id, by.id) == 3
     assert stock_sums(table, offered) == (61, 3)
 
@@ -183,7 +183,7 @@ def test_the_same_key_for_two_orders_at_once_is_one_deposit_and_one_refusal(shop
     for _ in range(4):
         by, key = new_buyer(), fresh_key()
         results = run_at_once([retrying(shop.order, offered, by, key, quantity=units) for units in (1, 2)])
-        [made] = [one for one in results if isinstance(one, Outcome)]
+        [made] = [result for result in results if isinstance(result, Outcome)]
         assert Reason.IDEMPOTENCY_KEY_REUSED in results
         assert counted(table, offered.offer.id, by.id) == made.deposit.limit_units
 
@@ -196,7 +196,7 @@ def test_the_last_unit_is_never_refused_to_the_one_who_has_it(table: Tables, tim
         buyers = [(Shop(lossy, REAL), new_buyer(), fresh_key()) for _ in range(4)]
         acts = [retrying(at.order, offered, by, key) for at, by, key in buyers]
         results = run_at_once(acts * 2)
-    assert len({one.deposit.id for one in results if isinstance(one, Outcome)}) == 1
-    assert sum(isinstance(one, Outcome) for one in results) == 2, "both taps of the one who has it"
-    assert {one for one in results if isinstance(one, Reason)} == {Reason.SOLD_OUT}
+    assert len({result.deposit.id for result in results if isinstance(result, Outcome)}) == 1
+    assert sum(isinstance(result, Outcome) for result in results) == 2, "both taps of the one who has it"
+    assert {result for result in results if isinstance(result, Reason)} == {Reason.SOLD_OUT}
     assert stock_sums(table, offered) == (0, 1)

@@ -35,7 +35,7 @@ def test_what_was_planted_is_found_and_nothing_else(plant: Difference) -> None:
     ledger = shop_in_memory()
     told = plant.story(ledger)
     found, breaks = ledger.run_to_end()
-    assert tuple(one.kind for one in breaks) == plant.breaks
+    assert tuple(found_break.kind for found_break in breaks) == plant.breaks
     assert (found["matched"], found["repaired"], found["in_transit"]) == (
         plant.matched,
         plant.repaired,
@@ -68,11 +68,14 @@ def test_in_one_world_all_are_found_and_none_is_invented() -> None:
     ledger = shop_in_memory()
     deposits = plant_all(ledger)
     found, breaks = ledger.run_to_end()
-    by_deposit = {name: tuple(one.kind for one in breaks if one.deposit == one_id) for name, one_id in deposits.items()}
+    by_deposit = {
+        name: tuple(found_break.kind for found_break in breaks if found_break.deposit == one_id)
+        for name, one_id in deposits.items()
+    }
     for name, plant in DIFFERENCES.items():
         if deposits[name] != "dep_" and name != "a deposit that is nobody's":
             assert by_deposit[name] == plant.breaks, name
-    assert Counter(one.kind for one in breaks) == expected()
+    assert Counter(found_break.kind for found_break in breaks) == expected()
     assert (found["matched"], found["repaired"], found["in_transit"]) == totals("matched", "repaired", "in_transit")
     assert not found["balanced"]
 
@@ -94,7 +97,7 @@ def test_a_break_says_whose_it_is_and_what_each_side_has(world: ReconciliationSh
             assert one.ours is None
             assert one.provider is not None
         assert (one.payment is None) or (one.refund is None)
-    strange = [one for one in breaks if one.deposit is None]
+    strange = [found_break for found_break in breaks if found_break.deposit is None]
     assert [(one.kind, one.provider, one.provider_ref) for one in strange] == [
         ("unknown_here", Money(77, "CNY"), "by-hand")
     ]
@@ -172,7 +175,7 @@ def test_a_line_is_on_its_way_until_its_route_must_have_shown_it(age: int, young
     ledger.bank.remove_lines(child("pay", deposit_id, 1))
     found, breaks = ledger.run_to_end()
     assert found["in_transit"] == young
-    assert [one.kind for one in breaks] == ([] if young else ["missing_at_provider"])
+    assert [found_break.kind for found_break in breaks] == ([] if young else ["missing_at_provider"])
     assert found["balanced"] == young
 
 
@@ -415,7 +418,7 @@ def test_many_workers_at_once_on_the_engine_leave_one_certificate(
         clock.now += LEASE_MS
     certificate, breaks = uncounted(ledger.certificate(run_id))
     assert {**certificate, "digest": ""} == {**whole[0], "digest": ""}
-    assert Counter(one.kind for one in breaks) == expected()
+    assert Counter(found_break.kind for found_break in breaks) == expected()
 
 
 def _worked(worker: ReconciliationShop, owner: str) -> tuple[int, bool]:
@@ -514,7 +517,7 @@ def test_the_daily_run_begins_once_a_day(compact: ReconciliationShop) -> None:
     assert not desk.daily()
     compact.clock.now += 1
     assert desk.daily()
-    assert [one.run.started.end for one in desk.list_runs(10, None, "en")[0]] == [midnight + DAY, midnight]
+    assert [run.run.started.end for run in desk.list_runs(10, None, "en")[0]] == [midnight + DAY, midnight]
 
 
 def test_while_a_person_compares_the_same_week_the_daily_run_waits(compact: ReconciliationShop) -> None:
@@ -542,8 +545,8 @@ def test_a_deposit_may_have_more_breaks_than_a_transaction_takes(number: int) ->
     deposit_id = many(ledger, number)
     found, breaks = ledger.run_to_end()
     assert (found["breaks"], found["matched"]) == (number, 1)
-    assert {(one.kind, one.deposit) for one in breaks} == {("unknown_here", deposit_id)}
-    assert len({one.provider_ref for one in breaks}) == number
+    assert {(found_break.kind, found_break.deposit) for found_break in breaks} == {("unknown_here", deposit_id)}
+    assert len({found_break.provider_ref for found_break in breaks}) == number
 
 
 @pytest.mark.parametrize("after", [False, True], ids=["before it", "after it"])
@@ -601,7 +604,7 @@ def test_a_refund_that_is_pushed_back_while_the_run_reads_is_noted_once(monkeypa
 
     monkeypatch.setattr(ledger.runs, "checkpoint", pushed)
     assert ledger.work() == (1, True)
-    noted = Counter(one.found.refund for one in ledger.breaks(run_id))
+    noted = Counter(found_break.found.refund for found_break in ledger.breaks(run_id))
     assert noted == Counter(refunds)
 
 
@@ -774,7 +777,7 @@ def test_what_a_repair_brings_to_light_is_in_the_same_certificate(lost: int) -> 
         ledger.clock.now += HOUR
     del ledger.bank.lines[lost]
     (first, breaks), (again, same) = ledger.run_to_end(), ledger.run_to_end()
-    assert [one.kind for one in breaks] == ["missing_at_provider"] == [one.kind for one in same]
+    assert [found_break.kind for found_break in breaks] == ["missing_at_provider"] == [one.kind for one in same]
     assert (first["ours"], first["provider"], first["repaired"]) == (2, 1, 1)
     assert (again["ours"], again["provider"], again["matched"]) == (2, 1, 1)
     assert (first["digest"], first["totals"]) == (again["digest"], again["totals"])
@@ -787,6 +790,6 @@ def test_what_the_provider_says_of_a_missing_line_is_settled_whatever_it_is() ->
     ledger.bank.lines = [line for line in ledger.bank.lines if line.kind == "c"]
     (first, breaks), (again, same) = ledger.run_to_end(), ledger.run_to_end()
     assert ledger.deposit(f"dep_{deposit_id[4:30]}").refunds[0].status.value == "returned"
-    assert [one.kind for one in breaks] == ["missing_at_provider", "missing_at_provider"]
+    assert [found_break.kind for found_break in breaks] == ["missing_at_provider", "missing_at_provider"]
     assert [one.kind for one in same] == ["missing_at_provider", "missing_at_provider"]
     assert (first["digest"], first["totals"]) == (again["digest"], again["totals"])

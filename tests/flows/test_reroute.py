@@ -179,7 +179,7 @@ def test_after_the_key_is_forgotten_a_retry_goes_out_under_a_new_one(desk: Refun
     assert desk.bank.calls == [desk.ref]
     desk.run_until_quiet()
     assert desk.bank.executed == [f"{desk.ref}.1"]
-    assert [one.status for one in desk.refund.attempts] == ["unknown", "succeeded"]
+    assert [attempt.status for attempt in desk.refund.attempts] == ["unknown", "succeeded"]
     desk.check_refunded_once()
 
 

@@ -205,7 +205,7 @@ def test_what_was_sent_before_the_dispute_is_looked_for_and_not_sent_again(desk:
         due = desk.load(desk.id).due
         assert due is not None
         desk.attend(due, f"job/{n + 2}")
-    assert [one for one in desk.bank.calls if " of " in one] == [sent_to_source(desk)]
+    assert [call for call in desk.bank.calls if " of " in call] == [sent_to_source(desk)]
     assert desk.bank.executed == []
 
 
@@ -309,7 +309,7 @@ def test_a_provider_that_says_nothing_is_asked_at_growing_distances_until_the_pr
         desk.attend(due, f"job/{len(seen)}")
     assert seen == [*QUERY_DELAYS_MS, WEEK]
     assert (desk.status, desk.refund.review) == ("manual_review", "promise_missed")
-    assert [one for one in desk.bank.calls if " of " in one] == [sent_to_source(desk)]
+    assert [call for call in desk.bank.calls if " of " in call] == [sent_to_source(desk)]
 
 
 # Settlement.

@@ -26,7 +26,7 @@ def spoil(ledger: ReconciliationShop, item_id: str) -> None:
 
 
 def unreadable(breaks: list[BreakFound]) -> list[BreakFound]:
-    return [one for one in breaks if one.kind == "unreadable"]
+    return [found_break for found_break in breaks if found_break.kind == "unreadable"]
 
 
 def test_a_journal_that_cannot_be_read_is_a_break_and_the_other_lines_are_compared(
@@ -40,9 +40,12 @@ def test_a_journal_that_cannot_be_read_is_a_break_and_the_other_lines_are_compar
     spoil(ledger, deposit_id)
     with caplog.at_level(logging.ERROR, "earnest.reconcile"):
         found, breaks = ledger.run_to_end()
-    assert [(one.kind, one.deposit, one.refund, one.ours, one.provider) for one in breaks] == [
-        ("unreadable", deposit_id, refund_id, EARNEST, EARNEST)
-    ], "its capture fits without a look at the journal; its refund is not settled yet"
+    assert [
+        (found_break.kind, found_break.deposit, found_break.refund, found_break.ours, found_break.provider)
+        for found_break in breaks
+    ] == [("unreadable", deposit_id, refund_id, EARNEST, EARNEST)], (
+        "its capture fits without a look at the journal; its refund is not settled yet"
+    )
     assert (found["matched"], found["breaks"], found["balanced"]) == (7, 1, False)
     [record] = caplog.records
     assert (record.message, record.__dict__["deposit"]) == ("deposit unreadable", deposit_id)
@@ -101,11 +104,11 @@ def test_a_deposit_that_owes_a_refund_and_cannot_be_read_is_a_break_among_the_ot
     monkeypatch.setattr("chalicelib.flows.reconciliation.worker.MAX_OPEN_BREAKS", limit)
     ledger = shop_in_memory()
     open_refunds = [DIFFERENCES["a refund that stands still"].story(ledger) for _ in range(4)]
-    deposits = sorted(f"dep_{one[4:30]}" for one in open_refunds)
+    deposits = sorted(f"dep_{refund[4:30]}" for refund in open_refunds)
     spoil(ledger, deposits[1])
     _, breaks = ledger.run_to_end()
-    kinds = {(one.deposit, one.kind) for one in breaks}
-    assert kinds == {(one, "unreadable" if one == deposits[1] else "stale") for one in deposits}
+    kinds = {(found_break.deposit, found_break.kind) for found_break in breaks}
+    assert kinds == {(deposit, "unreadable" if deposit == deposits[1] else "stale") for deposit in deposits}
     [broken] = unreadable(breaks)
     assert (broken.refund, broken.ours) == (None, None), "nobody can say which refund"
 
@@ -119,7 +122,7 @@ def test_a_run_that_fails_does_not_stop_the_others(caplog: pytest.LogCaptureFixt
         worked = ledger.worker.work("job/1", lambda: 1_000_000, 60_000)
     assert worked == (1, False, 1)
     assert ledger.certificate(second)[0]["balanced"]
-    assert [(one.message, one.__dict__["run"]) for one in caplog.records] == [("run failed", first)]
+    assert [(record.message, record.__dict__["run"]) for record in caplog.records] == [("run failed", first)]
 
 
 def test_what_is_busy_is_no_fault_of_a_deposit() -> None:

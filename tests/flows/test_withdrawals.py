@@ -105,7 +105,7 @@ def test_the_statement_is_answered_by_a_receipt_and_decides_nothing(office: Offi
     assert NAME in receipt.content
     assert REACH in receipt.content
     assert outcome.deposit.refunds == ()
-    [stated] = [one.event for one in outcome.journal if isinstance(one.event, WithdrawalStated)]
+    [stated] = [entry.event for entry in outcome.journal if isinstance(entry.event, WithdrawalStated)]
     assert stated.digest == receipt.digest
     assert sum(office.left()) == 4
 
@@ -159,9 +159,9 @@ def test_a_name_is_never_more_than_a_name(office: Office, name: str) -> None:
 
 def test_ten_statements_are_enough(office: Office) -> None:
     receipts = [office.stated() for _ in range(MAX_STATEMENTS)]
-    assert [one.id for one in receipts] == [child("wdr", office.id, n) for n in range(1, MAX_STATEMENTS + 1)]
+    assert [receipt.id for receipt in receipts] == [child("wdr", office.id, n) for n in range(1, MAX_STATEMENTS + 1)]
     assert catch_refusal(office.state).reason is Reason.RATE_LIMITED
-    assert [office.find(one.id) for one in receipts] == receipts
+    assert [office.find(receipt.id) for receipt in receipts] == receipts
     office.confirm(receipts[3].id)
     assert fold_stored(office.load(office.id)).withdrawals[3].confirmed_at == office.clock.now
 
@@ -185,7 +185,7 @@ def test_the_confirmation_decides_that_everything_comes_back(office: Office) -> 
     assert (confirmed.id, confirmed.at) == (receipt.id, office.clock.now)
     assert NAME in confirmed.content
     assert confirmed.content != receipt.content
-    [event] = [one.event for one in outcome.journal if isinstance(one.event, WithdrawalConfirmed)]
+    [event] = [entry.event for entry in outcome.journal if isinstance(entry.event, WithdrawalConfirmed)]
     assert event.digest == confirmed.digest == outcome.deposit.withdrawals[0].digest
     assert office.event_types(office.id)[-3:] == ["withdrawal.confirmed", "deposit.cancelled", "refund.approved"]
     assert outcome.deposit.money.refunding == EARNEST

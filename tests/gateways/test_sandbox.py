@@ -257,12 +257,12 @@ def test_each_capture_may_be_charged_back_once_the_latest_first() -> None:
     provider.charge_back(PAYMENT, "won")
     provider.pay(PAYMENT, "succeeded", DUE)
     provider.charge_back(PAYMENT, "opened")
-    assert [(one.ref, one.amount, one.status) for one in disputes(provider)] == [
+    assert [(dispute.ref, dispute.amount, dispute.status) for dispute in disputes(provider)] == [
         (f"{CAPTURE}.d1", HALF, "won"),
         (f"{PAYMENT}.2.d1", DUE, "open"),
     ]
     provider.charge_back(PAYMENT, "lost")
-    assert [one.status for one in disputes(provider)] == ["won", "lost"]
+    assert [dispute.status for dispute in disputes(provider)] == ["won", "lost"]
 
 
 def test_a_chargeback_that_cannot_be_is_refused(paid: Sandbox) -> None:

@@ -100,7 +100,7 @@ def test_what_is_wrong_with_a_report_is_a_break_of_its_deposit(world: World, fau
     job()
     platform = world.person("platform")
     breaks: list[Any] = platform.get(f"/v1/reconciliation-runs/{run['id']}/breaks").json["data"]
-    assert [one["kind"] for one in breaks if one["deposit"] == deposit["id"]] == [kind]
+    assert [found_break["kind"] for found_break in breaks if found_break["deposit"] == deposit["id"]] == [kind]
 
 
 def _days_before(instant: str, days: int) -> str:

@@ -205,8 +205,10 @@ def _movements(state: Deposit) -> list[Line]:
     """What moved, by a deposit's own word."""
     body = state.id.partition("_")[2]
     found = [
-        Line(f"{body}c{one.payment:04d}", one.capture, one.amount.minor, one.amount.currency, one.at)
-        for one in state.captures
+        Line(
+            f"{body}c{capture.payment:04d}", capture.capture, capture.amount.minor, capture.amount.currency, capture.at
+        )
+        for capture in state.captures
     ]
     for refund in state.refunds:
         money = refund.amount

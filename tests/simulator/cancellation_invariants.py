@@ -216,7 +216,7 @@ class CancellationInvariants:
             self.violated("P12", f"{pk} {event} by {entry.by}")
         if count_evidence(event.evidence) < cause.evidence:
             self.violated("P12", f"{pk} {event} needs {cause.evidence} items")
-        if cause.question and not any(self._lapsed(pk, one, cause.question, entry) for one in event.evidence):
+        if cause.question and not any(self._lapsed(pk, item, cause.question, entry) for item in event.evidence):
             self.violated("P12", f"{pk} {event} without a {cause.question} question that lapsed")
         if cause.unpaid and self.records[pk].paid_at is not None:
             self.violated("P12", f"{pk} {event}, but it is paid")
@@ -243,7 +243,7 @@ class CancellationInvariants:
                 self.violated("P12", f"{pk} {event}: nobody else agreed")
             return
         runs = [one for one in self.bulks.values() if pk in one.asked.deposits and one.asked.reason == event.reason]
-        agreed = any(one.approver == event.approver and one.asked.by == by for one in runs)
+        agreed = any(run.approver == event.approver and run.asked.by == by for run in runs)
         if event.approver == by or not agreed:
             self.violated("P12", f"{pk} {event} by {by}: {event.approver} did not agree")
 

@@ -289,7 +289,9 @@ class ClaimInvariants:
     def left(self, state: Deposit) -> int:
         """All that counts, and neither was decided to go back nor taken by a bank out of what was kept."""
         excess = self.refunds.excess
-        return sum(max(_left_of(state, one) - excess[one.capture], 0) for one in state.captures if one.counts)
+        return sum(
+            max(_left_of(state, capture) - excess[capture.capture], 0) for capture in state.captures if capture.counts
+        )
 
     def _undelivered(self, record: DepositRecord, lines: Mapping[int, int]) -> int:
         """All that was paid while a balance is open, as nothing has left then; else the units at their price."""
@@ -312,7 +314,9 @@ class ClaimInvariants:
 
     def unreserved(self, state: Deposit) -> int:
         """What neither a bank nor a claim is about."""
-        disputed = [one for one in state.captures if one.counts and one.capture in self.refunds.disputed]
+        disputed = [
+            capture for capture in state.captures if capture.counts and capture.capture in self.refunds.disputed
+        ]
         return self.left(state) - sum(_left_of(state, one) for one in disputed) - self.claimed(state.id)
 
     # What may be claimed.
@@ -456,5 +460,5 @@ def _same(lines: Mapping[int, int], one: ClaimRecord) -> bool:
 
 
 def _left_of(state: Deposit, captured: Any) -> int:
-    against = (one.amount.minor for one in state.refunds if one.capture == captured.capture)
+    against = (refund.amount.minor for refund in state.refunds if refund.capture == captured.capture)
     return int(captured.amount.minor - sum(against))

@@ -208,7 +208,7 @@ class Claimants(Persons):
             return
         payment_id = self._random.choice(paid)
         row = provider.payments[payment_id]
-        if any(one.capture == row.captures[-1].ref for one in row.disputes):
+        if any(dispute.capture == row.captures[-1].ref for dispute in row.disputes):
             return
         self._disputed(payment_id, "open")
         self._come_round("send_refunds", 2, (1, 2_500))  # a job and the bank's word at once
@@ -281,7 +281,9 @@ class Claimants(Persons):
     def _waiting_refund(self, action: Action, statuses: frozenset[RefundStatus]) -> str | None:
         """The latest refund of the deposit in one of these statuses."""
         state = self._state(action)
-        refunds: list[Refund] = [one for one in state.refunds if one.status in statuses] if state is not None else []
+        refunds: list[Refund] = (
+            [refund for refund in state.refunds if refund.status in statuses] if state is not None else []
+        )
         return child("ref", state.id, refunds[-1].n) if state is not None and refunds else None
 
 

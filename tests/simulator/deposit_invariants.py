@@ -489,10 +489,10 @@ class DepositRecord:
     def _moved(
         self, event: GoodsShipped | GoodsDelivered | GoodsReceived, units: Counter[int], most: Counter[int]
     ) -> None:
-        for one in event.lines:
-            units[one.line] += one.quantity
-            if one.quantity <= 0 or units[one.line] > most[one.line]:
-                self._broken("P4", f"{event}: {units[one.line]} of {most[one.line]} in line {one.line}")
+        for line in event.lines:
+            units[line.line] += line.quantity
+            if line.quantity <= 0 or units[line.line] > most[line.line]:
+                self._broken("P4", f"{event}: {units[line.line]} of {most[line.line]} in line {line.line}")
 
     # The old device.
 
@@ -582,4 +582,4 @@ def _value(lines: Any, sale: Sale) -> int:
 
 
 def units_of(lines: Iterable[Units]) -> dict[int, int]:
-    return {one.line: one.quantity for one in lines}
+    return {line.line: line.quantity for line in lines}

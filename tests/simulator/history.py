@@ -176,7 +176,7 @@ class History:
         """End every open chargeback."""
         self.scheduler.drain()
         for payment_id, row in self.provider.payments.items():
-            if any(one.status == "open" for one in row.disputes):
+            if any(dispute.status == "open" for dispute in row.disputes):
                 self.provider.dispute(payment_id, "won")
 
     def _run_due_jobs(self) -> None:

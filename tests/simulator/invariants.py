@@ -162,10 +162,10 @@ class Invariants:
         parts = (money.held, money.refunding, money.refunded, money.forfeited, money.fees)
         if money.captured.minor != sum(part.minor for part in parts) or min(part.minor for part in parts) < 0:
             self.violated("P1", f"{pk} {money}")
-        on_top = sum(one.amount.minor for one in state.refunds if one.cause == ON_TOP)
+        on_top = sum(refund.amount.minor for refund in state.refunds if refund.cause == ON_TOP)
         if money.compensation.minor != on_top:
             self.violated("P1", f"{pk} owes {on_top} on top and says {money}")
-        owed = sum(one.amount.minor for one in state.refunds if one.amount.currency == state.currency) - on_top
+        owed = sum(refund.amount.minor for refund in state.refunds if refund.amount.currency == state.currency) - on_top
         if owed > money.captured.minor:
             self.violated("P3", f"{pk} owes {owed} of {money.captured}")
 
@@ -176,7 +176,7 @@ class Invariants:
             self._paid_in_time(pk, state)
         if isinstance(event, Cancelled) and event.cause == "buyer_default":
             self._no_balance_came(pk, state, asked)
-        if isinstance(event, RefundApproved) and any(one.n == event.refund for one in state.refunds):
+        if isinstance(event, RefundApproved) and any(refund.n == event.refund for refund in state.refunds):
             self.violated("P3", f"{pk} approved refund {event.refund} twice")
 
     def _paid_in_time(self, pk: str, state: Deposit) -> None:

@@ -80,8 +80,8 @@ def judged(mutant: Mutant, histories: int, seed: int) -> Verdict:
 def table(verdicts: list[Verdict]) -> str:
     """The page that docs/mutants.md holds."""
     rows = [
-        f"| {one.mutant.name} | {one.mutant.promise} | {one.histories if one.histories is not None else 'survived'} |"
-        for one in verdicts
+        f"| {verdict.mutant.name} | {verdict.mutant.promise} | {verdict.histories if verdict.histories is not None else 'survived'} |"
+        for verdict in verdicts
     ]
     return "\n".join(["| planted mistake | breaks | noticed after histories |", "|---|---|---|", *rows])
 
@@ -93,7 +93,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--only", default="", help="mutants whose name holds this text")
     asked = parser.parse_args()
-    chosen = [one for one in mutants() if asked.only in one.name]
+    chosen = [mutant for mutant in mutants() if asked.only in mutant.name]
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
         verdicts = list(pool.map(lambda one: judged(one, asked.histories, asked.seed), chosen))
     for verdict in verdicts:

@@ -162,8 +162,8 @@ class SimulatedProvider:
     def moved(self) -> Iterator[Line]:
         """Everything that moved money, as a flawless report would tell it."""
         for payment_id, row in self.payments.items():
-            for one in row.captures:
-                yield _line("capture", payment_id, one.ref, one.amount, one.at)
+            for capture in row.captures:
+                yield _line("capture", payment_id, capture.ref, capture.amount, capture.at)
         for sent in self.refunds:
             for kind, at in sent.moves:
                 yield _line(kind, sent.key, sent.ref, sent.amount, at)
@@ -194,7 +194,7 @@ class SimulatedProvider:
         """The buyer's bank takes the latest capture back, or decides about it."""
         row = self.payments[payment_id]
         capture = row.captures[-1]
-        others = [one for one in row.disputes if one.capture != capture.ref]
+        others = [dispute for dispute in row.disputes if dispute.capture != capture.ref]
         row.disputes = [*others, DisputeSeen(f"{capture.ref}.d1", capture.ref, capture.amount, status)]
         self._tell(payment_id)
 

@@ -78,7 +78,7 @@ class RefundInvariants:
     def _approved(self, pk: str, before: Deposit, event: RefundApproved, asked: int) -> None:
         if event.cause == ON_TOP:
             return
-        against = sum(one.amount.minor for one in before.refunds if one.capture == event.capture)
+        against = sum(refund.amount.minor for refund in before.refunds if refund.capture == event.capture)
         captured = self._captured(event.capture)
         if against + event.amount.minor > captured.minor:
             self.violated("P3", f"{pk} owes {against} and {event.amount} against {event.capture}, {captured} came")
@@ -98,10 +98,10 @@ class RefundInvariants:
         """Held, and neither in dispute nor spoken for by a claim; what was kept at the end speaks for claims first."""
         kept = deposit.money.forfeited.minor + deposit.money.fees.minor
         free = deposit.money.held.minor - max(self.claimed(deposit.id) - kept, 0)
-        for one in deposit.captures:
-            if one.counts and one.capture in self.disputed:
-                gone = sum(refund.amount.minor for refund in deposit.refunds if refund.capture == one.capture)
-                free -= one.amount.minor - gone
+        for capture in deposit.captures:
+            if capture.counts and capture.capture in self.disputed:
+                gone = sum(refund.amount.minor for refund in deposit.refunds if refund.capture == capture.capture)
+                free -= capture.amount.minor - gone
         return max(free, 0)
 
     def _named(self, pk: str, before: Deposit, event: RefundDestinationNamed, asked: int) -> None:
@@ -242,12 +242,12 @@ class RefundInvariants:
         """P11: all that was ever heard, once more and in any order, changes nothing."""
         assert self.provider is not None, "set before the history begins"
         random = Random(pk)
-        captures = {one.capture for one in state.captures}
-        disputes = {one.ref for one in state.disputes}
+        captures = {capture.capture for capture in state.captures}
+        disputes = {dispute.ref for dispute in state.disputes}
         for payment in state.payments:
             for seen in _some(random, self.provider.payment_answers.get(child("pay", pk, payment.n), [])):
-                known = {one.ref for one in seen.captures} <= captures and {
-                    one.ref for one in seen.disputes
+                known = {capture.ref for capture in seen.captures} <= captures and {
+                    dispute.ref for dispute in seen.disputes
                 } <= disputes
                 if seen.captures and known and decide(state, seen, self.now(), NO_TERMS):
                     self.violated("P11", f"{pk} changes by old news: {seen}")
@@ -284,8 +284,8 @@ class RefundInvariants:
     def _captured(self, ref: str) -> Money:
         """The provider's word on what it took."""
         assert self.provider is not None, "set before the history begins"
-        captures = (one for paid in self.provider.payments.values() for one in paid.captures)
-        return next(one.amount for one in captures if one.ref == ref)
+        captures = (capture for paid in self.provider.payments.values() for capture in paid.captures)
+        return next(capture.amount for capture in captures if capture.ref == ref)
 
     def _disputes(self) -> Iterator[Any]:
         assert self.provider is not None, "set before the history begins"

@@ -94,7 +94,7 @@ class Store:
     def _together(self, call: Callable[..., Any], parameters: dict[str, Any], actor: Actor) -> Any:
         """Items in another transaction cancel this one; what was prepared counts as written."""
         actions = parameters["TransactItems"]
-        keys = [str((body.get("Key") or body["Item"])["pk"]["S"]) for one in actions for body in one.values()]
+        keys = [str((body.get("Key") or body["Item"])["pk"]["S"]) for action in actions for body in action.values()]
         self.writes_at.append(self.scheduler.now)
         if not self.partitions.take(_units(actions, keys)):
             raise _fault("ProvisionedThroughputExceededException")

@@ -78,7 +78,7 @@ def test_what_was_found_once_stays_mended(regression: dict[str, Any]) -> None:
 
 
 def test_the_story_of_a_regression_names_its_mutant() -> None:
-    names = {one.name for one in MUTANTS}
+    names = {mutant.name for mutant in MUTANTS}
     assert {one["mutant"] for one in REGRESSIONS if "mutant" in one} <= names
 
 
@@ -135,7 +135,7 @@ def test_a_failing_history_shrinks_to_what_it_takes(monkeypatch: pytest.MonkeyPa
 
 
 def test_there_are_mutants_enough_and_each_has_its_own_name() -> None:
-    assert len({one.name for one in MUTANTS}) == len(MUTANTS) >= 50
+    assert len({mutant.name for mutant in MUTANTS}) == len(MUTANTS) >= 50
 
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda one: one.name)
@@ -159,7 +159,7 @@ def test_a_planted_mistake_is_noticed_soon(name: str) -> None:
 def test_docs_tell_every_mutant_and_none_survives() -> None:
     page = (ROOT / "docs/mutants.md").read_text("utf-8")
     rows = dict(re.findall(r"^\| (.+?) \| \S+ \| (.+?) \|$", page, re.MULTILINE))
-    assert {one.name for one in MUTANTS} == rows.keys() - {"planted mistake"}
+    assert {mutant.name for mutant in MUTANTS} == rows.keys() - {"planted mistake"}
     assert all(histories.isdecimal() for name, histories in rows.items() if name != "planted mistake")
 
 

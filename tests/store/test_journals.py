@@ -184,7 +184,7 @@ def test_pages_over_partitions_lose_and_repeat_nothing(journals: Journals[Any], 
     for limit, newest_first in product([1, 3, len(wanted)], [True, False]):
         ids = listed(limit, newest_first)
         assert sorted(ids) == sorted(wanted)
-        assert [wanted[one] for one in ids] == sorted(wanted.values(), reverse=newest_first)
+        assert [wanted[id_] for id_ in ids] == sorted(wanted.values(), reverse=newest_first)
 
 
 def test_an_empty_list_is_one_empty_page(journals: Journals[Any]) -> None:

@@ -715,7 +715,9 @@ def good_bodies(scene: Scene) -> dict[str, Json]:
 @settings(max_examples=scope.examples(200), phases=[Phase.generate])
 @given(data=st.data())
 def test_whatever_is_sent_anywhere_is_not_our_fault(fuzzed: Scene, data: st.DataObject) -> None:
-    one = data.draw(st.sampled_from([one for one in ENDPOINTS if not one.path.startswith("/sandbox/")]), "route")
+    one = data.draw(
+        st.sampled_from([endpoint for endpoint in ENDPOINTS if not endpoint.path.startswith("/sandbox/")]), "route"
+    )
     platform = fuzzed.world.person("platform", sub="fuzzing")
     callers = [fuzzed.buyer, fuzzed.merchant, fuzzed.inspector, platform, fuzzed.world.anyone()]
     caller = data.draw(st.sampled_from(callers), "caller")
@@ -772,7 +774,7 @@ AS_PAID: Final[Json] = {"payment": {"take": "full", "nature": "advance"}}
 @given(data=st.data())
 def test_whatever_is_sent_to_a_deposit_in_any_state_is_not_our_fault(lives: list[Scene], data: st.DataObject) -> None:
     paths = ("/v1/deposits/{deposit_id}", "/v1/trade-ins/", "/v1/refunds", "/v1/questions/", "/v1/claims")
-    of_deposits = [one for one in ENDPOINTS if one.path.startswith(paths)]
+    of_deposits = [endpoint for endpoint in ENDPOINTS if endpoint.path.startswith(paths)]
     one, scene = data.draw(st.sampled_from(of_deposits), "route"), data.draw(st.sampled_from(lives), "deposit")
     people = [scene.buyer, scene.merchant, scene.inspector, scene.world.person("platform", sub="fuzzing")]
     caller = data.draw(st.sampled_from(people), "caller")

@@ -271,7 +271,9 @@ def test_headers_and_roles_are_told_where_they_count(spec: Json, one: Endpoint) 
 
 
 @pytest.mark.parametrize(
-    "one", [one for one in ENDPOINTS if one.body is not None or one.raw_body is not None], ids=name_of
+    "one",
+    [endpoint for endpoint in ENDPOINTS if endpoint.body is not None or endpoint.raw_body is not None],
+    ids=name_of,
 )
 def test_every_body_has_an_example_that_fits(spec: Json, one: Endpoint) -> None:
     content = spec["paths"][one.path][one.method.lower()]["requestBody"]["content"]["application/json"]
@@ -287,7 +289,7 @@ def test_every_example_of_an_answer_fits(spec: Json) -> None:
         if media_type == "application/json"
         for example in content.get("examples", {}).values()
     ]
-    assert len(shown) >= sum(bool(load_example(one).answers) for one in ENDPOINTS)
+    assert len(shown) >= sum(bool(load_example(endpoint).answers) for endpoint in ENDPOINTS)
     assert [faults(spec, schema, value) for schema, value in shown] == [[]] * len(shown)
 
 
@@ -300,7 +302,7 @@ def test_every_example_of_a_problem_fits_wherever_it_is_shown(spec: Json) -> Non
 
 
 def test_every_example_belongs_to_a_route() -> None:
-    named = {(folder_of(one), one.example) for one in ENDPOINTS if isinstance(one.example, str)}
+    named = {(folder_of(endpoint), endpoint.example) for endpoint in ENDPOINTS if isinstance(endpoint.example, str)}
     made = {
         (folder, name)
         for folder in {folder for folder, _ in named}
@@ -515,7 +517,7 @@ def test_cancellations_answer_what_the_contract_says(own: World, spec: Json) -> 
     buyer, merchant, colleague = Asking(spec, person), Asking(spec, staff), Asking(spec, own.merchant())
     nobody, platform = Asking(spec, own.anyone()), Asking(spec, own.person("platform"))
     reasons = nobody.get("/v1/cancellation-reasons").json["data"]
-    offer = own.offer(staff, cancellation_reasons=[one["code"] for one in reasons])
+    offer = own.offer(staff, cancellation_reasons=[reason["code"] for reason in reasons])
     first, second, third = (own.paid(person, offer) for _ in range(3))
     at, why = f"/v1/deposits/{first['id']}", {"reason": "OUT_OF_STOCK", "evidence": ["stock:1"]}
 
@@ -712,7 +714,7 @@ CHECKS = [
     response_headers_conformance,
     response_schema_conformance,
 ]
-DEPLOYED = [one for one in ENDPOINTS if one.tag != "sandbox"]
+DEPLOYED = [endpoint for endpoint in ENDPOINTS if endpoint.tag != "sandbox"]
 # Where every text fits there is nothing to get wrong.
 CAN_BE_WRONG = [one for one in DEPLOYED if one.query or one.body is not None or one.raw_body == "OfferBody"]
 

@@ -63,7 +63,7 @@ def cancelled(world: World, deposit: Json, reason: str = "OUT_OF_STOCK", evidenc
 def many(merchant: Client, deposits: list[Json], reason: str = "OUT_OF_STOCK", **more: Any) -> Reply:
     """A bulk cancellation of some deposits of one offer."""
     headers = {name: more.pop(name) for name in ("idempotency_key", "accept_language") if name in more}
-    body = {"deposits": [one["id"] for one in deposits], "reason": reason, "evidence": STOCK, **more}
+    body = {"deposits": [deposit["id"] for deposit in deposits], "reason": reason, "evidence": STOCK, **more}
     return merchant.post(f"/v1/offers/{deposits[0]['offer']}/merchant-cancellations", body, **headers)
 
 
@@ -131,7 +131,7 @@ def test_a_sellers_default_pays_earnest_money_once_more_to_an_account(own: World
     ended = cancelled(own, deposit)
     assert ended["money"]["compensation"] == cny("5000")
     refunds = accepted(buyer.get(f"/v1/refunds?deposit={deposit['id']}"))["data"]
-    extra = next(one for one in refunds if one["cause"] == "seller_default_compensation")
+    extra = next(refund for refund in refunds if refund["cause"] == "seller_default_compensation")
     assert (extra["status"], extra["destination"]) == ("requires_action", {"kind": "payout"})
 
 
@@ -226,7 +226,7 @@ def test_another_reason_of_the_merchant_needs_a_colleague(own: World) -> None:
     assert done["results"] == [{"deposit": deposit["id"], "outcome": "cancelled", "reason": None}]
     seen = accepted(buyer.get(path_of(deposit)))
     assert (seen["status"], seen["refund"]["amount"]) == ("cancelled", rupiah("2017000"))
-    assert [one["id"] for one in passes(buyer)] == [seen["cancellation"]["priority_pass"]]
+    assert [priority_pass["id"] for priority_pass in passes(buyer)] == [seen["cancellation"]["priority_pass"]]
     check_refusal(colleague.post(f"{at_bulk(begun)}/approve"), 409, "wrong-state")
 
 
@@ -287,7 +287,7 @@ def test_what_nobody_agrees_to_ends_by_itself(own: World) -> None:
     own.run("close_windows")
     after = merchant.get(at)
     assert (after.raw, after.headers["etag"]) == (before.raw, before.headers["etag"])
-    assert {status_of(buyer, one) for one in deposits} == {"locked"}
+    assert {status_of(buyer, deposit) for deposit in deposits} == {"locked"}
 
 
 def test_a_colleague_may_agree_up_to_the_last_millisecond(own: World) -> None:
@@ -322,7 +322,9 @@ def test_a_pass_comes_back_when_its_order_was_never_paid(own: World) -> None:
     assert types_of(buyer, {"id": held["origin"]}) == ["granted", "used", "returned"]
     own.pay(unpaid)  # too late: it goes back, and the pass stays
     again = own.ordered(buyer, sale(own), priority_pass=held["id"])
-    assert [(one["status"], one["used_for"]) for one in passes(buyer)] == [("used", again["id"])]
+    assert [(priority_pass["status"], priority_pass["used_for"]) for priority_pass in passes(buyer)] == [
+        ("used", again["id"])
+    ]
 
 
 BACK: Final = [
@@ -348,7 +350,7 @@ def test_one_order_has_one_second_chance(own: World, reason: str | None, paid: b
         accepted(buyer.post(f"{path_of(deposit)}/cancel"))
     else:
         cancelled(own, deposit, reason)
-    assert sorted(one["status"] for one in passes(buyer)) == then
+    assert sorted(priority_pass["status"] for priority_pass in passes(buyer)) == then
 
 
 def test_a_pass_lapses_by_the_clock_after_two_notices(own: World) -> None:
@@ -364,14 +366,14 @@ def test_a_pass_lapses_by_the_clock_after_two_notices(own: World) -> None:
     for days, types in told.items():
         own.set_clock(format_instant(until - days * DAY - MINUTE))
         assert types_of(buyer, origin) == types[:-1]
-        assert [one["status"] for one in passes(buyer)] == ["granted"]
+        assert [priority_pass["status"] for priority_pass in passes(buyer)] == ["granted"]
         own.set_clock(format_instant(until - days * DAY))
         before = buyer.get(f"{path_of(origin)}/events?limit=100").json["data"]
         own.run("close_windows")
         assert types_of(buyer, origin) == types
         after = buyer.get(f"{path_of(origin)}/events?limit=100").json["data"]
         assert [unreceived(event) for event in after] == [unreceived(event) for event in before]
-    assert [one["status"] for one in passes(buyer)] == ["lapsed"]
+    assert [priority_pass["status"] for priority_pass in passes(buyer)] == ["lapsed"]
     check_refusal(buyer.post("/v1/deposits", own.order(sale(own), priority_pass=held["id"])), 409, "pass-not-valid")
 
 
@@ -387,7 +389,7 @@ def test_a_pass_that_comes_back_after_its_date_lapses(own: World) -> None:
     own.ordered(buyer, sale(own), priority_pass=held["id"])
     own.advance("PT17M")
     own.run("close_windows")
-    assert [one["status"] for one in passes(buyer)] == ["lapsed"]
+    assert [priority_pass["status"] for priority_pass in passes(buyer)] == ["lapsed"]
 
 
 def test_a_pass_buys_one_beside_the_limit(own: World) -> None:

@@ -59,7 +59,9 @@ def test_a_buyer_who_was_called_a_machine_buys_first_in_the_next_sale(own: World
     first = own.ordered(buyer, following, priority_pass=held["id"])
     own.pay(first)
     assert accepted(buyer.get(path_of(first)))["status"] == "locked"
-    assert [(one["status"], one["used_for"]) for one in passes(buyer)] == [("used", first["id"])]
+    assert [(priority_pass["status"], priority_pass["used_for"]) for priority_pass in passes(buyer)] == [
+        ("used", first["id"])
+    ]
     own.set_clock(format_instant(opens))
     check_refusal(own.buyer().post("/v1/deposits", own.order(following)), 409, "sold-out")
 
@@ -73,7 +75,7 @@ def test_the_pass_that_silence_gave_buys_before_any_job_has_written_it_down(own:
     pass_id = f"pas_{deposit['id'][4:]}_1"
     first = own.ordered(buyer, sale(own), priority_pass=pass_id)
     assert first["priority_pass"] == pass_id
-    assert [one["used_for"] for one in passes(buyer)] == [first["id"]]
+    assert [priority_pass["used_for"] for priority_pass in passes(buyer)] == [first["id"]]
     assert counts(own, offer) == (1, 1, 1)
 
 

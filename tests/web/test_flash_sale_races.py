@@ -188,7 +188,7 @@ def test_passes_are_listed_page_by_page_and_only_to_their_buyer(own: World) -> N
     held = [granted(own, buyer)["id"] for _ in range(3)]
     own.ordered(buyer, sale(own))  # most orders have none
     for size in (1, 2, 3, 4):
-        assert [one["id"] for one in pages(buyer, "/v1/priority-passes", size)] == held[::-1]
+        assert [page["id"] for page in pages(buyer, "/v1/priority-passes", size)] == held[::-1]
     cursor = accepted(buyer.get("/v1/priority-passes?limit=1"))["next_cursor"]
     check_refusal(other.get(f"/v1/priority-passes?cursor={cursor}"), 400, "invalid-cursor")
     assert passes(other) == []

@@ -195,7 +195,7 @@ def test_the_names_that_browsers_may_send_and_read_are_those_of_the_contract() -
 
 
 def test_a_browser_may_ask_before_every_route(world: World) -> None:
-    for path in {one.path for one in ENDPOINTS if not one.path.startswith("/sandbox/")}:
+    for path in {endpoint.path for endpoint in ENDPOINTS if not endpoint.path.startswith("/sandbox/")}:
         reply = world.anyone().call(
             "OPTIONS", path.replace("{", "").replace("}", ""), None, origin=SHOP, access_control_request_method="POST"
         )

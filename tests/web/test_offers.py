@@ -153,7 +153,7 @@ def test_a_faulty_offer_is_refused_with_the_pointers_that_check_gives(
     found = accepted(merchant.post("/v1/offers/check", draft(**changes), idempotency_key=""))
     assert not found["ok"]
     assert {one["severity"] for one in found["findings"]} == {"error"}
-    assert [one["pointer"] for one in found["findings"]] == [one["pointer"] for one in told["errors"]]
+    assert [one["pointer"] for one in found["findings"]] == [event["pointer"] for event in told["errors"]]
 
 
 def test_a_warning_stops_nothing(world: World) -> None:

@@ -97,7 +97,7 @@ def ask(reading: Reading, number: int, position: dict[str, str | int]) -> tuple[
 
 
 def test_every_list_that_takes_a_cursor_is_tried() -> None:
-    deployed = (one for one in ENDPOINTS if one.path.startswith("/v1/"))
+    deployed = (endpoint for endpoint in ENDPOINTS if endpoint.path.startswith("/v1/"))
     with_cursors = {one.path for one in deployed if any(parameter.name == "cursor" for parameter in one.query)}
     assert {template(path) for path, *_ in LISTS} == with_cursors
 
@@ -111,7 +111,7 @@ def test_a_list_goes_on_where_it_says_itself(reading: Reading, number: int) -> N
 @pytest.mark.parametrize("number", range(len(LISTS)), ids=NAMES)
 def test_no_forged_position_is_believed(reading: Reading, number: int) -> None:
     """Each was a 500 or an accident; of those that another list writes, too, none holds here."""
-    written = [sorted(one) for one in LISTS[number][-1]]
+    written = [sorted(case) for case in LISTS[number][-1]]
     others = [one for *_, positions in LISTS for one in positions if sorted(one) not in written]
     for position in (*FORGED, *others):
         assert ask(reading, number, position) == (400, "/problems/invalid-cursor"), position

@@ -57,7 +57,7 @@ def test_other_names_have_no_page(world: World) -> None:
 
 @pytest.mark.usefixtures("world")
 def test_every_route_says_which_reasons_it_may_give() -> None:
-    for one in ENDPOINTS:
-        assert set(one.reasons) <= set(Reason)
-        if one.keyed and one.path.startswith("/v1/"):
-            assert Reason.IDEMPOTENCY_KEY_REUSED in one.reasons, one.path
+    for endpoint in ENDPOINTS:
+        assert set(endpoint.reasons) <= set(Reason)
+        if endpoint.keyed and endpoint.path.startswith("/v1/"):
+            assert Reason.IDEMPOTENCY_KEY_REUSED in endpoint.reasons, endpoint.path

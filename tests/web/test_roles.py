@@ -314,7 +314,9 @@ def scene(
 
 @pytest.mark.usefixtures("world")
 def test_the_table_covers_exactly_the_declared_routes() -> None:
-    declared = [f"{one.method} {one.path}" for one in ENDPOINTS if not one.path.startswith("/sandbox/")]
+    declared = [
+        f"{endpoint.method} {endpoint.path}" for endpoint in ENDPOINTS if not endpoint.path.startswith("/sandbox/")
+    ]
     assert len(set(declared)) == len(declared)
     assert set(TABLE) == set(declared)
     assert {len(row) for row in TABLE.values()} == {len(CALLERS)}

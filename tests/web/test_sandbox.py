@@ -290,7 +290,7 @@ def test_the_report_goes_on_page_by_page(world: World, monkeypatch: pytest.Monke
     whole = told(world, f"?from={begins}&to={ends}")
     monkeypatch.setattr("local.sandbox.REPORT_PAGE", 2)
     assert told(world, f"?from={begins}&to={ends}") == whole
-    assert {one["payment"]["id"] for one in deposits} == {row["reference"] for row in whole}
+    assert {deposit["payment"]["id"] for deposit in deposits} == {row["reference"] for row in whole}
     shards = [compute_shard(build_place("capture", row["reference"])) for row in whole]
     assert shards == sorted(shards)
     page = accepted(world.anyone().get(f"{REPORT}?from={begins}&to={ends}"))

@@ -814,7 +814,8 @@ def test_everything_that_is_wrong_is_found_at_once(world: World) -> None:
     more = {"code": "tv", "bands": [band("1", "2", "3"), band("4", "5", "3")]}
     body["trade_in"]["schedule"]["categories"].append(more)
     found = {
-        (one["severity"], one["pointer"].removeprefix("/trade_in/schedule/categories")) for one in findings(world, body)
+        (finding["severity"], finding["pointer"].removeprefix("/trade_in/schedule/categories"))
+        for finding in findings(world, body)
     }
     assert found == {
         ("error", "/0/bands/1"),

@@ -19,7 +19,7 @@ from tests.corpus.reading import Reading
 from tests.corpus.records import Json
 
 SHOP: Final = "https://shop.example"
-ROUTES: Final = [one for one in ENDPOINTS if not one.path.startswith("/sandbox")]
+ROUTES: Final = [endpoint for endpoint in ENDPOINTS if not endpoint.path.startswith("/sandbox")]
 SECRET: Final = "s3cr3t-of-the-service"
 
 

@@ -258,7 +258,7 @@ def test_the_token_opens_nothing_else(world: World) -> None:
     names = {"deposit_id": deposit["id"], "offer_id": deposit["offer"]}
     children = ("refund", "withdrawal", "trade_in", "run", "break", "question", "bulk", "claim")
     names |= {f"{child}_id": "x" for child in children}
-    closed = [one for one in ENDPOINTS if one.roles and "withdrawals" not in one.path]
+    closed = [endpoint for endpoint in ENDPOINTS if endpoint.roles and "withdrawals" not in endpoint.path]
     assert len(closed) > 20
     for one in closed:
         check_refusal(holder.call(one.method, one.path.format(**names)), 401, "invalid-token")
