@@ -57,7 +57,7 @@ LIVES: Final = (
     ),
     Life(
         "Refund",
-        "There is no `failed`: money that is owed waits for somebody by name.",
+        "There is no `failed` status: a refund that cannot be delivered is `requires_action` (the buyer) or `manual_review` (a person).",
         _R,
         (_R.APPROVED,),
         refund.TRANSITIONS,
@@ -69,7 +69,7 @@ LIVES: Final = (
     ),
     Life(
         "Question",
-        "`question.asked` begins it. A late answer counts as one: what was decided on the silence meanwhile stays decided. "
+        "`question.asked` begins it. A late answer still counts, but a decision that was made because no answer came stays. "
         "The end of a deposit ends its questions as they stand.",
         _Q,
         (_Q.OPEN,),
@@ -87,9 +87,10 @@ LIVES: Final = (
     ),
     Life(
         "Claim",
-        "`claim.opened` begins it; a claim about personal data is with the platform at once. `claim.escalated` is the buyer's "
-        "word, or the buyer's silence. What silence decided is seen by the clock at once, and written once nobody who asked "
-        "in time can still be on the way. `claim.reversed`, which may follow a decision, moves money and no status.",
+        "`claim.opened` begins it; a claim about personal data goes to the platform at once. `claim.escalated` is written when "
+        "the buyer asks for it or does not answer an offer. A missed deadline decides at its instant; the event is written "
+        "after the grace, so that an answer given in time is still taken. `claim.reversed` may follow a decision: it moves "
+        "money and changes no status.",
         _C,
         (_C.AWAITING_MERCHANT, _C.IN_REVIEW),
         claim.TRANSITIONS,

@@ -1,4 +1,4 @@
-"""The published reasons for which a merchant may cancel. Data and sources: policies/reasons/cancellation.toml."""
+"""The published reasons for which a merchant may cancel. Data and sources: policies/reasons, by date."""
 
 from collections.abc import Mapping
 from typing import Annotated, Literal

@@ -1,4 +1,4 @@
-"""Deadlines and limits of claims. Figures and their source: policies/claims.toml."""
+"""Deadlines and limits of claims. Figures and their source: policies/claims, by date."""
 
 from typing import Annotated, Literal
 

@@ -1,4 +1,4 @@
-"""Validity and reminders of priority passes. Figures and their source: policies/priority.toml."""
+"""Validity and reminders of priority passes. Figures and their source: policies/priority, by date."""
 
 from chalicelib.core.common import instants
 from chalicelib.core.common.fields import Duration
