@@ -7,6 +7,7 @@ import pytest
 
 from chalicelib.core.common.ids import child
 from chalicelib.core.common.instants import MINUTE
+from chalicelib.core.common.refusal import Reason, Refused
 from chalicelib.core.delivery.fulfilment import PayBalance, Ready
 from chalicelib.core.locking.lock import Unlock
 from chalicelib.core.paying.provider_answers import PaymentSeen
@@ -68,6 +69,25 @@ class Yard(FaultyShop):
 def yard(table: Tables) -> Iterator[Yard]:
     with Yard.open(table) as yard:
         yield yard
+
+
+# Events of the provider.
+
+
+def test_an_event_for_a_deposit_of_a_busy_store_is_refused_so_that_it_is_sent_again(
+    yard: Yard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def busy(*_: object) -> None:
+        raise Refused(Reason.BUSY, retry_after=1)
+
+    monkeypatch.setattr(type(yard.store), "get", busy)
+    with pytest.raises(Refused) as refused:
+        yard.deposit_worker.handle_provider_event(child("pay", yard.id, 1), "event/1")
+    assert refused.value.reason is Reason.BUSY
+
+
+def test_an_event_for_a_deposit_that_is_not_ours_is_not_handled(yard: Yard) -> None:
+    assert not yard.deposit_worker.handle_provider_event(child("pay", f"dep_{'0' * 26}", 1), "event/1")
 
 
 # Announcements.
