@@ -143,7 +143,6 @@ def signed_by_a_stranger(scene: Scene) -> str:
     return jwt.encode(claims(), key, "RS256", headers={"kid": kid(scene)})
 
 
-NOW: Final = int(time.time())
 TOKENS: Final = [
     # row what                          token                                                     problem
     (2, "alg none",                     unsigned,                                                 "invalid-token"),
